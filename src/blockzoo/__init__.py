@@ -1,0 +1,74 @@
+"""BlockZoo: compare convolutional blocks fairly, in one fixed scaffold.
+
+Everything public is importable from here and loaded on first use, so that `import blockzoo` costs
+nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from blockzoo.benchmark import benchmark_blocks
+    from blockzoo.blocks import get_block, list_available_blocks, register_block
+    from blockzoo.data import load_dataset
+    from blockzoo.errors import BlockZooError
+    from blockzoo.position import Position
+    from blockzoo.profile import profile_block, profile_blocks
+    from blockzoo.protocol import get_protocol
+    from blockzoo.results.frame import load_results
+    from blockzoo.results.store import Store
+    from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+    from blockzoo.sweep import run_sweep
+    from blockzoo.train import train_block
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BlockZooError": "errors",
+    "Position": "position",
+    "ScaffoldConfig": "scaffold",
+    "ScaffoldNet": "scaffold",
+    "Store": "results.store",
+    "benchmark_blocks": "benchmark",
+    "get_block": "blocks",
+    "get_protocol": "protocol",
+    "list_available_blocks": "blocks",
+    "load_dataset": "data",
+    "load_results": "results.frame",
+    "profile_block": "profile",
+    "profile_blocks": "profile",
+    "register_block": "blocks",
+    "run_sweep": "sweep",
+    "train_block": "train",
+}
+
+__all__ = [
+    "BlockZooError",
+    "Position",
+    "ScaffoldConfig",
+    "ScaffoldNet",
+    "Store",
+    "benchmark_blocks",
+    "get_block",
+    "get_protocol",
+    "list_available_blocks",
+    "load_dataset",
+    "load_results",
+    "profile_block",
+    "profile_blocks",
+    "register_block",
+    "run_sweep",
+    "train_block",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'blockzoo' has no attribute {name!r}")
+    return getattr(import_module(f"blockzoo.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,77 @@
+"""Every error BlockZoo raises on purpose.
+
+BlockZooError
+├── InputError             a value from the user that is not allowed (exit status 2)
+│   ├── UnknownNameError   a name that is not registered; carries near names
+│   ├── DataError          a data set that is missing, malformed or holds impossible values
+│   └── DeviceError        a device that was asked for and is not there
+├── BlockError             a block that raises, returns a wrong shape or NaN (exit status 1)
+│   └── ParityError        a deploy form or exported form that does not equal its original
+├── DivergenceError        a training whose loss is no longer finite
+└── ResultsError           a store or results file that cannot be read or written
+    └── SchemaError        results written by a newer or unknown version
+
+A message says what was given and what is allowed, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BlockZooError(Exception):
+    """Base of all errors raised on purpose; `exit_status` is what a command returns."""
+
+    exit_status = 1
+
+
+class InputError(BlockZooError):
+    """A value from the user that is not allowed."""
+
+    exit_status = 2
+
+
+class UnknownNameError(InputError):
+    """A name that is not registered; the message lists near names, or all where they are few."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        by_folded = {candidate.casefold(): candidate for candidate in self.known}
+        folded = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
+        self.near = tuple(by_folded[candidate] for candidate in folded)
+        if self.near:
+            hint = f"did you mean {' or '.join(self.near)}?"
+        elif len(self.known) <= 12:
+            hint = f"allowed: {', '.join(self.known)}"
+        else:
+            hint = f"none of the {len(self.known)} known names is near it"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class DataError(InputError):
+    """A data set that is missing, malformed or holds impossible values."""
+
+
+class DeviceError(InputError):
+    """A device that was asked for and is not there."""
+
+
+class BlockError(BlockZooError):
+    """A block that raises in its constructor or forward, returns a wrong shape, or NaN."""
+
+
+class ParityError(BlockError):
+    """A deploy or exported form whose outputs do not equal those of the original."""
+
+
+class DivergenceError(BlockZooError):
+    """A training whose loss is no longer finite."""
+
+
+class ResultsError(BlockZooError):
+    """A store or results file that cannot be read or written."""
+
+
+class SchemaError(ResultsError):
+    """Results written with a newer or unknown schema version."""

@@ -1,0 +1,34 @@
+"""The three positions of the block under test; the one place that spells them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from blockzoo.errors import UnknownNameError
+
+
+class Position(str, Enum):
+    """Which stage holds the block under test: early = stage A, mid = stage B, late = stage C."""
+
+    EARLY = "early"
+    MID = "mid"
+    LATE = "late"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def stage_index(self) -> int:
+        """0 for early, 1 for mid, 2 for late: the order of the stages."""
+        return list(Position).index(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Return the position of that name; raises `UnknownNameError` for any other text."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise UnknownNameError("position", text, [p.value for p in cls]) from None
+
+
+POSITIONS = tuple(Position)
