@@ -1,0 +1,1 @@
+"""Records in, frames and verdicts out; never touches torch."""

@@ -1,0 +1,29 @@
+"""Which results no other beats."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def pareto_front(cost: ArrayLike, gain: ArrayLike) -> NDArray[np.bool_]:
+    """Return for each of n points whether it is on the front of low cost (n,) and high gain (n,).
+
+    A point is dominated by one that is no worse in both and better in one; equal points do not
+    dominate each other. A point whose cost or gain is NaN is not on the front and dominates none.
+    Raises `ValueError` for two lengths.
+    """
+    costs, gains = np.asarray(cost, dtype=np.float64), np.asarray(gain, dtype=np.float64)
+    if costs.shape != gains.shape or costs.ndim != 1:
+        raise ValueError(f"cost and gain must be of one length; given {costs.shape}, {gains.shape}")
+    front = np.zeros(costs.shape, dtype=np.bool_)
+    known = np.flatnonzero(~(np.isnan(costs) | np.isnan(gains)))
+    # Cheapest first and of equal cost the best first: whatever dominates a point comes before it.
+    order = known[np.lexsort((-gains[known], costs[known]))]
+    best_cost, best_gain = np.nan, -np.inf
+    for index in order:
+        ties = costs[index] == best_cost and gains[index] == best_gain
+        if gains[index] > best_gain or ties or np.isnan(best_cost):
+            front[index] = True
+            best_cost, best_gain = costs[index], gains[index]
+    return front

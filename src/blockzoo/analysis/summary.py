@@ -1,0 +1,149 @@
+"""One row per cell: what the seeds of one block in one place say together, beside what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from blockzoo.analysis.statistics import mean_interval
+from blockzoo.position import POSITIONS
+
+CELL = ["dataset", "protocol", "block", "position"]
+
+SUMMARY_COLUMNS = (
+    *CELL,
+    "n",
+    "failed",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "accuracy_source",
+    "flops",
+    "params",
+    "memory_mb",
+    "latency_ms",
+    "latency_low_ms",
+    "latency_high_ms",
+    "latency_batch_size",
+    "latency_hardware",
+)
+"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form."""
+
+_LATENCY_SETTINGS = [
+    "latency_hardware",
+    "latency_device",
+    "latency_backend",
+    "latency_precision",
+    "latency_threads",
+    "latency_batch_size",
+]
+_LATENCY_VALUES = ["latency_ms", "latency_low_ms", "latency_high_ms"]
+_TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
+_COSTS = ["flops", "params_deploy", "params_total", "memory_mb"]
+_TEXTS = frozenset({*CELL, "accuracy_source", "latency_hardware"})
+_SOURCES = {"test": "test_acc", "validation": "val_acc"}
+_POSITION_ORDER = {position.value: position.stage_index for position in POSITIONS}
+
+
+def summarize(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per (dataset, protocol, block, position) of a frame of `load_results`.
+
+    The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed), of the
+    test set, or of validation where fewer seeds have a test accuracy: `accuracy_source` says which.
+    Of a seed that was run repeatedly the newest result counts, and of a block whose structure has
+    changed only the newest structure. A cell whose seeds all failed has n = 0 and accuracy NaN.
+    Latencies are comparable within a data set and protocol: those measured with other settings
+    (hardware, batch size, ...) than most cells are left out. Rows without a data set, those of
+    blocks that were not trained, do not appear.
+    """
+    used = [*CELL, *_TRIAL, *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
+    trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
+    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(CELL[:2])] or [trained])
+    rows = [_cell(key, cell) for key, cell in trained.groupby(CELL)]
+    rows.sort(key=_place)
+    return pd.DataFrame(
+        {
+            name: pd.Series([row[name] for row in rows], dtype=_dtype(name))
+            for name in SUMMARY_COLUMNS
+        }
+    )
+
+
+def _place(row: dict[str, object]) -> tuple[object, ...]:
+    position = _POSITION_ORDER.get(str(row["position"]), len(POSITIONS))
+    return *(row[name] for name in CELL[:3]), position
+
+
+def _dtype(column: str) -> str:
+    if column in _TEXTS:
+        return "str"
+    return "int64" if column in ("n", "failed") else "float64"
+
+
+def _one_timing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one data set and protocol without latencies of unusual settings."""
+    settings = rows.groupby(_LATENCY_SETTINGS, dropna=False).ngroup()
+    timed = rows["latency_ms"].notna()
+    cells = rows.assign(settings=settings)[timed].drop_duplicates([*CELL, "settings"])
+    if cells["settings"].nunique() <= 1:
+        return rows
+    usual = cells["settings"].mode().iloc[0]
+    kept = rows.copy()
+    kept.loc[settings != usual, _LATENCY_VALUES] = np.nan
+    return kept
+
+
+def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
+    """Return the summary of one cell; its rows are sorted by time."""
+    assert isinstance(key, tuple)
+    latest = _latest_of_each_seed(_of_newest_structure(rows))
+    done = latest[latest["status"] != "failed"]  # the early version says nothing
+    timed = latest[latest["latency_ms"].notna()]
+    return {
+        **dict(zip(CELL, key, strict=True)),
+        "failed": len(latest) - len(done),
+        **_accuracy(done),
+        "flops": _newest(latest["flops"]),
+        "params": _newest(latest["params_deploy"].fillna(latest["params_total"])),
+        "memory_mb": _newest(latest["memory_mb"]),
+        **{name: _newest(timed[name].tail(1)) for name in _LATENCY_VALUES},
+        "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),
+        "latency_hardware": "".join(timed["latency_hardware"].tail(1)),
+    }
+
+
+def _of_newest_structure(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the block as last trained; a failure may not know the structure."""
+    known = rows["block_fingerprint"][rows["block_fingerprint"] != ""]
+    return rows[rows["block_fingerprint"].isin(["", *known.tail(1)])]
+
+
+def _latest_of_each_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per seed, a later one that failed not counting; rows without a seed stay."""
+    ordered = rows.assign(_ok=rows["status"] != "failed").sort_values("_ok", kind="stable")
+    repeated = ordered["seed"].notna() & ordered.duplicated("seed", keep="last")
+    return ordered[~repeated]
+
+
+def _accuracy(done: pd.DataFrame) -> dict[str, object]:
+    source = max(_SOURCES, key=lambda name: int(done[_SOURCES[name]].notna().sum()))
+    values = done[_SOURCES[source]].dropna().to_numpy(dtype=float)
+    if len(values) == 0:
+        nothing = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"), np.nan)
+        return {"n": 0, "accuracy_source": "", **nothing}
+    mean = mean_interval(values)
+    return {
+        "n": mean.n,
+        "accuracy": mean.mean,
+        "accuracy_low": np.nan if mean.low is None else mean.low,
+        "accuracy_high": np.nan if mean.high is None else mean.high,
+        "accuracy_source": source,
+    }
+
+
+def _newest(values: pd.Series) -> float:
+    """Return the last value that is known, NaN where none is."""
+    known = values.dropna()
+    return float(known.iloc[-1]) if len(known) else np.nan

@@ -1,0 +1,124 @@
+"""The columns of `results.csv` and of every results frame, in order, each with its type.
+
+Units: times in ms or s as named, `training_time` in s, memory in MB of 1,000,000 bytes, accuracies
+as fractions of 1, losses in nats. An empty cell is a value that is not known.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ColumnType = Literal["text", "integer", "number"]
+
+EARLY_COLUMNS: dict[str, ColumnType] = {
+    "timestamp": "text",
+    "block": "text",
+    "dataset": "text",
+    "position": "text",
+    "epochs": "integer",
+    "batch_size": "integer",
+    "lr": "number",
+    "val_loss": "number",
+    "val_acc": "number",
+    "training_time": "number",
+    "params_total": "integer",
+    "params_trainable": "integer",
+    "flops": "number",
+    "memory_mb": "number",
+    "latency_ms": "number",
+    "latency_std": "number",
+    "throughput": "number",
+    "device": "text",
+    "num_blocks": "integer",
+    "base_channels": "integer",
+    "out_dim": "integer",
+    "experiment_name": "text",
+    "notes": "text",
+}
+"""The early version's columns, in its order.
+
+`timestamp` when the trial ended, in UTC; `epochs`, `batch_size`, `lr` of the recipe; `val_loss`,
+`val_acc` of the chosen epoch; `params_total`, `params_trainable` of the training form; `flops` 2 x
+MACs of one image through the deploy form of the whole scaffold; `memory_mb` the peak of inference
+at batch 1; `latency_ms` the median and `latency_std` the standard deviation of one batch, in ms;
+`throughput` in images/s; `device` of the training, or of the latency where there is no training;
+`num_blocks` the depth, `base_channels` the width, `out_dim` the classes.
+"""
+
+PROTOCOL_COLUMNS: dict[str, ColumnType] = {
+    "protocol": "text",
+    "seed": "integer",
+    "context": "text",
+    "input_shape": "text",
+}
+"""What was repeated how: the protocol, the seed, the context block, the input as 3x32x32."""
+
+TRAINING_COLUMNS: dict[str, ColumnType] = {
+    "test_loss": "number",
+    "test_acc": "number",
+    "best_epoch": "integer",
+    "images_per_s": "number",
+    "precision": "text",
+    "memory_format": "text",
+}
+"""The test read once, with the weights of `best_epoch`; training speed, arithmetic and layout."""
+
+COST_COLUMNS: dict[str, ColumnType] = {
+    "macs_train": "integer",
+    "macs_deploy": "integer",
+    "params_deploy": "integer",
+    "stage_macs_deploy": "integer",
+    "stage_params_deploy": "integer",
+    "training_memory_mb": "number",
+    "training_memory_batch_size": "integer",
+    "uncounted": "text",
+}
+"""Both forms of the whole scaffold, the stage under test alone, the peak of one training step.
+
+`uncounted` names operations that no counter saw, joined by spaces.
+"""
+
+LATENCY_COLUMNS: dict[str, ColumnType] = {
+    "latency_low_ms": "number",
+    "latency_high_ms": "number",
+    "latency_iqr_ms": "number",
+    "latency_p90_ms": "number",
+    "latency_p99_ms": "number",
+    "latency_batch_size": "integer",
+    "latency_device": "text",
+    "latency_hardware": "text",
+    "latency_backend": "text",
+    "latency_precision": "text",
+    "latency_threads": "integer",
+    "latency_baseline": "text",
+    "latency_ratio": "number",
+    "latency_ratio_low": "number",
+    "latency_ratio_high": "number",
+    "latency_verdict": "text",
+    "latency_flags": "text",
+}
+"""The 95% interval of the median, its spread, how it was measured, and the ratio to a baseline."""
+
+PROVENANCE_COLUMNS: dict[str, ColumnType] = {
+    "status": "text",
+    "reason": "text",
+    "trial_id": "text",
+    "block_fingerprint": "text",
+    "hardware": "text",
+    "python": "text",
+    "torch": "text",
+    "blockzoo": "text",
+    "commit": "text",
+    "schema_version": "integer",
+}
+"""Whether the trial went well or why not, what it was, and what it ran on."""
+
+COLUMNS: dict[str, ColumnType] = {
+    **EARLY_COLUMNS,
+    **PROTOCOL_COLUMNS,
+    **TRAINING_COLUMNS,
+    **COST_COLUMNS,
+    **LATENCY_COLUMNS,
+    **PROVENANCE_COLUMNS,
+}
+"""All columns in the order of the file."""

@@ -1,0 +1,94 @@
+"""`results.csv`: written whole from the store, read back with a check of every row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from blockzoo.errors import ResultsError
+from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
+from blockzoo.results.files import replacing
+from blockzoo.results.records import Record
+from blockzoo.results.rows import Row, result_rows
+from blockzoo.results.schema import check_schema_version
+from blockzoo.results.store import Store
+
+CSV_NAME = "results.csv"
+
+
+def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> None:
+    """Write the rows of all records to `path`; the file is whole at every moment.
+
+    Rows of the early version that the file holds already stay, before the others: no store has
+    them. Raises `ResultsError` when the file cannot be written, or is there and is no results file.
+    """
+    early = _early_rows(Path(path))
+    rows = result_rows(source.records() if isinstance(source, Store) else source)
+    with replacing(path) as scratch:
+        _write_rows([*early, *rows], scratch)
+
+
+def _early_rows(path: Path) -> list[Row]:
+    if not path.is_file() or path.stat().st_size == 0:
+        return []
+    return [row for row in read_results_csv(path) if not row["schema_version"]]
+
+
+def _write_rows(rows: Iterable[Row], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_results_csv(path: str | Path) -> list[dict[str, str]]:
+    """Return the rows of a results CSV, of this or the early version, every cell as its text.
+
+    Columns that the file lacks are empty, columns that BlockZoo does not know are left out.
+    Raises `ResultsError` for a file that is no results CSV or is truncated, `SchemaError` for one
+    of a newer version.
+    """
+    text = _read_text(path)
+    header, *lines = _parse(text, path) or [[]]
+    _check_header(header, path)
+    # The early version's files may have been edited by hand; BlockZoo ends every line of its own.
+    if not text.endswith("\n") and ("schema_version" in header or not lines):
+        raise ResultsError(f"{path} is truncated: its last row does not end")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(header):
+            end = "the file may be truncated" if number == len(lines) else "the file is damaged"
+            raise ResultsError(
+                f"{path}: row {number} has {len(line)} values for {len(header)} columns; {end}"
+            )
+        given = dict(zip(header, line, strict=True))
+        check_schema_version(given.get("schema_version") or 1, location=str(path))
+        rows.append({name: given.get(name, "") for name in COLUMNS})
+    return rows
+
+
+def _check_header(header: list[str], path: str | Path) -> None:
+    missing = [name for name in EARLY_COLUMNS if name not in header]
+    if missing:
+        some = ", ".join(missing[:4]) + (" and others" if len(missing) > 4 else "")
+        raise ResultsError(f"{path} is not a BlockZoo results file: no column {some}")
+
+
+def _parse(text: str, path: str | Path) -> list[list[str]]:
+    """Return the cells of all lines that are not blank."""
+    try:
+        return [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise ResultsError(f"{path} is damaged or truncated: {error}") from None
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            return file.read()
+    except UnicodeDecodeError:
+        raise ResultsError(f"{path} is not a BlockZoo results file: it is not text") from None
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,194 @@
+"""What a trial leaves: typed, immutable, versioned records.
+
+A record is either "ok" and complete or "failed" with its reason. `trial_id` is a hash of all that
+determines the result; two records with one id stand for the same measurement. MACs are exact
+integers; FLOPs are 2 x MACs. Times are in milliseconds or seconds as the names say, memory in
+bytes, accuracies as fractions of 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blockzoo.position import Position
+
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Environment(_Frozen):
+    """The machine and the software a result was made with; absent means not readable."""
+
+    blockzoo: str
+    commit: str | None = None
+    python: str
+    torch: str
+    timm: str
+    system: str
+    processor: str
+    cores: int
+    threads: int
+    memory_bytes: int
+    accelerator: str | None = None
+    driver: str | None = None
+
+
+class ScaffoldSettings(_Frozen):
+    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.ScaffoldConfig`."""
+
+    context: str
+    depth: int
+    width: int
+    classes: int
+    input_shape: tuple[int, int, int]
+    stem_bias: bool
+
+
+class FormCost(_Frozen):
+    """Exact counts of one form (training or deploy) of a network or a stage, for one image."""
+
+    params_total: int
+    params_trainable: int
+    macs: int
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: 2 x MACs."""
+        return 2 * self.macs
+
+
+class PartCost(_Frozen):
+    """The cost of one part of the scaffold: stem, stage_early, stage_mid, stage_late or head."""
+
+    name: str
+    train: FormCost
+    deploy: FormCost
+
+
+class MemoryUse(_Frozen):
+    """Peak bytes and what they were made of at the moment of the peak."""
+
+    batch_size: int
+    peak_bytes: int
+    parameters_bytes: int
+    gradients_bytes: int
+    optimizer_bytes: int
+    activations_bytes: int
+    temporaries_bytes: int
+
+
+class Record(_Frozen):
+    """What all records share. `positions` are all positions at which the network is this one."""
+
+    schema_version: int = SCHEMA_VERSION
+    trial_id: str
+    status: Literal["ok", "failed"] = "ok"
+    reason: str | None = None
+    traceback: str | None = None
+    created_at: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
+    block: str
+    block_fingerprint: str = ""
+    positions: tuple[Position, ...]
+    scaffold: ScaffoldSettings
+    environment: Environment
+    experiment_name: str = ""
+    notes: str = ""
+
+
+class CostRecord(Record):
+    """Parameters, MACs and memory of a scaffolded block.
+
+    `train` and `deploy` are of the whole scaffold, `stage_train` and `stage_deploy` of the stage
+    under test alone (the scaffold minus the same scaffold with an identity stage). `uncounted`
+    names operations that no counter saw.
+    """
+
+    kind: Literal["cost"] = "cost"
+    train: FormCost | None = None
+    deploy: FormCost | None = None
+    stage_train: FormCost | None = None
+    stage_deploy: FormCost | None = None
+    parts: tuple[PartCost, ...] = ()
+    memory_inference: MemoryUse | None = None
+    memory_training: MemoryUse | None = None
+    uncounted: tuple[str, ...] = ()
+
+
+class LatencyRecord(Record):
+    """Latency of a scaffolded block in deploy form: every sample and what follows from them.
+
+    `ratio` is to `baseline`, from samples paired by round; intervals are 95%.
+    """
+
+    kind: Literal["latency"] = "latency"
+    device: str = "cpu"
+    backend: str = "eager"
+    precision: str = "fp32"
+    channels_last: bool = False
+    threads: int = 1
+    batch_size: int = 1
+    samples_ms: tuple[float, ...] = ()
+    median_ms: float | None = None
+    interval_ms: tuple[float, float] | None = None
+    iqr_ms: float | None = None
+    std_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    throughput_images_per_s: float | None = None
+    baseline: str | None = None
+    ratio: float | None = None
+    ratio_interval: tuple[float, float] | None = None
+    verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    flags: tuple[str, ...] = ()
+    parity_error: float | None = None
+
+
+class EpochMetrics(_Frozen):
+    """One epoch of training; losses are mean cross-entropy in nats."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class TrainingRecord(Record):
+    """What one seed of one network learned. Chosen on validation; test read once, at the end."""
+
+    kind: Literal["training"] = "training"
+    protocol: str
+    dataset: str
+    dataset_fingerprint: str = ""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    seed: int
+    device: str = "cpu"
+    precision: str = "fp32"
+    channels_last: bool = False
+    best_epoch: int | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    training_seconds: float | None = None
+    images_per_s: float | None = None
+    epochs: tuple[EpochMetrics, ...] = ()
+
+
+AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]
+
+
+def trial_id(kind: str, **determinants: object) -> str:
+    """Return the identity of a trial: 32 hexadecimal digits hashed from all that determines it."""
+    text = json.dumps({"kind": kind, **determinants}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

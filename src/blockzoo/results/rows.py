@@ -1,0 +1,278 @@
+"""Records joined into the rows of `results.csv`.
+
+One row per training and position it stands for, with the cost and the latency of the same block in
+the same scaffold; a block that was measured and not trained has a row with the training empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timezone
+from typing import TypeVar
+
+from blockzoo.position import Position
+from blockzoo.results.columns import COLUMNS
+from blockzoo.results.records import (
+    CostRecord,
+    LatencyRecord,
+    MemoryUse,
+    Record,
+    ScaffoldSettings,
+    TrainingRecord,
+)
+
+BYTES_PER_MB = 1_000_000
+Row = Mapping[str, object]
+_Cell = tuple[str, Position, ScaffoldSettings]
+_Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
+_Settings = tuple[object, ...]
+
+
+@dataclass(kw_only=True)
+class _Costs:
+    """The best cost and latency record of one structure of one block in one place."""
+
+    cost: CostRecord | None = None
+    latency: LatencyRecord | None = None
+    trained: bool = False
+
+    def records(self) -> list[Record]:
+        return [record for record in (self.cost, self.latency) if record is not None]
+
+
+def result_rows(records: Iterable[Record]) -> list[Row]:
+    """Return the rows of all records, trainings by their time and then what was only measured.
+
+    Where several latencies fit one row, one that went well is taken; of these one with the settings
+    (hardware, backend, batch size, ...) under which most cells of the scaffold were timed, so that
+    rows can be compared; of these the newest. Of costs the newest that went well is taken. The
+    others are in the store.
+    """
+    found = sorted(records, key=lambda record: record.created_at)
+    trainings = [record for record in found if isinstance(record, TrainingRecord)]
+    measured: dict[_Cell, dict[str, _Costs]] = {}
+    for cost in (record for record in found if isinstance(record, CostRecord)):
+        for costs in _places(measured, cost):
+            costs.cost = _better(costs.cost, cost)
+    latencies = [record for record in found if isinstance(record, LatencyRecord)]
+    for latency in _usual_last(latencies):
+        for costs in _places(measured, latency):
+            costs.latency = _better(costs.latency, latency)
+    rows = [row for training in trainings for row in _training_rows(training, measured)]
+    return rows + list(_untrained_rows(measured))
+
+
+def _cells(record: Record) -> list[_Cell]:
+    return [(record.block, position, record.scaffold) for position in record.positions]
+
+
+def _places(measured: dict[_Cell, dict[str, _Costs]], record: Record) -> list[_Costs]:
+    """Return where the costs of the record's structure are kept, in each of its places."""
+    structures = [measured.setdefault(cell, {}) for cell in _cells(record)]
+    return [found.setdefault(record.block_fingerprint, _Costs()) for found in structures]
+
+
+def _better(old: _Measured | None, new: _Measured) -> _Measured:
+    """Return the one that went well, of two such the second."""
+    return new if old is None or (new.status == "ok") >= (old.status == "ok") else old
+
+
+def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
+    """Return the latencies in their order, but those with their scaffold's usual settings last."""
+    cells: dict[ScaffoldSettings, dict[_Settings, set[_Cell]]] = {}
+    for record in latencies:
+        if record.status == "ok":
+            of_scaffold = cells.setdefault(record.scaffold, {})
+            timed = of_scaffold.pop(_settings(record), set())  # to the end: ties go to the newest
+            timed.update(_cells(record))
+            of_scaffold[_settings(record)] = timed
+    usual = {
+        scaffold: max(reversed(found), key=lambda settings: len(found[settings]))
+        for scaffold, found in cells.items()
+    }
+    return sorted(latencies, key=lambda record: _settings(record) == usual.get(record.scaffold))
+
+
+def _settings(record: LatencyRecord) -> _Settings:
+    return (
+        _hardware(record, record.device),
+        record.device,
+        record.backend,
+        record.precision,
+        record.channels_last,
+        record.threads,
+        record.batch_size,
+    )
+
+
+def _training_rows(
+    training: TrainingRecord, measured: Mapping[_Cell, Mapping[str, _Costs]]
+) -> Iterator[Row]:
+    for cell in _cells(training):
+        costs = _costs_of(training, measured.get(cell, {}))
+        costs.trained = True
+        yield _row(cell[1], training, costs)
+
+
+def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Costs:
+    """Return the costs of the structure that was trained; another structure's do not count.
+
+    A training that stands for several positions has the fingerprint of its stage at one of them,
+    and one that failed early may have none: they take the newest of their block and place.
+    """
+    if training.block_fingerprint in structures:
+        return structures[training.block_fingerprint]
+    if not structures or (training.block_fingerprint and len(training.positions) == 1):
+        return _Costs()
+    return max(structures.values(), key=lambda costs: max(r.created_at for r in costs.records()))
+
+
+def _untrained_rows(measured: Mapping[_Cell, Mapping[str, _Costs]]) -> Iterator[Row]:
+    for (_, position, _), structures in measured.items():
+        for costs in structures.values():
+            if not costs.trained:
+                yield _row(position, None, costs)
+
+
+def _row(position: Position, training: TrainingRecord | None, costs: _Costs) -> Row:
+    sources = ([training] if training else []) + costs.records()
+    values = {
+        **_identity(sources[0], position),
+        **_training(training),
+        **_cost(costs.cost),
+        **_latency(costs.latency),
+        **_outcome(sources),
+    }
+    if training is None and costs.latency is not None:
+        values["device"] = costs.latency.device
+    return {name: values.get(name) for name in COLUMNS}
+
+
+def _identity(record: Record, position: Position) -> dict[str, object]:
+    scaffold, environment = record.scaffold, record.environment
+    device = getattr(record, "device", "cpu")
+    return {
+        "timestamp": record.created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "block": record.block,
+        "position": str(position),
+        "num_blocks": scaffold.depth,
+        "base_channels": scaffold.width,
+        "out_dim": scaffold.classes,
+        "context": scaffold.context,
+        "input_shape": "x".join(map(str, scaffold.input_shape)),
+        "experiment_name": record.experiment_name,
+        "notes": record.notes,
+        "trial_id": record.trial_id,
+        "block_fingerprint": record.block_fingerprint,
+        "hardware": _hardware(record, device),
+        "python": environment.python,
+        "torch": environment.torch,
+        "blockzoo": environment.blockzoo,
+        "commit": environment.commit,
+        "schema_version": record.schema_version,
+    }
+
+
+def _hardware(record: Record, device: str) -> str:
+    environment = record.environment
+    on_cpu = device.startswith("cpu")
+    return environment.processor if on_cpu else environment.accelerator or device
+
+
+def _training(record: TrainingRecord | None) -> dict[str, object]:
+    if record is None:
+        return {}
+    return {
+        "dataset": record.dataset,
+        "protocol": record.protocol,
+        "seed": record.seed,
+        "device": record.device,
+        "epochs": record.recipe.get("epochs"),
+        "batch_size": record.recipe.get("batch_size"),
+        "lr": record.recipe.get("learning_rate"),
+        "precision": record.precision,
+        "memory_format": "channels_last" if record.channels_last else "contiguous",
+        "val_loss": record.val_loss,
+        "val_acc": record.val_accuracy,
+        "test_loss": record.test_loss,
+        "test_acc": record.test_accuracy,
+        "best_epoch": record.best_epoch,
+        "training_time": record.training_seconds,
+        "images_per_s": record.images_per_s,
+    }
+
+
+def _cost(record: CostRecord | None) -> dict[str, object]:
+    if record is None:
+        return {}
+    train, deploy, stage = record.train, record.deploy, record.stage_deploy
+    step = record.memory_training
+    return {
+        "params_total": train and train.params_total,
+        "params_trainable": train and train.params_trainable,
+        "macs_train": train and train.macs,
+        "flops": deploy and deploy.flops,
+        "macs_deploy": deploy and deploy.macs,
+        "params_deploy": deploy and deploy.params_total,
+        "stage_macs_deploy": stage and stage.macs,
+        "stage_params_deploy": stage and stage.params_total,
+        "memory_mb": _peak_mb(record.memory_inference),
+        "training_memory_mb": _peak_mb(step),
+        "training_memory_batch_size": step and step.batch_size,
+        "uncounted": " ".join(record.uncounted),
+    }
+
+
+def _peak_mb(memory: MemoryUse | None) -> float | None:
+    return None if memory is None else memory.peak_bytes / BYTES_PER_MB
+
+
+def _latency(record: LatencyRecord | None) -> dict[str, object]:
+    if record is None:
+        return {}
+    low, high = record.interval_ms or (None, None)
+    ratio_low, ratio_high = record.ratio_interval or (None, None)
+    return {
+        "latency_ms": record.median_ms,
+        "latency_std": record.std_ms,
+        "throughput": record.throughput_images_per_s,
+        "latency_low_ms": low,
+        "latency_high_ms": high,
+        "latency_iqr_ms": record.iqr_ms,
+        "latency_p90_ms": record.p90_ms,
+        "latency_p99_ms": record.p99_ms,
+        "latency_batch_size": record.batch_size,
+        "latency_device": record.device,
+        "latency_hardware": _hardware(record, record.device),
+        "latency_backend": record.backend,
+        "latency_precision": record.precision,
+        "latency_threads": record.threads,
+        "latency_baseline": record.baseline,
+        "latency_ratio": record.ratio,
+        "latency_ratio_low": ratio_low,
+        "latency_ratio_high": ratio_high,
+        "latency_verdict": record.verdict,
+        "latency_flags": " ".join(record.flags),
+    }
+
+
+_KIND_WORDS = {TrainingRecord: "training", CostRecord: "cost", LatencyRecord: "latency"}
+
+
+def _outcome(sources: list[Record]) -> dict[str, object]:
+    """Return the status of the row and, on one line, the reason of every part that failed.
+
+    With a training the row's status is the training's: a missing latency does not undo it.
+    """
+    reasons = {
+        _KIND_WORDS[type(record)]: " ".join((record.reason or "no reason given").split())
+        for record in sources
+        if record.status == "failed"
+    }
+    decisive = sources[:1] if isinstance(sources[0], TrainingRecord) else sources
+    failed = any(record.status == "failed" for record in decisive)
+    return {
+        "status": "failed" if failed else "ok",
+        "reason": "; ".join(f"{kind}: {reason}" for kind, reason in reasons.items()),
+    }

@@ -1,0 +1,154 @@
+"""How records lie in a database: the tables, the version, and which of two records stays.
+
+One row per trial. The columns beside `payload` repeat what queries filter on; the payload, the
+record as JSON text, is the record. `meta` holds the version of this layout.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Dialect,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    insert,
+    inspect,
+    or_,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from blockzoo.errors import ResultsError, SchemaError
+from blockzoo.results.records import (
+    SCHEMA_VERSION,
+    CostRecord,
+    LatencyRecord,
+    Record,
+    TrainingRecord,
+)
+
+TABLES = MetaData()
+
+RECORDS = Table(
+    "records",
+    TABLES,
+    Column("trial_id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False, index=True),
+    Column("status", String(16), nullable=False),
+    Column("block", Text, nullable=False, index=True),
+    Column("dataset", Text),
+    Column("protocol", Text),
+    Column("seed", Integer),
+    Column("created_at", String(32), nullable=False),  # UTC, microseconds: sorts as text
+    Column("schema_version", Integer, nullable=False),
+    Column("payload", Text, nullable=False),
+)
+
+META = Table(
+    "meta",
+    TABLES,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+_VERSION_KEY = "blockzoo_schema_version"
+
+
+def has_schema(connection: Connection, *, location: str) -> bool:
+    """Tell whether the database is a store (True) or holds nothing yet (False).
+
+    Raises `SchemaError` for a newer or unknown layout and `ResultsError` for a database with
+    tables of something else.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if META.name in tables and RECORDS.name in tables:
+        _check_version(connection, location)
+        return True
+    # A PostgreSQL database is often shared, an SQLite file belongs to one program.
+    foreign = tables if connection.dialect.name == "sqlite" else tables & set(TABLES.tables)
+    if foreign:
+        raise ResultsError(
+            f"{location} is not a BlockZoo store: it is a database with other tables "
+            f"({', '.join(sorted(foreign)[:4])})"
+        )
+    return False
+
+
+def create_schema(connection: Connection) -> None:
+    """Create the tables and write the version; meant to run inside one transaction."""
+    TABLES.create_all(connection)
+    connection.execute(insert(META).values(key=_VERSION_KEY, value=str(SCHEMA_VERSION)))
+
+
+def _check_version(connection: Connection, location: str) -> None:
+    found = connection.scalar(select(META.c.value).where(META.c.key == _VERSION_KEY))
+    if found is None:
+        raise ResultsError(f"{location} is not a BlockZoo store: it does not say its version")
+    check_schema_version(found, location=location)
+
+
+def check_schema_version(found: object, *, location: str) -> None:
+    """Raise `SchemaError` unless `found` is a version that this BlockZoo can read."""
+    text = str(found)
+    if not text.isdecimal() or not 1 <= int(text) <= SCHEMA_VERSION:
+        raise SchemaError(
+            f"{location} has results of schema version {text}; this BlockZoo reads versions up to "
+            f"{SCHEMA_VERSION}: update BlockZoo"
+        )
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """Return the record as a row of `RECORDS`; raises `ResultsError` when it is no JSON."""
+    if not isinstance(record, CostRecord | LatencyRecord | TrainingRecord):
+        raise TypeError(f"{type(record).__name__} is not a kind of record that a store keeps")
+    training = record if isinstance(record, TrainingRecord) else None
+    return {
+        "trial_id": record.trial_id,
+        "kind": record.kind,
+        "status": record.status,
+        "block": record.block,
+        "dataset": training and training.dataset,
+        "protocol": training and training.protocol,
+        "seed": training and training.seed,
+        "created_at": sortable_time(record.created_at),
+        "schema_version": record.schema_version,
+        "payload": payload_of(record),
+    }
+
+
+def payload_of(record: Record) -> str:
+    """Return the record as JSON on one line; raises `ResultsError` when it holds no valid text."""
+    try:
+        return record.model_dump_json()
+    except ValueError as error:  # pydantic's; text that is not Unicode, such as raw file names
+        raise ResultsError(f"record {record.trial_id} cannot be written as JSON: {error}") from None
+
+
+def sortable_time(moment: datetime) -> str:
+    """Return the moment in UTC as text that sorts by time; one without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def upsert(dialect: Dialect) -> sqlite.Insert | postgresql.Insert:
+    """Return the statement that puts a row where none of its id is, or where it is the better.
+
+    An ok record beats a failed one whenever it was made; among equals the later one stays. So the
+    order in which records arrive does not matter, and one statement decides, without a read before.
+    """
+    statement = (postgresql.insert if dialect.name == "postgresql" else sqlite.insert)(RECORDS)
+    new, old = statement.excluded, RECORDS.c
+    better = or_(
+        and_(new.status == "ok", old.status != "ok"),
+        and_(new.status == old.status, new.created_at >= old.created_at),
+    )
+    values = {column.name: new[column.name] for column in RECORDS.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=["trial_id"], set_=values, where=better)

@@ -1,0 +1,112 @@
+"""Bundles give the same records back; Parquet holds the same rows as the CSV."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from blockzoo.errors import InputError, ResultsError, SchemaError
+from blockzoo.results.export import export, export_bundle, export_parquet, import_bundle
+from blockzoo.results.frame import load_results
+from blockzoo.results.records import AnyRecord
+from blockzoo.results.store import Store
+from tests.record_samples import cost, latency, training
+
+RECORDS: list[AnyRecord] = [
+    cost(),
+    latency(samples_ms=(0.1 + 0.2, 1e-300, 1 / 3)),
+    training(notes="a\nb\u2028\x85ä\x00", val_loss=float("inf")),
+]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    with Store(tmp_path / "one.db", create=True) as store:
+        store.put_all(RECORDS)
+        assert export_bundle(store, tmp_path / "bundle.jsonl") == 3
+    return tmp_path / "bundle.jsonl"
+
+
+def test_a_bundle_gives_the_same_records_back(bundle: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "two.db", create=True) as store:
+        assert import_bundle(bundle, store) == 3
+        assert {record.trial_id: record for record in store.records()} == {
+            record.trial_id: record for record in RECORDS
+        }
+        export_bundle(store, tmp_path / "again.jsonl")
+        assert import_bundle(bundle, store) == 3
+        assert len(store.records()) == 3
+    assert (tmp_path / "again.jsonl").read_bytes() == bundle.read_bytes()
+
+
+def test_an_empty_store_has_an_empty_bundle(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store:
+        assert export_bundle(store, tmp_path / "bundle.jsonl") == 0
+        assert import_bundle(tmp_path / "bundle.jsonl", store) == 0
+
+
+def test_bundles_that_are_damaged_change_nothing(bundle: Path, tmp_path: Path) -> None:
+    whole = bundle.read_bytes()
+    first, second, *_ = whole.splitlines(keepends=True)
+    spoilt = {
+        "is truncated or damaged: 3 records": [whole[:-1], whole[:-40], first + second, first],
+        "is not a BlockZoo bundle": [b"", b"block,dataset\n", b"\xff\x00", second],
+        "line 2, is not a record": [whole.replace(b'"kind":"cost"', b'"kind":"dust"')],
+    }
+    with Store(tmp_path / "two.db", create=True) as store:
+        for message, contents in spoilt.items():
+            for content in contents:
+                bundle.write_bytes(content)
+                with pytest.raises(ResultsError, match=message):
+                    import_bundle(bundle, store)
+        assert store.records() == []
+
+
+def test_a_bundle_of_a_newer_version(bundle: Path, tmp_path: Path) -> None:
+    bundle.write_bytes(bundle.read_bytes().replace(b'_bundle":1', b'_bundle":2'))
+    with Store(tmp_path, create=True) as store, pytest.raises(SchemaError, match="version 2"):
+        import_bundle(bundle, store)
+
+
+def test_a_missing_bundle(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store, pytest.raises(ResultsError, match="cannot be read"):
+        import_bundle(tmp_path / "none.jsonl", store)
+
+
+def test_parquet_holds_the_rows(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with Store(tmp_path, create=True) as store:
+        store.put_all([cost(), latency(), training()])
+        assert export_parquet(store, tmp_path / "results.parquet") == 1
+    found = pd.read_parquet(tmp_path / "results.parquet")
+    expected = load_results(tmp_path)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    assert found.loc[0, "flops"] == 100_000
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with (
+        Store(tmp_path, create=True) as store,
+        pytest.raises(ResultsError, match=r"pip install 'blockzoo\[parquet\]'"),
+    ):
+        export_parquet(store, tmp_path / "results.parquet")
+    assert not (tmp_path / "results.parquet").exists()
+
+
+def test_the_suffix_says_the_form(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with Store(tmp_path / "one.db") as store:
+        for name in ("a.csv", "a.PARQUET", "a.jsonl"):
+            export(store, tmp_path / name)
+        with pytest.raises(InputError, match=r"a\.txt; its name must end in \.csv, \.parquet"):
+            export(store, tmp_path / "a.txt")
+    assert len(load_results(tmp_path / "a.csv")) == 1
+    assert (tmp_path / "a.PARQUET").read_bytes()[:4] == b"PAR1"
+    assert (tmp_path / "a.jsonl").read_bytes() == bundle.read_bytes()
+    assert not (tmp_path / "a.txt").exists()
