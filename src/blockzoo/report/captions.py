@@ -1,0 +1,135 @@
+"""What is written around the axes: title, axis labels, legends, the note below."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from blockzoo.position import POSITIONS
+from blockzoo.report.cells import CostAxis, Selection
+from blockzoo.report.marks import Marks, front_line, lone_marker
+from blockzoo.report.style import MARKER_POINTS, QUIET, BlockLook
+
+_GAP_INCHES = 0.14
+_LEGEND_POINTS, _NOTE_POINTS = 8.0, 7.5
+_KEY_LOOK = BlockLook(marker="o", colour=QUIET)
+
+
+def write_axis_labels(axes: Axes, selection: Selection, cost: CostAxis) -> None:
+    """Label both axes, with units, and say which accuracies are shown."""
+    source = " or ".join(selection.accuracy_sources)
+    batch = f", batch {' or '.join(selection.batch_sizes)}" if selection.batch_sizes else ""
+    axes.set_xlabel(f"{cost.label}{batch} ({selection.unit})")
+    axes.set_ylabel(f"{source} accuracy (%)".strip().capitalize())
+
+
+def write_title(axes: Axes, title: str, subtitle: str) -> None:
+    """Write the title and, smaller, the subtitle above the axes."""
+    axes.set_title(title, loc="left", pad=20, fontsize=11.5, fontweight="bold", parse_math=False)
+    axes.annotate(
+        subtitle,
+        xy=(0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 8),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=QUIET,
+        parse_math=False,
+    )
+
+
+def write_note(axes: Axes, sentences: Sequence[str]) -> None:
+    """Write the sentences below the axes, wrapped to their width."""
+    width_points = axes.bbox.width / axes.figure.dpi * 72
+    lines = textwrap.wrap(" ".join(sentences), int(width_points / (0.5 * _NOTE_POINTS)))
+    axes.annotate(
+        "\n".join(lines),
+        xy=(0, 0),
+        xycoords="axes fraction",
+        xytext=(0, -40),
+        textcoords="offset points",
+        va="top",
+        fontsize=_NOTE_POINTS,
+        linespacing=1.4,
+        color=QUIET,
+        parse_math=False,
+    )
+
+
+def draw_legends(axes: Axes, selection: Selection, marks: Marks) -> None:
+    """Draw the key of sizes and lines and, below it, the blocks, right of the axes.
+
+    The blocks take as many columns as they need to end where the axes end.
+    """
+    key = _key(axes, selection, marks)
+    key_height = _height_inches(key) + _GAP_INCHES
+    looks = {block: marks.looks[block] for block in selection.by_block()}
+    blocks = _blocks(axes, looks, below_inches=key_height)
+    available = axes.bbox.height / axes.figure.dpi - key_height
+    columns = math.ceil(_height_inches(blocks) / available)
+    if columns > 1:
+        blocks.remove()
+        _blocks(axes, looks, below_inches=key_height, columns=columns)
+
+
+def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
+    entries = {
+        f"{position} stage": lone_marker(
+            _KEY_LOOK, diameter_points=MARKER_POINTS[position] * marks.scale
+        )
+        for position in POSITIONS
+    }
+    entries["Pareto front"] = front_line()
+    if selection.has_intervals:
+        entries["95% interval"] = Line2D(
+            [], [], linestyle="none", marker="|", markersize=11, color=QUIET
+        )
+    return _legend(axes, entries, below_inches=0.0, columns=1)
+
+
+def _blocks(
+    axes: Axes, looks: Mapping[str, BlockLook], *, below_inches: float, columns: int = 1
+) -> Legend:
+    entries = {
+        block: lone_marker(look, diameter_points=7.5 * look.scale) for block, look in looks.items()
+    }
+    return _legend(axes, entries, below_inches=below_inches, columns=columns)
+
+
+def _legend(
+    axes: Axes, entries: Mapping[str, Line2D], *, below_inches: float, columns: int
+) -> Legend:
+    shift = ScaledTranslation(_GAP_INCHES, -below_inches, axes.figure.dpi_scale_trans)
+    legend = Legend(
+        axes,
+        list(entries.values()),
+        [""] * len(entries),
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        bbox_transform=axes.transAxes + shift,
+        ncols=columns,
+        fontsize=_LEGEND_POINTS,
+        frameon=False,
+        borderaxespad=0,
+        borderpad=0.3,
+        labelspacing=0.45,
+        columnspacing=1.4,
+        handletextpad=0.5,
+    )
+    # Set afterwards because a legend would read "_name" as hidden and "$" as mathematics.
+    for text, name in zip(legend.get_texts(), entries, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name)
+    axes.add_artist(legend)
+    legend.set_clip_on(False)
+    return legend
+
+
+def _height_inches(legend: Legend) -> float:
+    return float(legend.get_window_extent().height / legend.axes.figure.dpi)

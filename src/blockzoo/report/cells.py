@@ -1,0 +1,198 @@
+"""What a figure of accuracy against cost is drawn from: cells chosen from a summary.
+
+A cell is one block at one position under one data set and protocol.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from blockzoo.analysis.pareto import pareto_front
+from blockzoo.errors import ResultsError
+from blockzoo.position import Position
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostAxis:
+    """One cost: the columns of the summary that hold it and how its axis is labelled.
+
+    `interval` names the columns of its 95% interval. `units` are (factor, name), largest first; the
+    largest that is not above the largest cost is taken. A `timed` cost depends on the machine and
+    the batch size.
+    """
+
+    name: str
+    title: str
+    column: str
+    label: str
+    units: tuple[tuple[float, str], ...]
+    interval: tuple[str, str] | None = None
+    timed: bool = False
+
+    def unit(self, largest: float) -> tuple[float, str]:
+        """Return the (factor, name) of the unit in which `largest` reads well."""
+        fitting = (unit for unit in self.units if largest >= unit[0])
+        return next(fitting, self.units[-1])
+
+
+LATENCY = CostAxis(
+    name="latency",
+    title="latency",
+    column="latency_ms",
+    label="Latency, deploy form, median",
+    units=((1.0, "ms"),),
+    interval=("latency_low_ms", "latency_high_ms"),
+    timed=True,
+)
+FLOPS = CostAxis(
+    name="flops",
+    title="FLOPs",
+    column="flops",
+    label="FLOPs of one image, deploy form, 2 x MACs",
+    units=((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs")),
+)
+MEMORY = CostAxis(
+    name="memory",
+    title="memory",
+    column="memory_mb",
+    label="Peak memory of inference, batch 1",
+    units=((1.0, "MB"),),
+)
+COST_AXES = (LATENCY, FLOPS, MEMORY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point: accuracies in percent, costs in the unit of its axis, 95% intervals or None."""
+
+    block: str
+    position: Position
+    cost: float
+    accuracy: float
+    cost_interval: Interval | None
+    accuracy_interval: Interval | None
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The cells of one figure, how many were left out and why, and what the axes say.
+
+    `protocol` is "" where it is not known. `hardware` and `batch_sizes` are of the timed cost.
+    """
+
+    dataset: str
+    protocol: str
+    cells: tuple[Cell, ...]
+    unit: str
+    without_cost: int
+    without_accuracy: int
+    accuracy_sources: tuple[str, ...]
+    hardware: tuple[str, ...] = ()
+    batch_sizes: tuple[str, ...] = ()
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any cell has an interval on either axis."""
+        return any(cell.cost_interval or cell.accuracy_interval for cell in self.cells)
+
+    @property
+    def has_single_seeds(self) -> bool:
+        """Whether any cell is of one seed only."""
+        return any(cell.seeds == 1 for cell in self.cells)
+
+    @property
+    def at_shared_places(self) -> int:
+        """How many cells have exactly the cost and the accuracy of another."""
+        places = Counter((cell.cost, cell.accuracy) for cell in self.cells)
+        return sum(count for count in places.values() if count > 1)
+
+    def front(self) -> tuple[Cell, ...]:
+        """Return the cells that no other beats in accuracy and cost, cheapest first."""
+        costs = np.array([cell.cost for cell in self.cells])
+        accuracies = np.array([cell.accuracy for cell in self.cells])
+        mask = pareto_front(costs, accuracies)
+        chosen = [cell for cell, best in zip(self.cells, mask, strict=True) if best]
+        return tuple(sorted(chosen, key=lambda cell: (cell.cost, cell.block, cell.position)))
+
+    def by_block(self) -> dict[str, list[Cell]]:
+        """Return the cells of each block, blocks by name, cells early to late."""
+        ordered = sorted(self.cells, key=lambda cell: (cell.block, cell.position.stage_index))
+        groups: dict[str, list[Cell]] = {}
+        for cell in ordered:
+            groups.setdefault(cell.block, []).append(cell)
+        return groups
+
+
+def select_cells(summary: pd.DataFrame, cost: CostAxis) -> Selection:
+    """Choose what can be drawn from the summary of one data set and protocol.
+
+    Raises `ResultsError` for a summary of several, and where no cell has accuracy and cost.
+    """
+    has_accuracy, has_cost = _finite(summary["accuracy"]), _finite(summary[cost.column])
+    chosen = summary[has_accuracy & has_cost]
+    if chosen.empty:
+        raise ResultsError(
+            f"nothing to plot: of {len(summary)} cells, {int(has_accuracy.sum())} have an accuracy "
+            f"and {int(has_cost.sum())} a {cost.title}, but none has both"
+        )
+    factor, unit = cost.unit(float(chosen[cost.column].astype(float).max()))
+    return Selection(
+        dataset=_only(summary, "dataset"),
+        protocol=_only(summary, "protocol"),
+        cells=tuple(_cell(dict(row), cost, factor) for _, row in chosen.iterrows()),
+        unit=unit,
+        without_cost=int((has_accuracy & ~has_cost).sum()),
+        without_accuracy=int((~has_accuracy).sum()),
+        accuracy_sources=_texts(chosen["accuracy_source"]),
+        hardware=_texts(chosen["latency_hardware"]) if cost.timed else (),
+        batch_sizes=_texts(chosen["latency_batch_size"]) if cost.timed else (),
+    )
+
+
+def _only(summary: pd.DataFrame, column: str) -> str:
+    found = _texts(summary[column])
+    if len(found) > 1:
+        raise ResultsError(f"one figure shows one {column}; given {', '.join(found)}")
+    return "".join(found)
+
+
+def _texts(column: pd.Series) -> tuple[str, ...]:
+    """Return the different values that are known, sorted, whole numbers without a fraction."""
+    known = {f"{v:g}" if isinstance(v, float) else str(v) for v in column.dropna()}
+    return tuple(sorted(known - {""}))
+
+
+def _finite(column: pd.Series) -> NDArray[np.bool_]:
+    numbers = pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+    return np.asarray(np.isfinite(numbers))
+
+
+def _cell(row: Mapping[Any, object], cost: CostAxis, factor: float) -> Cell:
+    return Cell(
+        block=str(row["block"]),
+        position=Position.parse(str(row["position"])),
+        cost=_number(row[cost.column]) / factor,
+        accuracy=100 * _number(row["accuracy"]),
+        cost_interval=_interval(row, cost.interval, 1 / factor) if cost.interval else None,
+        accuracy_interval=_interval(row, ("accuracy_low", "accuracy_high"), 100),
+        seeds=int(_number(row["n"])),
+    )
+
+
+def _interval(row: Mapping[Any, object], columns: tuple[str, str], scale: float) -> Interval | None:
+    low, high = (_number(row[column]) * scale for column in columns)
+    return (low, high) if np.isfinite(low) and np.isfinite(high) else None
+
+
+def _number(value: object) -> float:
+    return float("nan") if value is None or value is pd.NA else float(str(value))

@@ -1,0 +1,132 @@
+"""Where things go: the view of the axes, labels beside points, a figure that fits its contents.
+
+Boxes are arrays (n, 4) of x0, y0, x1, y1 in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Directions in which a label may leave its point. Up and left come first: the cells of a front
+# have nothing above and to the left of them.
+_DIRECTIONS = ((-1, 1), (0, 1), (-1, 0), (1, 1), (1, -1), (0, -1), (1, 0), (-1, -1))
+_GAPS = (3.0, 6.0, 12.0)
+_PADDING = 0.08
+
+
+def view_limits(
+    values: Sequence[float], intervals: Sequence[tuple[float, float]], *, smallest_span: float
+) -> tuple[float, float]:
+    """Return the lower and upper end of an axis that shows all values.
+
+    Intervals widen it by at most the span of the values on each side: an interval from two seeds
+    may be so wide that the points it belongs to would shrink to one. `smallest_span` is the span
+    of constant values.
+    """
+    low, high = min(values), max(values)
+    missing = max(0.0, smallest_span - (high - low)) / 2
+    low, high = low - missing, high + missing
+    span = high - low
+    ends = np.array(intervals, dtype=float).reshape(-1, 2)
+    lowest = max(low - span, ends[:, 0].min(initial=low))
+    highest = min(high + span, ends[:, 1].max(initial=high))
+    padding = _PADDING * (highest - lowest)
+    return float(lowest - padding), float(highest + padding)
+
+
+def boxes_around(centres: Array, radii: Array | float) -> Array:
+    """Return the squares (n, 4) around centres (n, 2)."""
+    reach = np.broadcast_to(np.asarray(radii, dtype=float).reshape(-1, 1), (len(centres), 2))
+    return np.hstack([centres - reach, centres + reach])
+
+
+def points_along(path: Array, *, step: float = 3.0) -> Array:
+    """Return points at most `step` pixels apart along a path (n, 2)."""
+    pieces = [path[:1]]
+    for start, end in pairwise(path):
+        count = max(1, int(np.ceil(np.hypot(*(end - start)) / step)))
+        pieces.append(start + (end - start) * np.linspace(0, 1, count + 1)[1:, None])
+    return np.vstack(pieces)
+
+
+def overlaps(box: Array, boxes: Array) -> NDArray[np.bool_]:
+    """Return which of the boxes (n, 4) share area with the box (4,)."""
+    return np.asarray((box[:2] < boxes[:, 2:]).all(axis=1) & (boxes[:, :2] < box[2:]).all(axis=1))
+
+
+def place_label(
+    anchor: Array,
+    size: Array,
+    *,
+    radius: float,
+    others: Array,
+    forbidden: Array,
+    crossed: Array,
+    inside: Array,
+) -> Array | None:
+    """Return the box (4,) of a label of that size beside the point `anchor`, None if none fits.
+
+    It lies wholly `inside` (4,), overlaps no `forbidden` box (n, 4) and is nearer to its own point
+    than to any of the `others` (n, 2). Of the places left, the one over the fewest `crossed`
+    points (n, 2) is taken, then the nearest.
+    """
+    places = [
+        box
+        for box in _candidates(anchor, size, radius)
+        if _contains(inside, box)
+        and not overlaps(box, forbidden).any()
+        and _distances(box, anchor[None])[0] <= _distances(box, others).min(initial=np.inf)
+    ]
+    return min(places, key=lambda box: _points_inside(box, crossed), default=None)
+
+
+def fit_figure(figure: Figure, axes: Axes, *, padding_inches: float = 0.15) -> None:
+    """Resize the figure to hold all that is drawn, without changing the size of the axes."""
+    width, height = figure.get_size_inches()
+    box = axes.get_position()
+    tight = figure.get_tightbbox()
+    new_width, new_height = tight.width + 2 * padding_inches, tight.height + 2 * padding_inches
+    left = box.x0 * width - tight.x0 + padding_inches
+    bottom = box.y0 * height - tight.y0 + padding_inches
+    axes.set_position(
+        Bbox.from_bounds(
+            left / new_width,
+            bottom / new_height,
+            box.width * width / new_width,
+            box.height * height / new_height,
+        )
+    )
+    figure.set_size_inches(new_width, new_height)
+
+
+def _candidates(anchor: Array, size: Array, radius: float) -> list[Array]:
+    boxes = []
+    for gap in _GAPS:
+        for direction in np.array(_DIRECTIONS, dtype=float):
+            # On the diagonals a corner of the label, not the middle of a side, meets the point.
+            reach = (radius + gap) * (0.75 if direction.all() else 1.0)
+            corner = anchor + direction * (reach + size / 2) - size / 2
+            boxes.append(np.concatenate([corner, corner + size]))
+    return boxes
+
+
+def _contains(outer: Array, box: Array) -> bool:
+    return bool((outer[:2] <= box[:2]).all() and (box[2:] <= outer[2:]).all())
+
+
+def _distances(box: Array, points: Array) -> Array:
+    beyond = np.maximum(np.maximum(box[:2] - points, points - box[2:]), 0.0)
+    return np.asarray(np.hypot(beyond[:, 0], beyond[:, 1]))
+
+
+def _points_inside(box: Array, points: Array) -> int:
+    return int(((points > box[:2]) & (points < box[2:])).all(axis=1).sum())

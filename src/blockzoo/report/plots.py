@@ -1,0 +1,130 @@
+"""Accuracy against cost: one figure per data set, protocol and cost.
+
+Marker and colour tell the block, size the position, a thin line joins a block's positions. The
+Pareto front is a step line, its points are filled. All other points are nearly transparent, so
+that none can hide another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from blockzoo.errors import InputError
+from blockzoo.report.captions import draw_legends, write_axis_labels, write_note, write_title
+from blockzoo.report.cells import CostAxis, Interval, Selection, select_cells
+from blockzoo.report.labels import draw_labels
+from blockzoo.report.layout import fit_figure, view_limits
+from blockzoo.report.marks import Marks, draw_cells
+from blockzoo.report.notes import note_of, subtitle_of, title_of
+from blockzoo.report.style import BlockLook, assign_looks, house_style
+
+FORMATS = ("png", "svg")
+
+# A larger ratio of the largest to the smallest cost is drawn on a logarithmic axis.
+_LOG_RATIO = 20.0
+_AXES_INCHES = (6.4, 4.6)
+
+
+def plot_accuracy(
+    summary: pd.DataFrame,
+    cost: CostAxis,
+    *,
+    looks: Mapping[str, BlockLook] | None = None,
+) -> Figure:
+    """Draw the accuracy of every block and position against one cost.
+
+    `summary` is of one data set and protocol, as `blockzoo.analysis.summary.summarize` gives it.
+    `looks`, from `assign_looks`, keeps a block's look the same over several figures. Raises
+    `ResultsError` for a summary of several, and where no cell has an accuracy and the cost.
+    """
+    selection = select_cells(summary, cost)
+    marks = Marks(
+        looks=looks or assign_looks(summary["block"]),
+        scale=0.85 if len(selection.cells) > 60 else 1.0,
+    )
+    with house_style():
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        axes = _axes(figure, len(selection.cells))
+        _set_view(axes, selection)
+        draw_cells(axes, selection, marks)
+        write_axis_labels(axes, selection, cost)
+        write_title(axes, title_of(selection, cost), subtitle_of(selection))
+        write_note(axes, note_of(axes, selection, cost))
+        draw_legends(axes, selection, marks)
+        fit_figure(figure, axes)
+        draw_labels(axes, selection, marks)
+    return figure
+
+
+def require_format(file_format: str) -> None:
+    """Raise `InputError` for a format in which figures are not written."""
+    if file_format not in FORMATS:
+        raise InputError(f"figure format is {file_format!r}; allowed: {', '.join(FORMATS)}")
+
+
+def render(figure: Figure, file_format: str) -> bytes:
+    """Return the figure as a PNG or SVG file; the same figure always gives the same bytes.
+
+    Raises `InputError` for any other format.
+    """
+    require_format(file_format)
+    buffer = BytesIO()
+    metadata = {"Date": None} if file_format == "svg" else {}
+    with house_style():
+        figure.savefig(buffer, format=file_format, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _axes(figure: Figure, cells: int) -> Axes:
+    """Add axes that grow with the number of cells, whatever else the figure will hold."""
+    growth = float(np.clip(np.sqrt(cells / 40), 1.0, 1.5))
+    width, height = (side * growth for side in _AXES_INCHES)
+    figure.set_size_inches(width + 2, height + 2)
+    axes = figure.add_axes(
+        (1 / (width + 2), 1 / (height + 2), width / (width + 2), height / (height + 2))
+    )
+    axes.grid(visible=True)
+    return axes
+
+
+def _set_view(axes: Axes, selection: Selection) -> None:
+    costs = [cell.cost for cell in selection.cells]
+    cost_intervals = [cell.cost_interval for cell in selection.cells if cell.cost_interval]
+    if min(costs) > 0 and max(costs) > _LOG_RATIO * min(costs):
+        _set_log_view(axes, costs, cost_intervals)
+    else:
+        span = 0.2 * max(costs) or 1.0
+        low, high = view_limits(costs, cost_intervals, smallest_span=span)
+        axes.set_xlim(max(low, -0.05 * high), high)
+    axes.set_ylim(_accuracy_limits(selection))
+
+
+def _set_log_view(axes: Axes, costs: list[float], intervals: list[Interval]) -> None:
+    positive = [(np.log10(low), np.log10(high)) for low, high in intervals if low > 0]
+    low, high = view_limits([float(np.log10(c)) for c in costs], positive, smallest_span=1.0)
+    axes.set_xscale("log")
+    axes.set_xlim(10**low, 10**high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 3 else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _accuracy_limits(selection: Selection) -> Interval:
+    """Return limits that leave room for markers at 0 and 100% but go no further."""
+    low, high = view_limits(
+        [cell.accuracy for cell in selection.cells],
+        [cell.accuracy_interval for cell in selection.cells if cell.accuracy_interval],
+        smallest_span=1.0,
+    )
+    low, high = max(low, 0.0), min(high, 100.0)
+    room = 0.05 * (high - low)
+    return (low - room if low == 0 else low), (high + room if high == 100 else high)

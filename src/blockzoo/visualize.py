@@ -1,0 +1,104 @@
+"""The fourth verb: figures of accuracy against latency, FLOPs and memory from results.
+
+python -m blockzoo.visualize results/results.csv
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from blockzoo.analysis.summary import summarize
+from blockzoo.errors import InputError, ResultsError
+from blockzoo.report.cells import COST_AXES
+from blockzoo.report.plots import FORMATS, plot_accuracy, render, require_format
+from blockzoo.report.style import assign_looks
+from blockzoo.results.files import replacing
+from blockzoo.results.frame import load_results
+
+_log = logging.getLogger(__name__)
+
+
+def visualize(
+    results: str | Path,
+    output_dir: str | Path | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Draw every figure that the results allow and return the files written.
+
+    `results` is a store, its URL, a results CSV, or the folder of one. The files are named
+    `accuracy_vs_COST_DATASET_PROTOCOL.FORMAT`, in `output_dir`, which by default is `plots` beside
+    the results. A figure whose cost or accuracy is nowhere known is left out, with a warning.
+    Raises `ResultsError` for results that cannot be read, that are empty or allow no figure, and
+    for a folder that cannot be written; `InputError` for a format that is not png or svg.
+    """
+    if not formats:
+        raise InputError(f"no figure format is given; allowed: {', '.join(FORMATS)}")
+    for file_format in formats:
+        require_format(file_format)
+    frame = load_results(results)
+    if frame.empty:
+        raise ResultsError(f"{results} holds no results yet; `blockzoo sweep` makes some")
+    folder = Path(output_dir) if output_dir is not None else _folder_beside(str(results))
+    written = []
+    for stem, figure in _figures(frame, source=str(results)):
+        for file_format in formats:
+            path = folder / f"{stem}.{file_format}"
+            with replacing(path) as scratch:
+                scratch.write_bytes(render(figure, file_format))
+            written.append(path)
+    return written
+
+
+def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]]:
+    """Yield the file stem and the figure of every data set, protocol and cost that has one."""
+    summary = summarize(frame)
+    if summary.empty:
+        raise ResultsError(f"{source} allows no figure: no block was trained on a data set")
+    looks = assign_looks(summary["block"])
+    missing: list[str] = []
+    stems: set[str] = set()
+    for (dataset, protocol), cells in summary.groupby(["dataset", "protocol"]):
+        for cost in COST_AXES:
+            try:
+                figure = plot_accuracy(cells, cost, looks=looks)
+            except ResultsError as error:
+                missing.append(f"no figure of {cost.title} on {dataset}: {error}")
+                continue
+            yield (
+                _free_stem(f"accuracy_vs_{cost.name}", (str(dataset), str(protocol)), stems),
+                figure,
+            )
+    if not stems:
+        raise ResultsError(f"{source} allows no figure: {'; '.join(missing)}")
+    for reason in missing:
+        _log.warning("%s", reason)
+
+
+def _free_stem(kind: str, names: Iterable[str], taken: set[str]) -> str:
+    """Return a file stem that is safe on every system and not yet taken, and take it."""
+    safe = (re.sub(r"[^A-Za-z0-9.+-]+", "-", name).strip("-.")[:60] for name in names)
+    stem = "_".join([kind, *filter(None, safe)])
+    numbered = (f"{stem}-{number}" for number in count(2))
+    free = next(name for name in chain([stem], numbered) if name.casefold() not in taken)
+    taken.add(free.casefold())
+    return free
+
+
+def _folder_beside(results: str) -> Path:
+    if "://" in results:
+        return Path("results", "plots")
+    path = Path(results)
+    return (path if path.is_dir() else path.parent) / "plots"
+
+
+if __name__ == "__main__":
+    from blockzoo.cli import visualize_main
+
+    visualize_main()
