@@ -1,0 +1,30 @@
+"""The one initialisation policy of all blocks, and of the scaffold around them.
+
+Libraries initialise in their models, not in their blocks, so a block taken out of its network has
+whatever its layers default to. Here every block gets the same treatment: convolutions are drawn
+as in He et al. (arXiv 1502.01852), fan-out mode with the fan counted per group so that a depthwise
+convolution is not drawn too small; linear layers are drawn from a normal distribution with
+deviation 0.02 cut at two deviations; their biases are zero; normalisation layers start as the
+identity. Parameters that are none of these (layer scales, gates, dynamic kernels) keep what their
+constructor gave them, because there the paper's value is the point.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw the weights of `module` in place by the policy, from torch's current generator."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            fan_out = layer.weight.shape[0] * math.prod(layer.kernel_size) // layer.groups
+            nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,209 @@
+"""The scaffold: stem, stages A, B and C, head. One stage holds the block under test.
+
+input (3, H, W) -> stem: 3x3 convolution, BN, ReLU -> stage A, stride 1 -> stage B, stride 2, twice
+the channels -> stage C, stride 2, twice again -> global average pool, linear -> classes.
+Every part draws its weights from a generator of its own, seeded by (seed, part), so that for one
+seed the stem, the other stages and the head start the same whatever the block under test.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import BlockSpec, fingerprint, get_block, initialise
+from blockzoo.errors import BlockError, BlockZooError, InputError
+from blockzoo.position import POSITIONS, Position
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaffoldConfig:
+    """Everything about the scaffold but the block under test and its position.
+
+    `width`: channels of the stem. `depth`: blocks per stage. `context`: the block in the two other
+    stages. `input_shape`: (3, H, W). `stem_bias`: whether the stem's convolution has a bias, as
+    the early version's had. Raises `InputError` for values that cannot work.
+    """
+
+    context: str = "ResNetBasicBlock"
+    depth: int = 3
+    width: int = 64
+    classes: int = 10
+    input_shape: tuple[int, int, int] = (3, 32, 32)
+    stem_bias: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.classes < 2:
+            raise InputError(f"classes is {self.classes}; it must be 2 or more")
+        shape = tuple(self.input_shape)
+        if len(shape) != 3 or shape[0] != 3 or min(shape[1:]) < 4:
+            raise InputError(
+                f"input shape is {self.input_shape}; it must be (3, H, W) with H and W of 4 or more"
+            )
+
+    def stage_shape(self, position: Position) -> tuple[int, int, int]:
+        """Return (in_channels, out_channels, stride) of the first block of that stage."""
+        out_channels = self.width * 2**position.stage_index
+        if position is Position.EARLY:
+            return self.width, out_channels, 1
+        return out_channels // 2, out_channels, 2
+
+
+class ScaffoldNet(nn.Module):
+    """logits = head(C(B(A(stem(x))))), x (N, 3, H, W), logits (N, classes).
+
+    Raises `UnknownNameError` for a block that is not registered and `BlockError`, with the block's
+    name in its message, when a block cannot be built or does not return
+    (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(
+        self,
+        block: str | BlockSpec,
+        position: Position | str,
+        config: ScaffoldConfig | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = config or ScaffoldConfig()
+        self.position = Position.parse(str(position))
+        self.block = block if isinstance(block, BlockSpec) else get_block(block)
+        context = get_block(self.config.context)
+        last_channels = self.config.stage_shape(Position.LATE)[1]
+        with torch.random.fork_rng(devices=[]):
+            _seed_part(seed, "stem")
+            self.stem = _initialised(_stem(self.config))
+            for stage in POSITIONS:
+                _seed_part(seed, f"stage {stage}")
+                spec = self.block if stage is self.position else context
+                self.add_module(f"stage_{stage}", _stage(spec, stage, self.config))
+            _seed_part(seed, "head")
+            self.head = _initialised(_head(last_channels, self.config.classes))
+            # Inside, because a block that is tried with data draws random numbers.
+            self._check_shapes()
+
+    def stage(self, position: Position) -> nn.Sequential:
+        """Return the stage at that position, a sequence of `depth` blocks."""
+        module = self.get_submodule(f"stage_{position}")
+        assert isinstance(module, nn.Sequential)
+        return module
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return stem, the three stages and head by name, in the order of the forward pass."""
+        stages = {f"stage_{p}": self.stage(p) for p in POSITIONS}
+        return {"stem": self.stem, **stages, "head": self.head}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, classes)."""
+        features = images
+        for part in self.parts().values():
+            features = part(features)
+        return features
+
+    def _check_shapes(self) -> None:
+        """Run every block once on tensors without data; catches what a constructor cannot."""
+        batch, (_, height, width) = 2, self.config.input_shape
+        features = torch.empty(batch, self.config.width, height, width, device="meta")
+        for stage in POSITIONS:
+            spec = self.block if stage is self.position else get_block(self.config.context)
+            _, channels, stride = self.config.stage_shape(stage)
+            height, width = math.ceil(height / stride), math.ceil(width / stride)
+            for block in self.stage(stage):
+                expected = torch.Size((batch, channels, height, width))
+                features = check_block_output(spec, stage, block, features, expected)
+
+
+def network_fingerprint(net: ScaffoldNet) -> str:
+    """Return the fingerprint of the network without regard to which stage is under test."""
+    return fingerprint(nn.Sequential(*net.parts().values()))
+
+
+def block_fingerprint(net: ScaffoldNet) -> str:
+    """Return the fingerprint of the stage under test."""
+    return fingerprint(net.stage(net.position))
+
+
+def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Sequential:
+    in_channels, out_channels, stride = config.stage_shape(position)
+    first = spec.build(in_channels, out_channels, stride, position)
+    rest = [spec.build(out_channels, out_channels, 1, position) for _ in range(config.depth - 1)]
+    return nn.Sequential(first, *rest)
+
+
+def _stem(config: ScaffoldConfig) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, config.width, 3, padding=1, bias=config.stem_bias),
+        nn.BatchNorm2d(config.width),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _head(channels: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+def _initialised(part: nn.Sequential) -> nn.Sequential:
+    initialise(part)
+    return part
+
+
+def _seed_part(seed: int, part: str) -> None:
+    digest = hashlib.sha256(f"{seed}/{part}".encode()).digest()
+    torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def check_block_output(
+    spec: BlockSpec, position: Position, block: nn.Module, features: Tensor, expected: torch.Size
+) -> Tensor:
+    """Return `block(features)`; raises `BlockError` when that raises or has another shape.
+
+    Shapes need no arithmetic, so the block first runs on tensors without data; where an operation
+    cannot (a custom kernel, control flow on values), it runs on random numbers.
+    """
+    try:
+        output = _forward_without_data(block, features)
+    except Exception:  # noqa: BLE001 - the real run below decides, and gives the better message
+        output = _forward_with_data(spec, position, block, features)
+    if not isinstance(output, Tensor):
+        raise BlockError(
+            f"block {spec.name} ({position}) returns {type(output).__name__}, not a tensor"
+        )
+    if output.shape != expected:
+        raise BlockError(
+            f"block {spec.name} ({position}) maps {tuple(features.shape)} to "
+            f"{tuple(output.shape)}; it must be {tuple(expected)}"
+        )
+    return output
+
+
+def _forward_without_data(block: nn.Module, features: Tensor) -> Tensor:
+    state = {**dict(block.named_parameters()), **dict(block.named_buffers())}
+    empty = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
+    with torch.no_grad():
+        output: Tensor = torch.func.functional_call(block, empty, (features,))
+    return output
+
+
+def _forward_with_data(
+    spec: BlockSpec, position: Position, block: nn.Module, features: Tensor
+) -> Tensor:
+    try:
+        with torch.no_grad():
+            output: Tensor = copy.deepcopy(block)(torch.randn(features.shape, device="cpu"))
+    except BlockZooError:
+        raise
+    except Exception as error:
+        raise BlockError(
+            f"block {spec.name} ({position}) raises on input {tuple(features.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return output.to("meta") if isinstance(output, Tensor) else output

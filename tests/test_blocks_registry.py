@@ -1,0 +1,164 @@
+"""The registry: names, aliases, duplicates, and factories that misbehave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from blockzoo.blocks import BlockSpec, get_block, list_available_blocks, register_block, registry
+from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.position import Position
+
+_FAITHFUL = [
+    "DYMicroBlock",
+    "EdgeResidual",
+    "GhostBottleneckV3",
+    "InvertedResidual",
+    "MBConvLNBlock",
+    "MobileOneBlock",
+    "ReparamLargeKernelConv",
+    "RepMixer",
+    "ResNetBasicBlock",
+    "ResNetBottleneck",
+    "UniversalInvertedBottleneck",
+]
+_FACTS: dict[str, Any] = {
+    "family": "plain",
+    "year": 2020,
+    "paper": "2001.00001",
+    "source": "this test",
+    "licence": "Apache-2.0",
+    "formula": "y = conv(x)",
+}
+
+
+@pytest.fixture
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test register blocks that are gone afterwards."""
+    list_available_blocks()
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+
+
+@pytest.fixture(autouse=True)
+def _keep_generator() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+def _conv(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+
+def test_the_zoo_has_the_early_versions_names_and_its_blocks_as_they_were() -> None:
+    names = list_available_blocks()
+    plain = [name for name in names if "/" not in name]
+    classic = [name.removeprefix("classic/") for name in names if "/" in name]
+    assert set(_FAITHFUL) | {"Identity"} <= set(plain)
+    assert classic == [name for name in _FAITHFUL if name != "DYMicroBlock"]
+    assert names == [*plain, *(f"classic/{name}" for name in classic)]
+
+
+@pytest.mark.parametrize("name", list_available_blocks())
+def test_every_block_tells_where_it_comes_from(name: str) -> None:
+    spec = get_block(name)
+    assert spec.name == name
+    assert re.fullmatch(r"\d{4}\.\d{4,5}", spec.paper)
+    assert 2012 <= spec.year <= 2026
+    assert spec.formula.startswith(("y = ", "z = "))
+    assert spec.licence == "Apache-2.0"
+    assert spec.initialisation == ("own" if name.startswith("classic/") else "policy")
+    path, line = spec.defined_at.rsplit(":", 1)
+    assert "register" in Path(path).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_registered_factory_is_built_with_its_arguments() -> None:
+    register_block("MyConv", aliases=("mine",), **_FACTS)(_conv)
+    block = get_block("MyConv").build(8, 16, 2, Position.LATE)
+    assert isinstance(block, nn.Conv2d)
+    assert (block.in_channels, block.out_channels, block.stride) == (8, 16, (2, 2))
+    assert get_block("mine") is get_block("MyConv")
+    assert "MyConv" in list_available_blocks()
+    assert "mine" not in list_available_blocks()
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_class_can_be_registered_and_stays_what_it_is() -> None:
+    @register_block("MyClass", **_FACTS)
+    class MyClass(nn.Identity):
+        pass
+
+    assert isinstance(get_block("MyClass").build(8, 8, 1, Position.EARLY), MyClass)
+
+
+@pytest.mark.usefixtures("_own_registry")
+@pytest.mark.parametrize(
+    ("name", "aliases"),
+    [("ResNetBasicBlock", ()), ("Other", ("ResNetBasicBlock",)), ("first", ()), ("X", ("first",))],
+)
+def test_a_name_that_is_taken_is_refused_with_both_places(
+    name: str, aliases: tuple[str, ...]
+) -> None:
+    first = registry.register(
+        BlockSpec(name="First", factory=_conv, aliases=("first",), defined_at="a.py:1", **_FACTS)
+    )
+    taken = first if "first" in (name, *aliases) else get_block("ResNetBasicBlock")
+    again = BlockSpec(name=name, factory=_conv, aliases=aliases, defined_at="b.py:2", **_FACTS)
+    with pytest.raises(InputError, match="registered twice") as caught:
+        registry.register(again)
+    assert taken.defined_at in str(caught.value)
+    assert "b.py:2" in str(caught.value)
+    assert get_block(taken.name) is taken
+    assert "X" not in list_available_blocks()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnetbasicblock", "ResNetBasicBlock"),
+        ("MobileOne", "MobileOneBlock"),
+        ("GhostBottleneck", "GhostBottleneckV3"),
+        ("classic/RepMix", "classic/RepMixer"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_near_ones(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"unknown block '{name}'") as caught:
+        get_block(name)
+    assert near in caught.value.near
+    assert near in str(caught.value)
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_factory_that_raises_is_named_with_its_arguments() -> None:
+    @register_block("Broken", **_FACTS)
+    def broken(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+        raise KeyError("no such thing")
+
+    expected = "block Broken cannot be built with in=8, out=16, stride=2, position=mid: KeyError"
+    with pytest.raises(BlockError, match=re.escape(expected)) as caught:
+        get_block("Broken").build(8, 16, 2, Position.MID)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_an_error_of_blockzoo_passes_through_a_factory_unchanged() -> None:
+    @register_block("Refusing", **_FACTS)
+    def refusing(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+        raise InputError("only on Sundays")
+
+    with pytest.raises(InputError, match=r"^only on Sundays$"):
+        get_block("Refusing").build(8, 8, 1, Position.EARLY)
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_factory_that_returns_something_else_is_named() -> None:
+    register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[arg-type]
+    with pytest.raises(BlockError, match=r"block Text .* returned str, not a torch\.nn\.Module"):
+        get_block("Text").build(8, 8, 1, Position.EARLY)

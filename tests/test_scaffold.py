@@ -1,0 +1,257 @@
+"""The scaffold: paired weights, shapes, and errors that name the block at fault."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
+
+_SMALL = ScaffoldConfig(depth=2, width=8, classes=5, input_shape=(3, 16, 16))
+
+
+def _spec(factory: Any, name: str = "Mine") -> BlockSpec:
+    return BlockSpec(
+        name=name,
+        family="plain",
+        year=2020,
+        paper="2001.00001",
+        source="this test",
+        licence="Apache-2.0",
+        formula="y = f(x)",
+        factory=factory,
+    )
+
+
+def _equal_states(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[key]) for key, value in first.items()
+    )
+
+
+class _Faulty(nn.Module):
+    """A 3x3 convolution whose output `fault` spoils."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, fault: Any) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+        self.fault = fault
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fault(self.conv(x))
+
+
+def _faulty(fault: Any) -> BlockSpec:
+    return _spec(lambda i, o, s, _: _Faulty(i, o, s, fault))
+
+
+def _needs_data() -> BlockSpec:
+    # `item` reads a value, which tensors on the meta device do not have.
+    return _faulty(lambda y: y if y.sum().item() < float("inf") else y[:1])
+
+
+@pytest.mark.parametrize("position", Position)
+@pytest.mark.parametrize("block", list_available_blocks())
+def test_every_block_fits_every_position(block: str, position: Position) -> None:
+    net = ScaffoldNet(block, position, ScaffoldConfig(context="Identity", depth=1, width=8)).eval()
+    with torch.no_grad():
+        logits = net(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    assert torch.isfinite(logits).all()
+    assert net.stage(position) is net.parts()[f"stage_{position}"]
+
+
+def test_parts_are_in_the_order_of_the_forward_pass() -> None:
+    net = ScaffoldNet("ResNetBasicBlock", "mid", _SMALL).eval()
+    images = torch.randn(2, 3, 16, 16)
+    assert list(net.parts()) == ["stem", "stage_early", "stage_mid", "stage_late", "head"]
+    features = images
+    shapes = []
+    for part in net.parts().values():
+        features = part(features)
+        shapes.append(tuple(features.shape[1:]))
+    assert shapes == [(8, 16, 16), (8, 16, 16), (16, 8, 8), (32, 4, 4), (5,)]
+    assert torch.equal(net(images), features)
+
+
+@pytest.mark.parametrize("position", Position)
+@pytest.mark.parametrize("block", ["InvertedResidual", "DYMicroBlock", "Identity"])
+def test_one_seed_gives_all_blocks_the_same_surroundings(block: str, position: Position) -> None:
+    baseline = ScaffoldNet("ResNetBasicBlock", position, _SMALL, seed=3)
+    net = ScaffoldNet(block, position, _SMALL, seed=3)
+    surroundings = [name for name in net.parts() if name != f"stage_{position}"]
+    assert len(surroundings) == 4
+    for name in surroundings:
+        assert _equal_states(net.parts()[name], baseline.parts()[name]), name
+
+
+def test_weights_follow_the_seed_and_only_the_seed() -> None:
+    first = ScaffoldNet("MobileOneBlock", "mid", _SMALL, seed=1)
+    torch.rand(7)
+    assert _equal_states(first, ScaffoldNet("MobileOneBlock", "mid", _SMALL, seed=1))
+    other = ScaffoldNet("MobileOneBlock", "mid", _SMALL, seed=2)
+    for name, part in first.parts().items():
+        assert not _equal_states(part, other.parts()[name]), name
+
+
+def test_parts_do_not_share_their_random_numbers() -> None:
+    config = ScaffoldConfig(depth=2, width=8)
+    net = ScaffoldNet("ResNetBasicBlock", "early", config)
+    stage = net.stage(Position.EARLY)
+    assert not torch.equal(
+        stage.get_parameter("0.conv2.weight"), stage.get_parameter("1.conv2.weight")
+    )
+    mid = net.stage(Position.MID).get_parameter("0.conv1.weight").flatten()
+    early = stage.get_parameter("0.conv1.weight").flatten()
+    # The same draws would differ only by the factor between their deviations.
+    assert not torch.allclose(early / early[0], mid[: len(early)] / mid[0])
+
+
+def test_building_leaves_the_global_generators_alone() -> None:
+    states = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))
+    ScaffoldNet("DYMicroBlock", "late", _SMALL, seed=9)
+    ScaffoldNet(_needs_data(), "mid", _SMALL, seed=9)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert repr(np.random.get_state()) == states[2]
+
+
+def test_a_block_in_its_own_context_is_one_network_at_all_positions() -> None:
+    nets = [ScaffoldNet("ResNetBasicBlock", position, _SMALL, seed=4) for position in POSITIONS]
+    assert len({network_fingerprint(net) for net in nets}) == 1
+    assert len({block_fingerprint(net) for net in nets}) == 3
+    assert all(_equal_states(nets[0], net) for net in nets[1:])
+
+
+def test_another_block_is_another_network_at_each_position() -> None:
+    nets = [ScaffoldNet("InvertedResidual", position, _SMALL) for position in POSITIONS]
+    assert len({network_fingerprint(net) for net in nets}) == 3
+
+
+def test_identity_context_isolates_the_block() -> None:
+    config = ScaffoldConfig(context="Identity", depth=2, width=8, classes=5)
+    net = ScaffoldNet("ResNetBasicBlock", "mid", config)
+    assert not list(net.stage(Position.EARLY).parameters())
+    assert not list(net.stage(Position.LATE).parameters())
+    loss = net(torch.randn(2, 3, 32, 32)).square().sum()
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(("stem_bias", "parameters"), [(False, 3 * 8 * 9), (True, 3 * 8 * 9 + 8)])
+def test_stem_bias(stem_bias: bool, parameters: int) -> None:
+    config = ScaffoldConfig(depth=1, width=8, stem_bias=stem_bias)
+    conv = ScaffoldNet("Identity", "early", config).stem[0]
+    assert sum(parameter.numel() for parameter in conv.parameters()) == parameters
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    depth=st.integers(1, 3),
+    width=st.integers(1, 6),
+    classes=st.integers(2, 7),
+    height=st.integers(4, 21),
+    breadth=st.integers(4, 21),
+    position=st.sampled_from(Position),
+)
+def test_any_allowed_scaffold_maps_images_to_logits(
+    depth: int, width: int, classes: int, height: int, breadth: int, position: Position
+) -> None:
+    config = ScaffoldConfig(
+        context="Identity",
+        depth=depth,
+        width=width,
+        classes=classes,
+        input_shape=(3, height, breadth),
+    )
+    net = ScaffoldNet("ResNetBasicBlock", position, config)
+    assert len(net.stage(position)) == depth
+    assert net(torch.randn(2, 3, height, breadth)).shape == (2, classes)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"depth": 0}, "depth is 0; it must be 1 or more"),
+        ({"width": -8}, "width is -8; it must be 1 or more"),
+        ({"classes": 1}, "classes is 1; it must be 2 or more"),
+        ({"input_shape": (1, 28, 28)}, r"input shape is \(1, 28, 28\); it must be \(3, H, W\)"),
+        ({"input_shape": (3, 3, 32)}, "H and W of 4 or more"),
+        ({"input_shape": (2, 3, 32, 32)}, r"input shape is \(2, 3, 32, 32\)"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ScaffoldConfig(**values)
+
+
+def test_unknown_names_are_refused_with_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown block .* did you mean ResNetBasicBlock"):
+        ScaffoldNet("ResnetBasicBlok", "mid")
+    with pytest.raises(UnknownNameError, match="unknown position 'middle'; did you mean mid"):
+        ScaffoldNet("ResNetBasicBlock", "middle")
+    with pytest.raises(UnknownNameError, match="unknown block 'Nothing'"):
+        ScaffoldNet("ResNetBasicBlock", "mid", ScaffoldConfig(context="Nothing"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda y: y[:, 1:], r"maps \(2, 8, 8, 8\) to \(2, 15, 4, 4\); it must be \(2, 16, 4, 4\)"),
+        (lambda y: y[..., 1:], r"to \(2, 16, 4, 3\); it must be \(2, 16, 4, 4\)"),
+        (lambda y: (y, y), "returns tuple, not a tensor"),
+        (lambda y: y @ y.flatten(), r"raises on input \(2, 8, 8, 8\): RuntimeError"),
+        (lambda y: y.undefined, "raises on input .*: AttributeError"),
+    ],
+    ids=["channels", "size", "tuple", "raises", "attribute"],
+)
+def test_a_faulty_block_is_named_at_construction(fault: Any, message: str) -> None:
+    config = ScaffoldConfig(context="Identity", depth=1, width=8, input_shape=(3, 8, 8))
+    with pytest.raises(BlockError, match=rf"block Mine \(mid\) .*{message}"):
+        ScaffoldNet(_faulty(fault), "mid", config)
+
+
+def test_a_faulty_later_block_of_the_stage_is_found() -> None:
+    spec = _spec(lambda i, o, s, _: _Faulty(i, o, s, lambda y: y if s == 2 else y[:, 1:]))
+    with pytest.raises(BlockError, match=r"block Mine \(late\) maps \(2, 32, 4, 4\)"):
+        ScaffoldNet(spec, "late", _SMALL)
+
+
+def test_a_block_that_cannot_run_without_data_is_tried_with_data() -> None:
+    net = ScaffoldNet(_needs_data(), "mid", _SMALL)
+    assert net(torch.randn(2, 3, 16, 16)).shape == (2, 5)
+
+
+def test_checking_shapes_leaves_statistics_untouched() -> None:
+    net = ScaffoldNet("ResNetBasicBlock", "mid", _SMALL)
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.num_batches_tracked == 0 for norm in norms)
+    spec = _faulty(nn.BatchNorm2d(16))
+    spec_net = ScaffoldNet(spec, "mid", _SMALL)
+    counted = [value for name, value in spec_net.named_buffers() if "num_batches" in name]
+    assert all(value == 0 for value in counted)
+
+
+def test_a_block_that_refuses_the_width_is_named() -> None:
+    with pytest.raises(BlockError, match="block ResNetBottleneck cannot be built with in=10"):
+        ScaffoldNet("ResNetBottleneck", "early", ScaffoldConfig(width=10))
+
+
+def test_a_spec_can_be_scaffolded_without_being_registered() -> None:
+    net = ScaffoldNet(_faulty(nn.Identity()), Position.LATE, _SMALL)
+    assert net.block.name == "Mine"
+    assert "Mine" not in list_available_blocks()
+    assert net.position is Position.LATE
+    assert get_block("ResNetBasicBlock") is ScaffoldNet("ResNetBasicBlock", "mid", _SMALL).block
