@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,17 @@ def test_a_name_that_is_taken_is_refused_with_both_places(
     assert "X" not in list_available_blocks()
 
 
+def test_a_name_of_the_zoo_is_taken_before_the_zoo_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs, registered = get_block("RepMixer"), dict[str, BlockSpec]()
+    monkeypatch.setattr(registry, "_registry", registered)
+    monkeypatch.setattr(registry, "_load_zoo", lambda: registered.update(RepMixer=theirs))
+    with pytest.raises(InputError, match="'RepMixer' is registered twice"):
+        register_block("RepMixer", **_FACTS)(_conv)
+    assert get_block("RepMixer") is theirs
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [
@@ -162,3 +174,10 @@ def test_a_factory_that_returns_something_else_is_named() -> None:
     register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[arg-type]
     with pytest.raises(BlockError, match=r"block Text .* returned str, not a torch\.nn\.Module"):
         get_block("Text").build(8, 8, 1, Position.EARLY)
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_factory_without_source_is_placed_by_its_module() -> None:
+    register_block("Partial", **_FACTS)(partial(_conv))
+    assert get_block("Partial").defined_at == "functools"
+    assert isinstance(get_block("Partial").build(8, 8, 1, Position.EARLY), nn.Conv2d)

@@ -156,3 +156,34 @@ def test_replknet_kernels_by_position(position: Position, kernel_size: int) -> N
     (mix,) = [child for child in block.modules() if isinstance(child, LargeKernelConv)]
     sizes = [layer.kernel_size for layer in mix.modules() if isinstance(layer, nn.Conv2d)]
     assert sizes == [(kernel_size, kernel_size), (5, 5)]
+
+
+def test_dymicro_block_shuffles_by_groups_and_by_pairs() -> None:
+    with torch.device("meta"):
+        block = get_block("DYMicroBlock").build(128, 256, 2, Position.LATE)
+    shuffles = [child for child in block.modules() if isinstance(child, nn.ChannelShuffle)]
+    # Hidden width 768: 16 groups, 768 / 4 = 192; output: 16 groups, 256 / 2 = 128.
+    assert [shuffle.groups for shuffle in shuffles] == [16, 192, 16, 128]
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "stride", "skips"), [(8, 1, True), (16, 1, False), (8, 2, False)]
+)
+def test_dymicro_block_adds_its_input_only_where_the_shape_stays(
+    out_channels: int, stride: int, skips: bool
+) -> None:
+    block = get_block("DYMicroBlock").build(8, out_channels, stride, Position.MID)
+    silent = [child for child in block.modules() if isinstance(child, nn.BatchNorm2d)][-1]
+    nn.init.zeros_(silent.weight)
+    images = torch.randn(2, 8, 4, 4)
+    output = block(images)
+    assert torch.equal(output, images if skips else torch.zeros_like(output))
+
+
+def test_both_halves_of_the_replknet_block_add_their_input() -> None:
+    block = get_block("ReparamLargeKernelConv").build(4, 4, 1, Position.LATE).eval()
+    images = torch.randn(2, 4, 5, 5)
+    for last in ("0.leave.1", "1.narrow.1"):
+        assert not torch.equal(block(images), images)
+        nn.init.zeros_(block.get_parameter(f"{last}.weight"))
+    assert torch.equal(block(images), images)

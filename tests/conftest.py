@@ -1,0 +1,36 @@
+"""Data, networks and stores small enough that a whole sweep takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+TINY_CLASSES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 3 classes, 20 training and 10 test images each, 8x8: learnable by colour."""
+    generator = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    arrays: dict[str, np.ndarray] = {"classes": np.array(TINY_CLASSES)}
+    for part, per_class in (("train", 20), ("test", 10)):
+        labels = np.repeat(np.arange(3), per_class)
+        images = generator.integers(0, 120, (len(labels), 8, 8, 3), dtype=np.uint8)
+        images[np.arange(len(labels)), :, :, labels] += 100
+        arrays |= {f"x_{part}": images, f"y_{part}": labels}
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors are slower on two threads, and a busy machine makes that much worse."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
