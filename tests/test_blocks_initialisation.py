@@ -28,10 +28,13 @@ def _seed() -> Iterator[None]:
         (nn.Conv2d(512, 512, 5, groups=512), 25),
         (nn.Conv2d(128, 256, 3, groups=8), 32 * 9),
         (nn.Conv2d(512, 512, (5, 1), groups=512), 5),
+        (nn.Conv1d(64, 128, 3), 128 * 3),
     ],
-    ids=["dense", "pointwise", "depthwise", "grouped", "one-sided"],
+    ids=["dense", "pointwise", "depthwise", "grouped", "one-sided", "over-sequences"],
 )
-def test_convolutions_are_drawn_by_fan_out_per_group(conv: nn.Conv2d, fan_out: int) -> None:
+def test_convolutions_are_drawn_by_fan_out_per_group(
+    conv: nn.Conv1d | nn.Conv2d, fan_out: int
+) -> None:
     initialise(conv)
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
     assert abs(conv.weight.mean().item()) < 0.1 * math.sqrt(2 / fan_out)
@@ -48,11 +51,30 @@ def test_linear_layers_are_drawn_narrow_and_cut_at_two_deviations() -> None:
     assert not linear.bias.any()
 
 
-def test_everything_else_keeps_what_its_constructor_gave() -> None:
-    norm = nn.BatchNorm2d(8)
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), nn.GroupNorm(2, 8), nn.LayerNorm(8)])
+def test_normalisation_starts_as_the_identity(norm: nn.Module) -> None:
+    nn.init.zeros_(norm.get_parameter("weight"))
+    nn.init.ones_(norm.get_parameter("bias"))
     initialise(nn.Sequential(norm))
-    assert torch.equal(norm.weight, torch.ones(8))
-    assert torch.equal(norm.bias, torch.zeros(8))
+    assert torch.equal(norm.get_parameter("weight"), torch.ones(8))
+    assert torch.equal(norm.get_parameter("bias"), torch.zeros(8))
+
+
+def test_normalisation_without_parameters_is_left_alone() -> None:
+    norm = nn.BatchNorm2d(8, affine=False)
+    initialise(norm)
+    assert norm.weight is None
+
+
+@pytest.mark.parametrize("name", ["TinyViTMBConv", "SHViTBlock", "EfficientViTCGA"])
+def test_no_branch_starts_silent_because_its_library_zeroes_the_last_norm(name: str) -> None:
+    block = get_block(name).build(16, 16, 1, Position.MID)
+    norms = [layer for layer in block.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms
+    assert all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in norms)
+
+
+def test_everything_else_keeps_what_its_constructor_gave() -> None:
     scales = [
         parameter
         for name, parameter in get_block("RepMixer").build(8, 8, 1, Position.MID).named_parameters()

@@ -127,7 +127,7 @@ def test_merged_kernel_is_the_large_one_plus_the_centred_small_one(
 ) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        conv = LargeKernelConv(channels, small + 2 * extra, small)
+        conv = LargeKernelConv(channels, small + 2 * extra, ((small, 1),))
         conv(torch.randn(4, channels, 5, 6) + 1)
         images = torch.randn(2, channels, 5, 6)
     conv.eval()
@@ -140,7 +140,7 @@ def test_merged_kernel_is_the_large_one_plus_the_centred_small_one(
 
 
 def test_merging_twice_changes_nothing() -> None:
-    conv = LargeKernelConv(2, 7, 3).eval()
+    conv = LargeKernelConv(2, 7, ((3, 1),)).eval()
     conv.reparameterize()
     merged = conv.merged
     conv.reparameterize()

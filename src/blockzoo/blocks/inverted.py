@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from timm.models._efficientnet_blocks import (
-    EdgeResidual,
-    InvertedResidual,
-    UniversalInvertedResidual,
-)
+from functools import partial
+from typing import Any, NamedTuple
+
+from timm.models._efficientnet_blocks import EdgeResidual, InvertedResidual, SqueezeExcite
+from timm.models.cpubone import FusedMBConv, ResidualBlock
+from timm.models.rexnet import LinearBottleneck
 from torch import nn
+from torchvision.models.mnasnet import _InvertedResidual as MnasNetBlock
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.position import Position
 
+
+class _Stage(NamedTuple):
+    kernel_size: int
+    expansion: int
+    activation: type[nn.Module]
+    squeezes: bool
+
+
+# After MobileNetV3-Large's stages of like width and resolution.
+_MOBILENETV3_STAGE = {
+    Position.EARLY: _Stage(3, 3, nn.ReLU, False),
+    Position.MID: _Stage(5, 3, nn.ReLU, True),
+    Position.LATE: _Stage(5, 6, nn.Hardswish, True),
+}
+# (depthwise kernel, expansion), after MnasNet-B1's stages.
+_MNASNET_STAGE = {Position.EARLY: (3, 3), Position.MID: (5, 3), Position.LATE: (5, 6)}
+_MBCONV_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 5}
 _EDGE_EXPANSION = {Position.EARLY: 4, Position.MID: 8, Position.LATE: 8}
+_REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 / 12}
 
 
 @register_block(
@@ -36,28 +56,112 @@ def inverted_residual(
 
 
 @register_block(
-    "UniversalInvertedBottleneck",
+    "MobileNetV3Block",
     family="mobile",
-    year=2024,
-    paper="2404.10518",
-    source="timm.models._efficientnet_blocks.UniversalInvertedResidual",
+    year=2019,
+    paper="1905.02244",
+    source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
-    formula="y = x + P(relu(bn(dw_s(relu(P_4c(bn(dw(x)))))))), x if shape stays, P = bn conv1x1",
-    notes="The ExtraDW form: 5x5 inside where it strides, 3x3 elsewhere; no layer scale.",
+    formula="y = x + P(se(a(bn(dw_s(a(P_ec(x))))))), x where shape stays, P = bn conv1x1",
+    aliases=("MobileNetV3",),
+    notes=(
+        "MobileNetV3-Large: kernel 3/5/5, expansion 3/3/6, a = ReLU/ReLU/Hardswish; "
+        "squeeze-excite mid and late, a quarter of the expanded channels, ReLU and hard sigmoid "
+        "inside."
+    ),
 )
-def universal_inverted_bottleneck(
+def mobilenetv3_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
-    """Return MobileNetV4's UIB with both depthwise convolutions (Qin et al., arXiv 2404.10518)."""
-    block: nn.Module = UniversalInvertedResidual(
+    """Return MobileNetV3's block (Howard et al., arXiv 1905.02244)."""
+    stage = _MOBILENETV3_STAGE[position]
+    squeeze: Any = partial(SqueezeExcite, gate_layer=nn.Hardsigmoid, force_act_layer=nn.ReLU)
+    block: nn.Module = InvertedResidual(
         in_channels,
         out_channels,
-        dw_kernel_size_start=3,
-        dw_kernel_size_mid=5 if stride == 2 else 3,
-        stride=stride,
-        exp_ratio=4,
-        act_layer=nn.ReLU,
-        layer_scale_init_value=None,
+        stage.kernel_size,
+        stride,
+        exp_ratio=stage.expansion,
+        act_layer=stage.activation,
+        se_layer=squeeze if stage.squeezes else None,
+    )
+    return block
+
+
+@register_block(
+    "MBConvEfficientNet",
+    family="mobile",
+    year=2019,
+    paper="1905.11946",
+    source="timm.models._efficientnet_blocks.InvertedResidual",
+    licence="Apache-2.0",
+    formula="y = x + P(se(silu(bn(dw_s(silu(P_6c(x))))))), x where shape stays, P = bn conv1x1",
+    aliases=("MBConv", "EfficientNetBlock"),
+    notes="Kernel 3/5/5, expansion 6, squeeze-excite to a quarter of the input channels.",
+)
+def mbconv_efficientnet(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return EfficientNet's MBConv (Tan and Le, arXiv 1905.11946).
+
+    Raises `ValueError` for fewer than 4 input channels, a quarter of which squeeze-excite needs.
+    """
+    if in_channels < 4:
+        raise ValueError("the input channels must be 4 or more")
+    # The ratio is of the expanded channels here, of the input channels in the paper.
+    squeeze: Any = partial(SqueezeExcite, rd_ratio=0.25 / 6)
+    block: nn.Module = InvertedResidual(
+        in_channels,
+        out_channels,
+        _MBCONV_KERNEL[position],
+        stride,
+        exp_ratio=6,
+        act_layer=nn.SiLU,
+        se_layer=squeeze,
+    )
+    return block
+
+
+@register_block(
+    "MBConvMnasNet",
+    family="mobile",
+    year=2018,
+    paper="1807.11626",
+    source="torchvision.models.mnasnet._InvertedResidual",
+    licence="BSD-3-Clause",
+    formula="y = x + P(relu(bn(dw_s(relu(P_ec(x)))))), x where shape stays, P = bn conv1x1",
+    aliases=("MnasNetBlock",),
+    notes="MnasNet-B1: kernel 3/5/5, expansion 3/3/6, no squeeze-excite.",
+)
+def mbconv_mnasnet(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return MnasNet's inverted residual (Tan et al., arXiv 1807.11626)."""
+    kernel_size, expansion = _MNASNET_STAGE[position]
+    block: nn.Module = MnasNetBlock(in_channels, out_channels, kernel_size, stride, expansion)
+    return block
+
+
+@register_block(
+    "ReXNetLinearBottleneck",
+    family="mobile",
+    year=2020,
+    paper="2007.00992",
+    source="timm.models.rexnet.LinearBottleneck",
+    licence="Apache-2.0",
+    formula="y = x + P(relu6(se(bn(dw3x3_s(silu(P_6c(x))))))), x only where s = 1, P = bn conv1x1",
+    aliases=("ReXNet",),
+    notes=(
+        "Squeeze-excite (1/12 of the expanded channels, with BN inside) mid and late. With stride "
+        "1 the input is added to the first channels also where the channels grow."
+    ),
+)
+def rexnet_linear_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ReXNet's linear bottleneck (Han et al., arXiv 2007.00992)."""
+    block: nn.Module = LinearBottleneck(
+        in_channels, out_channels, stride, exp_ratio=6, se_ratio=_REXNET_SQUEEZE[position]
     )
     return block
 
@@ -83,5 +187,60 @@ def edge_residual(
         stride,
         exp_ratio=_EDGE_EXPANSION[position],
         act_layer=nn.ReLU,
+    )
+    return block
+
+
+@register_block(
+    "FusedMBConvEfficientNetV2",
+    family="mobile",
+    year=2021,
+    paper="2104.00298",
+    source="timm.models._efficientnet_blocks.EdgeResidual",
+    licence="Apache-2.0",
+    formula="y = x + bn(conv1x1(silu(bn(conv3x3_s_4c(x))))), x where shape stays",
+    aliases=("FusedMBConv",),
+    notes="Expansion 4, no squeeze-excite.",
+)
+def fused_mbconv_efficientnetv2(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return EfficientNetV2's fused MBConv (Tan and Le, arXiv 2104.00298)."""
+    block: nn.Module = EdgeResidual(
+        in_channels, out_channels, 3, stride, exp_ratio=4, act_layer=nn.SiLU
+    )
+    return block
+
+
+@register_block(
+    "CPUBoneGrFusedMBConv",
+    family="mobile",
+    year=2026,
+    paper="2603.26425",
+    source="timm.models.cpubone.FusedMBConv and ResidualBlock",
+    licence="Apache-2.0",
+    formula="y = x + bn(conv1x1(hardswish(bn(gconv3x3_s_4c(x))))), x where shape stays",
+    aliases=("GrFusedMBConv",),
+    notes="CPUBone's fused MBConv with two groups; expansion 4.",
+)
+def cpubone_grouped_fused_mbconv(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return CPUBone's grouped fused MBConv; `ValueError` for an odd number of input channels."""
+    if in_channels % 2:
+        raise ValueError("the input channels must be even")
+    keeps_shape = stride == 1 and in_channels == out_channels
+    block: nn.Module = ResidualBlock(
+        FusedMBConv(
+            in_channels,
+            out_channels,
+            3,
+            stride,
+            expand_ratio=4,
+            expand_groups=2,
+            use_bias=(False, False),
+            act_layer=(nn.Hardswish, None),
+        ),
+        nn.Identity() if keeps_shape else None,
     )
     return block

@@ -80,8 +80,10 @@ _aliases: dict[str, str] = {}
 
 def register(spec: BlockSpec) -> BlockSpec:
     """Add a block; raises `InputError` naming both places when a name or alias is taken."""
-    # A name of the zoo is taken even before anybody asks for it.
-    _load_zoo()
+    # A name of the zoo is taken even before anybody asks for it. The zoo's own modules import one
+    # another, so that loading it from within one of them would be a circle.
+    if not spec.factory.__module__.startswith(__package__):
+        _load_zoo()
     for name in (spec.name, *spec.aliases):
         taken = _registry.get(_aliases.get(name, name))
         if taken is not None:

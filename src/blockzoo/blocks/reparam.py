@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from timm.models.byobnet import MobileOneBlock
+from timm.models.byobnet import MobileOneBlock, RepVggBlock
 from timm.models.fastvit import PatchEmbed, RepMixerBlock
 from timm.models.ghostnet import GhostBottleneckV3
+from timm.models.lcnetv2 import RepDepthwiseSeparable
+from timm.models.repghost import RepGhostBottleneck
+from timm.models.repvit import RepViTBlock, RepVitDownsample
 from torch import nn
 
-from blockzoo.blocks.layers import after_downsampling, conv_bn
+from blockzoo.blocks.ghost import GHOST_STAGE
+from blockzoo.blocks.layers import after_downsampling, after_shape_change, conv_bn
 from blockzoo.blocks.registry import register_block
 from blockzoo.position import Position
 
-# (expansion, depthwise kernel, squeeze-excite ratio), after GhostNet's stages of like resolution.
-_GHOST_STAGE = {
-    Position.EARLY: (3, 3, 0.0),
-    Position.MID: (3, 5, 0.25),
-    Position.LATE: (6, 5, 0.25),
+# (expansion, depthwise kernel, squeeze-excite ratio), after RepGhostNet's stages likewise.
+_REPGHOST_STAGE = {
+    Position.EARLY: (1.5, 3, 0.0),
+    Position.MID: (1.5, 5, 0.25),
+    Position.LATE: (3, 5, 0.25),
 }
+_REPVIT_EXPANSION = 2
+
+
+@register_block(
+    "RepVGGBlock",
+    family="reparam",
+    year=2021,
+    paper="2101.03697",
+    source="timm.models.byobnet.RepVggBlock",
+    licence="Apache-2.0",
+    formula="y = relu(bn(conv3x3_s(x)) + bn(conv1x1_s(x)) + bn(x)), bn(x) where the shape stays",
+    reparameterisable=True,
+    aliases=("RepVGG",),
+    notes="One 3x3 convolution in deploy form.",
+)
+def repvgg_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return RepVGG's block (Ding et al., arXiv 2101.03697); the position changes nothing."""
+    block: nn.Module = RepVggBlock(in_channels, out_channels, stride=stride)
+    return block
 
 
 @register_block(
@@ -28,6 +51,7 @@ _GHOST_STAGE = {
     licence="Apache-2.0",
     formula="y = relu(P(relu(D(x)))), D = 4 dw3x3_s + dw1x1_s + id, P = 4 conv1x1 + id, BN in each",
     reparameterisable=True,
+    aliases=("MobileOne",),
     notes="MobileOne-S0: four branches of each convolution in training, one in deploy form.",
 )
 def mobileone_block(
@@ -50,6 +74,7 @@ def mobileone_block(
     licence="Apache-2.0",
     formula="y = G(se(dw_s(G(x) * sigmoid(up(dfc(pool(x))))))) + shortcut(x), G = [p, dw(p)]",
     reparameterisable=True,
+    aliases=("GhostNetV3",),
     notes=(
         "Expansion 3/3/6, depthwise kernel 3/5/5, squeeze-excite 0.25 mid and late. "
         "Its gate pools by 2, so the input must be 2x2 or larger."
@@ -64,7 +89,7 @@ def ghost_bottleneck_v3(
     """
     if out_channels % 2:
         raise ValueError("the output channels must be even")
-    expansion, kernel_size, se_ratio = _GHOST_STAGE[position]
+    expansion, kernel_size, se_ratio = GHOST_STAGE[position]
     block: nn.Module = GhostBottleneckV3(
         in_channels,
         in_channels * expansion,
@@ -78,6 +103,103 @@ def ghost_bottleneck_v3(
 
 
 @register_block(
+    "RepGhostBottleneck",
+    family="reparam",
+    year=2022,
+    paper="2211.06088",
+    source="timm.models.repghost.RepGhostBottleneck",
+    licence="Apache-2.0",
+    formula="y = G(se(bn(dw_s(relu(G(x)))))) + shortcut(x), G = bn(dw3x3(v)) + bn(v), v = bn(P(x))",
+    reparameterisable=True,
+    aliases=("RepGhost",),
+    notes=(
+        "Hidden channels 1.5/1.5/3 times those of the input, depthwise kernel 3/5/5 only where the "
+        "block strides, squeeze-excite 0.25 mid and late. The ReLU of the first G is also inside "
+        "it, after P."
+    ),
+)
+def repghost_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return RepGhostNet's bottleneck (Chen et al., arXiv 2211.06088)."""
+    expansion, kernel_size, se_ratio = _REPGHOST_STAGE[position]
+    hidden = int(in_channels * expansion)
+    block: nn.Module = RepGhostBottleneck(
+        in_channels, hidden, out_channels, kernel_size, stride, se_ratio=se_ratio
+    )
+    return block
+
+
+@register_block(
+    "PPLCNetV2RepDepthSep",
+    family="reparam",
+    year=2022,
+    paper="none (PaddleClas)",
+    source="timm.models.lcnetv2.RepDepthwiseSeparable",
+    licence="Apache-2.0",
+    formula="y = relu(P(relu(dw3_s(x)))), late y = relu(P(relu(P_o/2(se(relu(sum of dwk_s(x)))))))",
+    reparameterisable=True,
+    aliases=("PPLCNetV2",),
+    notes=(
+        "As in PP-LCNetV2, only the late form has branches to merge: depthwise 5x5, 3x3 and, where "
+        "it does not stride, 1x1, each with BN; squeeze-excite 0.25; and two 1x1 convolutions that "
+        "squeeze to half the output channels between them. Early and mid are a depthwise 3x3 and "
+        "a 1x1 convolution, the same in both forms. No shortcut."
+    ),
+)
+def pplcnetv2_rep_depth_sep(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return PP-LCNetV2's depthwise separable block (PaddleClas, 2022).
+
+    Raises `ValueError` where the late form has no channels to squeeze to.
+    """
+    late = position is Position.LATE
+    if late and (in_channels < 4 or out_channels < 2):
+        raise ValueError("the late form needs 4 input and 2 output channels or more")
+    block: nn.Module = RepDepthwiseSeparable(
+        in_channels,
+        out_channels,
+        stride,
+        dw_kernel_size=5 if late else 3,
+        split_pw=late,
+        use_rep=late,
+        use_se=late,
+    )
+    return block
+
+
+@register_block(
+    "RepViTBlock",
+    family="reparam",
+    year=2023,
+    paper="2307.09283",
+    source="timm.models.repvit.RepViTBlock",
+    licence="Apache-2.0",
+    formula="z = se(bn(bn(dw3x3(x)) + dw1x1(x) + x)), y = z + bn(P(gelu(bn(P_2c(z)))))",
+    reparameterisable=True,
+    aliases=("RepViT",),
+    notes=(
+        "RepViT has squeeze-excite (0.25) in every other block; a block here has no number, so "
+        "all have it. Before a block that strides: RepViT's downsampling, which is a block without "
+        "squeeze-excite, a strided depthwise 3x3, a 1x1 convolution and an MLP; before one that "
+        "only changes channels: a 1x1 convolution and BN."
+    ),
+)
+def repvit_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return RepViT's block (Wang et al., arXiv 2307.09283); the position changes nothing."""
+    block = RepViTBlock(out_channels, _REPVIT_EXPANSION, 3, use_se=True, act_layer=nn.GELU)
+    return after_shape_change(block, in_channels, out_channels, stride, _repvit_downsampling)
+
+
+def _repvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+    downsampling: nn.Module = RepVitDownsample(
+        in_channels, _REPVIT_EXPANSION, out_channels, 3, act_layer=nn.GELU
+    )
+    return downsampling
+
+
+@register_block(
     "RepMixer",
     family="reparam",
     year=2023,
@@ -86,6 +208,7 @@ def ghost_bottleneck_v3(
     licence="Apache-2.0",
     formula="z = x + g1(rep(x) - bn(x)), y = z + g2(conv1x1(gelu(conv1x1_3c(bn(dw7x7(z))))))",
     reparameterisable=True,
+    aliases=("FastViT",),
     notes=(
         "FastViT-T12: MLP ratio 3, layer scales g1 = g2 = 1e-5 at the start. Before a block that "
         "strides: FastViT's 7x7 patch embedding, which needs out a multiple of in; before one that "

@@ -1,12 +1,22 @@
-"""Residual blocks: ResNet's two (He et al., arXiv 1512.03385)."""
+"""Residual blocks: ResNet's two (He et al., arXiv 1512.03385) and their relatives."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from timm.layers.create_conv2d import create_conv2d
+from timm.layers.norm_act import BatchNormAct2d
+from timm.models import regnet
 from timm.models.resnet import BasicBlock, Bottleneck, downsample_conv
+from timm.models.resnetv2 import DownsampleConv, PreActBasic
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.position import Position
+
+_RESNEXT_GROUP_WIDTH = 4
+_REGNET_GROUP_WIDTH = 16
 
 
 @register_block(
@@ -46,6 +56,94 @@ def resnet_bottleneck(
         raise ValueError("the output channels must be a multiple of 4")
     shortcut = _shortcut(in_channels, out_channels, stride)
     block: nn.Module = Bottleneck(in_channels, out_channels // 4, stride, downsample=shortcut)
+    return block
+
+
+@register_block(
+    "PreActBasicBlock",
+    family="residual",
+    year=2016,
+    paper="1603.05027",
+    source="timm.models.resnetv2.PreActBasic",
+    licence="Apache-2.0",
+    formula="y = conv3x3(relu(bn(conv3x3_s(u)))) + shortcut, u = relu(bn(x))",
+    aliases=("PreActBlock",),
+    notes="The shortcut is x or, where the shape changes, a strided 1x1 convolution of u.",
+)
+def preact_basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return the pre-activation basic block (He et al., arXiv 1603.05027)."""
+    block: nn.Module = PreActBasic(
+        in_channels,
+        out_channels,
+        stride=stride,
+        conv_layer=create_conv2d,
+        norm_layer=BatchNormAct2d,
+        proj_layer=DownsampleConv,
+    )
+    return block
+
+
+@register_block(
+    "ResNeXtBottleneck",
+    family="residual",
+    year=2016,
+    paper="1611.05431",
+    source="timm.models.resnet.Bottleneck",
+    licence="Apache-2.0",
+    formula="y = relu(bn(conv1x1(relu(bn(gconv3x3_s(relu(bn(conv1x1(x)))))))) + shortcut(x))",
+    aliases=("ResNeXt",),
+    notes=(
+        "Half the output channels inside, in groups of 4: out/8 groups, which is 32x4d at 256 "
+        "output channels."
+    ),
+)
+def resnext_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNeXt's bottleneck; `ValueError` when out_channels is no multiple of 8."""
+    if out_channels % 8:
+        raise ValueError("the output channels must be a multiple of 8")
+    # timm rounds out/4 x base_width/64 down; a hair above the exact quotient gives 4.
+    base_width: Any = (256 * _RESNEXT_GROUP_WIDTH + 1) / out_channels
+    block: nn.Module = Bottleneck(
+        in_channels,
+        out_channels // 4,
+        stride,
+        downsample=_shortcut(in_channels, out_channels, stride),
+        cardinality=out_channels // 8,
+        base_width=base_width,
+    )
+    return block
+
+
+@register_block(
+    "RegNetXBlock",
+    family="residual",
+    year=2020,
+    paper="2003.13678",
+    source="timm.models.regnet.Bottleneck",
+    licence="Apache-2.0",
+    formula="y = relu(bn(conv1x1(relu(bn(gconv3x3_s(relu(bn(conv1x1(x)))))))) + shortcut(x))",
+    aliases=("RegNetX",),
+    notes=(
+        "Bottleneck ratio 1, groups of 16 channels, or of the largest number below that divides "
+        "the output channels and 16; no squeeze-excite."
+    ),
+)
+def regnetx_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return RegNetX's block (Radosavovic et al., arXiv 2003.13678)."""
+    block: nn.Module = regnet.Bottleneck(
+        in_channels,
+        out_channels,
+        stride,
+        bottle_ratio=1,
+        group_size=math.gcd(_REGNET_GROUP_WIDTH, out_channels),
+        se_ratio=0,
+    )
     return block
 
 

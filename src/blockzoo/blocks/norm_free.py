@@ -1,0 +1,56 @@
+"""Blocks without normalisation layers: NFNet (Brock et al., arXiv 2102.06171)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from timm.layers.squeeze_excite import SEModule
+from timm.models.nfnet import NormFreeBlock, act_with_gamma
+from torch import nn
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.position import Position
+
+# What makes GELU keep the variance of a normal input.
+_GELU_GAIN = 1.7015043497085571
+
+
+@register_block(
+    "NFNetBlock",
+    family="norm-free",
+    year=2021,
+    paper="2102.06171",
+    source="timm.models.nfnet.NormFreeBlock",
+    licence="Apache-2.0",
+    formula="y = shortcut + 0.2 g 2se(W1(a(W3(a(W3_s(a(W1(a(x))))))))), a = 1.7 gelu, W = ws conv",
+    aliases=("NFNet",),
+    notes=(
+        "Scaled weight standardisation instead of normalisation; half the output channels inside, "
+        "no groups, squeeze-excite 0.5, skip gain g = 0 at the start, so a block that keeps its "
+        "shape begins as the identity. Where the shape changes the shortcut is a 1x1 convolution "
+        "of a(x), after a 2x2 average pool where it strides. The paper's beta, which divides by "
+        "the expected deviation and depends on the block's index, is 1 here."
+    ),
+)
+def nfnet_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return NFNet's block.
+
+    Raises `ValueError` for an odd number of output channels, or 2 of them: weights with a single
+    input cannot be standardised.
+    """
+    if out_channels % 2 or out_channels < 4:
+        raise ValueError("the output channels must be even, and 4 or more")
+    block: nn.Module = NormFreeBlock(
+        in_channels,
+        out_channels,
+        stride,
+        alpha=0.2,
+        beta=1.0,
+        bottle_ratio=0.5,
+        extra_conv=True,
+        skipinit=True,
+        reg=False,
+        attn_layer=partial(SEModule, rd_ratio=0.5),
+        act_layer=act_with_gamma("gelu", gamma=_GELU_GAIN),
+    )
+    return block

@@ -1,0 +1,33 @@
+"""Blocks of depthwise separable convolutions at full width: Xception (Chollet)."""
+
+from __future__ import annotations
+
+from timm.models.xception import Block
+from torch import nn
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.position import Position
+
+
+@register_block(
+    "XceptionBlock",
+    family="separable",
+    year=2016,
+    paper="1610.02357",
+    source="timm.models.xception.Block",
+    licence="Apache-2.0",
+    formula="y = shortcut(x) + S(S(S(x))), S = bn conv1x1 dw3x3 relu; s=2: maxpool3x3_2(S(S(x)))",
+    aliases=("Xception",),
+    notes=(
+        "Three separable convolutions where the stride is 1 (middle flow), two and a 3x3 max pool "
+        "where it is 2 (entry flow). The shortcut is a 1x1 convolution and BN where the shape "
+        "changes. No activation between depthwise and pointwise convolution."
+    ),
+)
+def xception_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return Xception's block (Chollet, arXiv 1610.02357); the position changes nothing."""
+    repetitions = 3 if stride == 1 else 2
+    block: nn.Module = Block(in_channels, out_channels, repetitions, stride)
+    return block
