@@ -4,7 +4,7 @@ Usage: python benchmarks/training_throughput.py [--rounds N] [--steps N] [--thre
 
 Each round trains both, in alternating order, for one epoch of the same random images through
 `blockzoo.training.fit`; the first round warms up and is dropped. Prints a table and saves every
-sample with the environment.
+sample with the environment. On a busy machine use `--threads 1`: two threads wait for each other.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6, help="batches per round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
-    default = Path(__file__).parent / "results" / "training_throughput.json"
+    default = Path("benchmarks/results/training_throughput.json")
     parser.add_argument("--output", type=Path, default=default)
     return parser.parse_args()
 
@@ -103,6 +103,7 @@ def main() -> None:
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"saved {options.output}")
 
 
 if __name__ == "__main__":

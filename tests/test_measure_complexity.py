@@ -102,6 +102,20 @@ def test_attention_and_matrix_products_train_at_threefold_cost() -> None:
     assert count_training_macs(Apply(torch.matmul), a, b) == 2 * 60
 
 
+def test_attention_fused_into_one_operation_counts_the_same() -> None:
+    """A look at the values moves the run to the CPU, which has a fused kernel."""
+
+    def fused(q: Tensor) -> Tensor:
+        assert float(q.sum()) == 0
+        return F.scaled_dot_product_attention(q, q, q)
+
+    q = torch.empty(1, 2, 5, 8, requires_grad=True)
+    macs = 2 * 2 * 5 * 5 * 8
+    counts = count_complexity(Apply(fused), q)
+    assert (counts.macs, counts.training_macs) == (macs, 3 * macs)
+    assert count_training_macs(Apply(fused), q.detach()) == macs
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     widths=st.lists(st.integers(1, 9), min_size=2, max_size=4),

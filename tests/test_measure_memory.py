@@ -88,6 +88,15 @@ def test_plain_sgd_has_no_state_and_adam_has_two_moments_and_a_step_count() -> N
     assert adam.optimizer_bytes == 2 * 192 + 4
 
 
+def test_momentum_takes_the_same_memory_for_one_parameter_at_a_time_as_for_all() -> None:
+    net = nn.Sequential(linear(16, 64), nn.Sigmoid(), linear(64, 3))
+
+    def one_by_one(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, foreach=False)
+
+    assert training_memory(net, (16,), 2, one_by_one) == training_memory(net, (16,), 2)
+
+
 def test_the_optimizer_step_can_be_the_peak() -> None:
     """Adam makes a denominator as large as the parameter when the backward pass is over."""
     peak = training_memory(linear(64, 64), (64,), 1, lambda p: torch.optim.Adam(p, lr=0.1))

@@ -291,6 +291,19 @@ def test_ctrl_c_passes_and_the_next_one_still_works(capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_termination_does_not_end_as_success() -> None:
+    class Terminated(RightAtStep):
+        def forward(self, images: Tensor) -> Tensor:
+            signal.raise_signal(signal.SIGTERM)
+            return super().forward(images)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as raised:
+        run(Terminated(0))
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
 def test_an_exit_from_inside_stays_an_exit() -> None:
     with pytest.raises(SystemExit):
         run(Raising(SystemExit(3)))

@@ -117,12 +117,12 @@ _PROTOCOLS = {
     for protocol in (
         Protocol(
             name="quick",
-            width=16,
+            width=8,
             recipe=get_recipe("quick"),
             dataset="digits",
             blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
             seeds=(0, 1),
-            latency_budget_s=5.0,
+            latency_budget_s=2.0,
         ),
         Protocol(
             name="classic",

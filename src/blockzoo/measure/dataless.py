@@ -63,9 +63,11 @@ def call(
 def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     """Put every part of the module in training or eval mode, and back as it was afterwards."""
     before = [(part, part.training) for part in module.modules()]
-    module.train(training)
+    if any(mode is not training for _, mode in before):
+        module.train(training)
     try:
         yield
     finally:
         for part, mode in before:
-            part.training = mode
+            if part.training is not mode:
+                part.training = mode

@@ -1,4 +1,4 @@
-"""Lightning kept quiet, and its handling of Ctrl-C and random state kept from the caller."""
+"""Lightning kept quiet, and its handling of signals kept from the caller."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 
@@ -31,10 +33,15 @@ def quiet_lightning() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let `KeyboardInterrupt` pass; Lightning would exit the process and ignore the next one."""
+    """Let `KeyboardInterrupt` pass; Lightning would exit the process and ignore the next one.
+
+    A process told to terminate exits with the status that says so; Lightning's would say success.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
