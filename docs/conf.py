@@ -1,0 +1,11 @@
+"""Sphinx configuration; `sphinx-build -W docs docs/_build` must pass."""
+
+project = "BlockZoo"
+author = "The BlockZoo authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "BlockZoo"
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"

@@ -1,0 +1,22 @@
+"""Count and time any modules, not only blocks: two ways to mix space at equal width."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from blockzoo.measure.complexity import count_macs, count_parameters
+from blockzoo.measure.latency import LatencySettings, measure_latency
+
+dense = nn.Conv2d(32, 32, 3, padding=1)
+separable = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 1))
+image = torch.randn(1, 32, 32, 32)
+
+settings = LatencySettings(budget_s=2.0)
+results = measure_latency(
+    {"dense": dense, "separable": separable}, image, settings=settings, baseline="dense"
+)
+for name, module in (("dense", dense), ("separable", separable)):
+    result = results[name]
+    print(f"{name}: {count_parameters(module).total:,} parameters, {count_macs(module, image):,} MACs")
+    print(f"  {result.median_ms:.3f} ms, {result.ratio:.2f} x dense ({result.verdict})")

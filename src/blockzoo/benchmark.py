@@ -1,0 +1,265 @@
+"""The verb benchmark: scaffolded blocks in deploy form, gated, then timed against each other.
+
+Every cell is a block at a position. A cell must first show that its deploy form computes what its
+training form computes; then all cells that did are interleaved in one session, and each is
+compared with the baseline block at its own position.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.errors import BlockError, InputError
+from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.measure.latency import LatencyResult, LatencySettings, measure_latency
+from blockzoo.measure.parity import check_merge, with_nontrivial_state
+from blockzoo.measure.sampling import Progress
+from blockzoo.position import Position
+from blockzoo.results.records import Environment, LatencyRecord, trial_id
+from blockzoo.scaffold import (
+    ScaffoldConfig,
+    ScaffoldNet,
+)
+from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
+
+_PARITY_IMAGES = 4
+# Not of the environment that determines a latency: the commit changes with every line of
+# documentation, and the threads are those of the settings.
+_NOT_IDENTITY = {"commit", "threads"}
+
+
+def benchmark_blocks(
+    blocks: Sequence[str | BlockSpec],
+    positions: Sequence[str | Position],
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    baseline: str | BlockSpec | None = None,
+    on_error: Literal["record", "raise"] = "record",
+    progress: Progress | None = None,
+    experiment_name: str = "",
+    notes: str = "",
+) -> list[LatencyRecord]:
+    """Time all blocks at all positions in one session; one record per network.
+
+    `baseline` is the first block unless named; one that is not among `blocks` is measured and
+    returned too, before them. A network that is the same at several positions, with a baseline
+    that is too, is measured once and its record lists the positions.
+
+    A cell that cannot be built, fails its parity gate or raises becomes a failed record with its
+    reason, or with `on_error` "raise" an exception. Raises `UnknownNameError` for an unknown block
+    or position, `InputError` when there are none, and `DeviceError`.
+    """
+    if not blocks or not positions:
+        raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
+    session = _Session(
+        config=config or ScaffoldConfig(),
+        settings=_resolved(settings or LatencySettings()),
+        baseline=_spec(blocks[0] if baseline is None else baseline),
+        on_error=on_error,
+    )
+    cells = session.cells(
+        [_spec(block) for block in blocks], [Position.parse(str(p)) for p in positions]
+    )
+    gated = [session.gate(cell) for cell in cells]
+    results = session.measure(gated, progress)
+    records = (session.record(each, results) for each in gated)
+    labels = {"experiment_name": experiment_name, "notes": notes}
+    return [record.model_copy(update=labels) for record in records]
+
+
+def latency_trial_id(
+    block: str | BlockSpec,
+    position: str | Position,
+    *,
+    config: ScaffoldConfig,
+    settings: LatencySettings,
+    baseline: str | BlockSpec | None = None,
+) -> str:
+    """Return the id that this block's record will have; `baseline` is the block itself if None.
+
+    It covers the block and the baseline as built, scaffold, settings and environment, not which
+    other cells shared the session. A block that cannot be built has an id too.
+    """
+    spec, place = _spec(block), Position.parse(str(position))
+    reference = spec if baseline is None else _spec(baseline)
+    settings = _resolved(settings)
+    environment = describe_environment(settings.device)
+    return trial_id(
+        "latency",
+        block=spec.name,
+        network=fingerprints(spec, place, config).network,
+        baseline=reference.name,
+        baseline_network=fingerprints(reference, place, config).network,
+        scaffold=asdict(config),
+        settings=asdict(settings),
+        environment={k: v for k, v in environment.items() if k not in _NOT_IDENTITY},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """One block at one position, and the id of the cell it is compared with."""
+
+    spec: BlockSpec
+    position: Position
+    positions: tuple[Position, ...]
+    trial_id: str
+    baseline_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gated:
+    """A cell after its gate: the network to be timed, or why there is none."""
+
+    cell: _Cell
+    network: nn.Module | None = None
+    parity_error: float | None = None
+    reason: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """What all cells of one call have in common, and the steps that each goes through."""
+
+    config: ScaffoldConfig
+    settings: LatencySettings
+    baseline: BlockSpec
+    on_error: Literal["record", "raise"]
+
+    def cells(self, blocks: Sequence[BlockSpec], positions: Sequence[Position]) -> list[_Cell]:
+        """Return one cell per distinct record, position by position, in the order of the blocks."""
+        specs = {spec.name: spec for spec in blocks}
+        if self.baseline.name not in specs:
+            specs = {self.baseline.name: self.baseline, **specs}
+        cells: dict[str, _Cell] = {}
+        for position in positions:
+            for spec in specs.values():
+                cell = self._cell(spec, position)
+                cells.setdefault(cell.trial_id, cell)
+        return list(cells.values())
+
+    def _cell(self, spec: BlockSpec, position: Position) -> _Cell:
+        compared_alike = _same_positions(self.baseline, position, self.config)
+        alike = _same_positions(spec, position, self.config)
+        return _Cell(
+            spec=spec,
+            position=position,
+            positions=tuple(p for p in alike if p in compared_alike),
+            trial_id=self._trial_id(spec, position),
+            baseline_id=self._trial_id(self.baseline, position),
+        )
+
+    def _trial_id(self, spec: BlockSpec, position: Position) -> str:
+        return latency_trial_id(
+            spec, position, config=self.config, settings=self.settings, baseline=self.baseline
+        )
+
+    def gate(self, cell: _Cell) -> _Gated:
+        """Build the cell's network and let it through only if both its forms agree."""
+        seed = self.settings.seed
+        try:
+            net = ScaffoldNet(cell.spec, cell.position, self.config, seed=seed).eval()
+            deploy_form, parity_error = check_merge(
+                with_nontrivial_state(net, seed),
+                to_deploy,
+                _images(_PARITY_IMAGES, self.config, seed),
+                tolerance=self.settings.parity_tolerance,
+            )
+        except Exception as error:  # a block is foreign code; the others go on
+            if self.on_error == "raise":
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            return _Gated(cell=cell, reason=reason, traceback=traceback.format_exc())
+        return _Gated(cell=cell, network=deploy_form, parity_error=parity_error)
+
+    def measure(
+        self, gated: Sequence[_Gated], progress: Progress | None
+    ) -> dict[str, LatencyResult]:
+        """Time all networks that passed, and return the results by trial id."""
+        networks = {each.cell.trial_id: each.network for each in gated if each.network is not None}
+        return measure_latency(
+            networks,
+            _images(self.settings.batch_size, self.config, self.settings.seed),
+            settings=self.settings,
+            baseline={
+                each.cell.trial_id: each.cell.baseline_id
+                for each in gated
+                if {each.cell.trial_id, each.cell.baseline_id} <= set(networks)
+            },
+            progress=progress,
+        )
+
+    def record(self, gated: _Gated, results: Mapping[str, LatencyResult]) -> LatencyRecord:
+        """Return the record of a cell; raises `BlockError` if it failed and `on_error` says so."""
+        cell, settings = gated.cell, self.settings
+        result = results.get(
+            cell.trial_id, LatencyResult(failure=gated.reason, traceback=gated.traceback)
+        )
+        if result.failure is not None and self.on_error == "raise":
+            raise BlockError(f"block {cell.spec.name} ({cell.position}): {result.failure}")
+        measured = asdict(result)
+        reason, trace = measured.pop("failure"), measured.pop("traceback")
+        if reason is None and cell.baseline_id not in results:
+            measured["flags"] = (*result.flags, "no baseline")
+        return LatencyRecord(
+            trial_id=cell.trial_id,
+            status="ok" if reason is None else "failed",
+            reason=reason,
+            traceback=trace,
+            block=cell.spec.name,
+            block_fingerprint=recorded_fingerprint(cell.spec, cell.position, self.config),
+            positions=cell.positions,
+            scaffold=scaffold_settings(self.config),
+            environment=_environment(settings),
+            device=settings.device,
+            precision=settings.precision,
+            channels_last=settings.channels_last,
+            threads=settings.threads,
+            batch_size=settings.batch_size,
+            baseline=self.baseline.name,
+            parity_error=gated.parity_error,
+            **measured,
+        )
+
+
+def _spec(block: str | BlockSpec) -> BlockSpec:
+    return get_block(block) if isinstance(block, str) else block
+
+
+def _resolved(settings: LatencySettings) -> LatencySettings:
+    return replace(settings, device=str(resolve_device(settings.device)))
+
+
+def _environment(settings: LatencySettings) -> Environment:
+    described = {**describe_environment(settings.device), "threads": settings.threads}
+    return Environment.model_validate(described)
+
+
+def _same_positions(
+    spec: BlockSpec, position: Position, config: ScaffoldConfig
+) -> tuple[Position, ...]:
+    try:
+        return same_positions(spec, position, config)
+    except BlockError:
+        return (position,)  # it cannot be built there; its failed record says why
+
+
+def _images(count: int, config: ScaffoldConfig, seed: int) -> Tensor:
+    """Return `count` standard normal images (count, 3, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, *config.input_shape, generator=generator)
+
+
+if __name__ == "__main__":
+    from blockzoo.cli import benchmark_main
+
+    benchmark_main()

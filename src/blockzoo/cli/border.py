@@ -1,0 +1,41 @@
+"""The border between BlockZoo and the person at the keyboard: one line for each foreseen error."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from blockzoo.errors import BlockZooError
+
+Arguments = ParamSpec("Arguments")
+INTERRUPTED = 130
+
+
+def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Turn foreseen errors of a command into one line on standard error and an exit status."""
+
+    @functools.wraps(command)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BlockZooError as error:
+            _say(f"error: {error}")
+            raise typer.Exit(error.exit_status) from error
+        except OSError as error:
+            _say(
+                f"error: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename))
+            )
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guarded
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(" ".join(line.split("\n")) + "\n")

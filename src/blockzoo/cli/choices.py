@@ -1,0 +1,62 @@
+"""From options to the objects that the verbs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.errors import InputError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.csv import CSV_NAME
+from blockzoo.results.store import STORE_NAME, Store
+
+
+def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
+    """Return the canonical names; raises `UnknownNameError`, or `InputError` when none is given."""
+    if everything:
+        return list_available_blocks()
+    if not names:
+        raise InputError("no block given; name one or more (see `blockzoo blocks`), or use --all")
+    return list(dict.fromkeys(get_block(name).name for name in names))
+
+
+def chosen_positions(names: list[str] | None) -> tuple[Position, ...]:
+    """Return the positions named, in the order early, mid, late; all three when none is."""
+    given = {Position.parse(name) for name in names or []}
+    return tuple(p for p in POSITIONS if p in given) or POSITIONS
+
+
+def chosen_shape(
+    input_shape: tuple[int, int, int, int] | None, batch_size: int | None, default_batch: int
+) -> tuple[tuple[int, int, int], int]:
+    """Return (C, H, W) and the batch size of `--input-shape B C H W` and `--batch-size`."""
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch size is {batch_size}; it must be 1 or more")
+    if input_shape is None:
+        return (3, 32, 32), batch_size or default_batch
+    batch, channels, height, width = input_shape
+    if batch < 1:
+        raise InputError(f"input shape begins with batch {batch}; it must be 1 or more")
+    if batch_size is not None and batch_size != batch:
+        raise InputError(
+            f"--batch-size {batch_size} contradicts --input-shape, whose batch is {batch}"
+        )
+    return (channels, height, width), batch
+
+
+def open_store(results: str, *, create: bool) -> Store:
+    """Open the store in that folder, that file, or that database."""
+    if create and "://" not in results and not Path(results).suffix:
+        return Store(Path(results) / STORE_NAME, create=True)
+    return Store(results, create=create)
+
+
+def csv_location(results: str) -> Path:
+    """Return where results.csv goes: into the folder, or beside the store's file.
+
+    Beside a database URL that is the folder `results` here.
+    """
+    if "://" in results:
+        return Path("results") / CSV_NAME
+    path = Path(results)
+    return (path.parent if path.suffix else path) / CSV_NAME

@@ -1,0 +1,94 @@
+"""The options that several commands share, each spelled once, the early version's names beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Blocks = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="BLOCK", help="Names as `blockzoo blocks` lists them."),
+]
+All = Annotated[bool, typer.Option("--all", help="Every registered block.")]
+Positions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--position", "-p", help="early, mid or late; may be repeated. Default: all three."
+    ),
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="quick, classic or v1: scaffold, recipe, data, seeds.")
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context", help="Block in the two other stages, or Identity. (default: the protocol's)"
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option("--depth", "--num-blocks", help="Blocks per stage. (default: the protocol's)"),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        "--width", "--base-channels", help="Channels of the stem. (default: the protocol's)"
+    ),
+]
+Classes = Annotated[int, typer.Option("--classes", "--out-dim", help="Size of the output.")]
+InputShape = Annotated[
+    tuple[int, int, int, int] | None,
+    typer.Option("--input-shape", metavar="B C H W", help="Batch, channels, height, width."),
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images per batch.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="digits, cifar10, cifar100, an .npz file or an image folder."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Where downloaded data sets are kept or found. (default: a cache folder)"
+    ),
+]
+ResultsDir = Annotated[
+    str,
+    typer.Option("--results", help="Folder of the store and of results.csv, or a database URL."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE.csv", help="Also write the rows to this file."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training set.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", "--learning-rate", help="Peak learning rate.")
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="auto, fp32 or bf16 (autocast).")
+]
+ExperimentName = Annotated[str, typer.Option("--experiment-name", help="Kept with the record.")]
+Notes = Annotated[str, typer.Option("--notes", help="Kept with the record.")]
+WarmupRuns = Annotated[
+    int | None,
+    typer.Option("--warmup-runs", help="Calls before the clock. (default: until steady)"),
+]
+BenchmarkRuns = Annotated[
+    int | None,
+    typer.Option("--benchmark-runs", help="Rounds exactly. (default: until the interval is 1%)"),
+]
+SaveTo = Annotated[
+    str | None,
+    typer.Option(
+        "--results", help="Keep the records in the store in this folder, or database URL."
+    ),
+]
+Seeds = Annotated[int, typer.Option("--seeds", help="How many seeds.")]
+ChannelsLast = Annotated[
+    bool | None,
+    typer.Option(
+        "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
+    ),
+]

@@ -1,0 +1,77 @@
+"""`blockzoo visualize` and `blockzoo results`: what was measured, as plots, a table or files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blockzoo.cli.app import examples
+
+Source = Annotated[
+    str, typer.Argument(help="A results folder, a store (file or URL), or a results CSV.")
+]
+
+
+@examples(
+    "blockzoo visualize",
+    "blockzoo visualize results/results.csv --output-dir figures --format svg",
+)
+def visualize(
+    source: Source = "results",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir", "-o", help="Folder of the plots. (default: plots beside the results)"
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="png or svg; may be repeated. Default: both."),
+    ] = None,
+) -> None:
+    """Plot accuracy against latency, FLOPs and memory, one figure per data set and protocol."""
+    from blockzoo.cli.screen import output_console
+    from blockzoo.visualize import visualize as draw
+
+    for path in draw(source, output_dir, formats=tuple(formats or ("png", "svg"))):
+        output_console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@examples(
+    "blockzoo results",
+    "blockzoo results results/blockzoo.db --export results.parquet",
+    "blockzoo results --export everything.jsonl",
+    "blockzoo results --import everything.jsonl",
+)
+def results(
+    source: Source = "results",
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Write .csv, .parquet, or .jsonl (whole records)."),
+    ] = None,
+    import_from: Annotated[
+        Path | None,
+        typer.Option("--import", help="Put the records of a .jsonl bundle into the store."),
+    ] = None,
+) -> None:
+    """Show the summary of the results, export them, or import somebody else's."""
+    from blockzoo.analysis.summary import summarize
+    from blockzoo.cli.choices import open_store
+    from blockzoo.cli.screen import output_console
+    from blockzoo.cli.tables import summary_table
+    from blockzoo.results.export import export as write
+    from blockzoo.results.export import import_bundle
+    from blockzoo.results.frame import load_results
+
+    console = output_console()
+    if import_from is not None:
+        with open_store(source, create=True) as store:
+            console.print(f"imported {import_bundle(import_from, store)} records into {source}")
+    if export is not None:
+        with open_store(source, create=False) as store:
+            write(store, export)
+        console.print(f"wrote {export}", highlight=False, soft_wrap=True)
+    if import_from is None and export is None:
+        console.print(summary_table(summarize(load_results(source))))

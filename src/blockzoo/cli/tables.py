@@ -1,0 +1,221 @@
+"""Records as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from blockzoo.results.records import (
+    CostRecord,
+    FormCost,
+    LatencyRecord,
+    MemoryUse,
+    Record,
+    TrainingRecord,
+)
+
+MEGA = 1e6
+
+
+def _where(record: Record) -> str:
+    return "/".join(position.value for position in record.positions)
+
+
+def _failed(record: Record) -> str:
+    return f"[red]failed: {record.reason}[/red]"
+
+
+def cost_table(records: Sequence[CostRecord]) -> Table:
+    """Return one row per record: counts of network and stage, in training and deploy form."""
+    table = Table(title="Cost of one image (whole network | stage under test)", box=None)
+    table.add_column("block")
+    table.add_column("position")
+    for title in ("params train", "params deploy", "MMACs deploy", "stage params", "stage MMACs"):
+        table.add_column(title, justify="right")
+    table.add_column("inference MB", justify="right")
+    table.add_column("training MB", justify="right")
+    for record in records:
+        table.add_row(record.block, _where(record), *_cost_cells(record))
+    return table
+
+
+def _cost_cells(record: CostRecord) -> list[str]:
+    if record.train is None or record.deploy is None or record.stage_deploy is None:
+        return [_failed(record)]
+    return [
+        f"{record.train.params_total:,}",
+        f"{record.deploy.params_total:,}",
+        f"{record.deploy.macs / MEGA:,.2f}",
+        f"{record.stage_deploy.params_total:,}",
+        f"{record.stage_deploy.macs / MEGA:,.2f}",
+        _megabytes(record.memory_inference),
+        _megabytes(record.memory_training),
+    ]
+
+
+def _megabytes(memory: MemoryUse | None) -> str:
+    return "-" if memory is None else f"{memory.peak_bytes / MEGA:,.1f}"
+
+
+def parts_table(record: CostRecord) -> Table:
+    """Return the cost of one network part by part, and its memory by category."""
+    table = Table(title=f"{record.block}, {_where(record)}: part by part", box=None)
+    table.add_column("part")
+    for title in ("params train", "params deploy", "MACs train", "MACs deploy", "FLOPs deploy"):
+        table.add_column(title, justify="right")
+    for part in record.parts:
+        table.add_row(part.name, *_form_cells(part.train, part.deploy))
+    if record.train is not None and record.deploy is not None:
+        table.add_section()
+        table.add_row("whole", *_form_cells(record.train, record.deploy), style="bold")
+    if record.stage_train is not None and record.stage_deploy is not None:
+        table.add_row("stage under test", *_form_cells(record.stage_train, record.stage_deploy))
+    return table
+
+
+def _form_cells(train: FormCost, deploy: FormCost) -> list[str]:
+    numbers = (
+        train.params_total,
+        deploy.params_total,
+        train.macs,
+        deploy.macs,
+        deploy.flops,
+    )
+    return [f"{number:,}" for number in numbers]
+
+
+def memory_table(record: CostRecord) -> Table:
+    """Return the peak memory of inference and of a training step, by category, in bytes."""
+    table = Table(title="Peak memory, bytes", box=None)
+    titles = ("peak", "parameters", "gradients", "optimizer", "activations", "temporaries")
+    table.add_column("run")
+    for title in titles:
+        table.add_column(title, justify="right")
+    runs = (("inference", record.memory_inference), ("training step", record.memory_training))
+    for name, memory in runs:
+        if memory is not None:
+            cells = [f"{getattr(memory, f'{title}_bytes'):,}" for title in titles]
+            table.add_row(f"{name}, batch {memory.batch_size}", *cells)
+    return table
+
+
+def latency_table(records: Sequence[LatencyRecord]) -> Table:
+    """Return one row per record: median with its interval, ratio to the baseline, verdict."""
+    table = Table(title=_latency_title(records), box=None)
+    table.add_column("block")
+    table.add_column("position")
+    for title in ("median ms", "95% interval", "images/s", "ratio", "95% interval"):
+        table.add_column(title, justify="right")
+    for title in ("verdict", "samples", "flags"):
+        table.add_column(title)
+    for record in records:
+        table.add_row(record.block, _where(record), *_latency_cells(record))
+    return table
+
+
+def _latency_title(records: Sequence[LatencyRecord]) -> str:
+    first = next((record for record in records if record.status == "ok"), None)
+    if first is None:
+        return "Latency"
+    return (
+        f"Latency in deploy form: batch {first.batch_size}, {first.precision}, {first.backend}, "
+        f"{first.device}, {first.threads} thread(s), {first.environment.processor}"
+    )
+
+
+def _latency_cells(record: LatencyRecord) -> list[str]:
+    if record.median_ms is None:
+        return [_failed(record)]
+    return [
+        f"{record.median_ms:.3f}",
+        _interval(record.interval_ms),
+        f"{record.throughput_images_per_s:,.0f}" if record.throughput_images_per_s else "-",
+        "-" if record.ratio is None else f"{record.ratio:.4f}",
+        _interval(record.ratio_interval, digits=4),
+        record.verdict or "-",
+        str(len(record.samples_ms)),
+        ", ".join(record.flags),
+    ]
+
+
+def _interval(interval: tuple[float, float] | None, digits: int = 3) -> str:
+    return "-" if interval is None else f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+
+
+def training_table(records: Sequence[Record]) -> Table:
+    """Return one row per training record: what was chosen on validation and what test says."""
+    table = Table(
+        title="Training (test read once, with the weights chosen on validation)", box=None
+    )
+    for title in ("block", "position", "data", "protocol"):
+        table.add_column(title)
+    for title in ("seed", "best epoch", "val acc", "test acc", "test loss", "s", "images/s"):
+        table.add_column(title, justify="right")
+    for record in records:
+        if not isinstance(record, TrainingRecord):
+            continue
+        table.add_row(
+            record.block,
+            _where(record),
+            record.dataset,
+            record.protocol,
+            str(record.seed),
+            *_training_cells(record),
+        )
+    return table
+
+
+def _training_cells(record: TrainingRecord) -> list[str]:
+    if record.status == "failed":
+        return [_failed(record)]
+    return [
+        str(record.best_epoch),
+        f"{record.val_accuracy:.4f}",
+        f"{record.test_accuracy:.4f}",
+        f"{record.test_loss:.4f}",
+        f"{record.training_seconds:.1f}",
+        f"{record.images_per_s:,.0f}",
+    ]
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """Return the end of a sweep: accuracy, latency and cost by block and position."""
+    table = Table(title="Mean over seeds, 95% intervals", box=None)
+    for title in ("data", "block", "position", "seeds"):
+        table.add_column(title)
+    for title in ("accuracy %", "latency ms", "MFLOPs", "params", "memory MB"):
+        table.add_column(title, justify="right")
+    for row in summary.to_dict("records"):
+        table.add_row(
+            f"{row['dataset']}, {row['protocol']}",
+            str(row["block"]),
+            str(row["position"]),
+            str(row["n"]),
+            _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2),
+            _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3),
+            _number(row["flops"], 1e-6, 1),
+            _number(row["params"], 1.0, 0),
+            _number(row["memory_mb"], 1.0, 1),
+        )
+    return table
+
+
+def _mean(
+    row: Mapping[Hashable, Any],
+    value: str,
+    low: str,
+    high: str,
+    scale: float = 1.0,
+    digits: int = 2,
+) -> str:
+    text = _number(row[value], scale, digits)
+    if pd.isna(row[low]) or pd.isna(row[high]):
+        return text
+    return f"{text} ({_number(row[low], scale, digits)} to {_number(row[high], scale, digits)})"
+
+
+def _number(value: Any, scale: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{float(value) * scale:,.{digits}f}"

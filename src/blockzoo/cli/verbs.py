@@ -1,0 +1,279 @@
+"""`blockzoo profile`, `benchmark` and `train`: one verb, some blocks, records as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blockzoo.cli import options
+from blockzoo.cli.app import examples
+
+if TYPE_CHECKING:
+    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.position import Position
+    from blockzoo.results.records import LatencyRecord, Record
+    from blockzoo.scaffold import ScaffoldConfig
+
+
+@examples(
+    "blockzoo profile MobileOneBlock --position mid",
+    "blockzoo profile --all",
+    "blockzoo profile classic/RepMixer --protocol classic --output costs.csv",
+    "blockzoo profile RepMixer --width 32 --input-shape 1 3 64 64 --batch-size 128",
+)
+def profile(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    context: options.Context = None,
+    depth: options.Depth = None,
+    width: options.Width = None,
+    classes: options.Classes = 10,
+    input_shape: options.InputShape = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Batch of the training step. (default: 64)")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Also time the blocks on cpu, cuda or cuda:N.")
+    ] = None,
+    warmup_runs: options.WarmupRuns = None,
+    benchmark_runs: options.BenchmarkRuns = None,
+    results: options.SaveTo = None,
+    output: options.Output = None,
+) -> None:
+    """Count parameters, MACs and memory of blocks in the scaffold.
+
+    Counts are exact, of the training form and of the deploy form, of the whole network and of the
+    stage under test alone; FLOPs are 2 x MACs. Memory is the peak of inference at batch 1 and of
+    one training step. Nothing is computed, so any machine can profile any block.
+    """
+    from blockzoo.cli import tables
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.profile import profile_blocks
+
+    shape, batch = chosen_shape(input_shape, batch_size, 64)
+    config = _scaffold(protocol, context, depth, width, classes, shape)
+    names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
+    with progress("profile") as update:
+        costs = profile_blocks(
+            names,
+            where,
+            config=config,
+            training_batch_size=batch,
+            on_error="record",
+            progress=lambda done, total, text: update(done / total, text),
+        )
+    output_console().print(tables.cost_table(costs))
+    if len(costs) == 1 and costs[0].status == "ok":
+        output_console().print(tables.parts_table(costs[0]))
+        output_console().print(tables.memory_table(costs[0]))
+    records: list[Record] = [*costs]
+    if device is not None or warmup_runs is not None or benchmark_runs is not None:
+        settings = _latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
+        records += _timed(names, where, config, settings, None)
+    _keep(records, results, output)
+    _fail_if_any_failed(records)
+
+
+@examples(
+    "blockzoo benchmark ResNetBasicBlock MobileOneBlock --position mid",
+    "blockzoo benchmark --all --batch-size 64 --threads 2 --results results",
+    "blockzoo benchmark RepMixer --baseline ResNetBasicBlock --device cuda",
+)
+def benchmark(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    context: options.Context = None,
+    depth: options.Depth = None,
+    width: options.Width = None,
+    classes: options.Classes = 10,
+    input_shape: options.InputShape = None,
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
+    ] = None,
+    budget: Annotated[
+        float, typer.Option("--budget", help="Seconds of timing per position at the most.")
+    ] = 60.0,
+    warmup_runs: options.WarmupRuns = None,
+    benchmark_runs: options.BenchmarkRuns = None,
+    results: options.SaveTo = None,
+    output: options.Output = None,
+) -> None:
+    """Time blocks side by side in the scaffold, in deploy form.
+
+    The blocks of one position are timed in interleaved random rounds until the interval of each
+    median is within 1% of it; ratios to the baseline come from samples of the same round. A block
+    whose deploy form does not equal its training form is not timed.
+    """
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+
+    shape, batch = chosen_shape(input_shape, batch_size, 1)
+    config = _scaffold(protocol, context, depth, width, classes, shape)
+    settings = _latency_settings(device, batch, warmup_runs, benchmark_runs)
+    settings = replace(settings, threads=threads, budget_s=budget)
+    names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
+    records = _timed(names, where, config, settings, baseline)
+    _keep(records, results, output)
+    _fail_if_any_failed(records)
+
+
+@examples(
+    "blockzoo train MobileOneBlock --position mid --dataset digits --epochs 5",
+    "blockzoo train RepMixer --position late --dataset cifar10 --seeds 3",
+    "blockzoo train RepMixer --position late --dataset images.npz --protocol v1 --width 32",
+)
+def train(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    dataset: options.Dataset = None,
+    data_dir: options.DataDir = None,
+    seeds: options.Seeds = 1,
+    first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    channels_last: options.ChannelsLast = None,
+    context: options.Context = None,
+    depth: options.Depth = None,
+    width: options.Width = None,
+    device: options.Device = "auto",
+    results: options.ResultsDir = "results",
+    output: options.Output = None,
+    experiment_name: options.ExperimentName = "",
+    notes: options.Notes = "",
+) -> None:
+    """Train blocks in the scaffold and read the test set once, at the end.
+
+    The checkpoint is chosen on a validation split of the training set. For one seed all blocks see
+    the same stem, context and head weights, the same batches and the same augmentation. Records go
+    to the store in the results folder as each training ends.
+    """
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.screen import output_console
+    from blockzoo.cli.tables import training_table
+    from blockzoo.plan import SweepRequest
+    from blockzoo.protocol import get_protocol
+    from blockzoo.results.csv import write_results_csv
+    from blockzoo.sweep import measure_cost, train_cell
+
+    chosen = get_protocol(protocol).changed(
+        dataset=dataset,
+        seeds=tuple(range(first_seed, first_seed + seeds)) if seeds > 0 else (),
+        blocks=tuple(chosen_blocks(blocks, everything)),
+        positions=chosen_positions(positions or ["mid"]),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        precision=precision,
+        channels_last=channels_last,
+        context=context,
+        depth=depth,
+        width=width,
+    )
+    request = SweepRequest(
+        protocol=chosen,
+        data_dir=data_dir,
+        device=device,
+        experiment_name=experiment_name,
+        notes=notes,
+    )
+    records: list[Record] = []
+    with open_store(results, create=True) as store:
+        for seed, block, position in chosen.cells():
+            trained = train_cell(request, block, position, seed, progress=True)
+            records += [trained, *measure_cost(request, block, position)]
+            store.put_all(records[-2:])
+            write_results_csv(store, csv_location(results))
+    output_console().print(training_table(records))
+    if output is not None:
+        write_results_csv(records, output)
+
+
+def _scaffold(
+    protocol: str,
+    context: str | None,
+    depth: int | None,
+    width: int | None,
+    classes: int,
+    input_shape: tuple[int, int, int],
+) -> ScaffoldConfig:
+    from blockzoo.protocol import get_protocol
+
+    changed = get_protocol(protocol).changed(context=context, depth=depth, width=width)
+    return changed.scaffold(classes=classes, input_shape=input_shape)
+
+
+def _latency_settings(
+    device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
+) -> LatencySettings:
+    """Return the settings; runs that are asked for are run exactly, whatever the time."""
+    from blockzoo.measure.latency import LatencySettings
+
+    settings = LatencySettings(device=device, batch_size=batch_size)
+    if warmup_runs is not None:
+        settings = replace(settings, warmup_calls=warmup_runs)
+    if benchmark_runs is not None:
+        settings = replace(
+            settings, min_rounds=benchmark_runs, rounds_max=benchmark_runs, budget_s=math.inf
+        )
+    return settings
+
+
+def _timed(
+    blocks: list[str],
+    positions: Sequence[Position],
+    config: ScaffoldConfig,
+    settings: LatencySettings,
+    baseline: str | None,
+) -> list[LatencyRecord]:
+    """Measure, position by position as the sweep does, and print the table."""
+    from blockzoo.benchmark import benchmark_blocks
+    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.tables import latency_table
+
+    with progress("benchmark") as update:
+        records = benchmark_blocks(
+            blocks,
+            positions,
+            config=config,
+            settings=settings,
+            baseline=baseline,
+            progress=update,
+        )
+    output_console().print(latency_table(records))
+    return records
+
+
+def _keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:
+    """Put the records into the store in `results`, and their rows into the file `output`."""
+    from blockzoo.cli.choices import csv_location, open_store
+    from blockzoo.results.csv import write_results_csv
+
+    if results is not None:
+        with open_store(results, create=True) as store:
+            for record in records:
+                store.put(record)
+            write_results_csv(store, csv_location(results))
+    if output is not None:
+        write_results_csv(records, output)
+
+
+def _fail_if_any_failed(records: Sequence[Record]) -> None:
+    failed = [record for record in records if record.status == "failed"]
+    if failed:
+        raise typer.Exit(1)

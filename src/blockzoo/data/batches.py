@@ -1,0 +1,165 @@
+"""Batches from images that stay on the training device as bytes.
+
+Cropping, flipping and normalising happen there, for a whole batch at a time. Order and
+augmentation of an epoch follow from (seed, epoch) alone and are drawn on the CPU, so that they are
+the same on every device and whatever the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blockzoo.errors import InputError
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChannelStatistics:
+    """Mean and standard deviation of each channel, (3,), in units of 0..255."""
+
+    mean: Tensor
+    std: Tensor
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return uint8 `images` (N, 3, H, W) as float32 of zero mean and unit deviation."""
+        mean, std = (t.to(images.device).view(1, 3, 1, 1) for t in (self.mean, self.std))
+        return images.float().sub_(mean).div_(std)
+
+
+def channel_statistics(images: Tensor) -> ChannelStatistics:
+    """Return the exact statistics of uint8 `images` (N, 3, H, W), from counts of each value.
+
+    A channel that hardly varies gets a deviation of 1, so that normalising does not blow it up.
+    """
+    values = torch.arange(256, dtype=torch.float64)
+    counts = torch.stack(
+        [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]
+    ).double()
+    share = counts / counts.sum(dim=1, keepdim=True)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
+    return ChannelStatistics(mean=mean.float(), std=variance.sqrt().clamp(min=1).float())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochPlan:
+    """What one epoch does, on the CPU, by place in the epoch.
+
+    `order` (N,): which image. `rows`, `columns` (N,): where its crop begins in the padded image.
+    `flips` (N,): whether it is flipped left to right.
+    """
+
+    order: Tensor
+    rows: Tensor
+    columns: Tensor
+    flips: Tensor
+
+
+def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bool) -> EpochPlan:
+    """Draw the plan of one epoch over `count` images from (seed, epoch)."""
+    digest = hashlib.sha256(f"{seed}/epoch {epoch}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    order = torch.randperm(count, generator=generator)
+    rows, columns = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator)
+    flips = (torch.rand(count, generator=generator) < 0.5) & flip
+    return EpochPlan(order=order, rows=rows, columns=columns, flips=flips)
+
+
+def augment(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int) -> Tensor:
+    """Return `images` (N, 3, H, W) padded with zeros, cropped at (rows, columns), then flipped.
+
+    Crop and flip are one lookup. The result has the memory layout of channels last.
+    """
+    height, width = images.shape[2:]
+    across = torch.arange(width, device=images.device)
+    down = rows[:, None] + torch.arange(height, device=images.device)
+    along = columns[:, None] + torch.where(flips[:, None], width - 1 - across, across)
+    padded = F.pad(images, (padding,) * 4)
+    which = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded[which, :, down[:, :, None], along[:, None, :]].permute(0, 3, 1, 2)
+
+
+class DeviceImages:
+    """Images uint8 (N, 3, H, W) and labels (N,) on `device`, given out in normalised batches."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        statistics: ChannelStatistics,
+        *,
+        device: torch.device,
+        channels_last: bool = False,
+    ) -> None:
+        self.images, self.labels = images.to(device), labels.to(device)
+        self.device, self.statistics = device, statistics
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def in_order(self, batch_size: int) -> Batches:
+        """Return all images in their order, as they are."""
+        return Batches(self, None, batch_size, padding=0)
+
+    def epoch(
+        self, epoch: int, *, seed: int, batch_size: int, crop_padding: int, flip: bool
+    ) -> Batches:
+        """Return all images once, in the order and with the augmentation of (seed, epoch)."""
+        plan = plan_epoch(len(self), seed=seed, epoch=epoch, crop_padding=crop_padding, flip=flip)
+        return Batches(self, plan, batch_size, padding=crop_padding)
+
+
+class Batches:
+    """One pass over `data`: pairs of images float32 (N, 3, H, W) and labels int64 (N,).
+
+    No image is left out. A last batch of a single image joins the batch before it, for batch
+    normalisation in training needs two.
+    """
+
+    def __init__(
+        self, data: DeviceImages, plan: EpochPlan | None, batch_size: int, *, padding: int
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch size is {batch_size}; it must be 1 or more")
+        self._data, self._plan, self._padding = data, plan, padding
+        self.sizes = batch_sizes(len(data), batch_size)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._planned(self._plan) if self._plan else self._ordered()
+
+    def _ordered(self) -> Iterator[Batch]:
+        images = torch.split(self._data.images, self.sizes)
+        labels = torch.split(self._data.labels, self.sizes)
+        for some, of_them in zip(images, labels, strict=True):
+            yield self._finished(some), of_them
+
+    def _planned(self, plan: EpochPlan) -> Iterator[Batch]:
+        data = self._data
+        parts = (plan.order, plan.rows, plan.columns, plan.flips)
+        on_device = (torch.split(part.to(data.device), self.sizes) for part in parts)
+        for order, rows, columns, flips in zip(*on_device, strict=True):
+            images = augment(data.images[order], rows, columns, flips, self._padding)
+            yield self._finished(images), data.labels[order]
+
+    def _finished(self, images: Tensor) -> Tensor:
+        return self._data.statistics.normalise(images).contiguous(memory_format=self._data.layout)
+
+
+def batch_sizes(count: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches of `count` images."""
+    whole, rest = divmod(count, batch_size)
+    sizes = [batch_size] * whole + [rest] * (rest > 0)
+    if rest == 1 and whole:
+        sizes[-2:] = [batch_size + 1]
+    return sizes

@@ -1,0 +1,40 @@
+"""`load_dataset`: a data set by its name or by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blockzoo.data.cifar import CIFAR_NAMES, load_cifar
+from blockzoo.data.embedded import load_digits
+from blockzoo.data.folder import load_folder
+from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.npz import load_npz
+from blockzoo.errors import DataError, InputError, UnknownNameError
+
+DATASET_NAMES = ("digits", *CIFAR_NAMES)
+
+
+def load_dataset(
+    name_or_path: str, *, data_dir: Path | None = None, size: tuple[int, int] | None = None
+) -> ImageDataset:
+    """Return the data set of that name, `.npz` file or image folder.
+
+    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`). `size` (height, width)
+    is what images of a folder are resized to. Text with a path separator or a `.npz` ending, or
+    that names something in the current folder, is a path; a known name goes before a path.
+    Raises `UnknownNameError`, or `DataError` naming file and offender.
+    """
+    path = Path(name_or_path).expanduser()
+    if size is not None and not path.is_dir():
+        raise InputError(f"a size is for image folders; {name_or_path} is none")
+    if name_or_path == "digits":
+        return load_digits()
+    if name_or_path in CIFAR_NAMES:
+        return load_cifar(name_or_path, data_dir)
+    if path.is_dir():
+        return load_folder(path, size)
+    if path.exists() or path.suffix == ".npz":
+        return load_npz(path)
+    if len(path.parts) > 1:
+        raise DataError(f"{path}: there is no such file or folder")
+    raise UnknownNameError("data set", name_or_path, DATASET_NAMES)

@@ -1,0 +1,158 @@
+"""`ImageDataset`: a small-image classification data set held in memory, checked on the way in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from blockzoo.errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageDataset:
+    """Images and labels for training and test.
+
+    `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
+    into `classes`. `flip`: whether an image flipped left to right keeps its label.
+    """
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    classes: tuple[str, ...]
+    flip: bool
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(3, H, W)."""
+        _, channels, height, width = self.x_train.shape
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over all images, labels, class names and `flip`."""
+        digest = hashlib.sha256(repr((self.classes, self.flip)).encode())
+        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+def dataset_from_arrays(
+    name: str,
+    *,
+    x_train: Array,
+    y_train: Array,
+    x_test: Array,
+    y_test: Array,
+    classes: Sequence[str],
+    flip: bool,
+    source: str,
+) -> ImageDataset:
+    """Check arrays and build a data set of them.
+
+    `x_*`: (N, H, W, 3) or grey (N, H, W); whole numbers within 0..255, or floats within 0..1.
+    `y_*`: (N,), whole numbers within 0..classes-1. Every class needs two training images, one to
+    train on and one to validate on. Raises `DataError` naming `source` and the offender.
+    """
+    names = _checked_classes(classes, source)
+    tensors = {
+        "x_train": _images(x_train, "x_train", source),
+        "y_train": _labels(y_train, "y_train", len(x_train), len(names), source),
+        "x_test": _images(x_test, "x_test", source),
+        "y_test": _labels(y_test, "y_test", len(x_test), len(names), source),
+    }
+    train_shape, test_shape = (tuple(tensors[key].shape[2:]) for key in ("x_train", "x_test"))
+    if train_shape != test_shape:
+        raise DataError(f"{source}: x_train is of size {train_shape}, x_test of {test_shape}")
+    _check_every_class(tensors["y_train"], tensors["y_test"], names, source)
+    return ImageDataset(name=name, classes=names, flip=flip, **tensors)
+
+
+def _checked_classes(classes: Sequence[str], source: str) -> tuple[str, ...]:
+    names = tuple(str(name) for name in classes)
+    if len(names) < 2:
+        raise DataError(f"{source}: {len(names)} class; at least 2 are needed")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise DataError(f"{source}: class {min(repeated)!r} is named more than once")
+    return names
+
+
+def _images(images: Array, what: str, source: str) -> Tensor:
+    """Return uint8 (N, 3, H, W) of (N, H, W, 3) or (N, H, W)."""
+    allowed = "(N, H, W, 3) or (N, H, W)"
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise DataError(f"{source}: {what} has shape {images.shape}; allowed: {allowed}")
+    if images.size == 0:
+        raise DataError(f"{source}: {what} is empty, of shape {images.shape}")
+    pixels = _bytes(images, what, source)
+    if pixels.ndim == 3:
+        pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def _bytes(images: Array, what: str, source: str) -> Array:
+    if images.dtype == np.uint8:
+        return images
+    kind = images.dtype.kind
+    if kind not in "iuf":
+        raise DataError(f"{source}: {what} holds {images.dtype}; allowed: whole numbers or floats")
+    top = 1 if kind == "f" else 255
+    not_numbers = np.isnan(images) if kind == "f" else np.zeros(0, dtype=bool)
+    if not_numbers.any():
+        first = int(np.argwhere(not_numbers)[0][0])
+        raise DataError(
+            f"{source}: {what} holds {int(not_numbers.sum())} NaN pixels, first in image {first}"
+        )
+    low, high = images.min(), images.max()
+    if low < 0 or high > top:
+        kinds = "floats must be within 0..1" if kind == "f" else "whole numbers within 0..255"
+        raise DataError(f"{source}: {what} holds values from {low} to {high}; {kinds}")
+    return np.rint(images * 255).astype(np.uint8) if kind == "f" else images.astype(np.uint8)
+
+
+def _labels(labels: Array, what: str, images: int, classes: int, source: str) -> Tensor:
+    if labels.shape != (images,):
+        raise DataError(
+            f"{source}: {what} has shape {labels.shape}; it must be ({images},), one per image"
+        )
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{source}: {what} holds {labels.dtype}; it must hold whole numbers")
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        raise DataError(
+            f"{source}: {len(outside)} of {images} labels in {what} are outside 0..{classes - 1}, "
+            f"first {labels[outside[0]]} at index {outside[0]}"
+        )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def _check_every_class(train: Tensor, test: Tensor, names: Sequence[str], source: str) -> None:
+    in_train = torch.bincount(train, minlength=len(names)).tolist()
+    in_test = torch.bincount(test, minlength=len(names)).tolist()
+    for name, train_count, test_count in zip(names, in_train, in_test, strict=True):
+        if train_count == 0 and test_count > 0:
+            raise DataError(f"{source}: class {name!r} is in the test set but not in training")
+        if train_count < 2:
+            raise DataError(
+                f"{source}: class {name!r} has {train_count} training images; "
+                f"at least 2 are needed, one to train on and one to validate on"
+            )

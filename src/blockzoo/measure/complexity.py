@@ -1,0 +1,182 @@
+"""Parameters and multiply-accumulate operations (MACs) of any module, as exact integers.
+
+One MAC is one multiplication and one addition; FLOPs are 2 x MACs. Convolutions and matrix
+products count, with the formulas of `torch.utils.flop_counter`, whose figures are FLOPs. By
+convention element-wise work, normalisation, pooling and biases do not. Operations that do the work
+of a convolution or a matrix product where no formula sees it are named, not guessed. Counts are of
+the module in the mode it is in, for the inputs given: one image if the batch is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from blockzoo.measure.dataless import call, stand_in, stand_ins, without_data
+from blockzoo.measure.shapes import run_operation
+
+aten = torch.ops.aten
+
+_MATRIX_OPERANDS: dict[Any, tuple[int, int]] = {
+    aten.mm: (0, 1),
+    aten.bmm: (0, 1),
+    aten.addmm: (1, 2),
+    aten.baddbmm: (1, 2),
+    aten.convolution: (0, 1),
+    aten._convolution: (0, 1),
+}
+"""Where an operation that multiplies two tensors has them among its arguments."""
+
+_UNSEEN_NAMES = frozenset(
+    {
+        *("addbmm", "addmv", "addr", "dot", "mv", "vdot"),
+        *("_cdist_forward", "_trilinear", "col2im", "im2col", "grid_sampler_2d"),
+        *("grid_sampler_3d", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_cudnn_rnn", "mkldnn_rnn_layer"),
+    }
+)
+"""ATen operations that multiply and add as matrices do (or lay data out for it), uncounted here."""
+
+_PLAIN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCount:
+    """Numbers of parameters; a parameter used in two places counts once."""
+
+    total: int
+    trainable: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complexity:
+    """MACs of a forward pass, of a training step, and the operations in it that none counted."""
+
+    macs: int
+    training_macs: int
+    uncounted: tuple[str, ...]
+
+
+def count_parameters(module: nn.Module) -> ParameterCount:
+    """Return the numbers of parameters, all and those that a training changes."""
+    sizes = [(value.numel(), value.requires_grad) for value in module.parameters()]
+    return ParameterCount(
+        total=sum(size for size, _ in sizes),
+        trainable=sum(size for size, trainable in sizes if trainable),
+    )
+
+
+def count_macs(module: nn.Module, *inputs: object) -> int:
+    """Return the MACs of `module(*inputs)`; no arithmetic is done, the values do not matter."""
+    return count_complexity(module, *inputs).macs
+
+
+def count_training_macs(module: nn.Module, *inputs: object) -> int:
+    """Return the MACs of a forward and a backward pass.
+
+    The gradient of one factor of a product costs what the product costs, grouped convolutions
+    included, so the backward pass is 2 x the forward pass, and half that for a layer whose input
+    needs no gradient: the first one, unless an input requires a gradient.
+    """
+    return count_complexity(module, *inputs).training_macs
+
+
+def uncounted_operations(module: nn.Module, *inputs: object) -> tuple[str, ...]:
+    """Return, sorted, the operations of `module(*inputs)` with matrix-like work not in the MACs."""
+    return count_complexity(module, *inputs).uncounted
+
+
+def count_complexity(module: nn.Module, *inputs: object) -> Complexity:
+    """Return all counts of `module(*inputs)` from one run without data (see `measure/dataless`)."""
+
+    def run(device: str) -> Complexity:
+        counter = _Counter()
+        parameters, buffers = stand_ins(module, device)
+        with torch.enable_grad(), counter:
+            call(module, parameters, buffers, [_moved(value, device) for value in inputs])
+        return counter.result()
+
+    return without_data(run)
+
+
+def _moved(value: object, device: str) -> object:
+    if not isinstance(value, Tensor):
+        return value
+    return stand_in(value, device).requires_grad_(value.requires_grad)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation of a forward pass and adds up what it costs, and its backward."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._macs = self._backward_macs = 0
+        self._uncounted: set[str] = set()
+
+    def result(self) -> Complexity:
+        return Complexity(
+            macs=self._macs,
+            training_macs=self._macs + self._backward_macs,
+            uncounted=tuple(sorted(self._uncounted)),
+        )
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        operation = func._overloadpacket
+        formula = flop_registry.get(operation)
+        if formula is None:
+            return self._run_uncounted(func, args, kwargs)
+        output = run_operation(func, args, kwargs)
+        self._count(operation, formula, args, kwargs, output)
+        return output
+
+    def _run_uncounted(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        with self:  # inside a forward's own inference mode an operation arrives undecomposed
+            output = func.decompose(*args, **kwargs)
+        if output is not NotImplemented:
+            return output
+        if _does_unseen_work(func):
+            self._uncounted.add(str(func._overloadpacket))
+        return run_operation(func, args, kwargs)
+
+    def _count(
+        self,
+        operation: Any,
+        formula: Callable[..., int],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        output: Any,
+    ) -> None:
+        macs = formula(*args, **kwargs, out_val=output) // 2
+        self._macs += macs
+        if torch.is_grad_enabled():
+            self._backward_macs += macs * _factors_with_gradient(operation, args)
+
+
+def _factors_with_gradient(operation: Any, args: tuple[Any, ...]) -> int:
+    """Return how many of the two factors of a product need a gradient.
+
+    Fused attention is two products in one operation; all its operands are taken alike.
+    """
+    if operation in _MATRIX_OPERANDS:
+        return sum(args[index].requires_grad for index in _MATRIX_OPERANDS[operation])
+    needs_gradient = any(value.requires_grad for value in args if isinstance(value, Tensor))
+    return 2 if needs_gradient else 0
+
+
+def _does_unseen_work(func: Any) -> bool:
+    if func.namespace not in _PLAIN_NAMESPACES:
+        return True
+    name = func._schema.name.split("::")[1]
+    return name in _UNSEEN_NAMES or name.startswith("linalg_")

@@ -1,0 +1,287 @@
+"""Latency of any modules, measured together: what the samples say, and what they do not.
+
+`measure_latency` puts modules on a device and hands them to the sampling engine as cells;
+`summarize` turns samples, of one process or several, into medians, intervals, ratios and flags.
+The statistics are of the samples themselves: where a call is too short for the clock, a sample is
+the mean of several calls, and its percentiles are those of such means.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blockzoo.errors import InputError
+from blockzoo.measure.bootstrap import Interval, Samples, median_interval, verdict_of
+from blockzoo.measure.environment import resolve_device
+from blockzoo.measure.parity import TOLERANCE
+from blockzoo.measure.sampling import (
+    Call,
+    CellSamples,
+    Progress,
+    SamplingPlan,
+    Timer,
+    paired_ratios,
+    sample_cells,
+    wall_clock_timer,
+)
+
+# From these counts on, some sample lies above the percentile with 99% probability.
+_LEAST_FOR_P90 = 44
+_LEAST_FOR_P99 = 459
+_NOISY_IQR = 0.10
+_DRIFT = 0.05
+_GPU_WARMUP_S = 1.0
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencySettings(SamplingPlan):
+    """How latency is measured; all of it is recorded and part of a trial's identity.
+
+    `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
+    operations. `precision`: weights and input in fp32 or bf16. `parity_tolerance`: see
+    `measure/parity.py`. The rest says when to start and stop, see `SamplingPlan`; a GPU is warmed
+    up for at least a second per model whatever `warmup_min_s`.
+    """
+
+    device: str = "cpu"
+    batch_size: int = 1
+    threads: int = 1
+    channels_last: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    parity_tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "batch_size")
+        self._require_at_least(1, "threads")
+        self._require_at_least(0, "parity_tolerance")
+        if self.precision not in _DTYPES:
+            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(_DTYPES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyResult:
+    """What is known of one module; the fields of a latency record.
+
+    Times are milliseconds per call; intervals are 95%, by bootstrap over processes, then rounds.
+    `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
+    samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
+    over the baseline's latency. A module that raised has a `failure`, and nothing but its samples.
+
+    Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
+    last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
+    narrow as asked for), "no baseline" (the baseline failed).
+    """
+
+    samples_ms: tuple[float, ...] = ()
+    median_ms: float | None = None
+    interval_ms: Interval | None = None
+    iqr_ms: float | None = None
+    std_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    throughput_images_per_s: float | None = None
+    ratio: float | None = None
+    ratio_interval: Interval | None = None
+    verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    flags: tuple[str, ...] = ()
+    failure: str | None = None
+    traceback: str | None = None
+
+
+def measure_latency(
+    models: Mapping[str, nn.Module],
+    example: Tensor,
+    *,
+    settings: LatencySettings | None = None,
+    baseline: str | Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, LatencyResult]:
+    """Time all `models` on `example` (N, ...) in one interleaved session.
+
+    Copies of the models run in eval and inference mode, with the settings' device, threads,
+    precision and memory format. `baseline` names the model that all ratios are to, or maps each
+    model to its own. A model that raises gets a `failure`; the others are measured. Raises
+    `InputError` when a baseline is not among the models or N is not the settings' batch size, and
+    `DeviceError` for a device that is not there.
+    """
+    settings = settings or LatencySettings()
+    if len(example) != settings.batch_size:
+        raise InputError(f"example holds {len(example)} images, settings {settings.batch_size}")
+    device = resolve_device(settings.device)
+    baselines = dict.fromkeys(models, baseline) if isinstance(baseline, str) else baseline or {}
+    with _fixed_threads(settings.threads), torch.inference_mode():
+        ready = _prepared_input(example, device, settings)
+        sampled = sample_cells(
+            {name: _call(_prepared(net, device, settings), ready) for name, net in models.items()},
+            _plan_for(device, settings),
+            baselines=baselines,
+            timer=_timer(device),
+            progress=progress,
+        )
+    return {
+        name: summarize(
+            [cell],
+            [sampled[baselines[name]]] if name in baselines else None,
+            is_baseline=baselines.get(name) == name,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        )
+        for name, cell in sampled.items()
+    }
+
+
+def summarize(
+    processes: Sequence[CellSamples],
+    baseline: Sequence[CellSamples] | None = None,
+    *,
+    is_baseline: bool = False,
+    batch_size: int = 1,
+    seed: int = 0,
+) -> LatencyResult:
+    """Return the result of one cell sampled in one or more processes.
+
+    `baseline` holds the baseline's samples of the same processes, in the same order. The cell is
+    failed when it failed in any process.
+    """
+    samples = [np.array(cell.samples_ns) / 1e6 for cell in processes]
+    pooled = np.concatenate(samples)
+    for cell in processes:
+        if cell.failure is not None:
+            return LatencyResult(
+                samples_ms=tuple(pooled.tolist()), failure=cell.failure, traceback=cell.traceback
+            )
+    median_ms = float(np.median(pooled))
+    flags = (*_flags(pooled, samples), *_stop_flags(processes))
+    result = LatencyResult(
+        samples_ms=tuple(pooled.tolist()),
+        interval_ms=median_interval(samples, seed=seed),
+        throughput_images_per_s=batch_size / median_ms * 1e3,
+        flags=flags,
+        **_spread(pooled),
+    )
+    if is_baseline:
+        return replace(result, ratio=1.0, ratio_interval=(1.0, 1.0), verdict="baseline")
+    return _compared(result, processes, baseline, seed) if baseline else result
+
+
+def _spread(pooled: Samples) -> dict[str, Any]:
+    low, median, high = np.percentile(pooled, (25, 50, 75)).tolist()
+    count = len(pooled)
+    return {
+        "median_ms": median,
+        "iqr_ms": high - low,
+        "std_ms": float(np.std(pooled, ddof=1)) if count > 1 else None,
+        "p90_ms": float(np.percentile(pooled, 90)) if count >= _LEAST_FOR_P90 else None,
+        "p99_ms": float(np.percentile(pooled, 99)) if count >= _LEAST_FOR_P99 else None,
+    }
+
+
+def _compared(
+    result: LatencyResult,
+    processes: Sequence[CellSamples],
+    baseline: Sequence[CellSamples],
+    seed: int,
+) -> LatencyResult:
+    """Add ratio, interval and verdict; only the flag when the baseline failed."""
+    if any(cell.failure is not None for cell in baseline):
+        return replace(result, flags=(*result.flags, "no baseline"))
+    ratios = [paired_ratios(cell, base) for cell, base in zip(processes, baseline, strict=True)]
+    interval = median_interval(ratios, seed=seed)
+    return replace(
+        result,
+        ratio=float(np.median(np.concatenate(ratios))),
+        ratio_interval=interval,
+        verdict=verdict_of(interval),
+    )
+
+
+def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
+    low, median, high = np.percentile(pooled, (25, 50, 75))
+    if high - low > _NOISY_IQR * median:
+        yield "noisy"
+    if any(_drifts(samples) for samples in processes):
+        yield "drift"
+    if median < 1.0:
+        yield "under 1 ms"
+
+
+def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
+    if not all(cell.converged for cell in processes):
+        yield "budget"
+
+
+def _drifts(samples: Samples) -> bool:
+    third = len(samples) // 3
+    if not third:
+        return False
+    first, last = np.median(samples[:third]), np.median(samples[-third:])
+    return bool(abs(last / first - 1) > _DRIFT)
+
+
+def _prepared(model: nn.Module, device: torch.device, settings: LatencySettings) -> nn.Module:
+    twin = copy.deepcopy(model).eval().to(device=device, dtype=_DTYPES[settings.precision])
+    # Module.to accepts a memory format, but its type stub does not.
+    move: Callable[..., nn.Module] = twin.to
+    return move(memory_format=_memory_format(settings))
+
+
+def _prepared_input(example: Tensor, device: torch.device, settings: LatencySettings) -> Tensor:
+    ready = example.to(device=device, dtype=_DTYPES[settings.precision])
+    return ready.contiguous(memory_format=_memory_format(settings))
+
+
+def _memory_format(settings: LatencySettings) -> torch.memory_format:
+    return torch.channels_last if settings.channels_last else torch.contiguous_format
+
+
+def _call(model: nn.Module, example: Tensor) -> Call:
+    return lambda: model(example)
+
+
+def _plan_for(device: torch.device, settings: LatencySettings) -> SamplingPlan:
+    if device.type == "cpu" or settings.warmup_min_s >= _GPU_WARMUP_S:
+        return settings
+    longest = max(settings.warmup_max_s, _GPU_WARMUP_S)
+    return replace(settings, warmup_min_s=_GPU_WARMUP_S, warmup_max_s=longest)
+
+
+def _timer(device: torch.device) -> Timer:
+    return wall_clock_timer() if device.type == "cpu" else _device_timer(device)
+
+
+def _device_timer(device: torch.device) -> Timer:
+    """Return a timer by the device's own events, which leaves out the host's wait for the end."""
+
+    def elapsed_ns(call: Call, count: int) -> int:
+        with torch.cuda.device(device):
+            torch.cuda.synchronize()
+            event: Callable[..., torch.cuda.Event] = torch.cuda.Event  # untyped in torch
+            start, end = event(enable_timing=True), event(enable_timing=True)
+            start.record()
+            for _ in range(count):
+                call()
+            end.record()
+            end.synchronize()
+        return int(start.elapsed_time(end) * 1e6)
+
+    return elapsed_ns
+
+
+@contextmanager
+def _fixed_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

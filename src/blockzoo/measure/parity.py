@@ -1,0 +1,148 @@
+"""The gate before the clock: two forms of a network must compute the same function.
+
+A fresh network hides mistakes: its batch statistics are 0 and 1, its layer scales near 0, so a
+merge that drops a mean or a whole branch changes nothing. `with_nontrivial_state` gives a copy
+whose statistics and scales would show it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from blockzoo.errors import BlockError, ParityError
+
+TOLERANCE = 1e-4
+_SMALL_SCALE = 1e-3
+
+
+def check_parity(
+    original: nn.Module, other: nn.Module, example: Tensor, *, tolerance: float = TOLERANCE
+) -> float:
+    """Return the largest relative difference of the two outputs on `example` (N, ...).
+
+    Raises `ParityError` when it exceeds `tolerance`, when shapes differ, or when the first choice
+    (argmax over the last dimension) differs for an input whose choice is clear, that is leads by
+    more than the tolerance; `BlockError` when an output is not finite.
+    """
+    expected, actual = _outputs(original, other, example)
+    difference = _relative_difference(expected, actual)
+    if difference > tolerance:
+        raise ParityError(
+            f"outputs differ by {difference:.2g} of the largest; allowed is {tolerance:.2g}"
+        )
+    changed = _changed_choices(expected, actual, tolerance)
+    if changed:
+        raise ParityError(f"the first choice differs for {changed} of {len(example)} inputs")
+    return difference
+
+
+def check_merge(
+    module: nn.Module,
+    merge: Callable[[nn.Module], nn.Module],
+    example: Tensor,
+    *,
+    tolerance: float = TOLERANCE,
+) -> tuple[nn.Module, float]:
+    """Return `merge(module)` and its relative difference to `module` on `example`.
+
+    Where the difference exceeds `tolerance`, the merge is repeated in double precision, which tells
+    a mistake from a network that magnifies rounding: a mistake stays, rounding shrinks by nine
+    digits. The difference returned is the one that decided. Raises what `check_parity` raises.
+    """
+    merged = merge(module)
+    try:
+        return merged, check_parity(module, merged, example, tolerance=tolerance)
+    except ParityError as error:
+        exact = copy.deepcopy(module).double()
+        try:
+            return merged, check_parity(exact, merge(exact), example.double(), tolerance=tolerance)
+        except RuntimeError:  # it cannot run in double precision, so the first answer stands
+            raise error from None
+
+
+def max_relative_difference(a: nn.Module, b: nn.Module, example: Tensor) -> float:
+    """Return max |a(x) - b(x)| / max |a(x)|; 0 when both outputs are zero.
+
+    The modules run as they are; put them into eval mode first. Raises `ParityError` when the
+    shapes of the outputs differ and `BlockError` when one is not finite.
+    """
+    return _relative_difference(*_outputs(a, b, example))
+
+
+def with_nontrivial_state(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Return a copy whose state no longer hides mistakes of a merge, drawn from `seed`.
+
+    Batch (and instance) normalization gets means and biases of N(0, 0.1), variances and weights
+    between 0.5 and 1.5. Of the other parameters with one dimension larger than 1, such as layer
+    scales (C,) or (C, 1, 1), those that are all within 0.001 of zero are raised: biases to
+    N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays.
+    """
+    twin = copy.deepcopy(module)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in twin.modules():
+            if isinstance(layer, _NormBase):
+                _shift(layer.running_mean, generator)
+                _spread(layer.running_var, generator)
+                _shift(layer.bias, generator)
+                _spread(layer.weight, generator)
+            else:
+                _raise_small(layer, generator)
+    return twin
+
+
+def _raise_small(layer: nn.Module, generator: torch.Generator) -> None:
+    for name, parameter in layer.named_parameters(recurse=False):
+        is_vector = parameter.numel() == max(parameter.shape, default=1)
+        if not is_vector or parameter.abs().max() > _SMALL_SCALE:
+            continue
+        (_shift if name == "bias" else _spread)(parameter, generator)
+
+
+def _shift(tensor: Tensor | None, generator: torch.Generator) -> None:
+    if tensor is not None:
+        tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
+
+
+def _spread(tensor: Tensor | None, generator: torch.Generator) -> None:
+    if tensor is not None:
+        tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+
+
+def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode():
+        expected, actual = original(example).double(), other(example).double()
+    if expected.shape != actual.shape:
+        raise ParityError(
+            f"outputs have shapes {tuple(expected.shape)} and {tuple(actual.shape)}; "
+            f"they must be equal"
+        )
+    for form, output in (("original", expected), ("other", actual)):
+        if not output.isfinite().all():
+            raise BlockError(
+                f"the {form} form's output of shape {tuple(output.shape)} holds "
+                f"{int((~output.isfinite()).sum())} values that are NaN or infinite"
+            )
+    return expected, actual
+
+
+def _relative_difference(expected: Tensor, actual: Tensor) -> float:
+    difference, scale = (expected - actual).abs().max().item(), expected.abs().max().item()
+    if difference == 0:
+        return 0.0
+    return difference / scale if scale else float("inf")
+
+
+def _changed_choices(expected: Tensor, actual: Tensor, tolerance: float) -> int:
+    """Count inputs whose argmax differs although it leads by more than rounding can take."""
+    if expected.shape[-1] < 2:
+        return 0
+    best = expected.topk(2, dim=-1).values
+    clear = best[..., 0] - best[..., 1] > tolerance * expected.abs().max()
+    changed = expected.argmax(-1) != actual.argmax(-1)
+    return int((clear & changed).sum())

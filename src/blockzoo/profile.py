@@ -1,0 +1,291 @@
+"""The verb `profile`: what a block costs in the scaffold, in parameters, MACs and memory.
+
+Nothing is computed and no weight is drawn: networks are built and run without data. The counts of
+a network are the sums over its parts, so the parts that networks share are counted once, and a
+network that is the same at several positions is profiled once.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import nn
+
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.errors import InputError
+from blockzoo.measure.complexity import count_complexity, count_parameters
+from blockzoo.measure.dataless import in_mode
+from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.memory import MemoryPeak, inference_memory, training_memory
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.records import (
+    CostRecord,
+    Environment,
+    FormCost,
+    MemoryUse,
+    PartCost,
+    trial_id,
+)
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.trials import (
+    context_without_data,
+    deploy_without_data,
+    fingerprints,
+    parts_without_data,
+    recorded_fingerprint,
+    same_positions,
+    scaffold_settings,
+)
+
+Progress = Callable[[int, int, str], None]
+DEFAULT_TRAINING_BATCH_SIZE = 64
+
+
+def profile_block(
+    block: str | BlockSpec,
+    position: Position | str,
+    *,
+    config: ScaffoldConfig | None = None,
+    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
+    memory: bool = True,
+) -> CostRecord:
+    """Return the cost of the scaffold with this block at this position.
+
+    Counts are for one image, in eval mode. The memory of inference is of the deploy form at batch
+    1, that of training of one step of the training form by SGD with momentum; `memory=False` leaves
+    both out. Where the network is the same at several positions, `stage_train` and `stage_deploy`
+    are of the first of the record's `positions`; `parts` has the stages of the others. Raises
+    `InputError` for a batch size below 1 and what `ScaffoldNet` raises.
+    """
+    return profile_blocks(
+        [block],
+        [position],
+        config=config,
+        training_batch_size=training_batch_size,
+        memory=memory,
+    )[0]
+
+
+def profile_blocks(
+    blocks: Iterable[str | BlockSpec],
+    positions: Iterable[Position | str] = POSITIONS,
+    *,
+    config: ScaffoldConfig | None = None,
+    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
+    memory: bool = True,
+    on_error: Literal["raise", "record"] = "raise",
+    progress: Progress | None = None,
+) -> list[CostRecord]:
+    """Return the costs of all blocks at all positions, one record for each network there is.
+
+    With `on_error="record"` a block that fails leaves a failed record with its reason, and the
+    others go on; names, positions and batch sizes that are not allowed are always raised.
+    `progress` is called after each block and position with (done, total, "block position").
+    """
+    if training_batch_size < 1:
+        raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")
+    settings = _Settings(
+        config=config or ScaffoldConfig(),
+        training_batch_size=training_batch_size,
+        memory=memory,
+        on_error=on_error,
+    )
+    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
+    places = [Position.parse(str(position)) for position in positions]
+    get_block(settings.config.context)
+    return list(_records(specs, places, settings, progress))
+
+
+def cost_trial_id(
+    block: str | BlockSpec,
+    position: Position,
+    *,
+    config: ScaffoldConfig,
+    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
+    memory: bool = True,
+) -> str:
+    """Return the id that the record of `profile_block` with these arguments has."""
+    name = block if isinstance(block, str) else block.name
+    return trial_id(
+        "cost",
+        block=get_block(name).name if isinstance(block, str) else name,
+        network=fingerprints(block, position, config).network,
+        scaffold=scaffold_settings(config).model_dump(),
+        training_batch_size=training_batch_size if memory else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    config: ScaffoldConfig
+    training_batch_size: int
+    memory: bool
+    on_error: Literal["raise", "record"]
+
+
+def _records(
+    specs: Sequence[BlockSpec],
+    positions: Sequence[Position],
+    settings: _Settings,
+    progress: Progress | None,
+) -> Iterator[CostRecord]:
+    total, done = len(specs) * len(positions), 0
+    for spec in specs:
+        covered: set[Position] = set()
+        for position in positions:
+            if position not in covered:
+                record = _record_or_failure(spec, position, settings)
+                covered.update(record.positions)
+                yield record
+            done += 1
+            if progress is not None:
+                progress(done, total, f"{spec.name} {position}")
+
+
+def _record_or_failure(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:
+    record = _blank_record(spec, position, settings)
+    try:
+        return record.model_copy(update=_costs(spec, record.positions[0], settings))
+    except Exception as error:
+        if settings.on_error == "raise":
+            raise
+        failure = {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+        }
+        return record.model_copy(update=failure)
+
+
+def _blank_record(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:
+    """Return the record with all that is known before anything is measured."""
+    positions = same_positions(spec, position, settings.config)
+    identity = cost_trial_id(
+        spec,
+        position,
+        config=settings.config,
+        training_batch_size=settings.training_batch_size,
+        memory=settings.memory,
+    )
+    return CostRecord(
+        trial_id=identity,
+        block=spec.name,
+        block_fingerprint=recorded_fingerprint(spec, position, settings.config),
+        positions=positions,
+        scaffold=scaffold_settings(settings.config),
+        environment=Environment.model_validate(describe_environment()),
+    )
+
+
+def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, object]:
+    """Return the fields of a record that are measured."""
+    parts = _measured_parts(spec, position, settings.config)
+    stage = parts[f"stage_{position}"]
+    costs = {
+        "train": _sum(part.cost.train for part in parts.values()),
+        "deploy": _sum(part.cost.deploy for part in parts.values()),
+        "stage_train": stage.cost.train,
+        "stage_deploy": stage.cost.deploy,
+        "parts": tuple(part.cost for part in parts.values()),
+        "uncounted": tuple(sorted({name for part in parts.values() for name in part.uncounted})),
+    }
+    return {**costs, **(_memory(parts, settings) if settings.memory else {})}
+
+
+def _memory(parts: dict[str, _Part], settings: _Settings) -> dict[str, MemoryUse]:
+    shape = settings.config.input_shape
+    train = nn.Sequential(*(part.train for part in parts.values()))
+    deploy = nn.Sequential(*(part.deploy for part in parts.values()))
+    return {
+        "memory_inference": _memory_use(inference_memory(deploy, shape)),
+        "memory_training": _memory_use(training_memory(train, shape, settings.training_batch_size)),
+    }
+
+
+def _memory_use(peak: MemoryPeak) -> MemoryUse:
+    return MemoryUse(**asdict(peak))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One part of the scaffold in both forms, without data, and what it costs."""
+
+    train: nn.Module
+    deploy: nn.Module
+    cost: PartCost
+    uncounted: tuple[str, ...]
+
+
+def _measured_parts(
+    spec: BlockSpec, position: Position, config: ScaffoldConfig
+) -> dict[str, _Part]:
+    name = f"stage_{position}"
+    stage = parts_without_data(spec, position, config)[name]
+    return {**_measured_context(config), name: _measure(name, stage, config)}
+
+
+@lru_cache(maxsize=4)
+def _measured_context(config: ScaffoldConfig) -> dict[str, _Part]:
+    parts = context_without_data(config)
+    return {name: _measure(name, part, config) for name, part in parts.items()}
+
+
+def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> _Part:
+    deploy = deploy_without_data(part)
+    features = torch.empty(1, *_input_shapes(config)[name], device="meta")
+    train_cost, train_uncounted = _form_cost(part, features)
+    if deploy is part:
+        deploy_cost, deploy_uncounted = train_cost, train_uncounted
+    else:
+        deploy_cost, deploy_uncounted = _form_cost(deploy, features)
+    return _Part(
+        train=part,
+        deploy=deploy,
+        cost=PartCost(name=name, train=train_cost, deploy=deploy_cost),
+        uncounted=(*train_uncounted, *deploy_uncounted),
+    )
+
+
+def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, tuple[str, ...]]:
+    with in_mode(form, training=False):
+        complexity = count_complexity(form, features)
+    parameters = count_parameters(form)
+    cost = FormCost(
+        params_total=parameters.total,
+        params_trainable=parameters.trainable,
+        macs=complexity.macs,
+    )
+    return cost, complexity.uncounted
+
+
+def _sum(costs: Iterable[FormCost]) -> FormCost:
+    every = list(costs)
+    return FormCost(
+        params_total=sum(cost.params_total for cost in every),
+        params_trainable=sum(cost.params_trainable for cost in every),
+        macs=sum(cost.macs for cost in every),
+    )
+
+
+def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
+    """Return the shape (C, H, W) of what each part of the scaffold is given."""
+    _, height, width = config.input_shape
+    shapes = {"stem": config.input_shape}
+    channels = config.width
+    for position in POSITIONS:
+        shapes[f"stage_{position}"] = (channels, height, width)
+        _, channels, stride = config.stage_shape(position)
+        height, width = math.ceil(height / stride), math.ceil(width / stride)
+    return {**shapes, "head": (channels, height, width)}
+
+
+if __name__ == "__main__":
+    from blockzoo.cli import profile_main
+
+    profile_main()

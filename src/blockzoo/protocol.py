@@ -1,0 +1,157 @@
+"""The named protocols: scaffold, recipe, data, split and seeds in one bundle.
+
+Records of different protocols are never in one table, so a protocol that was changed is another
+one: its label gains a digest of what determines a result. More seeds, blocks or positions, or
+another data set, which is named beside it everywhere, leave the label as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+
+from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.training.recipe import Recipe, get_recipe
+
+ELEVEN_BLOCKS = (
+    "ResNetBasicBlock",
+    "ResNetBottleneck",
+    "InvertedResidual",
+    "UniversalInvertedBottleneck",
+    "EdgeResidual",
+    "MobileOneBlock",
+    "ReparamLargeKernelConv",
+    "GhostBottleneckV3",
+    "MBConvLNBlock",
+    "RepMixer",
+    "DYMicroBlock",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Everything that a comparison holds fixed, and what it compares by default.
+
+    The fields from `context` to `split_seed` determine results; the others say what to run.
+    Raises `InputError` for values that cannot work.
+    """
+
+    name: str
+    context: str = "ResNetBasicBlock"
+    depth: int = 3
+    width: int = 64
+    stem_bias: bool = False
+    recipe: Recipe
+    validation_fraction: float = 0.1
+    split_seed: int = 0
+    dataset: str
+    blocks: tuple[str, ...] = ELEVEN_BLOCKS
+    positions: tuple[Position, ...] = POSITIONS
+    seeds: tuple[int, ...]
+    latency_batch_size: int = 1
+    latency_budget_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "positions", "seeds"):
+            if not getattr(self, name):
+                raise InputError(f"no {name} given; at least one is needed")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(
+                f"validation fraction is {self.validation_fraction}; it must be between 0 and 1"
+            )
+        self.scaffold(classes=2, input_shape=(3, 32, 32))  # raises for sizes that cannot work
+
+    @property
+    def label(self) -> str:
+        """The name that records carry: `v1`, or `v1~3f2a9c` where something was changed."""
+        published = _PROTOCOLS.get(self.name)
+        if published is None or self._digest() == published._digest():
+            return self.name
+        return f"{self.name}~{self._digest()}"
+
+    def scaffold(self, *, classes: int, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
+        """Return the scaffold for data of that many classes and that shape (3, H, W)."""
+        return ScaffoldConfig(
+            context=self.context,
+            depth=self.depth,
+            width=self.width,
+            stem_bias=self.stem_bias,
+            classes=classes,
+            input_shape=input_shape,
+        )
+
+    def cells(self) -> Iterator[tuple[int, str, Position]]:
+        """Yield every (seed, block, position), seed by seed."""
+        for seed in self.seeds:
+            for position in self.positions:
+                for block in self.blocks:
+                    yield seed, block, position
+
+    def changed(self, **changes: object) -> Protocol:
+        """Return a copy with those fields, and those of the recipe, that are not None replaced."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        of_protocol = {field.name for field in fields(self)}
+        own = {name: value for name, value in given.items() if name in of_protocol}
+        of_recipe = {name: value for name, value in given.items() if name not in of_protocol}
+        return replace(self, **own, recipe=replace(self.recipe, **of_recipe))  # type: ignore[arg-type]
+
+    def _digest(self) -> str:
+        determinants = (
+            self.context,
+            self.depth,
+            self.width,
+            self.stem_bias,
+            asdict(self.recipe),
+            self.validation_fraction,
+            self.split_seed,
+        )
+        return hashlib.sha256(json.dumps(determinants).encode()).hexdigest()[:6]
+
+
+_PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="quick",
+            width=8,
+            recipe=get_recipe("quick"),
+            dataset="digits",
+            blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
+            seeds=(0, 1),
+            latency_budget_s=2.0,
+        ),
+        Protocol(
+            name="classic",
+            context="classic/ResNetBasicBlock",
+            stem_bias=True,
+            recipe=get_recipe("classic"),
+            dataset="cifar100",
+            blocks=tuple(f"classic/{name}" for name in ELEVEN_BLOCKS[:-1]),
+            seeds=tuple(range(5)),
+            latency_batch_size=256,
+        ),
+        Protocol(
+            name="v1",
+            recipe=get_recipe("v1"),
+            dataset="cifar100",
+            seeds=tuple(range(10)),
+        ),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """Return the protocol of that name; raises `UnknownNameError` for any other."""
+    try:
+        return _PROTOCOLS[name]
+    except KeyError:
+        raise UnknownNameError("protocol", name, _PROTOCOLS) from None
+
+
+def list_protocols() -> list[str]:
+    """Return the names of the protocols."""
+    return list(_PROTOCOLS)

@@ -1,0 +1,228 @@
+"""The main job: plan what is missing, run it, record every outcome.
+
+Costs come first (seconds), then latencies (all blocks of one position interleaved in one session),
+then trainings, seed by seed, so that a sweep that is stopped early still compares like with like.
+The driver alone writes, one transaction per record. Killing it loses at most the trials in flight;
+running it again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from blockzoo.benchmark import benchmark_blocks
+from blockzoo.errors import BlockZooError
+from blockzoo.executors import Executor, InProcessExecutor, as_completed
+from blockzoo.measure.environment import describe_environment
+from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
+from blockzoo.position import Position
+from blockzoo.profile import profile_blocks
+from blockzoo.results.csv import write_results_csv
+from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.store import Store
+from blockzoo.train import train_block
+from blockzoo.trials import same_positions, scaffold_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One finished trial: its records, ok or failed, and the seconds it took."""
+
+    trial: Trial
+    records: tuple[Record, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """How a sweep ended: trials that were run, records that failed, trials found done."""
+
+    ran: int
+    failed: int
+    skipped: int
+
+
+class SweepListener:
+    """Told of a sweep's progress; this one ignores it."""
+
+    def planned(self, plan: Plan) -> None:
+        """The plan is made, nothing has run yet."""
+
+    def started(self, trial: Trial) -> None:
+        """A trial is handed to the executor."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """A trial's records are in the store."""
+
+
+def run_sweep(
+    request: SweepRequest,
+    store: Store,
+    *,
+    csv_path: Path | None = None,
+    executor: Executor | None = None,
+    listener: SweepListener | None = None,
+) -> SweepResult:
+    """Run what is missing and return the counts; every outcome is in `store` when this returns.
+
+    A trial that fails is recorded with its reason and the sweep goes on. `csv_path` is rewritten,
+    whole, as results come in. `KeyboardInterrupt` passes through, once the CSV is up to date.
+    Raises what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
+    """
+    listener = listener or SweepListener()
+    mirror = _CsvMirror(store, csv_path)
+    plan = make_plan(request, store)
+    mirror.refresh()
+    listener.planned(plan)
+    failed = 0
+    try:
+        trials = _announced(plan.trials, listener)
+        for trial, future in as_completed(
+            executor or InProcessExecutor(), partial(run_trial, request), trials
+        ):
+            outcome = _outcome(request, trial, future)
+            for record in outcome.records:
+                store.put(record)
+            failed += sum(record.status == "failed" for record in outcome.records)
+            mirror.refresh_if_cheap()
+            listener.finished(outcome)
+    finally:
+        mirror.refresh()
+    return SweepResult(ran=len(plan.trials), failed=failed, skipped=plan.done)
+
+
+def run_trial(request: SweepRequest, trial: Trial) -> Outcome:
+    """Run one trial, anywhere; raises what its verb raises."""
+    start = time.perf_counter()
+    records = tuple(_VERBS[trial.kind](request, trial))
+    return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
+
+
+def measure_cost(request: SweepRequest, block: str, position: Position) -> list[CostRecord]:
+    """Return the cost of that cell of the request, as one record; failed if it cannot be had."""
+    return profile_blocks(
+        [block],
+        [position],
+        config=request.scaffold,
+        training_batch_size=request.protocol.recipe.batch_size,
+        on_error="record",
+    )
+
+
+def train_cell(
+    request: SweepRequest, block: str, position: Position, seed: int, *, progress: bool = False
+) -> TrainingRecord:
+    """Train that cell of the request; raises what `train_block` raises."""
+    protocol = request.protocol
+    return train_block(
+        block,
+        position,
+        config=request.scaffold,
+        dataset=request.dataset,
+        recipe=protocol.recipe,
+        seed=seed,
+        device=request.device,
+        validation_fraction=protocol.validation_fraction,
+        split_seed=protocol.split_seed,
+        protocol=protocol.label,
+        progress=progress,
+        experiment_name=request.experiment_name,
+        notes=request.notes,
+    )
+
+
+def _cost(request: SweepRequest, trial: Trial) -> Sequence[Record]:
+    return measure_cost(request, trial.blocks[0], trial.position)
+
+
+def _training(request: SweepRequest, trial: Trial) -> Sequence[Record]:
+    assert trial.seed is not None
+    return [train_cell(request, trial.blocks[0], trial.position, trial.seed)]
+
+
+def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
+    return benchmark_blocks(
+        trial.blocks,
+        [trial.position],
+        config=request.scaffold,
+        settings=request.latency,
+        baseline=request.protocol.blocks[0],
+        experiment_name=request.experiment_name,
+        notes=request.notes,
+    )
+
+
+_VERBS = {"cost": _cost, "latency": _latency, "training": _training}
+
+
+def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Trial]:
+    for trial in trials:
+        listener.started(trial)
+        yield trial
+
+
+def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Outcome:
+    """Return what the trial left; a trial that raised leaves failed records. The sweep's border."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
+    reason = str(error) if isinstance(error, BlockZooError) else f"{type(error).__name__}: {error}"
+    training = {
+        "protocol": request.protocol.label,
+        "dataset": request.dataset.name,
+        "dataset_fingerprint": request.dataset.fingerprint,
+        "recipe": asdict(request.protocol.recipe),
+        "seed": trial.seed,
+    }
+    records = [
+        kind(
+            trial_id=identity,
+            status="failed",
+            reason=" ".join(reason.split()),
+            traceback="".join(traceback.format_exception(error)),
+            block=block,
+            positions=same_positions(block, trial.position, request.scaffold),
+            scaffold=scaffold_settings(request.scaffold),
+            environment=Environment.model_validate(describe_environment(request.device)),
+            experiment_name=request.experiment_name,
+            notes=request.notes,
+            **(training if trial.kind == "training" else {}),
+        )
+        for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)
+    ]
+    return Outcome(trial=trial, records=tuple(records), seconds=0.0)
+
+
+class _CsvMirror:
+    """Keeps results.csv like the store: always whole, at most a few seconds behind, exact at ends.
+
+    Writing all rows takes longer as they grow in number, so between the ends it happens only as
+    often as costs a twentieth of the time.
+    """
+
+    _SHARE = 1 / 20
+
+    def __init__(self, store: Store, path: Path | None) -> None:
+        self._store, self._path = store, path
+        self._next = 0.0
+
+    def refresh(self) -> None:
+        """Write the file."""
+        if self._path is None:
+            return
+        start = time.monotonic()
+        write_results_csv(self._store, self._path)
+        end = time.monotonic()
+        self._next = end + (end - start) / self._SHARE
+
+    def refresh_if_cheap(self) -> None:
+        """Write the file if that has not been done for long enough."""
+        if time.monotonic() >= self._next:
+            self.refresh()

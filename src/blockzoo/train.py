@@ -1,0 +1,161 @@
+"""The train verb: put a block into the scaffold, train it, return a `TrainingRecord`.
+
+`python -m blockzoo.train BLOCK --position P ...` is the early version's entry to the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.data import ImageDataset
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.position import Position
+from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.training.precision import resolve_arithmetic
+from blockzoo.training.recipe import Recipe
+from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
+
+
+def train_block(
+    block: str | BlockSpec,
+    position: Position | str,
+    *,
+    config: ScaffoldConfig | None = None,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    validation_fraction: float = VALIDATION_FRACTION,
+    split_seed: int = SPLIT_SEED,
+    device: str = "auto",
+    protocol: str = "custom",
+    progress: bool = True,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    experiment_name: str = "",
+    notes: str = "",
+) -> TrainingRecord:
+    """Train `block` at `position` once and return what it learned.
+
+    Classes and input shape of `config` are replaced by those of `dataset`. `seed` determines the
+    initial weights, the data order, the augmentation and the network's own randomness; for one
+    seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
+    "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. Uses torch's
+    current number of threads. Raises what `ScaffoldNet` and `training.fit.fit` raise, and
+    `DeviceError`.
+    """
+    from blockzoo.training.fit import fit  # Lightning takes seconds to import
+
+    spec, position = _spec(block), Position.parse(str(position))
+    config = _for_dataset(config, dataset)
+    identity = training_trial_id(
+        spec,
+        position,
+        config=config,
+        dataset=dataset,
+        recipe=recipe,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        device=device,
+        protocol=protocol,
+    )
+    where = resolve_device(device)
+    result = fit(
+        ScaffoldNet(spec, position, config, seed=seed),
+        dataset,
+        recipe,
+        seed=seed,
+        device=where,
+        progress=progress,
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        subject=f"block {spec.name} ({position})",
+        on_epoch=on_epoch,
+    )
+    return TrainingRecord(
+        trial_id=identity,
+        block=spec.name,
+        block_fingerprint=recorded_fingerprint(spec, position, config),
+        positions=same_positions(spec, position, config),
+        scaffold=scaffold_settings(config),
+        environment=Environment.model_validate(describe_environment(where)),
+        experiment_name=experiment_name,
+        notes=notes,
+        protocol=protocol,
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        recipe=asdict(recipe),
+        seed=seed,
+        device=where.type,
+        **{name: getattr(result, name) for name in _RESULT_FIELDS},
+    )
+
+
+_RESULT_FIELDS = (
+    "precision",
+    "channels_last",
+    "best_epoch",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "training_seconds",
+    "images_per_s",
+    "epochs",
+)
+
+
+def training_trial_id(
+    block: str | BlockSpec,
+    position: Position | str,
+    *,
+    config: ScaffoldConfig | None = None,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    validation_fraction: float = VALIDATION_FRACTION,
+    split_seed: int = SPLIT_SEED,
+    device: str = "auto",
+    protocol: str = "custom",
+) -> str:
+    """Return the identity of the record that `train_block` would return, without training.
+
+    It is the same for positions at which the network is the same. "auto" precision and layout
+    count as what they come to on `device`.
+    """
+    spec, config = _spec(block), _for_dataset(config, dataset)
+    where = resolve_device(device)
+    arithmetic = resolve_arithmetic(recipe, where)
+    resolved = replace(recipe, **asdict(arithmetic))
+    return trial_id(
+        "training",
+        block=spec.name,
+        network=fingerprints(spec, Position.parse(str(position)), config).network,
+        initialisation=(spec.initialisation, get_block(config.context).initialisation),
+        scaffold=asdict(config),
+        protocol=protocol,
+        recipe={key: value for key, value in asdict(resolved).items() if key != "name"},
+        dataset=(dataset.name, dataset.fingerprint),
+        split=(validation_fraction, split_seed),
+        seed=seed,
+        device=where.type,
+    )
+
+
+def _spec(block: str | BlockSpec) -> BlockSpec:
+    return block if isinstance(block, BlockSpec) else get_block(block)
+
+
+def _for_dataset(config: ScaffoldConfig | None, dataset: ImageDataset) -> ScaffoldConfig:
+    return replace(
+        config or ScaffoldConfig(), classes=dataset.num_classes, input_shape=dataset.image_shape
+    )
+
+
+if __name__ == "__main__":
+    from blockzoo.cli import train_main
+
+    train_main()

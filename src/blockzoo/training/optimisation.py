@@ -1,0 +1,64 @@
+"""From a recipe to torch's optimizer and schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from blockzoo.training.recipe import Recipe
+
+PLATEAU_FACTOR = 0.1
+PLATEAU_PATIENCE_EPOCHS = 5
+
+
+def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return the optimizer over the weights of `net` that learn."""
+    learning = [p for p in net.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    rate = recipe.learning_rate
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=True
+        )
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """Return the function from a step, counted from 0, to its share of the peak rate.
+
+    Linear warm-up that ends at 1, then for "cosine" half a cosine wave that would reach 0 right
+    after the last step, else 1.
+    """
+    total = recipe.epochs * steps_per_epoch
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if recipe.schedule != "cosine":
+            return 1.0
+        done = min(1.0, (step - warmup) / max(1, total - warmup))
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    return factor
+
+
+def build_scheduler(
+    optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int
+) -> LambdaLR | ReduceLROnPlateau:
+    """Return the schedule: a `LambdaLR` to step after each batch, or a plateau's, each epoch."""
+    if recipe.schedule == "plateau":
+        return ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE_EPOCHS)
+    return LambdaLR(optimizer, rate_factor(recipe, steps_per_epoch))

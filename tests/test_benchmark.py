@@ -1,0 +1,257 @@
+"""The verb benchmark on tiny blocks: gates, pairing, identity, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blockzoo.benchmark import benchmark_blocks, latency_trial_id
+from blockzoo.blocks import BlockSpec
+from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.measure.latency import LatencySettings
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.records import LatencyRecord
+from blockzoo.scaffold import ScaffoldConfig
+
+CONFIG = ScaffoldConfig(context="Identity", depth=1, width=4, input_shape=(3, 8, 8))
+SETTINGS = LatencySettings(
+    min_rounds=4,
+    rounds_max=4,
+    min_seconds=0.0,
+    warmup_max_s=0.01,
+    min_sample_ms=0.01,
+)
+
+
+class Merged(nn.Module):
+    """A convolution and batch normalization that merge; `mistake` is added to the merged bias."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, mistake: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels)
+        self.mistake = mistake
+
+    def reparameterize(self) -> None:
+        """Fold the normalization into the convolution."""
+        assert isinstance(self.norm, nn.BatchNorm2d)
+        self.conv = nn.utils.fusion.fuse_conv_bn_eval(self.conv, self.norm)
+        self.norm = nn.Identity()
+        assert self.conv.bias is not None
+        with torch.no_grad():
+            self.conv.bias += self.mistake
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+
+class RaisesWhenMerged(Merged):
+    """Runs in training form and raises in deploy form."""
+
+    def reparameterize(self) -> None:
+        """Break."""
+        raise RuntimeError("cannot merge")
+
+
+class RaisesWhenTimed(Merged):
+    """Passes its gate of four images and raises on a batch of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refuse single images."""
+        if len(x) == 1:
+            raise RuntimeError("one image is too few")
+        return super().forward(x)
+
+
+def spec_of(name: str, factory: Callable[[int, int, int, Position], nn.Module]) -> BlockSpec:
+    return BlockSpec(
+        name=name,
+        family="test",
+        year=2024,
+        paper="",
+        source="here",
+        licence="Apache-2.0",
+        formula="y = bn(conv(x))",
+        factory=factory,
+    )
+
+
+def conv_block(i: int, o: int, s: int, position: Position) -> nn.Module:
+    return nn.Conv2d(i, o, 1, s)
+
+
+def unbuildable(i: int, o: int, s: int, position: Position) -> nn.Module:
+    raise ValueError("width must be odd")
+
+
+CONV = spec_of("Conv", conv_block)
+MERGED = spec_of("Merged", lambda i, o, s, p: Merged(i, o, s, 0.0))
+MISTAKEN = spec_of("Mistaken", lambda i, o, s, p: Merged(i, o, s, 0.5))
+UNMERGEABLE = spec_of("Unmergeable", lambda i, o, s, p: RaisesWhenMerged(i, o, s, 0.0))
+UNTIMEABLE = spec_of("Untimeable", lambda i, o, s, p: RaisesWhenTimed(i, o, s, 0.0))
+UNBUILDABLE = spec_of("Unbuildable", unbuildable)
+
+
+def run(
+    *blocks: BlockSpec | str, positions: tuple[Position | str, ...] = (Position.MID,)
+) -> list[LatencyRecord]:
+    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS)
+
+
+def test_blocks_are_compared_with_the_first_at_their_position() -> None:
+    records = run(CONV, MERGED, positions=("early", "mid"))
+    assert [(record.block, record.positions) for record in records] == [
+        ("Conv", (Position.EARLY,)),
+        ("Merged", (Position.EARLY,)),
+        ("Conv", (Position.MID,)),
+        ("Merged", (Position.MID,)),
+    ]
+    for base, other in (records[:2], records[2:]):
+        assert (base.verdict, base.ratio, base.baseline) == ("baseline", 1.0, "Conv")
+        assert other.baseline == "Conv"
+        paired = np.array(other.samples_ms) / np.array(base.samples_ms)
+        assert other.ratio == pytest.approx(np.median(paired))
+
+
+def test_a_record_says_how_it_was_made() -> None:
+    settings = replace(SETTINGS, batch_size=2, precision="bf16", channels_last=True)
+    (record,) = benchmark_blocks(
+        [MERGED],
+        ["late"],
+        config=CONFIG,
+        settings=settings,
+        experiment_name="trial run",
+        notes="quiet machine",
+    )
+    assert record.status == "ok"
+    assert (record.device, record.precision, record.channels_last) == ("cpu", "bf16", True)
+    assert (record.threads, record.environment.threads, record.batch_size) == (1, 1, 2)
+    assert (record.experiment_name, record.notes) == ("trial run", "quiet machine")
+    assert record.scaffold.width == 4
+    assert len(record.samples_ms) == 4
+    assert record.median_ms is not None
+    assert record.throughput_images_per_s == pytest.approx(2000 / record.median_ms)
+    assert record.parity_error is not None
+    assert 0 < record.parity_error < 1e-5
+    assert record.block_fingerprint
+
+
+def test_the_id_is_known_before_and_covers_what_determines_the_result() -> None:
+    def id_of(block: BlockSpec = MERGED, position: str = "mid", **changes: object) -> str:
+        return latency_trial_id(
+            block,
+            position,
+            config=replace(CONFIG, **{k: v for k, v in changes.items() if k in {"depth"}}),  # type: ignore[arg-type]
+            settings=replace(
+                SETTINGS,
+                **{k: v for k, v in changes.items() if k in {"threads", "batch_size", "device"}},  # type: ignore[arg-type]
+            ),
+            baseline=changes.get("baseline", CONV),  # type: ignore[arg-type]
+        )
+
+    assert [record.trial_id for record in run(CONV, MERGED)] == [id_of(CONV), id_of(MERGED)]
+    others = [
+        id_of(CONV),
+        id_of(position="late"),
+        id_of(depth=2),
+        id_of(threads=2),
+        id_of(batch_size=2),
+        id_of(baseline=None),
+    ]
+    assert len({id_of(), *others}) == 7
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        assert id_of() == id_of(device="cpu")
+    finally:
+        torch.set_num_threads(before)
+    assert id_of(CONV, baseline=None) == id_of(CONV, baseline=CONV)
+
+
+def test_a_network_that_is_the_same_everywhere_is_measured_once() -> None:
+    (record,) = run("Identity", positions=POSITIONS)
+    assert record.positions == POSITIONS
+    assert record.verdict == "baseline"
+
+
+def test_the_same_network_with_different_baselines_has_a_record_for_each() -> None:
+    records = benchmark_blocks(
+        ["Identity"], ["mid", "late"], config=CONFIG, settings=SETTINGS, baseline=CONV
+    )
+    assert [(record.block, record.positions) for record in records] == [
+        ("Conv", (Position.MID,)),
+        ("Identity", (Position.MID,)),
+        ("Conv", (Position.LATE,)),
+        ("Identity", (Position.LATE,)),
+    ]
+    assert len({record.trial_id for record in records}) == 4
+
+
+def test_a_block_named_twice_is_measured_once() -> None:
+    assert [record.block for record in run(CONV, MERGED, CONV)] == ["Conv", "Merged"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (MISTAKEN, "ParityError: outputs differ by"),
+        (UNMERGEABLE, "RuntimeError: cannot merge"),
+        (UNTIMEABLE, "RuntimeError: one image is too few"),
+        (UNBUILDABLE, "BlockError: block Unbuildable cannot be built"),
+    ],
+)
+def test_a_block_that_fails_is_recorded_and_the_others_are_timed(
+    broken: BlockSpec, reason: str
+) -> None:
+    good, failed = run(CONV, broken)
+    assert good.status == "ok"
+    assert good.median_ms is not None
+    assert failed.status == "failed"
+    assert (failed.reason or "").startswith(reason)
+    assert "Traceback" in (failed.traceback or "")
+    assert (failed.median_ms, failed.ratio, failed.samples_ms) == (None, None, ())
+    assert failed.trial_id == latency_trial_id(
+        broken, "mid", config=CONFIG, settings=SETTINGS, baseline=CONV
+    )
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [(MISTAKEN, ParityError), (UNTIMEABLE, BlockError), (UNBUILDABLE, BlockError)],
+)
+def test_failures_raise_when_asked_to(broken: BlockSpec, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        benchmark_blocks([broken], ["mid"], config=CONFIG, settings=SETTINGS, on_error="raise")
+
+
+@pytest.mark.parametrize("broken", [MISTAKEN, UNTIMEABLE])
+def test_without_a_baseline_medians_remain(broken: BlockSpec) -> None:
+    failed, good = run(broken, CONV)
+    assert failed.status == "failed"
+    assert good.median_ms is not None
+    assert (good.ratio, good.verdict) == (None, None)
+    assert good.flags[-1] == "no baseline"
+
+
+def test_a_block_that_cannot_be_built_fails_at_each_position() -> None:
+    records = run(UNBUILDABLE, positions=POSITIONS)
+    assert [record.positions for record in records] == [(p,) for p in POSITIONS]
+    assert len({record.trial_id for record in records}) == 3
+
+
+def test_bad_requests_are_refused() -> None:
+    with pytest.raises(InputError, match="0 blocks and 1 positions given"):
+        run()
+    with pytest.raises(InputError, match="1 blocks and 0 positions given"):
+        run(CONV, positions=())
+    with pytest.raises(UnknownNameError, match="unknown position 'top'"):
+        run(CONV, positions=("top",))
+    with pytest.raises(UnknownNameError, match="unknown block 'Convolution9'"):
+        run("Convolution9")

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import blockzoo
+from blockzoo import cli
+from blockzoo.blocks import list_available_blocks
+from blockzoo.cli.app import app
+from blockzoo.results.columns import COLUMNS
+from blockzoo.results.csv import read_results_csv
+from blockzoo.results.store import Store
+
+COMMANDS = ["blocks", "profile", "benchmark", "train", "sweep", "visualize", "results"]
+TINY = ["--width", "4", "--depth", "1"]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty folder; returns exit status, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return invoke
+
+
+@pytest.fixture
+def spoiled(tiny_npz: Path, tmp_path: Path) -> Callable[..., str]:
+    """Write the tiny data set with some arrays replaced, and return the file's path."""
+
+    def write(**arrays: np.ndarray) -> str:
+        with np.load(tiny_npz) as whole:
+            np.savez(tmp_path / "spoiled.npz", **{**whole, **arrays})  # type: ignore[arg-type]
+        return str(tmp_path / "spoiled.npz")
+
+    return write
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_with_examples_that_parse(command: str, run: Run) -> None:
+    status, output, _ = run(command, "--help")
+    assert status == 0
+    examples = output.partition("Examples:")[2]
+    assert f"blockzoo {command}" in examples
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom blockzoo.cli import main\nsys.argv = ['blockzoo', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print([m for m in ('torch', 'pandas', 'sqlalchemy', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    assert all(re.search(rf"\b{command}\b", done.stdout) for command in COMMANDS)
+
+
+def test_blocks_lists_the_zoo(run: Run) -> None:
+    status, output, _ = run("blocks")
+    assert status == 0
+    assert all(name in output for name in list_available_blocks())
+
+
+def test_profile_prints_exact_counts_and_writes_rows(run: Run, tmp_path: Path) -> None:
+    status, output, _ = run(
+        "profile", "ResNetBasicBlock", "--position", "mid", "--output", "costs.csv"
+    )
+    assert status == 0
+    # blocks.csv: 820,992 parameters in the mid stage of ResNet's basic block.
+    assert "820,992" in output
+    (row, *_) = read_results_csv(tmp_path / "costs.csv")
+    assert (row["block"], row["num_blocks"], row["base_channels"]) == (
+        "ResNetBasicBlock",
+        "3",
+        "64",
+    )
+    assert int(row["flops"]) == 2 * int(row["macs_deploy"])
+
+
+def test_profile_with_a_device_also_times(run: Run) -> None:
+    status, output, _ = run(
+        "profile", "Identity", "-p", "early", *TINY, "--device", "cpu", "--benchmark-runs", "3"
+    )
+    assert status == 0
+    assert re.search(r"Identity\s+early.*baseline\s+3\b", output)
+
+
+def test_benchmark_runs_as_many_rounds_as_asked(run: Run, tmp_path: Path) -> None:
+    options = ["--benchmark-runs", "4", "--warmup-runs", "1", "--input-shape", "2", "3", "8", "8"]
+    status, output, _ = run(
+        "benchmark", "Identity", "InvertedResidual", "-p", "mid", *TINY, *options,
+        "--device", "cpu", "--results", "kept",
+    )  # fmt: skip
+    assert status == 0
+    assert "batch 2" in output
+    with Store(tmp_path / "kept") as store:
+        records = store.records(kind="latency")
+    assert {record.block: len(record.samples_ms) for record in records} == {  # type: ignore[union-attr]
+        "Identity": 4,
+        "InvertedResidual": 4,
+    }
+    assert (tmp_path / "kept" / "results.csv").exists()
+
+
+def test_train_keeps_its_record_and_its_notes(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
+    options = ["--epochs", "2", "--batch-size", "16", "--lr", "0.01", "--seeds", "2"]
+    status, output, _ = run(
+        "train", "Identity", "--position", "late", "--dataset", str(tiny_npz), *TINY, *options,
+        "--experiment-name", "first", "--notes", "a, b", "--device", "cpu",
+    )  # fmt: skip
+    assert status == 0
+    assert "test acc" in output
+    rows = read_results_csv(tmp_path / "results" / "results.csv")
+    assert list(rows[0]) == list(COLUMNS)
+    assert [(r["seed"], r["epochs"], r["batch_size"], r["lr"]) for r in rows] == [
+        ("0", "2", "16", "0.01"),
+        ("1", "2", "16", "0.01"),
+    ]
+    assert {(r["experiment_name"], r["notes"], r["dataset"]) for r in rows} == {
+        ("first", "a, b", "tiny")
+    }
+
+
+def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
+    options = [
+        "--protocol",
+        "quick",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--dataset",
+        str(tiny_npz),
+    ]
+    status, output, errors = run("sweep", "Identity", "InvertedResidual", *TINY, *options)
+    assert status == 0
+    assert "InvertedResidual" in output
+    assert "21 trials to run, 0 already" in errors
+    plots = sorted(path.name for path in (tmp_path / "results" / "plots").iterdir())
+    assert len(plots) == 6
+    assert {path.partition("_tiny")[0] for path in plots} == {
+        "accuracy_vs_flops",
+        "accuracy_vs_latency",
+        "accuracy_vs_memory",
+    }
+    assert run("results")[1].count("InvertedResidual") == 3
+    for name in ("all.csv", "all.parquet", "all.jsonl"):
+        assert run("results", "--export", name)[0] == 0
+        assert (tmp_path / name).stat().st_size > 0
+    assert run("results", "copy", "--import", "all.jsonl")[0] == 0
+    assert run("results", "copy")[1] == run("results")[1]
+    assert run("visualize", "results/results.csv", "-o", "figures", "--format", "svg")[0] == 0
+    assert len(list((tmp_path / "figures").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("profile MobilOneBlock", "unknown block 'MobilOneBlock'; did you mean MobileOneBlock"),
+        ("profile RepMixer -p middle", "unknown position 'middle'; did you mean mid?"),
+        ("profile RepMixer --protocol v9", "unknown protocol 'v9'; did you mean v1?"),
+        ("profile", "no block given"),
+        ("profile RepMixer --width 0", "width is 0; it must be 1 or more"),
+        ("profile RepMixer --depth -1", "depth is -1; it must be 1 or more"),
+        ("profile RepMixer --classes 1", "classes is 1; it must be 2 or more"),
+        ("profile RepMixer --batch-size 0", "batch size is 0; it must be 1 or more"),
+        ("profile RepMixer --context Nothing", "unknown block 'Nothing'"),
+        ("profile RepMixer --input-shape 1 1 32 32", "it must be (3, H, W)"),
+        (
+            "profile RepMixer --input-shape 2 3 32 32 --batch-size 4",
+            "--batch-size 4 contradicts --input-shape, whose batch is 2",
+        ),
+        ("benchmark RepMixer --threads 0", "threads is 0; it must be 1 or more"),
+        ("benchmark RepMixer --device tpu", "tpu"),
+        ("benchmark RepMixer --baseline Nothing", "unknown block 'Nothing'"),
+        ("train RepMixer --dataset cifar11", "unknown data set 'cifar11'; did you mean cifar10"),
+        ("train RepMixer --dataset missing.npz", "missing.npz"),
+        ("train RepMixer --dataset digits --epochs 0", "epochs is 0"),
+        ("train RepMixer --dataset digits --lr -1", "learning_rate is -1"),
+        ("train RepMixer --dataset digits --seeds 0", "no seeds given"),
+        ("train RepMixer --dataset digits --precision fp8", "unknown precision 'fp8'"),
+        ("visualize missing", "missing does not exist"),
+        ("visualize results --format gif", "gif"),
+        ("results --import nothing.jsonl", "nothing.jsonl"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments: str, message: str, run: Run) -> None:
+    status, _, errors = run(*arguments.split())
+    assert status in (1, 2)
+    assert message in errors
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("command", ["benchmark", "train", "sweep"])
+def test_cuda_that_is_not_there_is_refused(command: str, run: Run) -> None:
+    status, _, errors = run(command, "Identity", "--device", "cuda", "-p", "mid")
+    assert status == 2
+    assert errors.startswith("error: ")
+    assert "cpu" in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("y_train", np.full(60, 3), "60 of 60 labels in y_train are outside 0..2"),
+        ("x_train", np.zeros((60, 8, 8), complex), "complex"),
+        ("x_train", np.zeros((60, 8, 8, 2), np.uint8), "(60, 8, 8, 2)"),
+        ("x_test", np.full((30, 8, 8, 3), np.nan), "NaN"),
+        ("x_test", np.zeros((30, 9, 9, 3), np.uint8), "(9, 9)"),
+    ],
+)
+def test_bad_data_is_one_clear_line(
+    name: str, array: np.ndarray, message: str, run: Run, spoiled: Callable[..., str]
+) -> None:
+    for command in ("train", "sweep"):
+        path = spoiled(**{name: array})
+        status, _, errors = run(command, "Identity", "-p", "mid", "--dataset", path)
+        assert status == 2
+        assert message in errors
+        assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("block", ["GhostBottleneckV3", "classic/ResNetBottleneck"])
+def test_a_width_that_a_block_cannot_divide_is_refused(block: str, run: Run) -> None:
+    status, _, errors = run("train", block, "-p", "early", "--width", "5", "--dataset", "digits")
+    assert status != 0
+    assert block in errors
+    assert errors.count("\n") == 1
+
+
+def test_results_that_are_not_results_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "shopping.csv").write_text("milk,eggs\n1,2\n")
+    (tmp_path / "blockzoo.db").write_text("not a database, but long enough to look like one" * 40)
+    for source in ("shopping.csv", "blockzoo.db"):
+        status, _, errors = run("visualize", source)
+        assert (status, errors.count("\n")) == (1, 1)
+        assert source in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train Identity --dataset digits --results taken/deeper",
+        "sweep Identity --dataset digits --results taken/deeper",
+        "profile Identity --output taken/rows.csv",
+        "visualize results.csv --output-dir taken/plots",
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_clear(
+    arguments: str, run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    if "visualize" in arguments:
+        run("train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1")
+        arguments = arguments.replace("results.csv", "results/results.csv")
+    status, _, errors = run(*arguments.split())
+    assert status == 1
+    assert "taken" in errors
+    assert errors.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_full_disk_is_clear_and_loses_nothing(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
+    train = ["train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
+    assert run(*train)[0] == 0
+    store = tmp_path / "results" / "blockzoo.db"
+    code = (
+        "import resource, signal, sys\nfrom blockzoo.cli.app import app\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({store.stat().st_size},) * 2)\n"
+        "from blockzoo.cli import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *train, "--seed", "1", "--seeds", "9", "--notes", "x" * 9999],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "blockzoo.db" in line or "results.csv" in line
+    with Store(store) as opened:
+        assert [record.status for record in opened.records()][:1] == ["ok"]
+
+
+def test_the_early_entries_hand_over_to_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("profile", "benchmark", "train", "visualize"):
+        monkeypatch.setattr(sys, "argv", [f"blockzoo-{verb}", "--help"])
+        with pytest.raises(SystemExit) as end:
+            getattr(cli, f"{verb}_main")()
+        assert end.value.code == 0
+        assert f"blockzoo {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-m blockzoo.profile Identity --position mid --num-blocks 2 --base-channels 8",
+        "-m blockzoo.benchmark Identity --position mid --base-channels 4 --benchmark-runs 2",
+        "-m blockzoo.train Identity --position mid --dataset digits --epochs 1 --base-channels 4",
+    ],
+)
+def test_the_early_module_entries_work(command: str, tmp_path: Path) -> None:
+    output = ["--output", "rows.csv"]
+    done = subprocess.run(
+        [sys.executable, *command.split(), *output], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = read_results_csv(tmp_path / "rows.csv")
+    assert (row["block"], row["position"]) == ("Identity", "mid")
+
+
+def test_the_script_of_the_early_version_sweeps_its_eleven_blocks(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "scripts" / "bench_all.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--dataset", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "unknown data set 'nothing'" in done.stderr
+
+
+def test_the_package_exports_what_it_says() -> None:
+    assert sorted(blockzoo.__all__) == blockzoo.__all__
+    for name in blockzoo.__all__:
+        assert getattr(blockzoo, name) is not None
+        assert name in dir(blockzoo)
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = blockzoo.nothing_like_it

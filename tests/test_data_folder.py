@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.transforms.functional import to_pil_image
+
+from blockzoo.data import load_dataset
+from blockzoo.errors import DataError, InputError
+
+
+def save(path: Path, value: int, size: tuple[int, int] = (6, 4)) -> None:
+    """Save an image of one colour; size is (height, width)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_pil_image(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes, two training images and one test image each; a pixel is 10 x class + number."""
+    root = tmp_path / "shapes"
+    for label, name in enumerate(("box", "ring")):
+        for number in range(2):
+            save(root / "train" / name / f"{number}.png", 10 * label + number)
+        save(root / "test" / name / "0.png", 100 + label)
+    return root
+
+
+def test_images_labels_and_classes(folder: Path) -> None:
+    (folder / "train" / "box" / "notes.txt").write_text("not an image")
+    (folder / "train" / ".cache").mkdir()
+    data = load_dataset(str(folder))
+    assert (data.name, data.classes) == ("shapes", ("box", "ring"))
+    assert data.image_shape == (3, 6, 4)
+    assert data.x_train[:, 0, 0, 0].tolist() == [0, 1, 10, 11]
+    assert data.y_train.tolist() == [0, 0, 1, 1]
+    assert data.x_test[:, 2, 5, 3].tolist() == [100, 101]
+
+
+def test_val_serves_where_there_is_no_test(folder: Path) -> None:
+    before = load_dataset(str(folder))
+    (folder / "test").rename(folder / "val")
+    assert load_dataset(str(folder)).fingerprint == before.fingerprint
+
+
+def test_images_are_resized_to_a_given_size(folder: Path) -> None:
+    save(folder / "train" / "ring" / "wide.png", 12, size=(6, 30))
+    data = load_dataset(str(folder), size=(8, 8))
+    assert data.image_shape == (3, 8, 8)
+    assert data.x_train[:, 1, 7, 7].tolist() == [0, 1, 10, 11, 12]
+
+
+def test_sizes_that_differ_are_refused(folder: Path) -> None:
+    save(folder / "train" / "ring" / "wide.png", 12, size=(6, 30))
+    with pytest.raises(DataError, match=r"wide\.png: is of size \(6, 30\), .*0\.png of \(6, 4\)"):
+        load_dataset(str(folder))
+
+
+def test_an_unreadable_image_is_named(folder: Path) -> None:
+    (folder / "train" / "ring" / "broken.png").write_text("no image")
+    with pytest.raises(DataError, match=r"broken\.png: cannot be read as an image"):
+        load_dataset(str(folder))
+
+
+def test_a_truncated_image_is_named(folder: Path) -> None:
+    path = folder / "test" / "box" / "0.png"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match=r"0\.png: cannot be read as an image"):
+        load_dataset(str(folder))
+
+
+def test_a_class_in_test_alone_is_named(folder: Path) -> None:
+    save(folder / "test" / "star" / "0.png", 1)
+    with pytest.raises(DataError, match="test: class 'star' is not in"):
+        load_dataset(str(folder))
+
+
+def test_an_empty_class_is_named(folder: Path) -> None:
+    (folder / "train" / "star").mkdir()
+    with pytest.raises(DataError, match=r"star: holds no image; allowed: \.jpg"):
+        load_dataset(str(folder))
+
+
+def test_a_class_of_one_image_is_named(folder: Path) -> None:
+    (folder / "train" / "box" / "1.png").unlink()
+    with pytest.raises(DataError, match="class 'box' has 1 training images"):
+        load_dataset(str(folder))
+
+
+def test_a_folder_without_splits(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds train/CLASS/ and test/CLASS/"):
+        load_dataset(str(tmp_path))
+
+
+def test_a_test_set_without_classes(folder: Path) -> None:
+    for name in ("box", "ring"):
+        (folder / "test" / name / "0.png").rename(folder / "test" / f"{name}.png")
+        (folder / "test" / name).rmdir()
+    with pytest.raises(DataError, match="holds no class folder"):
+        load_dataset(str(folder))
+
+
+def test_a_size_is_for_folders_only() -> None:
+    with pytest.raises(InputError, match="a size is for image folders; digits is none"):
+        load_dataset("digits", size=(8, 8))

@@ -1,0 +1,321 @@
+"""The sampling engine on a clock that only the cells move."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockzoo.errors import InputError
+from blockzoo.measure.sampling import (
+    CellSamples,
+    SamplingPlan,
+    paired_ratios,
+    sample_cells,
+)
+
+MS = 1_000_000
+
+
+class FakeClock:
+    """Nanoseconds that pass only when a cell says so."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def cell(self, durations_ns: Iterator[float] | float) -> Callable[[], None]:
+        """Return a call that takes the next of these durations."""
+        endless = itertools.repeat(durations_ns) if isinstance(durations_ns, int | float) else None
+        durations = endless or durations_ns
+        assert not isinstance(durations, int | float)
+
+        def call() -> None:
+            self.now_ns += int(next(durations))
+
+        return call
+
+
+def noise(seed: int, sigma: float, scale_ns: float = 100 * MS) -> Iterator[float]:
+    generator = np.random.default_rng(seed)
+    while True:
+        yield float(scale_ns * generator.lognormal(0.0, sigma))
+
+
+def test_a_steady_cell_stops_after_the_least_rounds() -> None:
+    clock = FakeClock()
+    samples = sample_cells({"a": clock.cell(100 * MS)}, clock=clock)["a"]
+    assert samples.samples_ns == (100.0 * MS,) * 10
+    assert samples.rounds == tuple(range(10))
+    assert samples.converged
+
+
+def test_a_short_cell_is_sampled_for_the_least_seconds() -> None:
+    clock = FakeClock()
+    samples = sample_cells({"a": clock.cell(10 * MS)}, clock=clock)["a"]
+    # 50 rounds of 10 ms are 0.5 s; by then only every other round or so is checked.
+    assert 50 <= len(samples.samples_ns) <= 53
+
+
+def test_calls_too_short_for_the_clock_are_timed_together() -> None:
+    clock = FakeClock()
+    samples = sample_cells({"a": clock.cell(MS // 10)}, clock=clock)["a"]
+    assert samples.calls_per_sample == 10
+    assert set(samples.samples_ns) == {MS / 10}
+
+
+def test_a_call_that_takes_no_time_at_all_ends() -> None:
+    clock = FakeClock()
+    plan = SamplingPlan(rounds_max=12, min_seconds=0, prime_calls=0)
+    samples = sample_cells({"a": lambda: None}, plan, clock=clock)["a"]
+    assert samples.calls_per_sample == 10_000
+    assert set(samples.samples_ns) == {0.0}
+
+
+def test_warm_up_goes_on_while_blocks_improve() -> None:
+    clock = FakeClock()
+    falling = (max(100 - 2 * call, 20) * MS for call in itertools.count())
+    samples = sample_cells({"a": clock.cell(falling)}, clock=clock)["a"]
+    assert set(samples.samples_ns) == {20.0 * MS}
+
+
+def test_warm_up_is_bounded() -> None:
+    clock = FakeClock()
+    halving = (8e9 * 0.9**call for call in itertools.count())
+    plan = SamplingPlan(warmup_max_s=5.0, rounds_max=10, prime_calls=0)
+    samples = sample_cells({"a": clock.cell(halving)}, plan, clock=clock)["a"]
+    assert samples.samples_ns[0] == int(8e9 * 0.9**5)  # one block of five calls came before
+
+
+def test_warm_up_lasts_as_long_as_asked() -> None:
+    clock = FakeClock()
+    calls = itertools.count()
+    durations = (next(calls) * 0 + 100 * MS for _ in itertools.count())
+    plan = SamplingPlan(warmup_min_s=2.0, prime_calls=0, rounds_max=10)
+    sample_cells({"a": clock.cell(durations)}, plan, clock=clock)
+    assert next(calls) == 20 + 10
+
+
+def test_priming_calls_are_not_timed() -> None:
+    clock = FakeClock()
+    alternating = itertools.cycle([50 * MS, 100 * MS])
+    plan = SamplingPlan(prime_calls=1, warmup_calls=10)
+    samples = sample_cells({"a": clock.cell(alternating)}, plan, clock=clock)["a"]
+    assert set(samples.samples_ns) == {100.0 * MS}
+
+
+def test_every_round_holds_every_cell_in_varying_order() -> None:
+    clock, calls = FakeClock(), []
+
+    def cell(name: str) -> Callable[[], None]:
+        def call() -> None:
+            calls.append(name)
+            clock.now_ns += 100 * MS
+
+        return call
+
+    plan = SamplingPlan(prime_calls=0)
+    samples = sample_cells({name: cell(name) for name in "abc"}, plan, clock=clock)
+    rounds = list(zip(*[iter(calls[-30:])] * 3, strict=True))
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    assert len(set(rounds)) > 2
+    assert {cell.rounds for cell in samples.values()} == {tuple(range(10))}
+
+
+def test_no_cell_leaves_before_the_slowest_to_converge() -> None:
+    clock = FakeClock()
+    cells = {"steady": clock.cell(100 * MS), "noisy": clock.cell(noise(0, 0.05))}
+    samples = sample_cells(cells, SamplingPlan(budget_s=100), clock=clock)
+    assert samples["noisy"].converged
+    assert len(samples["steady"].samples_ns) == len(samples["noisy"].samples_ns) > 10
+
+
+def test_a_spent_budget_stops_and_is_told() -> None:
+    clock = FakeClock()
+    cells = {"steady": clock.cell(100 * MS), "noisy": clock.cell(noise(0, 1.0))}
+    samples = sample_cells(cells, SamplingPlan(budget_s=5.0), clock=clock)
+    assert samples["steady"].converged
+    assert not samples["noisy"].converged
+    sampled_s = 2 * sum(sum(cell.samples_ns) for cell in samples.values()) / 1e9
+    assert 5.0 < sampled_s < 20.0
+
+
+def test_at_least_three_rounds_whatever_the_budget() -> None:
+    clock = FakeClock()
+    samples = sample_cells({"a": clock.cell(9e9)}, SamplingPlan(budget_s=1.0), clock=clock)["a"]
+    assert len(samples.samples_ns) == 3
+    assert not samples.converged
+
+
+def test_rounds_can_be_fixed() -> None:
+    clock = FakeClock()
+    plan = SamplingPlan(min_rounds=25, rounds_max=25)
+    samples = sample_cells({"a": clock.cell(noise(3, 0.001))}, plan, clock=clock)["a"]
+    assert len(samples.samples_ns) == 25
+    assert samples.converged
+
+
+def test_the_ratio_can_be_what_stops() -> None:
+    """Noise that is common to a round spoils medians, not ratios."""
+    clock, weather = FakeClock(), noise(0, 0.8)
+    level_ns = [next(weather)]
+
+    def cell(scale: float) -> Callable[[], None]:
+        def call() -> None:
+            clock.now_ns += int(scale * level_ns[0])
+
+        return call
+
+    def change_weather(fraction: float, text: str) -> None:
+        level_ns[0] = next(weather)
+
+    cells = {"base": cell(1.0), "other": cell(0.5)}
+    plan = SamplingPlan(stop_on="ratio", budget_s=100)
+    baselines = dict.fromkeys(cells, "base")
+    samples = sample_cells(cells, plan, baselines=baselines, clock=clock, progress=change_weather)
+    assert len(samples["base"].samples_ns) < 30
+    assert all(cell.converged for cell in samples.values())
+    ratios = paired_ratios(samples["other"], samples["base"])
+    np.testing.assert_allclose(ratios, 0.5, rtol=1e-6)
+
+
+def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
+    clock = FakeClock()
+
+    def cell(scale_ns: float) -> Callable[[], None]:
+        def call() -> None:
+            clock.now_ns += int(scale_ns * (1 + clock.now_ns / 60e9))
+
+        return call
+
+    cells = {"base": cell(100 * MS), "other": cell(85 * MS)}
+    plan = SamplingPlan(rounds_max=100, min_rounds=100, budget_s=1000)
+    samples = sample_cells(cells, plan, clock=clock)
+    base = np.array(samples["base"].samples_ns)
+    assert base[-1] > 1.5 * base[0]
+    ratio = np.median(paired_ratios(samples["other"], samples["base"]))
+    assert ratio == pytest.approx(0.85, rel=0.01)
+
+
+@pytest.mark.parametrize("good_calls", [0, 20])
+def test_a_cell_that_raises_is_failed_and_the_others_go_on(good_calls: int) -> None:
+    clock, calls = FakeClock(), itertools.count()
+
+    def broken() -> None:
+        clock.now_ns += 100 * MS
+        if next(calls) >= good_calls:
+            raise RuntimeError("no kernel")
+
+    samples = sample_cells({"good": clock.cell(100 * MS), "broken": broken}, clock=clock)
+    assert samples["broken"].failure == "RuntimeError: no kernel"
+    assert "in broken" in (samples["broken"].traceback or "")
+    assert len(samples["broken"].samples_ns) == max(good_calls - 10, 0) // 2
+    assert samples["good"].failure is None
+    assert len(samples["good"].samples_ns) >= 10
+
+
+def test_all_cells_may_fail() -> None:
+    def broken() -> None:
+        raise ValueError("never")
+
+    assert sample_cells({"a": broken})["a"].failure == "ValueError: never"
+
+
+def test_a_failed_baseline_leaves_the_others_to_their_own_medians() -> None:
+    def broken() -> None:
+        raise ValueError("never")
+
+    clock = FakeClock()
+    samples = sample_cells(
+        {"a": clock.cell(100 * MS), "b": broken},
+        SamplingPlan(stop_on="ratio"),
+        baselines={"a": "b", "b": "b"},
+        clock=clock,
+    )
+    assert samples["a"].converged
+    assert len(samples["a"].samples_ns) == 10
+
+
+def test_an_interrupt_passes_through_and_leaves_the_collector_on() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample_cells({"a": interrupted})
+    assert gc.isenabled()
+
+
+def test_the_collector_rests_while_a_cell_runs_and_works_again_after() -> None:
+    clock, states = FakeClock(), set()
+
+    def call() -> None:
+        states.add(gc.isenabled())
+        clock.now_ns += 100 * MS
+
+    sample_cells({"a": call}, clock=clock)
+    assert states == {False}
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    clock = FakeClock()
+    gc.disable()
+    try:
+        sample_cells({"a": clock.cell(100 * MS)}, clock=clock)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_progress_rises_from_warm_up_to_done() -> None:
+    clock, told = FakeClock(), []
+    sample_cells(
+        {"a": clock.cell(100 * MS)},
+        clock=clock,
+        progress=lambda fraction, text: told.append((fraction, text)),
+    )
+    fractions = [fraction for fraction, _ in told]
+    assert told[0] == (0.0, "warm-up a")
+    assert told[1][1] == "round 1, 0 of 1 converged"
+    assert told[-1] == (1.0, "done")
+    assert fractions == sorted(fractions)
+
+
+def test_an_unknown_baseline_is_refused() -> None:
+    with pytest.raises(InputError, match="'z' is not measured; cells: a"):
+        sample_cells({"a": lambda: None}, baselines={"a": "z"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_rounds": 0}, "min_rounds is 0; it must be 1 or more"),
+        ({"min_rounds": 9, "rounds_max": 5}, "rounds_max is 5; it must be 9 or more"),
+        ({"budget_s": 0.0}, "budget_s is 0.0; it must be above 0"),
+        ({"budget_s": float("nan")}, "budget_s is nan"),
+        ({"target_relative_interval": -1.0}, "must be above 0"),
+        ({"warmup_min_s": 6.0}, "warmup_max_s is 5.0; it must be 6.0 or more"),
+        ({"stop_on": "mood"}, "stop_on is 'mood'; allowed: median, ratio"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SamplingPlan(**values)  # type: ignore[arg-type]
+
+
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_ratios_are_of_the_rounds_both_have(ours: set[int], theirs: set[int]) -> None:
+    def cell(rounds: set[int], scale: float) -> CellSamples:
+        indices = tuple(sorted(rounds))
+        return CellSamples(rounds=indices, samples_ns=tuple(scale * (i + 1) for i in indices))
+
+    ratios = paired_ratios(cell(ours, 3.0), cell(theirs, 2.0))
+    assert len(ratios) == len(ours & theirs)
+    np.testing.assert_allclose(ratios, 1.5)

@@ -1,0 +1,245 @@
+"""Costs of scaffolded blocks: against real networks, against sums, and when a block fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.measure.memory import inference_memory, training_memory
+from blockzoo.position import POSITIONS, Position
+from blockzoo.profile import cost_trial_id, profile_block, profile_blocks
+from blockzoo.results.records import CostRecord, FormCost
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+
+SMALL = ScaffoldConfig(width=8, depth=2, classes=3, input_shape=(3, 17, 14))
+ISOLATED = replace(SMALL, context="Identity")
+
+
+def spec(factory: object, name: str = "Made up") -> BlockSpec:
+    assert callable(factory)
+    return BlockSpec(
+        name=name,
+        family="test",
+        year=2024,
+        paper="",
+        source="here",
+        licence="Apache-2.0",
+        formula="y = f(x)",
+        factory=factory,
+    )
+
+
+class Plain(nn.Conv2d):
+    """A 3x3 convolution without bias."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, position: Position
+    ) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+
+class Choosy(Plain):
+    """A block that looks at values, which tensors without data do not have."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        output = super().forward(input)
+        return output if bool(input.sum() < 1) else -output
+
+
+def refuses_mid(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    if position is Position.MID:
+        raise ValueError("no middle")
+    return Plain(in_channels, out_channels, stride, position)
+
+
+def difference(minuend: FormCost | None, subtrahend: FormCost | None) -> FormCost:
+    assert minuend is not None
+    assert subtrahend is not None
+    return FormCost(
+        params_total=minuend.params_total - subtrahend.params_total,
+        params_trainable=minuend.params_trainable - subtrahend.params_trainable,
+        macs=minuend.macs - subtrahend.macs,
+    )
+
+
+def counted(net: nn.Module, config: ScaffoldConfig) -> FormCost:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net.eval()(torch.zeros(1, *config.input_shape))
+    return FormCost(
+        params_total=sum(value.numel() for value in net.parameters()),
+        params_trainable=sum(value.numel() for value in net.parameters() if value.requires_grad),
+        macs=counter.get_total_flops() // 2,
+    )
+
+
+@pytest.mark.parametrize("block", ["InvertedResidual", "MobileOneBlock", "GhostBottleneckV3"])
+@pytest.mark.parametrize("position", POSITIONS)
+def test_costs_are_those_of_the_real_network(block: str, position: Position) -> None:
+    record = profile_block(block, position, config=SMALL, memory=False)
+    net = ScaffoldNet(block, position, SMALL)
+    assert record.train == counted(net, SMALL)
+    assert record.deploy == counted(to_deploy(net), SMALL)
+
+
+def test_memory_is_that_of_the_real_network() -> None:
+    record = profile_block("MobileOneBlock", "mid", config=SMALL, training_batch_size=7)
+    net = ScaffoldNet("MobileOneBlock", "mid", SMALL)
+    inference = inference_memory(to_deploy(net), SMALL.input_shape)
+    training = training_memory(net, SMALL.input_shape, 7)
+    assert record.memory_inference is not None
+    assert record.memory_training is not None
+    assert record.memory_inference.model_dump() == vars(inference)
+    assert record.memory_training.model_dump() == vars(training)
+    assert training.optimizer_bytes == 4 * counted(net, SMALL).params_trainable
+
+
+def test_a_stage_of_plain_convolutions_by_hand() -> None:
+    record = profile_block(spec(Plain), Position.MID, config=SMALL)
+    height, width = 9, 7  # of 17 and 14, halved and rounded up
+    first, second = 16 * 8 * 9, 16 * 16 * 9
+    assert record.stage_train == FormCost(
+        params_total=first + second,
+        params_trainable=first + second,
+        macs=(first + second) * height * width,
+    )
+    assert record.stage_train == record.stage_deploy
+    assert record.positions == (Position.MID,)
+    assert record.uncounted == ()
+
+
+@pytest.mark.parametrize("config", [SMALL, ISOLATED])
+@pytest.mark.parametrize("block", ["MobileOneBlock", "UniversalInvertedBottleneck"])
+@pytest.mark.parametrize("position", POSITIONS)
+def test_the_stage_is_the_whole_less_the_same_scaffold_with_identity(
+    block: str, position: Position, config: ScaffoldConfig
+) -> None:
+    whole = profile_block(block, position, config=config, memory=False)
+    without = profile_block("Identity", position, config=config, memory=False)
+    assert whole.stage_train == difference(whole.train, without.train)
+    assert whole.stage_deploy == difference(whole.deploy, without.deploy)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    record = profile_block("MobileOneBlock", "late", config=SMALL, memory=False)
+    names = [part.name for part in record.parts]
+    assert names == ["stem", "stage_early", "stage_mid", "stage_late", "head"]
+    for form in ("train", "deploy"):
+        for count in ("params_total", "params_trainable", "macs"):
+            total = sum(getattr(getattr(part, form), count) for part in record.parts)
+            assert total == getattr(getattr(record, form), count)
+    assert record.parts[3].train == record.stage_train
+    assert record.parts[4].train == FormCost(params_total=99, params_trainable=99, macs=96)
+
+
+def test_the_context_block_is_one_record_for_all_positions() -> None:
+    records = profile_blocks(["ResNetBasicBlock", "RepMixer"], config=SMALL, memory=False)
+    assert [(record.block, record.positions) for record in records] == [
+        ("ResNetBasicBlock", POSITIONS),
+        *(("RepMixer", (position,)) for position in POSITIONS),
+    ]
+    late = profile_block("ResNetBasicBlock", "late", config=SMALL, memory=False)
+    unlike = {"created_at", "environment"}
+    assert late.model_dump(exclude=unlike) == records[0].model_dump(exclude=unlike)
+
+
+def test_the_trial_id_is_known_beforehand_and_tells_trials_apart() -> None:
+    record = profile_block("RepMixer", "mid", config=SMALL, training_batch_size=5)
+    known = cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=5)
+    assert record.trial_id == known
+    wider = replace(SMALL, width=16)
+    others = {
+        cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=6),
+        cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=5, memory=False),
+        cost_trial_id("RepMixer", Position.LATE, config=SMALL, training_batch_size=5),
+        cost_trial_id("RepMixer", Position.MID, config=wider, training_batch_size=5),
+        cost_trial_id("InvertedResidual", Position.MID, config=SMALL, training_batch_size=5),
+    }
+    assert len(others | {known}) == 6
+    context = {cost_trial_id("ResNetBasicBlock", p, config=SMALL) for p in POSITIONS}
+    assert len(context) == 1
+
+
+def test_without_memory_there_is_none() -> None:
+    record = profile_block("RepMixer", "mid", config=SMALL, memory=False)
+    assert record.memory_inference is None
+    assert record.memory_training is None
+
+
+def test_profiling_twice_gives_the_same_and_leaves_no_trace() -> None:
+    before = torch.get_rng_state()
+    first, second = (profile_block("RepMixer", "mid", config=SMALL) for _ in range(2))
+    assert first.model_dump(exclude={"created_at"}) == second.model_dump(exclude={"created_at"})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_record_survives_its_way_through_text() -> None:
+    record = profile_block("RepMixer", "mid", config=SMALL)
+    assert CostRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_block_that_looks_at_values_is_profiled_on_the_cpu() -> None:
+    choosy = profile_block(spec(Choosy), "early", config=SMALL)
+    plain = profile_block(spec(Plain), "early", config=SMALL)
+    assert choosy.train == plain.train
+    assert choosy.memory_inference is not None
+    assert plain.memory_inference is not None
+    # what it looks at: a float32 sum and a boolean
+    assert choosy.memory_inference.peak_bytes == plain.memory_inference.peak_bytes + 4 + 1
+
+
+def test_a_block_that_fails_is_raised() -> None:
+    with pytest.raises(BlockError, match=r"block Made up cannot be built .*: no middle"):
+        profile_blocks([spec(refuses_mid)], config=SMALL)
+
+
+def test_a_block_that_fails_is_recorded_and_the_others_go_on() -> None:
+    block = spec(refuses_mid)
+    early, mid, late = profile_blocks([block], config=SMALL, on_error="record")
+    assert [early.status, mid.status, late.status] == ["ok", "failed", "ok"]
+    assert mid.reason is not None
+    assert mid.reason.startswith("BlockError: block Made up cannot be built")
+    assert mid.traceback is not None
+    assert "no middle" in mid.traceback
+    assert mid.positions == (Position.MID,)
+    assert mid.trial_id == cost_trial_id(block, Position.MID, config=SMALL)
+    assert mid.train is None
+
+
+@pytest.mark.parametrize(
+    ("blocks", "positions", "context"),
+    [
+        (["RepMixr"], ["mid"], "ResNetBasicBlock"),
+        (["RepMixer"], ["middle"], "ResNetBasicBlock"),
+        (["RepMixer"], ["mid"], "ResNetBasicBlok"),
+    ],
+)
+def test_unknown_names_are_raised_even_where_failures_are_recorded(
+    blocks: list[str], positions: list[str], context: str
+) -> None:
+    config = replace(SMALL, context=context)
+    with pytest.raises(UnknownNameError):
+        profile_blocks(blocks, positions, config=config, on_error="record")
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_nothing_is_refused(batch_size: int) -> None:
+    with pytest.raises(InputError, match=f"training batch size is {batch_size}; it must be 1"):
+        profile_block("RepMixer", "mid", config=SMALL, training_batch_size=batch_size)
+
+
+def test_progress_counts_every_block_and_position() -> None:
+    calls: list[tuple[int, int, str]] = []
+    profile_blocks(
+        ["ResNetBasicBlock"],
+        ["early", "late"],
+        config=SMALL,
+        memory=False,
+        progress=lambda done, total, label: calls.append((done, total, label)),
+    )
+    assert calls == [(1, 2, "ResNetBasicBlock early"), (2, 2, "ResNetBasicBlock late")]

@@ -1,0 +1,68 @@
+import pytest
+
+from blockzoo.blocks import list_available_blocks
+from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol, list_protocols
+from blockzoo.scaffold import ScaffoldConfig
+
+
+def test_the_protocols_hold_what_the_docs_say() -> None:
+    quick, classic, v1 = (get_protocol(name) for name in ("quick", "classic", "v1"))
+    assert list_protocols() == ["quick", "classic", "v1"]
+    assert (quick.dataset, quick.width, quick.seeds) == ("digits", 8, (0, 1))
+    assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
+    assert (classic.context, classic.stem_bias) == ("classic/ResNetBasicBlock", True)
+    assert (v1.width, v1.depth, len(v1.seeds)) == (64, 3, 10)
+    known = list_available_blocks()
+    assert all(block in known for name in list_protocols() for block in get_protocol(name).blocks)
+    assert len(ELEVEN_BLOCKS) == 11
+
+
+def test_a_change_that_determines_results_changes_the_label() -> None:
+    v1 = get_protocol("v1")
+    assert v1.label == "v1"
+    labels = {
+        v1.changed(width=32).label,
+        v1.changed(depth=2).label,
+        v1.changed(epochs=1).label,
+        v1.changed(learning_rate=0.5).label,
+        v1.changed(split_seed=1).label,
+        v1.changed(context="Identity").label,
+    }
+    assert len(labels) == 6
+    assert all(label.startswith("v1~") for label in labels)
+    assert v1.changed(width=32).label == v1.changed(width=32).label
+
+
+def test_more_of_the_same_keeps_the_label() -> None:
+    v1 = get_protocol("v1")
+    changed = v1.changed(seeds=(7,), blocks=("RepMixer",), dataset="digits", positions=None)
+    assert changed.label == "v1"
+    assert (changed.seeds, changed.positions) == ((7,), POSITIONS)
+
+
+def test_cells_go_seed_by_seed() -> None:
+    protocol = get_protocol("quick").changed(blocks=("a", "b"), positions=(Position.MID,))
+    assert list(protocol.cells()) == [
+        (0, "a", Position.MID),
+        (0, "b", Position.MID),
+        (1, "a", Position.MID),
+        (1, "b", Position.MID),
+    ]
+
+
+def test_the_scaffold_takes_its_sizes_from_the_protocol_and_the_data() -> None:
+    config = get_protocol("classic").scaffold(classes=7, input_shape=(3, 8, 8))
+    assert config == ScaffoldConfig(
+        context="classic/ResNetBasicBlock", stem_bias=True, classes=7, input_shape=(3, 8, 8)
+    )
+
+
+def test_unknown_and_empty_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown protocol 'v2'; did you mean v1\?"):
+        get_protocol("v2")
+    with pytest.raises(InputError, match="no seeds given"):
+        get_protocol("quick").changed(seeds=())
+    with pytest.raises(InputError, match=r"validation fraction is 1.5"):
+        get_protocol("quick").changed(validation_fraction=1.5)

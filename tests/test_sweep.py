@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import registry
+from blockzoo.blocks.registry import register_block
+from blockzoo.plan import Plan, SweepRequest, make_plan
+from blockzoo.position import Position
+from blockzoo.protocol import Protocol
+from blockzoo.results.csv import read_results_csv
+from blockzoo.results.records import LatencyRecord, TrainingRecord
+from blockzoo.results.store import Store
+from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep
+from blockzoo.training.recipe import get_recipe
+
+
+def protocol_of(dataset: Path, *blocks: str, **changes: object) -> Protocol:
+    base = Protocol(
+        name="tiny",
+        width=4,
+        depth=1,
+        recipe=get_recipe("quick"),
+        dataset=str(dataset),
+        blocks=blocks,
+        seeds=(0, 1),
+        latency_budget_s=0.05,
+    )
+    return base.changed(**{"epochs": 1, "precision": "fp32", **changes})
+
+
+def request_of(dataset: Path, *blocks: str, **changes: object) -> SweepRequest:
+    return SweepRequest(protocol=protocol_of(dataset, *blocks, **changes), device="cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "blockzoo.db", create=True) as opened:
+        yield opened
+
+
+def register_for_test(monkeypatch: pytest.MonkeyPatch, name: str, block: type[nn.Module]) -> None:
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    register_block(
+        name, family="plain", year=2026, paper="", source="test", licence="", formula="y = x"
+    )(block)
+
+
+class Rest(nn.Module):
+    """A well-behaved block for the faulty ones below to spoil."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, _: Position) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y
+
+
+def test_a_sweep_leaves_one_record_per_result_and_the_second_run_does_nothing(
+    tiny_npz: Path, store: Store, tmp_path: Path
+) -> None:
+    request = request_of(tiny_npz, "ResNetBasicBlock", "InvertedResidual")
+    csv_path = tmp_path / "results.csv"
+    first = run_sweep(request, store, csv_path=csv_path)
+    records = store.records()
+    kinds = Counter((record.kind, record.block) for record in records)
+    # ResNetBasicBlock in its own context is one network at three positions: one training per seed.
+    assert kinds[("training", "ResNetBasicBlock")] == 2
+    assert kinds[("training", "InvertedResidual")] == 6
+    assert kinds[("cost", "InvertedResidual")] == kinds[("latency", "InvertedResidual")] == 3
+    assert first.failed == 0
+    assert all(record.status == "ok" for record in records)
+    basic = [record for record in records if record.block == "ResNetBasicBlock"]
+    assert all(record.positions == tuple(Position) for record in basic)
+
+    before = csv_path.read_bytes()
+    second = run_sweep(request, store, csv_path=csv_path)
+    assert second == SweepResult(ran=0, failed=0, skipped=first.ran)
+    assert store.records() == records
+    assert csv_path.read_bytes() == before
+    rows = read_results_csv(csv_path)
+    cells = Counter((row["block"], row["position"], row["seed"]) for row in rows)
+    assert len(cells) == 12
+    assert set(cells.values()) == {1}
+    assert all(row["latency_ms"] and row["flops"] and row["val_acc"] for row in rows)
+
+
+def test_more_seeds_run_only_what_is_new(tiny_npz: Path, store: Store) -> None:
+    positions = (Position.MID,)
+    run_sweep(request_of(tiny_npz, "Identity", positions=positions), store)
+    more = request_of(tiny_npz, "Identity", positions=positions, seeds=(0, 1, 2))
+    plan = make_plan(more, store)
+    assert [(trial.kind, trial.seed) for trial in plan.trials] == [("training", 2)]
+    assert plan.done == 4
+
+
+def test_costs_then_latencies_then_trainings_seed_by_seed(tiny_npz: Path, store: Store) -> None:
+    plan = make_plan(request_of(tiny_npz, "Identity", "InvertedResidual"), store)
+    order = [(trial.kind, trial.seed) for trial in plan.trials]
+    assert order == (
+        [("cost", None)] * 6
+        + [("latency", None)] * 3
+        + [("training", 0)] * 6
+        + [("training", 1)] * 6
+    )
+    assert plan.trials[6].label == "latency 2 blocks early"
+    assert plan.trials[9].label == "training Identity early, seed 0"
+
+
+class RaisesWhenBuilt(Rest):
+    def __init__(self, *arguments: object) -> None:
+        raise RuntimeError("no such thing")
+
+
+class RaisesWhenRun(Rest):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "meta":
+            raise RuntimeError("not today")
+        return super().forward(x)
+
+
+class WrongShape(Rest):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, :-1]
+
+
+class NotANumber(Rest):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("block", "reason", "failed_kinds"),
+    [
+        (RaisesWhenBuilt, "no such thing", {"cost", "latency"}),
+        (WrongShape, r"it must be", {"cost", "latency"}),
+        (RaisesWhenRun, "not today", {"latency", "training"}),
+        (NotANumber, "NaN", {"latency", "training"}),
+    ],
+)
+def test_a_faulty_block_is_recorded_and_the_others_go_on(
+    block: type[nn.Module],
+    reason: str,
+    failed_kinds: set[str],
+    tiny_npz: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register_for_test(monkeypatch, "Faulty", block)
+    request = request_of(tiny_npz, "Identity", "Faulty", positions=(Position.MID,), seeds=(0,))
+    result = run_sweep(request, store)
+    faulty = store.records(block="Faulty", status="failed")
+    assert {record.kind for record in faulty} == failed_kinds
+    assert all(reason in (record.reason or "") for record in faulty)
+    assert result.failed == len(faulty)
+    assert {record.status for record in store.records(block="Identity")} == {"ok"}
+    assert len(store.records(block="Identity")) == 3
+    # A failure is not a result: the next run tries it again.
+    assert {trial.blocks for trial in make_plan(request, store).trials} == {("Faulty",)}
+
+
+def test_a_diverging_loss_is_a_failed_record_with_its_reason(tiny_npz: Path, store: Store) -> None:
+    wild = request_of(
+        tiny_npz,
+        "InvertedResidual",
+        positions=(Position.MID,),
+        seeds=(0,),
+        learning_rate=1e30,
+        epochs=3,
+    )
+    assert run_sweep(wild, store).failed == 1
+    (record,) = store.records(kind="training")
+    assert isinstance(record, TrainingRecord)
+    assert (record.status, record.test_accuracy) == ("failed", None)
+    assert "the loss is" in (record.reason or "")
+    assert "DivergenceError" in (record.traceback or "")
+
+
+def test_latencies_of_a_position_are_paired_with_the_first_block(
+    tiny_npz: Path, store: Store
+) -> None:
+    request = request_of(tiny_npz, "Identity", "InvertedResidual", positions=(Position.EARLY,))
+    run_sweep(request, store)
+    by_block = {record.block: record for record in store.records(kind="latency")}
+    baseline, other = by_block["Identity"], by_block["InvertedResidual"]
+    assert isinstance(baseline, LatencyRecord)
+    assert isinstance(other, LatencyRecord)
+    assert baseline.verdict == "baseline"
+    assert (other.baseline, len(other.samples_ms)) == ("Identity", len(baseline.samples_ms))
+
+
+class StopsAfter(SweepListener):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def finished(self, outcome: Outcome) -> None:
+        self.count -= 1
+        if self.count == 0:
+            raise KeyboardInterrupt
+
+
+class Remembers(SweepListener):
+    def planned(self, plan: Plan) -> None:
+        self.plan = plan
+
+
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_ctrl_c_keeps_what_is_done_and_the_next_run_does_the_rest(
+    count: int, tiny_npz: Path, store: Store, tmp_path: Path
+) -> None:
+    request = request_of(tiny_npz, "Identity", "InvertedResidual", seeds=(0,))
+    csv_path, listener = tmp_path / "results.csv", Remembers()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(request, store, csv_path=csv_path, listener=StopsAfter(count))
+    kept = {record.trial_id for record in store.records()}
+    assert {row["trial_id"] for row in read_results_csv(csv_path) if row["trial_id"]} <= kept
+    result = run_sweep(request, store, csv_path=csv_path, listener=listener)
+    assert result.skipped == count
+    assert kept.isdisjoint(id for trial in listener.plan.trials for id in trial.trial_ids)
+    assert len(store.records()) == 6 + 6 + 6
+    assert len(read_results_csv(csv_path)) == 6
+
+
+def start_sweep(dataset: Path, results: Path, messages: int) -> subprocess.Popen[bytes]:
+    command = f"{sys.executable} -m blockzoo sweep Identity InvertedResidual --protocol quick"
+    options = f"--dataset {dataset} --width 4 --depth 1 --epochs 1 --device cpu --no-plots"
+    options += " --latency-budget 0.05"
+    return subprocess.Popen(
+        [*command.split(), *options.split(), "--results", str(results)],
+        stdout=subprocess.DEVNULL,
+        stderr=messages,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_records(results: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (results / "blockzoo.db").exists() and len(stored(results)) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no {count} records in time")
+
+
+def stored(results: Path) -> list[str]:
+    try:
+        with Store(results / "blockzoo.db") as opened:
+            return [record.trial_id for record in opened.records()]
+    except Exception:  # noqa: BLE001 - the file is being made at this moment
+        return []
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_process_stopped_in_mid_sweep_loses_nothing_and_repeats_nothing(
+    stop: signal.Signals, status: int, tiny_npz: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    process = start_sweep(tiny_npz, results, subprocess.PIPE)
+    wait_for_records(results, 14)
+    process.send_signal(stop)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == status
+    if stop is signal.SIGINT:
+        assert messages.decode().strip().endswith("interrupted")
+    kept = stored(results)
+    assert 14 <= len(kept) < 24
+
+    process = start_sweep(tiny_npz, results, subprocess.DEVNULL)
+    assert process.wait(timeout=120) == 0
+    complete = stored(results)
+    assert len(complete) == len(set(complete)) == 6 + 6 + 12
+    assert set(kept) <= set(complete)
+    with (results / "results.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + 12
+    assert {len(row) for row in rows} == {len(rows[0])}

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import BlockSpec
+from blockzoo.errors import BlockError, DeviceError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.records import TrainingRecord
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.train import train_block, training_trial_id
+from tests.training_samples import TINY_RECIPE, tiny_dataset
+
+DATA = tiny_dataset(classes=3, per_class=6)
+CONFIG = ScaffoldConfig(context="Identity", width=4, depth=1)
+RECIPE = replace(TINY_RECIPE, epochs=1)
+
+
+class Plain(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, _: Position) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.conv(features).relu()
+        return out
+
+
+class Nan(Plain):
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * float("nan")
+
+
+def spec(factory: Any = Plain, **changes: Any) -> BlockSpec:
+    values: dict[str, Any] = {
+        "name": factory.__name__,
+        "family": "test",
+        "year": 2026,
+        "paper": "",
+        "source": "",
+        "licence": "",
+        "formula": "",
+        "factory": factory,
+    }
+    return BlockSpec(**{**values, **changes})
+
+
+def train(block: str | BlockSpec = spec(), **changes: Any) -> TrainingRecord:  # noqa: B008 - frozen
+    options: dict[str, Any] = {
+        "position": "mid",
+        "config": CONFIG,
+        "dataset": DATA,
+        "recipe": RECIPE,
+        "seed": 0,
+    }
+    options |= {"device": "cpu", "progress": False, **changes}
+    return train_block(block, **options)
+
+
+def identity(block: str | BlockSpec = spec(), **changes: Any) -> str:  # noqa: B008 - frozen
+    options: dict[str, Any] = {
+        "position": "mid",
+        "config": CONFIG,
+        "dataset": DATA,
+        "recipe": RECIPE,
+        "seed": 0,
+    }
+    return training_trial_id(block, **{**options, "device": "cpu", **changes})
+
+
+def test_a_record_says_what_was_trained_and_what_it_learned() -> None:
+    record = train(protocol="mine", experiment_name="first", notes="by hand")
+    assert (record.block, record.positions) == ("Plain", (Position.MID,))
+    assert (record.protocol, record.dataset, record.seed) == ("mine", "tiny", 0)
+    assert (record.experiment_name, record.notes) == ("first", "by hand")
+    assert record.dataset_fingerprint == DATA.fingerprint
+    assert (record.scaffold.classes, record.scaffold.input_shape) == (3, (3, 8, 8))
+    assert (record.scaffold.width, record.scaffold.context) == (4, "Identity")
+    assert record.recipe["learning_rate"] == 0.01
+    assert (record.device, record.precision, record.channels_last) == ("cpu", "fp32", False)
+    assert record.status == "ok"
+    assert record.best_epoch == 1
+    assert len(record.epochs) == 1
+    assert record.epochs[0].val_accuracy == record.val_accuracy
+    assert record.test_accuracy is not None
+    assert 0 <= record.test_accuracy <= 1
+    assert record.environment.threads == torch.get_num_threads()
+    assert TrainingRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_the_identity_is_known_beforehand() -> None:
+    assert train(protocol="mine").trial_id == identity(protocol="mine")
+
+
+def test_the_same_trial_twice_gives_the_same_metrics() -> None:
+    first, again = (train() for _ in range(2))
+    volatile = {"created_at", "training_seconds", "images_per_s", "epochs"}
+    assert first.model_dump(exclude=volatile) == again.model_dump(exclude=volatile)
+    for one, other in zip(first.epochs, again.epochs, strict=True):
+        assert one.model_dump(exclude={"seconds"}) == other.model_dump(exclude={"seconds"})
+
+
+def test_one_network_in_three_positions_is_one_trial() -> None:
+    config = replace(CONFIG, context="ResNetBasicBlock")
+    assert len({identity("ResNetBasicBlock", position=p, config=config) for p in POSITIONS}) == 1
+    record = train("ResNetBasicBlock", position="late", config=config)
+    assert record.positions == POSITIONS
+    assert len({identity(position=p, config=config) for p in POSITIONS}) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"position": "early"},
+        {"recipe": replace(RECIPE, epochs=2)},
+        {"recipe": replace(RECIPE, precision="bf16")},
+        {"config": replace(CONFIG, width=8)},
+        {"dataset": tiny_dataset(classes=3, per_class=7)},
+        {"protocol": "v1"},
+        {"split_seed": 1},
+        {"validation_fraction": 0.2},
+        {"block": spec(name="Other")},
+        {"block": spec(initialisation="own")},
+    ],
+)
+def test_what_determines_the_result_changes_the_identity(changes: dict[str, Any]) -> None:
+    assert identity(**changes) != identity()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": replace(RECIPE, name="another name")},
+        {"config": replace(CONFIG, classes=7, input_shape=(3, 64, 64))},
+        {"block": spec(notes="a note", paper="a paper")},
+    ],
+)
+def test_what_does_not_determine_the_result_leaves_the_identity(changes: dict[str, Any]) -> None:
+    assert identity(**changes) == identity()
+
+
+def test_auto_counts_as_what_it_comes_to() -> None:
+    auto = replace(RECIPE, precision="auto", channels_last="auto")
+    either = {
+        identity(recipe=replace(RECIPE, precision=p, channels_last=p == "bf16"))
+        for p in ("fp32", "bf16")
+    }
+    assert identity(recipe=auto) in either
+
+
+def test_for_one_seed_all_but_the_block_starts_the_same() -> None:
+    first = ScaffoldNet(spec(), "mid", CONFIG, seed=3)
+    other = ScaffoldNet("ResNetBottleneck", "mid", replace(CONFIG, width=4), seed=3)
+    for part in ("stem", "stage_early", "stage_late", "head"):
+        ours, theirs = (net.get_submodule(part).state_dict() for net in (first, other))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_block_that_returns_nan_is_named() -> None:
+    with pytest.raises(BlockError, match=r"^block Nan \(mid\) returns NaN or infinite values"):
+        train(spec(Nan))
+
+
+def test_names_and_devices_that_are_not_there() -> None:
+    with pytest.raises(UnknownNameError, match="unknown block 'ResNetBasicBlok'; did you mean"):
+        train("ResNetBasicBlok")
+    with pytest.raises(UnknownNameError, match="unknown position 'middle'"):
+        train(position="middle")
+    with pytest.raises(DeviceError, match="'cuda:99'"):
+        train(device="cuda:99")

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import logging
+import random
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blockzoo.data.batches import DeviceImages, channel_statistics
+from blockzoo.data.split import split_train_validation
+from blockzoo.errors import BlockError, DivergenceError
+from blockzoo.results.records import EpochMetrics
+from blockzoo.training.fit import FitResult, fit
+from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+
+DATA = tiny_dataset()
+CPU = torch.device("cpu")
+
+
+def run(net: nn.Module, recipe: Any = TINY_RECIPE, data: Any = DATA, **options: Any) -> FitResult:
+    return fit(net, data, recipe, seed=options.pop("seed", 0), progress=False, **options)
+
+
+def without_times(result: FitResult) -> dict[str, Any]:
+    kept = asdict(result)
+    epochs = [epoch.model_dump(exclude={"seconds"}) for epoch in result.epochs]
+    return {**kept, "epochs": epochs, "training_seconds": 0, "images_per_s": 0}
+
+
+class Recorder(nn.Module):
+    """Keeps every batch it sees, by mode, before its network does."""
+
+    def __init__(self, net: nn.Module | None = None) -> None:
+        super().__init__()
+        self.net = net or tiny_net()
+        self.seen: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen[self.training].append(images.detach().clone())
+        logits: Tensor = self.net(images)
+        return logits
+
+
+def test_it_learns() -> None:
+    data = tiny_dataset(classes=3, per_class=40)
+    result = run(tiny_net(3, dropout=0.0), replace(TINY_RECIPE, epochs=8, learning_rate=0.1), data)
+    assert result.test_accuracy > 0.9
+    assert result.epochs[-1].train_loss < result.epochs[0].train_loss
+    assert [epoch.epoch for epoch in result.epochs] == list(range(1, 9))
+    assert result.images_per_s > 0
+    assert result.training_seconds == pytest.approx(sum(e.seconds for e in result.epochs))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_call_twice_gives_the_same_numbers(precision: Any) -> None:
+    recipe = replace(TINY_RECIPE, precision=precision, channels_last="auto", epochs=3)
+    first, again = (run(tiny_net(), recipe) for _ in range(2))
+    assert without_times(first) == without_times(again)
+    assert (first.precision, first.channels_last) == (precision, precision == "bf16")
+    other = run(tiny_net(), recipe, seed=1)
+    assert without_times(first)["epochs"] != without_times(other)["epochs"]
+
+
+def test_the_state_of_the_caller_has_no_effect_and_is_given_back() -> None:
+    before = without_times(run(tiny_net()))
+    torch.manual_seed(99)
+    random.seed(99)
+    np.random.seed(99)
+    expected = (torch.rand(1).item(), random.random(), np.random.rand())
+    torch.manual_seed(99)
+    random.seed(99)
+    np.random.seed(99)
+    assert without_times(run(tiny_net())) == before
+    assert (torch.rand(1).item(), random.random(), np.random.rand()) == expected
+
+
+def test_batches_are_those_of_seed_and_epoch_whatever_the_network() -> None:
+    small, large = Recorder(), Recorder(nn.Sequential(nn.Dropout(0.5), tiny_net()))
+    recipe = replace(TINY_RECIPE, batch_size=7)
+    for net in (small, large):
+        run(net, recipe, seed=5)
+    train, _ = split_train_validation(DATA.y_train)
+    images = DATA.x_train[train]
+    statistics = channel_statistics(images)
+    placed = DeviceImages(images, DATA.y_train[train], statistics, device=CPU)
+    expected = [
+        batch
+        for epoch in range(recipe.epochs)
+        for batch, _ in placed.epoch(epoch, seed=5, batch_size=7, crop_padding=1, flip=True)
+    ]
+    for net in (small, large):
+        assert len(net.seen[True]) == len(expected) == 6
+        for seen, wanted in zip(net.seen[True], expected, strict=True):
+            assert torch.equal(seen, wanted)
+
+
+def test_the_test_set_is_read_once_and_last() -> None:
+    net = Recorder()
+    run(net)
+    train, val = split_train_validation(DATA.y_train)
+    statistics = channel_statistics(DATA.x_train[train])
+    expected = [DATA.x_train[val]] * TINY_RECIPE.epochs + [DATA.x_test]
+    assert len(net.seen[False]) == len(expected)
+    for seen, images in zip(net.seen[False], expected, strict=True):
+        assert torch.equal(seen, statistics.normalise(images))
+
+
+class RightAtStep(nn.Module):
+    """Gives right answers in evaluation only after exactly `step` training steps."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+        self.done: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.done += 1
+            return self.weight.expand(len(images), 2)
+        bright = (images.mean(dim=(1, 2, 3)) > 0).long()
+        right = F.one_hot(bright, 2).float()
+        return right if int(self.done) == self.step else 1 - right
+
+
+def test_the_weights_of_the_best_epoch_are_kept_and_tested() -> None:
+    # 18 images in batches of 8 are 3 steps per epoch, so step 6 ends epoch 2.
+    net = RightAtStep(6)
+    result = run(net, replace(TINY_RECIPE, epochs=4))
+    assert [epoch.val_accuracy for epoch in result.epochs] == [0.0, 1.0, 0.0, 0.0]
+    assert result.best_epoch == 2
+    assert int(net.done) == 6
+    assert (result.val_accuracy, result.test_accuracy) == (1.0, 1.0)
+    assert result.test_loss == pytest.approx(np.log(1 + np.exp(-1)))
+
+
+def test_ties_go_to_the_lower_loss_and_then_to_the_first() -> None:
+    class Steady(RightAtStep):
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            right = F.one_hot((images.mean(dim=(1, 2, 3)) > 0).long(), 2)
+            sure = 2.0 if int(self.done) in (6, 9) else 1.0
+            return logits if self.training else right * sure
+
+    result = run(Steady(0), replace(TINY_RECIPE, epochs=4))
+    assert [epoch.val_accuracy for epoch in result.epochs] == [1.0] * 4
+    assert result.epochs[1].val_loss == result.epochs[2].val_loss < result.epochs[0].val_loss
+    assert result.best_epoch == 2
+
+
+def test_the_reported_numbers_are_those_of_the_network_left_behind() -> None:
+    net = tiny_net()
+    result = run(net, replace(TINY_RECIPE, epochs=5, learning_rate=0.3))
+    train, _ = split_train_validation(DATA.y_train)
+    images = channel_statistics(DATA.x_train[train]).normalise(DATA.x_test)
+    with torch.no_grad():
+        logits = net.eval()(images)
+    assert result.test_loss == pytest.approx(F.cross_entropy(logits, DATA.y_test).item(), rel=1e-5)
+    right = (logits.argmax(dim=1) == DATA.y_test).float().mean().item()
+    assert result.test_accuracy == pytest.approx(right)
+
+
+def test_learning_rates_follow_the_schedule() -> None:
+    recipe = replace(TINY_RECIPE, epochs=3, warmup_epochs=1.0)
+    rates = [epoch.learning_rate for epoch in run(tiny_net(), recipe).epochs]
+    # The last steps of the epochs, of 3 steps each: 3 of warm-up, then half a cosine over 6.
+    expected = [1.0, (1 + np.cos(np.pi * 2 / 6)) / 2, (1 + np.cos(np.pi * 5 / 6)) / 2]
+    assert rates == pytest.approx([0.01 * share for share in expected])
+
+
+def test_a_plateau_is_judged_on_validation() -> None:
+    recipe = replace(TINY_RECIPE, epochs=9, schedule="plateau", learning_rate=0.02)
+    result = run(RightAtStep(-1), recipe)
+    rates = [epoch.learning_rate for epoch in result.epochs]
+    assert rates == pytest.approx([0.02] * 7 + [0.002] * 2)
+
+
+def test_gradients_are_clipped() -> None:
+    """With plain gradient descent a step is at most rate x norm, so few steps hardly move."""
+    recipe = replace(TINY_RECIPE, optimizer="sgd", momentum=0.0, epochs=1, gradient_clip_norm=1e-6)
+    net, start = tiny_net(), tiny_net()
+    run(net, recipe)
+    for name, value in start.named_parameters():
+        assert (net.get_parameter(name) - value).abs().max() < 1e-7
+    run(net, replace(recipe, gradient_clip_norm=0.0))
+    moved = net.get_parameter("0.weight") - start.get_parameter("0.weight")
+    assert moved.abs().max() > 1e-4
+
+
+def test_label_smoothing_changes_training_but_not_what_a_loss_means() -> None:
+    plain = run(tiny_net(), replace(TINY_RECIPE, epochs=1))
+    smooth = run(tiny_net(), replace(TINY_RECIPE, epochs=1, label_smoothing=0.3))
+    assert plain.test_loss != smooth.test_loss
+    frozen = replace(TINY_RECIPE, epochs=1, learning_rate=1e-30)
+    losses = {
+        run(tiny_net(), replace(frozen, label_smoothing=share)).epochs[0].train_loss
+        for share in (0.0, 0.3)
+    }
+    assert len(losses) == 1
+
+
+def test_a_last_batch_of_one_image_does_not_break_batch_normalisation() -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 2))
+    result = run(net, replace(TINY_RECIPE, batch_size=17))
+    assert len(result.epochs) == 2
+
+
+def test_nothing_is_written_or_logged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    level = logging.getLogger("lightning.pytorch").level
+    run(tiny_net())
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+    assert logging.getLogger("lightning.pytorch").level == level
+
+
+def test_progress_is_shown_when_wanted(capfd: pytest.CaptureFixture[str]) -> None:
+    fit(tiny_net(), DATA, TINY_RECIPE, seed=0, progress=True)
+    assert "Epoch 1/1" in capfd.readouterr().out
+
+
+def test_each_epoch_is_told_of() -> None:
+    told: list[EpochMetrics] = []
+    result = run(tiny_net(), on_epoch=told.append)
+    assert tuple(told) == result.epochs
+
+
+class Poisoned(RightAtStep):
+    """Returns `value` in training from step `step` on."""
+
+    value = float("nan")
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        poisoned = self.training and int(self.done) >= self.step
+        return logits * self.value if poisoned else logits
+
+
+def test_a_network_that_starts_with_nan_is_named() -> None:
+    with pytest.raises(BlockError, match=r"^block X \(mid\) returns NaN or infinite values before"):
+        run(Poisoned(1), subject="block X (mid)")
+
+
+def test_a_loss_that_diverges_is_named_with_epoch_step_and_rate() -> None:
+    expected = r"^block X \(mid\): the loss is nan in epoch 2, step 2, at learning rate 0\.00"
+    with pytest.raises(DivergenceError, match=expected):
+        run(Poisoned(5), subject="block X (mid)")
+
+
+class Raising(RightAtStep):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(0)
+        self.error = error
+
+    def forward(self, images: Tensor) -> Tensor:
+        if int(self.done) == 2:
+            raise self.error
+        return super().forward(images)
+
+
+def test_a_network_that_raises_is_named() -> None:
+    expected = r"^block X raises on a batch of \(2, 3, 8, 8\): ValueError: no such luck$"
+    with pytest.raises(BlockError, match=expected):
+        run(Raising(ValueError("no such luck")), subject="block X")
+
+
+def test_an_error_of_ours_passes_as_it_is() -> None:
+    with pytest.raises(BlockError, match=r"^told already$"):
+        run(Raising(BlockError("told already")))
+
+
+def test_ctrl_c_passes_and_the_next_one_still_works(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(Raising(KeyboardInterrupt()))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_termination_does_not_end_as_success() -> None:
+    class Terminated(RightAtStep):
+        def forward(self, images: Tensor) -> Tensor:
+            signal.raise_signal(signal.SIGTERM)
+            return super().forward(images)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as raised:
+        run(Terminated(0))
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_an_exit_from_inside_stays_an_exit() -> None:
+    with pytest.raises(SystemExit):
+        run(Raising(SystemExit(3)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cuda_gives_the_same_numbers_twice(precision: Any) -> None:
+    recipe = replace(TINY_RECIPE, precision=precision, channels_last="auto")
+    first, again = (run(tiny_net(), recipe, device="cuda") for _ in range(2))
+    assert without_times(first) == without_times(again)

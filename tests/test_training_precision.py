@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from blockzoo.training import precision
+from blockzoo.training.precision import Arithmetic, profits_from_bf16, resolve_arithmetic
+from tests.training_samples import TINY_RECIPE
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_flags() -> Iterator[None]:
+    precision._cpu_flags.cache_clear()
+    yield
+    precision._cpu_flags.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16 sse", True), ("fpu avx512f avx2", False)],
+)
+def test_a_cpu_profits_if_it_has_the_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
+    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "cpuinfo")
+    assert profits_from_bf16(CPU) is expected
+
+
+def test_a_cpu_that_cannot_be_read_is_taken_not_to_profit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "none")
+    assert profits_from_bf16(CPU) is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "profits", "expected"),
+    [
+        (("auto", "auto"), True, ("bf16", True)),
+        (("auto", "auto"), False, ("fp32", False)),
+        (("fp32", "auto"), True, ("fp32", False)),
+        (("bf16", "auto"), False, ("bf16", True)),
+        (("auto", False), True, ("bf16", False)),
+        (("fp32", True), False, ("fp32", True)),
+    ],
+)
+def test_auto_takes_what_profits_and_the_rest_is_as_asked(
+    monkeypatch: pytest.MonkeyPatch, asked: Any, profits: bool, expected: Any
+) -> None:
+    monkeypatch.setattr(precision, "profits_from_bf16", lambda device: profits)
+    recipe = replace(TINY_RECIPE, precision=asked[0], channels_last=asked[1])
+    resolved = resolve_arithmetic(recipe, CPU)
+    assert resolved == Arithmetic(precision=expected[0], channels_last=expected[1])

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from blockzoo.errors import DivergenceError
+from blockzoo.results.records import EpochMetrics
+from blockzoo.training.tally import STEPS_BETWEEN_CHECKS, StepLosses, Tally, check_validation
+
+
+def test_a_tally_weighs_every_image_alike() -> None:
+    tally = Tally()
+    tally.add(torch.tensor([[0.0, 0.0], [math.log(3), 0.0]]), torch.tensor([1, 0]))
+    tally.add(torch.tensor([[math.log(3), 0.0]]), torch.tensor([1]))
+    expected = (math.log(2) + math.log(4 / 3) + math.log(4)) / 3
+    assert tally.images == 3
+    assert tally.loss == pytest.approx(expected, rel=1e-6)
+    assert tally.accuracy == pytest.approx(1 / 3)
+
+
+def test_a_tally_computes_in_single_precision() -> None:
+    tally = Tally()
+    tally.add(torch.zeros(5, 3, dtype=torch.bfloat16), torch.zeros(5, dtype=torch.int64))
+    assert tally.loss == pytest.approx(math.log(3), rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("step", [1, 7, STEPS_BETWEEN_CHECKS, STEPS_BETWEEN_CHECKS + 3])
+def test_the_first_loss_that_is_not_finite_is_named(bad: float, step: int) -> None:
+    losses = StepLosses("block X (mid)", epoch=4)
+
+    def train() -> None:
+        for index in range(1, step + 3):
+            losses.add(torch.tensor(bad if index >= step else 1.0), 0.5 / index)
+        losses.check()
+
+    expected = rf"block X \(mid\): the loss is {bad} in epoch 4, step {step}, at learning rate"
+    with pytest.raises(DivergenceError, match=f"{expected} {0.5 / step:.6g}"):
+        train()
+
+
+def test_finite_losses_pass_and_the_last_rate_is_kept() -> None:
+    losses = StepLosses("block X", epoch=1)
+    for step in range(2 * STEPS_BETWEEN_CHECKS + 1):
+        losses.add(torch.tensor(float(step)), step / 10)
+    losses.check()
+    losses.check()
+    assert losses.last_rate == pytest.approx(2 * STEPS_BETWEEN_CHECKS / 10)
+
+
+def test_a_validation_loss_that_is_not_finite_is_divergence() -> None:
+    metrics = EpochMetrics(
+        epoch=3,
+        learning_rate=0.1,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        val_loss=math.inf,
+        val_accuracy=0.5,
+        seconds=1.0,
+    )
+    with pytest.raises(DivergenceError, match="X: the validation loss is inf after epoch 3, at le"):
+        check_validation(metrics, "X")
