@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockError, InputError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, measure_latency
@@ -177,7 +178,7 @@ class _Session:
         except Exception as error:  # a block is foreign code; the others go on
             if self.on_error == "raise":
                 raise
-            reason = f"{type(error).__name__}: {error}"
+            reason = describe_error(error)
             return _Gated(cell=cell, reason=reason, traceback=traceback.format_exc())
         return _Gated(cell=cell, network=deploy_form, parity_error=parity_error)
 

@@ -204,6 +204,6 @@ def _forward_with_data(
     except Exception as error:
         raise BlockError(
             f"block {spec.name} ({position}) raises on input {tuple(features.shape)}: "
-            f"{type(error).__name__}: {error}"
+            f"{spec.describe_error(error)}"
         ) from error
     return output.to("meta") if isinstance(output, Tensor) else output

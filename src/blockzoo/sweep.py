@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from blockzoo.benchmark import benchmark_blocks
+from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockZooError
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.measure.environment import describe_environment
@@ -173,7 +174,7 @@ def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Ou
     if error is None:
         return future.result()
     kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
-    reason = str(error) if isinstance(error, BlockZooError) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
     training = {
         "protocol": request.protocol.label,
         "dataset": request.dataset.name,

@@ -1,19 +1,21 @@
 """The registry: what a block is called, where it comes from, and how to build it.
 
 A factory takes `(in_channels, out_channels, stride, position)` and returns a module that maps
-(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). Blocks of others
+come by `register_block`, by file or module (`foreign.py`), or with a package (`entry_points.py`).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import nn
 
+from blockzoo.blocks import blame, entry_points, foreign
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.errors import BlockError, BlockZooError, InputError, UnknownNameError
 from blockzoo.position import Position
@@ -60,9 +62,8 @@ class BlockSpec:
         except BlockZooError:
             raise
         except Exception as error:
-            kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
             raise BlockError(
-                f"block {self.name} cannot be built with {arguments}: {kind}{error}"
+                f"block {self.name} cannot be built with {arguments}: {self.describe_error(error)}"
             ) from error
         if not isinstance(block, nn.Module):
             raise BlockError(
@@ -73,16 +74,27 @@ class BlockSpec:
             initialise(block)
         return block
 
+    def describe_error(self, error: Exception) -> str:
+        """Return an error of the block's code in one line, with its place where that is a user's.
+
+        What a block of BlockZoo refuses by `ValueError` is said without type and place.
+        """
+        if not _is_ours(self.factory):
+            return blame.describe_error(error, self.defined_at)
+        return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
 
 _registry: dict[str, BlockSpec] = {}
 _aliases: dict[str, str] = {}
+_foreign: dict[tuple[str, foreign.Target], BlockSpec] = {}
 
 
 def register(spec: BlockSpec) -> BlockSpec:
     """Add a block; raises `InputError` naming both places when a name or alias is taken."""
     # A name of the zoo is taken even before anybody asks for it. The zoo's own modules import one
     # another, so that loading it from within one of them would be a circle.
-    if not spec.factory.__module__.startswith(__package__):
+    if not _is_ours(spec.factory):
+        blame.claim(spec.factory)
         _load_zoo()
     for name in (spec.name, *spec.aliases):
         taken = _registry.get(_aliases.get(name, name))
@@ -112,10 +124,12 @@ def register_block(
 ) -> Callable[[BlockFactory], BlockFactory]:
     """Decorate a factory or an nn.Module class so that `name` stands for it everywhere.
 
-    The decorated object is called as `(in_channels, out_channels, stride, position)`.
+    The decorated object is called as `(in_channels, out_channels, stride, position)`, or without
+    the position where it takes the first three by these names and no fourth.
     """
 
     def add(factory: BlockFactory) -> BlockFactory:
+        adapt = not _is_ours(factory) and foreign.leaves_out_position(factory)
         register(
             BlockSpec(
                 name=name,
@@ -125,12 +139,12 @@ def register_block(
                 source=source,
                 licence=licence,
                 formula=formula,
-                factory=factory,
+                factory=foreign.adapted(factory) if adapt else factory,
                 reparameterisable=reparameterisable,
                 initialisation=initialisation,
                 aliases=aliases,
                 notes=notes,
-                defined_at=_place_of(factory),
+                defined_at=blame.place_of(factory),
             )
         )
         return factory
@@ -139,18 +153,88 @@ def register_block(
 
 
 def get_block(name: str) -> BlockSpec:
-    """Return the block of that name or alias; raises `UnknownNameError` with near names."""
+    """Return the block of that name or alias, or of that file or module and class.
+
+    `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
+    that installed packages declare. Raises `UnknownNameError` with near names, and what
+    `foreign.load` raises.
+    """
     _load_zoo()
-    try:
-        return _registry[_aliases.get(name, name)]
-    except KeyError:
-        raise UnknownNameError("block", name, (*_registry, *_aliases)) from None
+    spec = _registered(name)
+    if spec is None and foreign.is_foreign_name(name):
+        return _foreign_block(name)
+    if spec is None:
+        _load_entries(name)
+        spec = _registered(name)
+    if spec is None:
+        known = (*_registry, *_aliases, *entry_points.declared_blocks())
+        raise UnknownNameError("block", name, known)
+    return spec
 
 
 def list_available_blocks() -> list[str]:
-    """Return the names of all registered blocks, sorted, `classic/` ones last."""
+    """Return the names of all registered blocks, sorted, `classic/` ones last.
+
+    Those of installed packages are among them. Raises `InputError` when two have one name.
+    """
     _load_zoo()
-    return sorted(_registry, key=lambda name: ("/" in name, name.casefold()))
+    entry_points.import_modules()
+    declared = entry_points.declared_blocks()
+    for name in declared:
+        if _registered(name) is not None:
+            _load_entry(name)  # raises unless it is this entry's own
+    return sorted({*_registry, *declared}, key=lambda name: ("/" in name, name.casefold()))
+
+
+def _registered(name: str) -> BlockSpec | None:
+    return _registry.get(_aliases.get(name, name))
+
+
+def _load_entries(name: str) -> None:
+    """Load the entry of that name, or all modules that may register it."""
+    if name in entry_points.declared_blocks():
+        _load_entry(name)
+    else:
+        entry_points.import_modules()
+
+
+def _load_entry(name: str) -> None:
+    """Register the class or function of an entry point, unless it has registered itself."""
+    entry = entry_points.declared_blocks()[name]
+    target = entry_points.load_entry(entry)
+    spec = _registered(name)
+    if spec is None or inspect.unwrap(spec.factory) is not target:
+        spec = _spec_of(name, target)
+        register(replace(spec, defined_at=f"{spec.defined_at} ({entry_points.origin(entry)})"))
+
+
+def _foreign_block(name: str) -> BlockSpec:
+    loaded = foreign.load(name)
+    key = (loaded.name, loaded.target)
+    if key not in _foreign:
+        _foreign[key] = _spec_of(*key)
+    return _foreign[key]
+
+
+def _spec_of(name: str, target: foreign.Target) -> BlockSpec:
+    """Return a spec of that name for a class or function, with what it was registered with."""
+    for spec in _registry.values():
+        if inspect.unwrap(spec.factory) is target:
+            return replace(spec, name=name, aliases=())
+    place = blame.place_of(target)
+    blame.claim(target)
+    summary = (target.__doc__ or "").strip().partition("\n")[0]
+    return BlockSpec(
+        name=name,
+        family="user",
+        year=0,
+        paper="none (user)",
+        source=place,
+        licence="not stated",
+        formula=summary or "not stated",
+        factory=foreign.adapted(target),
+        defined_at=place,
+    )
 
 
 def _check_arguments(in_channels: int, out_channels: int, stride: int) -> None:
@@ -165,11 +249,8 @@ def _load_zoo() -> None:
     import blockzoo.blocks.zoo  # noqa: F401 - importing it registers every family
 
 
-def _place_of(factory: BlockFactory) -> str:
-    try:
-        return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
-    except (OSError, TypeError):
-        return f"{factory.__module__}"
+def _is_ours(factory: BlockFactory) -> bool:
+    return factory.__module__.startswith(f"{__package__}.")
 
 
 def _on_meta_device() -> bool:

@@ -1,20 +1,111 @@
-"""`blockzoo blocks`: what is in the zoo."""
+"""`blockzoo blocks`: what is in the zoo, as a table to search, and one block in full."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from blockzoo.cli.app import examples
 
+if TYPE_CHECKING:
+    from blockzoo.blocks import BlockSpec
 
-@examples("blockzoo blocks")
-def blocks() -> None:
-    """List the registered blocks."""
-    from rich.console import Console
-    from rich.table import Table
 
-    from blockzoo.blocks import get_block, list_available_blocks
+@examples(
+    "blockzoo blocks",
+    "blockzoo blocks mobile inverted --sort year",
+    "blockzoo blocks --family reparam --reparameterisable",
+    "blockzoo blocks RepMixer --svg repmixer.svg",
+)
+def blocks(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...",
+            help="One name or alias shows that block in full; words list the blocks whose name, "
+            "alias, family, paper, formula or notes hold them all.",
+        ),
+    ] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only this family.")] = None,
+    reparameterisable: Annotated[
+        bool, typer.Option("--reparameterisable", help="Only blocks with a merged deploy form.")
+    ] = False,
+    sort: Annotated[
+        str, typer.Option("--sort", help="name, family, year, params or macs (of the mid stage).")
+    ] = "name",
+    costs: Annotated[
+        bool, typer.Option("--costs/--no-costs", help="Count what each block costs.")
+    ] = True,
+    position: Annotated[
+        str, typer.Option("--position", "-p", help="Where the block stands that is drawn.")
+    ] = "mid",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", help="Write the drawing of one block to this file.")
+    ] = None,
+) -> None:
+    """List and search the zoo, or show one block in full: paper, structure, costs, theory."""
+    from blockzoo.errors import InputError
 
-    table = Table("block", "family", "year", "paper", "licence", "formula", box=None)
-    for name in list_available_blocks():
-        spec = get_block(name)
-        table.add_row(name, spec.family, str(spec.year), spec.paper, spec.licence, spec.formula)
-    Console().print(table)
+    spec = _exactly_named(words or [])
+    if spec is not None:
+        _show_in_full(spec, position, svg)
+    elif svg is not None:
+        raise InputError("--svg draws one block; give exactly one name or alias")
+    else:
+        _show_table(words or [], family, reparameterisable, sort, costs)
+
+
+def _exactly_named(words: list[str]) -> BlockSpec | None:
+    from blockzoo.blocks import get_block
+    from blockzoo.errors import UnknownNameError
+
+    if len(words) != 1:
+        return None
+    if ":" in words[0]:  # a file or module of the user's
+        return get_block(words[0])
+    try:
+        return get_block(words[0])
+    except UnknownNameError:
+        return None
+
+
+def _show_table(
+    words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
+) -> None:
+    from blockzoo.cli.catalogue import blocks_table, found_blocks, sorted_blocks, stage_costs
+    from blockzoo.cli.screen import output_console, progress
+
+    found = found_blocks(words, family=family, reparameterisable=reparameterisable)
+    with progress("counting") as update:
+        counted = stage_costs(found, update) if costs or sort in ("params", "macs") else {}
+    output_console().print(blocks_table(sorted_blocks(found, sort, counted), counted))
+
+
+def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
+    from rich.text import Text
+
+    from blockzoo.cli.catalogue import (
+        costs_in_full_table,
+        facts_table,
+        stage_costs,
+        theory_table,
+    )
+    from blockzoo.cli.screen import output_console
+    from blockzoo.position import POSITIONS, Position
+    from blockzoo.report.diagram import svg_drawing, text_drawing
+    from blockzoo.theory import block_graph, block_theory
+
+    console, place = output_console(), Position.parse(position)
+    graph = block_graph(spec, place)
+    if svg is not None:
+        svg.write_text(svg_drawing(graph, f"{spec.name}, {place}"), encoding="utf-8")
+    console.print(facts_table(spec))
+    console.print(Text(f"\nStructure of the first block, {place}, training form:", style="bold"))
+    if not graph.traced:
+        console.print("(its operations could not be followed; these are its layers)")
+    console.print(Text(text_drawing(graph)), soft_wrap=True)
+    console.print(costs_in_full_table(stage_costs([spec])[spec.name]))
+    console.print(theory_table([block_theory(spec, where) for where in POSITIONS]))
+    console.print(Text(f"Contract: blockzoo check {spec.name}"))

@@ -30,11 +30,25 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
                 f"error: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename))
             )
             raise typer.Exit(1) from error
+        except Exception as error:
+            line = _users_own(error)
+            if line is None:
+                raise
+            _say(f"error: {line}")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
+
+
+def _users_own(error: Exception) -> str | None:
+    """Return the line for an error that came through a user's block, None for any other."""
+    blame = sys.modules.get("blockzoo.blocks.blame")  # absent where no block was asked for
+    if blame is None or blame.own_place(error) is None:
+        return None
+    return str(blame.describe_error(error))
 
 
 def _say(line: str) -> None:

@@ -9,7 +9,10 @@ import typer
 
 Blocks = Annotated[
     list[str] | None,
-    typer.Argument(metavar="BLOCK", help="Names as `blockzoo blocks` lists them."),
+    typer.Argument(
+        metavar="BLOCK",
+        help="Names as `blockzoo blocks` lists them, or FILE.py:CLASS, or MODULE:CLASS.",
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every registered block.")]
 Positions = Annotated[

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
+from blockzoo.blocks.blame import describe_error
 from blockzoo.data.batches import Batch, Batches, DeviceImages
 from blockzoo.errors import BlockError, BlockZooError
 from blockzoo.results.records import EpochMetrics
@@ -62,7 +63,7 @@ class Classifier(LightningModule):
         except Exception as error:
             raise BlockError(
                 f"{self.subject} raises on a batch of {tuple(images.shape)}: "
-                f"{type(error).__name__}: {error}"
+                f"{describe_error(error)}"
             ) from error
         return logits.float()
 

@@ -1,0 +1,133 @@
+"""The lines of the contract about other forms of a block: deploy, compiled, exported.
+
+Compiling and exporting take seconds per block, so they try one case: the last position at which the
+block is built differently, stride 2. ONNX needs packages that are an optional extra, and a compiled
+block on a CPU needs a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib
+import importlib.util
+import io
+import re
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks.cases import Case, cases, require_equal, run
+from blockzoo.blocks.contract import DoesNotApply, Line, at_most
+from blockzoo.blocks.deploy import to_deploy
+from blockzoo.blocks.registry import BlockSpec
+from blockzoo.errors import BlockError
+
+EXPORT_TOLERANCE = 1e-4
+"""Other kernels add in another order, so these forms are given more than those of PyTorch."""
+_ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_NO_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'")
+
+
+def _deploys(spec: BlockSpec) -> str:
+    worst, merged = 0.0, False
+    for case in cases(spec):
+        block, images = case.trained(), case.images()
+        deployed = _deploy_form(block, str(case))
+        merged |= _shapes(deployed) != _shapes(block)
+        with torch.no_grad():
+            worst = max(worst, require_equal(run(deployed, images), run(block, images), str(case)))
+    if spec.reparameterisable and not merged:
+        raise BlockError("is said to be re-parameterisable, but no branch is merged anywhere")
+    if not merged:
+        raise DoesNotApply("the deploy form is the training form")
+    return at_most(worst)
+
+
+def _shapes(block: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in block.state_dict().items()}
+
+
+def _deploy_form(block: nn.Module, where: str) -> nn.Module:
+    """Return the deploy form; raises `BlockError` when merging changed the block itself."""
+    before = copy.deepcopy(block.state_dict())
+    deployed = to_deploy(block)
+    after = block.state_dict()
+    if before.keys() != after.keys() or not all(
+        torch.equal(value, after[name]) for name, value in before.items()
+    ):
+        raise BlockError(f"{where}: merging the copy changed the block it was copied from")
+    return deployed
+
+
+def _compiles(spec: BlockSpec) -> str:
+    case = _case(spec)
+    block, images = case.trained(), case.images()
+    with torch.no_grad(), _silence():
+        expected = run(block, images)
+        try:
+            actual = torch.compile(block)(images)
+        except Exception as error:
+            if "InvalidCxxCompiler" in f"{type(error).__name__} {error}":
+                raise DoesNotApply("needs a C++ compiler, such as g++") from error
+            raise
+    return at_most(require_equal(actual, expected, str(case), EXPORT_TOLERANCE))
+
+
+def _exports(spec: BlockSpec) -> str:
+    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DoesNotApply(f"needs {', '.join(missing)}: pip install 'blockzoo[onnx]'")
+    case = _case(spec)
+    block, images = case.trained(), case.images()
+    with torch.no_grad(), _silence():
+        expected = run(block, images)
+        try:
+            program = torch.onnx.export(block, (images,), dynamo=True, verbose=False)
+        except Exception as error:
+            unknown = _unknown_operator(error)
+            if unknown is None:
+                raise
+            raise DoesNotApply(f"ONNX has no operator for {unknown}") from error
+    assert program is not None
+    actual = _run_onnx(program.model_proto.SerializeToString(), images)
+    return at_most(require_equal(actual, expected, str(case), EXPORT_TOLERANCE))
+
+
+def _case(spec: BlockSpec) -> Case:
+    *_, last = cases(spec, strides=(2,))
+    return last
+
+
+def _unknown_operator(error: BaseException | None) -> str | None:
+    """Return the name of the operator that ONNX lacks, if an error or its cause says so."""
+    while error is not None:
+        found = _NO_OPERATOR.search(str(error))
+        if found:
+            return found.group(1)
+        error = error.__cause__
+    return None
+
+
+def _run_onnx(model: bytes, images: Tensor) -> Tensor:
+    onnxruntime = importlib.import_module("onnxruntime")
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    return torch.from_numpy(output)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporters' progress and warnings out of the report."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+FORM_LINES: tuple[Line, ...] = (
+    Line(name="deploy", checks="the merged form equals the training form", run=_deploys),
+    Line(name="torch.compile", checks="equals eager (one case)", run=_compiles, exports=True),
+    Line(name="ONNX", checks="export equals eager (one case)", run=_exports, exports=True),
+)

@@ -1,0 +1,181 @@
+"""The zoo as tables: which blocks a search finds, and what is shown of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.profile import stage_cost
+from blockzoo.results.records import PartCost
+from blockzoo.theory import StageTheory
+
+KILO, MEGA = 1e3, 1e6
+SORTS = ("name", "family", "year", "params", "macs")
+Costs = Mapping[str, Mapping[Position, PartCost]]
+_ARXIV = re.compile(r"\d{4}\.\d{4,5}")
+
+
+def found_blocks(
+    words: Iterable[str], *, family: str | None = None, reparameterisable: bool = False
+) -> list[BlockSpec]:
+    """Return the blocks that hold every word, whatever the case; raises `InputError` for none."""
+    every = [get_block(name) for name in list_available_blocks()]
+    families = sorted({spec.family for spec in every})
+    if family is not None and family not in families:
+        raise UnknownNameError("family", family, families)
+    wanted = list(words)
+    found = [
+        spec
+        for spec in every
+        if family in (None, spec.family)
+        and spec.reparameterisable >= reparameterisable
+        and all(word.casefold() in _searchable(spec) for word in wanted)
+    ]
+    if not found:
+        _refuse(wanted, every)
+    return found
+
+
+def _refuse(words: list[str], every: list[BlockSpec]) -> None:
+    if len(words) == 1:
+        raise UnknownNameError(
+            "block", words[0], [name for spec in every for name in (spec.name, *spec.aliases)]
+        )
+    raise InputError(f"no block holds all of: {' '.join(words) or 'these options'}")
+
+
+def _searchable(spec: BlockSpec) -> str:
+    parts = (spec.name, *spec.aliases, spec.family, str(spec.year), spec.paper)
+    return "\n".join((*parts, spec.formula, spec.notes)).casefold()
+
+
+def stage_costs(
+    specs: Sequence[BlockSpec], update: Callable[[float, str], None] | None = None
+) -> dict[str, dict[Position, PartCost]]:
+    """Return what the stage of each block costs at each position; `update` hears of each."""
+    costs: dict[str, dict[Position, PartCost]] = {}
+    for done, spec in enumerate(specs):
+        if update is not None:
+            update(done / len(specs), spec.name)
+        costs[spec.name] = {position: stage_cost(spec, position) for position in POSITIONS}
+    return costs
+
+
+def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[BlockSpec]:
+    """Return the blocks in that order, ties by name; raises `UnknownNameError` for another."""
+    keys: dict[str, Callable[[BlockSpec], str | int]] = {
+        "name": lambda spec: "",
+        "family": lambda spec: spec.family,
+        "year": lambda spec: spec.year,
+        "params": lambda spec: costs[spec.name][Position.MID].deploy.params_total,
+        "macs": lambda spec: costs[spec.name][Position.MID].deploy.macs,
+    }
+    if by not in keys:
+        raise UnknownNameError("sort order", by, SORTS)
+    key = keys[by]
+    return sorted(specs, key=lambda spec: (key(spec), "/" in spec.name, spec.name.casefold()))
+
+
+def blocks_table(specs: Sequence[BlockSpec], costs: Costs) -> Table:
+    """Return one row per block; costs are of the stage of three blocks in deploy form."""
+    caption = "Own cost: three blocks in deploy form, 64/128/256 channels, 32×32 images."
+    table = Table(box=None, caption=caption if costs else None, caption_justify="left")
+    table.add_column("block", no_wrap=True)
+    table.add_column("family")
+    table.add_column("year")
+    table.add_column("merges")
+    for position in POSITIONS if costs else ():
+        table.add_column(f"{position}: K params", justify="right")
+        table.add_column("MMACs", justify="right")
+    if not costs:
+        table.add_column("formula")
+    for spec in specs:
+        cells = _cost_cells(costs[spec.name]) if costs else [escape(spec.formula)]
+        merges = "yes" if spec.reparameterisable else ""
+        table.add_row(spec.name, spec.family, str(spec.year), merges, *cells)
+    return table
+
+
+def _cost_cells(costs: Mapping[Position, PartCost]) -> list[str]:
+    return [
+        cell
+        for cost in costs.values()
+        for cell in (
+            f"{cost.deploy.params_total / KILO:,.1f}",
+            f"{cost.deploy.macs / MEGA:,.1f}",
+        )
+    ]
+
+
+def facts_table(spec: BlockSpec) -> Table:
+    """Return what the registry knows of the block."""
+    table = Table(show_header=False, box=None, title=spec.name, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    paper = spec.paper
+    if _ARXIV.fullmatch(paper):
+        paper = f"[link=https://arxiv.org/abs/{paper}]arXiv:{paper}[/link]"
+    else:
+        paper = escape(paper)
+    facts = {
+        "formula": escape(spec.formula),
+        "family": f"{spec.family}, {spec.year}",
+        "paper": paper,
+        "licence": escape(spec.licence),
+        "source": escape(spec.source),
+        "aliases": escape(", ".join(spec.aliases)),
+        "merges": "yes: its deploy form is smaller" if spec.reparameterisable else "",
+        "initialisation": "" if spec.initialisation == "policy" else "its own",
+        "notes": escape(spec.notes),
+    }
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def costs_in_full_table(costs: Mapping[Position, PartCost]) -> Table:
+    """Return parameters and MACs of one block's stage at all positions in both forms."""
+    table = Table(title="\nOwn cost: stage of three blocks, one 32×32 image", box=None)
+    table.title_justify = "left"
+    table.add_column("position")
+    for title in ("params train", "params deploy", "MACs train", "MACs deploy"):
+        table.add_column(title, justify="right")
+    for position, cost in costs.items():
+        numbers = (
+            cost.train.params_total,
+            cost.deploy.params_total,
+            cost.train.macs,
+            cost.deploy.macs,
+        )
+        table.add_row(str(position), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def theory_table(theories: Sequence[StageTheory]) -> Table:
+    """Return receptive fields, intensity and memory by position."""
+    table = Table(title="\nTheory (explained in docs/zoo.md)", box=None)
+    table.title_justify = "left"
+    table.add_column("position")
+    titles = ("field: stage", "network", "effective", "FLOPs/byte", "if fused")
+    for title in (*titles, "weights MB", "kept for backward MB"):
+        table.add_column(title, justify="right")
+    for theory in theories:
+        traffic = theory.traffic
+        table.add_row(
+            str(theory.position),
+            str(theory.stage_field),
+            str(theory.network_field),
+            f"{theory.effective.width:.1f}",
+            f"{traffic.intensity_flops_per_byte:.2f}",
+            f"{traffic.fused_intensity_flops_per_byte:.1f}",
+            f"{traffic.parameters_bytes / MEGA:.3f}",
+            f"{theory.saved_bytes / MEGA:.3f}",
+        )
+    return table

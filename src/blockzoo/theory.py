@@ -1,0 +1,96 @@
+"""What can be said of a block without measuring time: its graph, receptive field and intensity.
+
+All numbers are of the block's stage in the scaffold, or of the whole network with it, in the form
+that is deployed unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.errors import BlockError
+from blockzoo.measure.graph import Graph
+from blockzoo.measure.receptive_field import (
+    EffectiveField,
+    ReceptiveField,
+    effective_receptive_field,
+    receptive_field,
+)
+from blockzoo.measure.structure import trace
+from blockzoo.measure.traffic import Traffic, measure_traffic, saved_bytes
+from blockzoo.position import Position
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.trials import deploy_without_data, stage_without_data
+
+PROBE_WIDTH = 16
+"""Channels of the stem where receptive fields are measured: they do not depend on channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTheory:
+    """Theory of one block at one position.
+
+    `stage_field` and `network_field` are theoretical; the network is stem and stages, without the
+    pooling of the head. `effective` is of the stage's initial weights, seed 0. `saved_bytes` is
+    what the training form keeps of one image for the backward pass.
+    """
+
+    position: Position
+    stage_field: ReceptiveField
+    network_field: ReceptiveField
+    effective: EffectiveField
+    traffic: Traffic
+    saved_bytes: int
+
+
+def block_theory(
+    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+) -> StageTheory:
+    """Return the theory of a block at a position; raises what `ScaffoldNet` raises."""
+    config = config or ScaffoldConfig()
+    spec = get_block(block) if isinstance(block, str) else block
+    net = _probe(spec, position, config)
+    channels = net.config.stage_shape(position)[0]
+    stage, features = to_deploy(net.stage(position)), nn.Sequential(*_before_head(net))
+    whole, shape = stage_without_data(spec, position, config), stage_input_shape(position, config)
+    return StageTheory(
+        position=position,
+        stage_field=receptive_field(stage, channels),
+        network_field=receptive_field(features, 3),
+        effective=effective_receptive_field(stage, channels),
+        traffic=measure_traffic(deploy_without_data(whole), shape),
+        saved_bytes=saved_bytes(whole, shape),
+    )
+
+
+def block_graph(
+    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+) -> Graph:
+    """Return the graph of the first block of the stage at `position`, in training form."""
+    config = config or ScaffoldConfig()
+    spec = get_block(block) if isinstance(block, str) else block
+    stage = stage_without_data(spec, position, config)
+    return trace(stage[0], stage_input_shape(position, config))  # type: ignore[index]
+
+
+def stage_input_shape(position: Position, config: ScaffoldConfig) -> tuple[int, int, int]:
+    """Return (C, H, W) of what the stage at `position` is given."""
+    _, height, width = config.input_shape
+    for _ in range(position.stage_index - 1):  # stage A keeps the size, B halves it
+        height, width = -(-height // 2), -(-width // 2)
+    return config.stage_shape(position)[0], height, width
+
+
+def _before_head(net: ScaffoldNet) -> list[nn.Module]:
+    return [part for name, part in net.parts().items() if name != "head"]
+
+
+def _probe(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> ScaffoldNet:
+    """Return a narrow network, or one as wide as asked for where the block needs that."""
+    try:
+        return ScaffoldNet(spec, position, replace(config, width=PROBE_WIDTH))
+    except BlockError:
+        return ScaffoldNet(spec, position, config)

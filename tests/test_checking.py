@@ -1,0 +1,176 @@
+"""The contract finds what is wrong with a block, and survives blocks that misbehave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import blockzoo.cli  # noqa: F401 - adds the commands
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks.contract import Finding, Verdict
+from blockzoo.checking import BlockReport, CheckLimits, check_blocks, contract_lines
+from blockzoo.cli.app import app
+from blockzoo.errors import InputError, UnknownNameError
+
+_FILE = Path(__file__).with_name("misbehaving_blocks.py")
+_BIG = CheckLimits(time_s=120.0)
+_ALL = [line.name for line in contract_lines()]
+_EAGER = [line.name for line in contract_lines(exports=False)]
+_LINES = {line.name: line for line in contract_lines()}
+
+
+def _name(block: str) -> str:
+    return f"{_FILE}:{block}"
+
+
+def _judge(block: str, line: str) -> Finding:
+    return _LINES[line].judge(get_block(_name(block)))
+
+
+def _check(*blocks: str | BlockSpec, limits: CheckLimits = _BIG) -> BlockReport:
+    (report,) = check_blocks(blocks, exports=False, limits=limits)
+    return report
+
+
+def _failed(report: BlockReport) -> dict[str, str]:
+    return {f.line: f.reason for f in report.findings if f.verdict is Verdict.FAILS}
+
+
+@pytest.mark.parametrize("line", _EAGER)
+def test_a_good_block_passes_each_line(line: str) -> None:
+    finding = _judge("Good", line)
+    expected = Verdict.DOES_NOT_APPLY if line == "deploy" else Verdict.PASSES
+    assert (finding.line, finding.verdict) == (line, expected), finding.reason
+
+
+@pytest.mark.parametrize(
+    ("block", "line", "reason"),
+    [
+        ("WrongShape", "odd sizes", "maps (2, 16, 9, 11) to (2, 16, 9, 10); it must be"),
+        ("MakesNaN", "bf16", "values are NaN or infinite"),
+        ("UnusedParameter", "gradients", "no gradient reaches spare.bias, spare.weight"),
+        ("MixesTheBatch", "batch", "early, stride 1, alone and in a batch: outputs differ by"),
+        ("DrawsInEval", "determinism", "two runs in eval differ on the same input"),
+        ("ForgetsItsState", "state dict", "outputs differ by"),
+        ("WrongDeploy", "deploy", "early, stride 1: outputs differ by"),
+        ("ReadsMemoryFormat", "channels_last", "outputs differ by"),
+        ("Raises", "values", "KeyError: 'no such feature' ("),
+    ],
+)
+def test_a_broken_line_fails_with_its_reason(block: str, line: str, reason: str) -> None:
+    finding = _judge(block, line)
+    assert finding.verdict is Verdict.FAILS
+    assert reason in finding.reason
+    assert "\n" not in finding.reason
+
+
+def test_an_error_in_a_block_is_placed_in_its_own_file() -> None:
+    line = next(
+        n for n, text in enumerate(_FILE.read_text().splitlines(), 1) if "raise Key" in text
+    )
+    assert f"misbehaving_blocks.py:{line})" in _judge("Raises", "values").reason
+
+
+def test_a_block_breaks_no_other_line_than_its_own() -> None:
+    verdicts = {line: _judge("UnusedParameter", line).verdict for line in _EAGER}
+    assert [line for line, verdict in verdicts.items() if verdict is Verdict.FAILS] == ["gradients"]
+
+
+def test_hanging_fails_one_line_and_the_report_goes_on() -> None:
+    report = _check(_name("HangsInTraining"), limits=CheckLimits(time_s=3.0))
+    assert [finding.line for finding in report.findings] == _EAGER
+    failed = _failed(report)
+    assert set(failed) == {"gradients", "bf16"}
+    assert failed["gradients"] == "still running after 3 s, the time limit; stopped"
+    assert not report.ok
+
+
+def test_a_constructor_that_hangs_is_stopped_once() -> None:
+    report = _check(_name("HangsInConstructor"), limits=CheckLimits(time_s=2.0))
+    assert list(_failed(report)) == ["builds"]
+    rest = {(f.verdict, f.reason) for f in report.findings[1:]}
+    assert rest == {(Verdict.DOES_NOT_APPLY, "the block is not built")}
+
+
+def test_allocating_without_bound_fails_one_line() -> None:
+    limit = CheckLimits(time_s=120.0, memory_bytes=3 * 2**29)
+    failed = _failed(_check(_name("Allocates"), limits=limit))
+    # The lines that give it one image: the rest of the report is as it should be.
+    assert set(failed) == {"batch 1", "batch", "cost", "receptive field"}
+    assert set(failed.values()) == {"took more than 1,536 MiB of memory, the limit; stopped"}
+
+
+def test_a_crash_of_the_process_fails_one_line() -> None:
+    failed = _failed(_check(_name("Crashes")))
+    assert failed == {"odd sizes": "the process died: signal SIGABRT"}
+
+
+def test_several_blocks_are_checked_at_a_time_and_findings_told_as_they_come() -> None:
+    told: list[tuple[str, str]] = []
+    blocks = [_name("Good"), "Identity"]
+    reports = check_blocks(
+        blocks,
+        exports=False,
+        limits=_BIG,
+        jobs=2,
+        on_finding=lambda block, finding: told.append((block, finding.line)),
+    )
+    assert {report.block: report.ok for report in reports} == dict.fromkeys(blocks, True)
+    assert sorted(told) == sorted((block, line) for block in blocks for line in _EAGER)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "there is no file"),
+        ("class Block(:", "is not Python"),
+        ("import torch", "there is no class 'Block'"),
+        ("raise OSError('no licence')", "OSError: no licence"),
+    ],
+)
+def test_a_file_that_does_not_load_is_one_finding(
+    text: str | None, reason: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    report = _check(f"{tmp_path / 'mine.py'}:Block")
+    failed = _failed(report)
+    assert list(failed) == ["builds"]
+    assert reason in failed["builds"]
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(InputError, match=r"time limit is 0 s; it must be above 0"):
+        CheckLimits(time_s=0)
+    with pytest.raises(InputError, match="memory limit is 0 bytes"):
+        CheckLimits(memory_bytes=0)
+    with pytest.raises(InputError, match="jobs is 0"):
+        list(check_blocks(["Identity"], jobs=0))
+    with pytest.raises(UnknownNameError, match="did you mean RepMixer"):
+        list(check_blocks(["RepMixr"]))
+
+
+def test_the_command_prints_a_line_each_and_fails_where_one_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(_FILE.read_text())
+    arguments = ["check", "--no-export", "--time-limit", "120", "Identity"]
+    good = CliRunner().invoke(app, arguments)
+    assert good.exit_code == 0, good.output
+    assert "Identity: keeps the contract" in good.stdout
+    assert all(line in good.stdout for line in _EAGER)
+    assert "ONNX" not in good.stdout
+    bad = CliRunner().invoke(app, [*arguments, "mine.py:UnusedParameter"])
+    assert bad.exit_code == 1
+    assert "mine.py:UnusedParameter: does not keep the contract" in bad.stdout
+    assert "no gradient reaches spare.bias, spare.weight" in bad.stdout
+
+
+@pytest.mark.slow
+def test_compiled_and_exported_forms_equal_eager() -> None:
+    (report,) = check_blocks([_name("Good")], limits=CheckLimits(time_s=200.0))
+    assert [finding.line for finding in report.findings] == _ALL
+    assert report.ok, _failed(report)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.cli.app import app
+from blockzoo.cli.catalogue import found_blocks, sorted_blocks, stage_costs
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["blocks", *arguments])
+
+
+def test_table_lists_every_block_without_costs() -> None:
+    result = run("--no-costs")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in list_available_blocks())
+
+
+def test_words_and_options_narrow_the_search() -> None:
+    names = {spec.name for spec in found_blocks(["LARGE-kernel"], reparameterisable=True)}
+    assert "ReparamLargeKernelConv" in names
+    assert all(get_block(name).reparameterisable for name in names)
+    assert {spec.family for spec in found_blocks([], family="mobile")} == {"mobile"}
+    assert "GhostBottleneckV1" in {spec.name for spec in found_blocks(["ghost"])}
+
+
+def test_a_search_shows_the_own_cost_at_each_position() -> None:
+    result = run("ResNetBasicBlock", "2015", "--family", get_block("ResNetBasicBlock").family)
+    assert result.exit_code == 0
+    assert "821.0" in result.stdout  # blocks.csv: 820,992 parameters in the mid stage
+
+
+def test_sorting_by_year_and_cost() -> None:
+    specs = [get_block(name) for name in ("ResNetBasicBlock", "RepVGGBlock", "ResNetBottleneck")]
+    by_year = [spec.year for spec in sorted_blocks(specs, "year", {})]
+    assert by_year == sorted(by_year)
+    costs = stage_costs(specs)
+    by_params = [spec.name for spec in sorted_blocks(specs, "params", costs)]
+    assert by_params[0] == "ResNetBottleneck"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["RepMixr"], "unknown block 'RepMixr'; did you mean RepMixer"),
+        (["mobile", "zebra"], "no block holds all of: mobile zebra"),
+        (["--family", "mobil"], "unknown family 'mobil'; did you mean mobile"),
+        (["--sort", "yeer", "--no-costs"], "unknown sort order 'yeer'; did you mean year"),
+        (["--svg", "x.svg"], "--svg draws one block; give exactly one name or alias"),
+        (["RepVGG", "--position", "middle"], "unknown position 'middle'; did you mean mid"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert message in result.stderr
+
+
+def test_one_alias_shows_the_block_in_full_and_draws_it(tmp_path: Path) -> None:
+    result = run("RepVGG", "--svg", str(tmp_path / "drawing.svg"))
+    assert result.exit_code == 0
+    for text in (
+        "arXiv:2101.03697",
+        get_block("RepVGG").formula,
+        "● │  conv 3×3 64→128 stride 2 · BN",
+        "411,648",
+        "69×69",
+    ):
+        assert text in result.stdout
+    assert ElementTree.parse(tmp_path / "drawing.svg").getroot().tag.endswith("svg")

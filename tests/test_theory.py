@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from blockzoo.measure.receptive_field import ReceptiveField
+from blockzoo.position import Position
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.theory import block_graph, block_theory, stage_input_shape
+
+
+def test_resnet_basic_block_by_hand() -> None:
+    theory = block_theory("ResNetBasicBlock", Position.MID)
+    # Stage B: a 3x3 at stride 1 after 1, five more at jump 2. Network: stem 3, A +12, B +22, C +44.
+    assert theory.stage_field == ReceptiveField(height=23, width=23)
+    assert theory.network_field == ReceptiveField(height=81, width=81)
+    assert 2 < theory.effective.width < 23
+    # blocks.csv: 820,992 parameters in the mid stage.
+    assert theory.traffic.parameters_bytes == 4 * 820_992
+    assert theory.saved_bytes > 0
+
+
+def test_graph_is_of_the_first_block_of_the_stage() -> None:
+    graph = block_graph("ResNetBasicBlock", Position.LATE, ScaffoldConfig(width=8))
+    assert graph.nodes[0].shape == (16, 16, 16)
+    assert graph.nodes[-1].shape == (32, 8, 8)
+
+
+def test_stage_inputs_halve_after_each_downsampling() -> None:
+    config = ScaffoldConfig(width=8, input_shape=(3, 9, 8))
+    shapes = [stage_input_shape(position, config) for position in Position]
+    assert shapes == [(8, 9, 8), (8, 9, 8), (16, 5, 4)]
