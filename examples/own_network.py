@@ -18,5 +18,7 @@ results = measure_latency(
 )
 for name, module in (("dense", dense), ("separable", separable)):
     result = results[name]
-    print(f"{name}: {count_parameters(module).total:,} parameters, {count_macs(module, image):,} MACs")
+    print(
+        f"{name}: {count_parameters(module).total:,} parameters, {count_macs(module, image):,} MACs"
+    )
     print(f"  {result.median_ms:.3f} ms, {result.ratio:.2f} x dense ({result.verdict})")

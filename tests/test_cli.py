@@ -45,7 +45,7 @@ def spoiled(tiny_npz: Path, tmp_path: Path) -> Callable[..., str]:
 
     def write(**arrays: np.ndarray) -> str:
         with np.load(tiny_npz) as whole:
-            np.savez(tmp_path / "spoiled.npz", **{**whole, **arrays})  # type: ignore[arg-type]
+            np.savez(tmp_path / "spoiled.npz", **{**whole, **arrays})
         return str(tmp_path / "spoiled.npz")
 
     return write

@@ -233,13 +233,24 @@ def test_a_batch_of_nothing_is_refused(batch_size: int) -> None:
         profile_block("RepMixer", "mid", config=SMALL, training_batch_size=batch_size)
 
 
-def test_progress_counts_every_block_and_position() -> None:
+def test_progress_counts_every_block() -> None:
     calls: list[tuple[int, int, str]] = []
     profile_blocks(
-        ["ResNetBasicBlock"],
+        ["ResNetBasicBlock", "Identity"],
         ["early", "late"],
         config=SMALL,
         memory=False,
         progress=lambda done, total, label: calls.append((done, total, label)),
     )
-    assert calls == [(1, 2, "ResNetBasicBlock early"), (2, 2, "ResNetBasicBlock late")]
+    assert calls == [(1, 2, "ResNetBasicBlock"), (2, 2, "Identity")]
+
+
+def test_several_processes_give_the_same_records() -> None:
+    blocks = ["Identity", "RepMixer", "MobileOneBlock", "ResNetBottleneck"] * 2
+    alone, spread = (
+        profile_blocks(blocks, ["mid"], config=SMALL, memory=False, processes=count)
+        for count in (1, 2)
+    )
+    assert [record.model_dump(exclude={"created_at"}) for record in spread] == [
+        record.model_dump(exclude={"created_at"}) for record in alone
+    ]

@@ -10,7 +10,7 @@ from blockzoo.scaffold import ScaffoldConfig
 def test_the_protocols_hold_what_the_docs_say() -> None:
     quick, classic, v1 = (get_protocol(name) for name in ("quick", "classic", "v1"))
     assert list_protocols() == ["quick", "classic", "v1"]
-    assert (quick.dataset, quick.width, quick.seeds) == ("digits", 8, (0, 1))
+    assert (quick.dataset, quick.width, quick.seeds) == ("digits", 16, (0, 1))
     assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
     assert (classic.context, classic.stem_bias) == ("classic/ResNetBasicBlock", True)
     assert (v1.width, v1.depth, len(v1.seeds)) == (64, 3, 10)

@@ -147,7 +147,7 @@ def test_what_does_not_determine_the_result_leaves_the_identity(changes: dict[st
 def test_auto_counts_as_what_it_comes_to() -> None:
     auto = replace(RECIPE, precision="auto", channels_last="auto")
     either = {
-        identity(recipe=replace(RECIPE, precision=p, channels_last=p == "bf16"))
+        identity(recipe=replace(RECIPE, precision=p, channels_last=False))  # its layers are narrow
         for p in ("fp32", "bf16")
     }
     assert identity(recipe=auto) in either

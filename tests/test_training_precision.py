@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from blockzoo.errors import InputError
 from blockzoo.training import precision
 from blockzoo.training.precision import Arithmetic, profits_from_bf16, resolve_arithmetic
 from tests.training_samples import TINY_RECIPE
 
 CPU = torch.device("cpu")
+WIDE = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
+NARROW = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 15, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -57,5 +61,14 @@ def test_auto_takes_what_profits_and_the_rest_is_as_asked(
 ) -> None:
     monkeypatch.setattr(precision, "profits_from_bf16", lambda device: profits)
     recipe = replace(TINY_RECIPE, precision=asked[0], channels_last=asked[1])
-    resolved = resolve_arithmetic(recipe, CPU)
+    resolved = resolve_arithmetic(recipe, CPU, WIDE)
     assert resolved == Arithmetic(precision=expected[0], channels_last=expected[1])
+
+
+def test_narrow_convolutions_stay_contiguous_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "profits_from_bf16", lambda device: True)
+    auto = replace(TINY_RECIPE, precision="auto", channels_last="auto")
+    assert not resolve_arithmetic(auto, CPU, NARROW).channels_last
+    assert resolve_arithmetic(auto, torch.device("cuda"), NARROW).channels_last
+    with pytest.raises(InputError, match=r"needs convolutions of 16 or more channels.* has 15"):
+        resolve_arithmetic(replace(auto, channels_last=True), CPU, NARROW)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gc
 import math
+import multiprocessing
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -49,6 +51,7 @@ from blockzoo.trials import (
 
 Progress = Callable[[int, int, str], None]
 DEFAULT_TRAINING_BATCH_SIZE = 64
+_BLOCKS_PER_PROCESS = 4
 
 
 def profile_block(
@@ -85,12 +88,14 @@ def profile_blocks(
     memory: bool = True,
     on_error: Literal["raise", "record"] = "raise",
     progress: Progress | None = None,
+    processes: int = 1,
 ) -> list[CostRecord]:
     """Return the costs of all blocks at all positions, one record for each network there is.
 
     With `on_error="record"` a block that fails leaves a failed record with its reason, and the
     others go on; names, positions and batch sizes that are not allowed are always raised.
-    `progress` is called after each block and position with (done, total, "block position").
+    `progress` is called after each block with (done, total, block). Many blocks may be spread over
+    `processes`, where the system can fork; the records are the same.
     """
     if training_batch_size < 1:
         raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")
@@ -103,8 +108,14 @@ def profile_blocks(
     specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
     places = [Position.parse(str(position)) for position in positions]
     get_block(settings.config.context)
+    report = progress or (lambda done, total, text: None)
+    records: list[CostRecord] = []
     with _rare_garbage_collection():
-        return list(_records(specs, places, settings, progress))
+        batches = _records(specs, places, settings, processes)
+        for done, (spec, batch) in enumerate(batches, start=1):
+            records += batch
+            report(done, len(specs), spec.name)
+    return records
 
 
 def stage_cost(
@@ -121,10 +132,7 @@ def stage_cost(
 
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    """Look for cycles seldom: building networks sets the search off often, to free little.
-
-    A quarter of the time of profiling the zoo went into it.
-    """
+    """Look for cycles seldom: building networks sets the search off often, to free little."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 50, 1000)
     try:
@@ -160,23 +168,49 @@ class _Settings:
     on_error: Literal["raise", "record"]
 
 
+_Job = tuple[BlockSpec, Sequence[Position], _Settings]
+
+
 def _records(
     specs: Sequence[BlockSpec],
     positions: Sequence[Position],
     settings: _Settings,
-    progress: Progress | None,
-) -> Iterator[CostRecord]:
-    total, done = len(specs) * len(positions), 0
-    for spec in specs:
-        covered: set[Position] = set()
-        for position in positions:
-            if position not in covered:
-                record = _record_or_failure(spec, position, settings)
-                covered.update(record.positions)
-                yield record
-            done += 1
-            if progress is not None:
-                progress(done, total, f"{spec.name} {position}")
+    processes: int,
+) -> Iterator[tuple[BlockSpec, list[CostRecord]]]:
+    """Yield each block with its records, from forked processes where that pays and is possible."""
+    jobs = [(spec, positions, settings) for spec in specs]
+    processes = min(processes, len(jobs) // _BLOCKS_PER_PROCESS)
+    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from ((job[0], _of_one_block(job)) for job in jobs)
+        return
+    _measured_context(settings.config)  # once, before there are several of this process
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads; the children compute nothing with torch's.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # A forked child finds the jobs here: blocks hold functions, which cannot be sent.
+        pool = multiprocessing.get_context("fork").Pool(processes, _inherit, (jobs,))
+    with pool:
+        yield from zip(specs, pool.imap(_inherited_job, range(len(jobs))), strict=True)
+
+
+_inherited: list[_Job] = []
+
+
+def _inherit(jobs: list[_Job]) -> None:
+    _inherited[:] = jobs
+
+
+def _inherited_job(index: int) -> list[CostRecord]:
+    return _of_one_block(_inherited[index])
+
+
+def _of_one_block(job: _Job) -> list[CostRecord]:
+    spec, positions, settings = job
+    records: list[CostRecord] = []
+    for position in positions:
+        if not any(position in record.positions for record in records):
+            records.append(_record_or_failure(spec, position, settings))
+    return records
 
 
 def _record_or_failure(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:

@@ -117,7 +117,8 @@ _PROTOCOLS = {
     for protocol in (
         Protocol(
             name="quick",
-            width=8,
+            depth=2,
+            width=16,
             recipe=get_recipe("quick"),
             dataset="digits",
             blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, fingerprint, get_block, initialise
 from blockzoo.errors import BlockError, BlockZooError, InputError
+from blockzoo.measure.shapes import RememberedShapes
 from blockzoo.position import POSITIONS, Position
 
 
@@ -188,7 +189,7 @@ def check_block_output(
 def _forward_without_data(block: nn.Module, features: Tensor) -> Tensor:
     state = {**dict(block.named_parameters()), **dict(block.named_buffers())}
     empty = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
-    with torch.no_grad():
+    with torch.no_grad(), RememberedShapes():
         output: Tensor = torch.func.functional_call(block, empty, (features,))
     return output
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
+from torch import nn
+
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
@@ -17,7 +19,13 @@ from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, 
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import Recipe
-from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
+from blockzoo.trials import (
+    fingerprints,
+    parts_without_data,
+    recorded_fingerprint,
+    same_positions,
+    scaffold_settings,
+)
 
 
 def train_block(
@@ -128,12 +136,14 @@ def training_trial_id(
     """
     spec, config = _spec(block), _for_dataset(config, dataset)
     where = resolve_device(device)
-    arithmetic = resolve_arithmetic(recipe, where)
+    place = Position.parse(str(position))
+    net = nn.Sequential(*parts_without_data(spec, place, config).values())
+    arithmetic = resolve_arithmetic(recipe, where, net)
     resolved = replace(recipe, **asdict(arithmetic))
     return trial_id(
         "training",
         block=spec.name,
-        network=fingerprints(spec, Position.parse(str(position)), config).network,
+        network=fingerprints(spec, place, config).network,
         initialisation=(spec.initialisation, get_block(config.context).initialisation),
         scaffold=asdict(config),
         protocol=protocol,

@@ -50,8 +50,9 @@ _POSITION_ORDER = {position.value: position.stage_index for position in POSITION
 def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row per (dataset, protocol, block, position) of a frame of `load_results`.
 
-    The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed), of the
-    test set, or of validation where fewer seeds have a test accuracy: `accuracy_source` says which.
+    The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed, never
+    beyond 0 and 1), of the test set, or of validation where fewer seeds have a test accuracy:
+    `accuracy_source` says which.
     Of a seed that was run repeatedly the newest result counts, and of a block whose structure has
     changed only the newest structure. A cell whose seeds all failed has n = 0 and accuracy NaN.
     Latencies are comparable within a data set and protocol: those measured with other settings
@@ -137,8 +138,8 @@ def _accuracy(done: pd.DataFrame) -> dict[str, object]:
     return {
         "n": mean.n,
         "accuracy": mean.mean,
-        "accuracy_low": np.nan if mean.low is None else mean.low,
-        "accuracy_high": np.nan if mean.high is None else mean.high,
+        "accuracy_low": np.nan if mean.low is None else max(mean.low, 0.0),
+        "accuracy_high": np.nan if mean.high is None else min(mean.high, 1.0),
         "accuracy_source": source,
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.errors import InputError
 from blockzoo.position import POSITIONS, Position
-from blockzoo.results.csv import CSV_NAME
-from blockzoo.results.store import STORE_NAME, Store
+
+if TYPE_CHECKING:
+    from blockzoo.results.store import Store
 
 
 def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
@@ -46,6 +48,8 @@ def chosen_shape(
 
 def open_store(results: str, *, create: bool) -> Store:
     """Open the store in that folder, that file, or that database."""
+    from blockzoo.results.store import STORE_NAME, Store
+
     if create and "://" not in results and not Path(results).suffix:
         return Store(Path(results) / STORE_NAME, create=True)
     return Store(results, create=create)
@@ -56,6 +60,8 @@ def csv_location(results: str) -> Path:
 
     Beside a database URL that is the folder `results` here.
     """
+    from blockzoo.results.csv import CSV_NAME
+
     if "://" in results:
         return Path("results") / CSV_NAME
     path = Path(results)

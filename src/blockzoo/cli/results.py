@@ -60,7 +60,7 @@ def results(
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.choices import open_store
     from blockzoo.cli.screen import output_console
-    from blockzoo.cli.tables import summary_table
+    from blockzoo.cli.summary import summary_table
     from blockzoo.results.export import export as write
     from blockzoo.results.export import import_bundle
     from blockzoo.results.frame import load_results

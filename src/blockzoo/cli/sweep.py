@@ -103,7 +103,7 @@ def _show(store: Store, protocol: Protocol, results: str, plots: bool) -> None:
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.choices import csv_location
     from blockzoo.cli.screen import message_console, output_console
-    from blockzoo.cli.tables import summary_table
+    from blockzoo.cli.summary import summary_table
     from blockzoo.results.frame import load_results
     from blockzoo.visualize import visualize
 

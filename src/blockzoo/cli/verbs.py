@@ -56,6 +56,7 @@ def profile(
     from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
     from blockzoo.cli.screen import output_console, progress
+    from blockzoo.measure.environment import available_cores
     from blockzoo.profile import profile_blocks
 
     shape, batch = chosen_shape(input_shape, batch_size, 64)
@@ -69,6 +70,7 @@ def profile(
             training_batch_size=batch,
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
+            processes=available_cores(),
         )
     output_console().print(tables.cost_table(costs))
     if len(costs) == 1 and costs[0].status == "ok":

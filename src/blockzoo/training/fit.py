@@ -74,7 +74,7 @@ def fit(
     first output is not finite. `KeyboardInterrupt` passes through.
     """
     device = torch.device(device)
-    arithmetic = resolve_arithmetic(recipe, device)
+    arithmetic = resolve_arithmetic(recipe, device, net)
     data, steps = _data(
         dataset, recipe, device, arithmetic, seed, (validation_fraction, split_seed)
     )

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
+from blockzoo.errors import InputError
 from blockzoo.training.recipe import Recipe
 
 _CPU_INFO = Path("/proc/cpuinfo")
+# With fewer channels, channels-last, several threads and a batch that they do not divide, the
+# backward pass of a convolution writes out of bounds and the process dies (torch 2.15, oneDNN).
+_LEAST_CHANNELS = 16
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
@@ -27,15 +32,34 @@ class Arithmetic:
     channels_last: bool
 
 
-def resolve_arithmetic(recipe: Recipe, device: torch.device) -> Arithmetic:
-    """Return what `recipe` asks for on `device`; "auto" is replaced by what profits there."""
+def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> Arithmetic:
+    """Return what `recipe` asks for on `device`; "auto" is replaced by what profits there.
+
+    Raises `InputError` where channels-last is asked for and the CPU cannot train `net` in it.
+    """
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if profits_from_bf16(device) else "fp32"
+    safe = device.type != "cpu" or _narrowest_convolution(net) >= _LEAST_CHANNELS
+    if recipe.channels_last is True and not safe:
+        raise InputError(
+            f"channels_last is True; on the CPU it needs convolutions of {_LEAST_CHANNELS} or more "
+            f"channels, the narrowest here has {_narrowest_convolution(net)}"
+        )
     channels_last = recipe.channels_last
     if channels_last == "auto":
-        channels_last = precision == "bf16"
+        channels_last = precision == "bf16" and safe
     return Arithmetic(precision=precision, channels_last=channels_last)
+
+
+def _narrowest_convolution(net: nn.Module) -> int:
+    """Return the fewest channels that go into or come out of a convolution, images apart."""
+    convolutions = (layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
+    widths = (
+        min(conv.out_channels, conv.in_channels if conv.in_channels != 3 else conv.out_channels)
+        for conv in convolutions
+    )
+    return min(widths, default=_LEAST_CHANNELS)
 
 
 def profits_from_bf16(device: torch.device) -> bool:
