@@ -106,7 +106,8 @@ def benchmark(
         str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
     ] = None,
     budget: Annotated[
-        float, typer.Option("--budget", help="Seconds of timing per block and position at the most.")
+        float,
+        typer.Option("--budget", help="Seconds of timing per block and position at the most."),
     ] = 20.0,
     warmup_runs: options.WarmupRuns = None,
     benchmark_runs: options.BenchmarkRuns = None,
