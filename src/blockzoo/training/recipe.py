@@ -98,7 +98,7 @@ RECIPES = {
         # The early version's: Adam, the rate lowered on a plateau (here of the validation loss).
         Recipe(
             name="classic",
-            epochs=40,
+            epochs=50,
             batch_size=256,
             learning_rate=1e-3,
             optimizer="adam",
