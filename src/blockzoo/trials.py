@@ -89,7 +89,16 @@ def deploy_without_data(part: nn.Module) -> nn.Module:
         with RememberedShapes():
             return to_deploy(part)
     except Exception:  # noqa: BLE001 - the run on the CPU decides, and gives the better message
-        return to_deploy(copy.deepcopy(part).to_empty(device="cpu")).to("meta")
+        return to_deploy(_with_ones(part)).to("meta")
+
+
+def _with_ones(part: nn.Module) -> nn.Module:
+    """Return a copy on the CPU full of ones: memory as it comes may hold NaN one day."""
+    filled = copy.deepcopy(part).to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*filled.parameters(), *filled.buffers()):
+            tensor.fill_(1)
+    return filled
 
 
 def fingerprints(
