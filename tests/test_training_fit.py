@@ -273,9 +273,9 @@ class Raising(RightAtStep):
 
 
 def test_a_network_that_raises_is_named() -> None:
-    expected = (
-        r"^block X raises on a batch of \(2, 3, 8, 8\): ValueError: no such luck \(.*\.py:\d+\)$"
-    )
+    # The place follows where this file is known as a user's, because a test before registered one.
+    place = r"( \(.*test_training_fit\.py:\d+\))?"
+    expected = rf"^block X raises on a batch of \(2, 3, 8, 8\): ValueError: no such luck{place}$"
     with pytest.raises(BlockError, match=expected):
         run(Raising(ValueError("no such luck")), subject="block X")
 
