@@ -8,14 +8,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from blockzoo import sweep
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
+from blockzoo.measure.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, make_plan
 from blockzoo.position import Position
 from blockzoo.protocol import Protocol
@@ -187,6 +190,28 @@ def test_a_diverging_loss_is_a_failed_record_with_its_reason(tiny_npz: Path, sto
     assert (record.status, record.test_accuracy) == ("failed", None)
     assert "the loss is" in (record.reason or "")
     assert "DivergenceError" in (record.traceback or "")
+
+
+def test_a_failed_training_says_on_which_device(
+    tiny_npz: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: list[object] = []
+
+    def describe(device: torch.device) -> dict[str, object]:
+        described.append(device)
+        return {**describe_environment("cpu"), "accelerator": "a GPU"}
+
+    monkeypatch.setattr(sweep, "resolve_device", lambda text: torch.device("cuda"))
+    monkeypatch.setattr(sweep, "describe_environment", describe)
+    request = request_of(tiny_npz, "Identity", positions=(Position.MID,), seeds=(0,))
+    (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")
+    future: Future[Outcome] = Future()
+    future.set_exception(RuntimeError("out of memory"))
+    (record,) = sweep._outcome(request, trial, future).records
+    assert isinstance(record, TrainingRecord)
+    assert described == [torch.device("cuda")]
+    assert (record.device, record.environment.accelerator) == ("cuda", "a GPU")
+    assert (record.seed, record.reason) == (0, "RuntimeError: out of memory")
 
 
 def test_latencies_of_a_position_are_paired_with_the_first_block(

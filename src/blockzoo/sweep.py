@@ -20,7 +20,7 @@ from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockZooError
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.position import Position
 from blockzoo.profile import profile_blocks
@@ -173,8 +173,15 @@ def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Ou
     error = future.exception()
     if error is None:
         return future.result()
+    records = _failures(request, trial, error)
+    return Outcome(trial=trial, records=records, seconds=0.0)
+
+
+def _failures(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:
+    """Return a failed record for each block of the trial; its block fingerprint is not known."""
     kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
     reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
+    device = resolve_device(request.device)
     training = {
         "protocol": request.protocol.label,
         "dataset": request.dataset.name,
@@ -182,7 +189,12 @@ def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Ou
         "recipe": asdict(request.protocol.recipe),
         "seed": trial.seed,
     }
-    records = [
+    special: dict[str, dict[str, object]] = {
+        "cost": {},
+        "latency": {"device": device.type},
+        "training": {"device": device.type, **training},
+    }
+    return tuple(
         kind(
             trial_id=identity,
             status="failed",
@@ -191,14 +203,13 @@ def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Ou
             block=block,
             positions=same_positions(block, trial.position, request.scaffold),
             scaffold=scaffold_settings(request.scaffold),
-            environment=Environment.model_validate(describe_environment(request.device)),
+            environment=Environment.model_validate(describe_environment(device)),
             experiment_name=request.experiment_name,
             notes=request.notes,
-            **(training if trial.kind == "training" else {}),
+            **special[trial.kind],
         )
         for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)
-    ]
-    return Outcome(trial=trial, records=tuple(records), seconds=0.0)
+    )
 
 
 class _CsvMirror:

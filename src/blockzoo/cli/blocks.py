@@ -23,7 +23,7 @@ def blocks(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WORD]...",
+            metavar="WORD",
             help="One name or alias shows that block in full; words list the blocks whose name, "
             "alias, family, paper, formula or notes hold them all.",
         ),
