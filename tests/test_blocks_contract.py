@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from blockzoo.blocks import get_block, list_available_blocks
-from blockzoo.blocks.contract import BUILDS, LINES, Line, Verdict
+from blockzoo.blocks.contract import BUILDS, LINES
+from blockzoo.blocks.findings import Line, Verdict
 from blockzoo.blocks.forms import FORM_LINES
 from blockzoo.errors import BlockError, InputError
 from blockzoo.position import Position

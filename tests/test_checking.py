@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.blocks.contract import Finding, Verdict
-from blockzoo.checking import BlockReport, CheckLimits, check_blocks, contract_lines
+from blockzoo.blocks.findings import Finding, Verdict
+from blockzoo.checking import BlockReport, CheckLimits, check_blocks
 from blockzoo.cli.app import app
+from blockzoo.contract_lines import contract_lines
 from blockzoo.errors import InputError, UnknownNameError
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")

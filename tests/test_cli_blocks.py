@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.cli.app import app
 from blockzoo.cli.catalogue import found_blocks, sorted_blocks, stage_costs
+from blockzoo.contract_lines import contract_lines
 
 
 def run(*arguments: str) -> Result:
@@ -62,7 +64,7 @@ def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
 
 
 def test_one_alias_shows_the_block_in_full_and_draws_it(tmp_path: Path) -> None:
-    result = run("RepVGG", "--svg", str(tmp_path / "drawing.svg"))
+    result = run("RepVGG", "--no-contract", "--svg", str(tmp_path / "drawing.svg"))
     assert result.exit_code == 0
     for text in (
         "arXiv:2101.03697",
@@ -73,3 +75,14 @@ def test_one_alias_shows_the_block_in_full_and_draws_it(tmp_path: Path) -> None:
     ):
         assert text in result.stdout
     assert ElementTree.parse(tmp_path / "drawing.svg").getroot().tag.endswith("svg")
+    assert "keeps the contract" not in result.stdout
+
+
+def test_one_block_in_full_ends_with_what_the_contract_says_of_it() -> None:
+    result = run("ConvBNAct")
+    assert result.exit_code == 0, result.output
+    contract = result.stdout.partition("ConvBNAct: keeps the contract")[2]
+    verdicts = dict(re.findall(r"^ (\S[\w ]*?)  +(passes|does not apply|fails)\b", contract, re.M))
+    lines = [line.name for line in contract_lines(exports=False)]
+    assert list(verdicts) == lines
+    assert {line for line, verdict in verdicts.items() if verdict != "passes"} == {"deploy"}

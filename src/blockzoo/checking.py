@@ -24,18 +24,13 @@ import psutil
 import torch
 
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.blocks.cases import cases
-from blockzoo.blocks.contract import BUILDS, LINES, Finding, Line, Verdict
+from blockzoo.blocks.contract import BUILDS
+from blockzoo.blocks.findings import Finding, Verdict
 from blockzoo.blocks.foreign import is_foreign_name
-from blockzoo.blocks.forms import FORM_LINES
+from blockzoo.contract_lines import contract_lines
 from blockzoo.errors import BlockZooError, InputError
-from blockzoo.measure.receptive_field import receptive_field
-from blockzoo.position import POSITIONS
-from blockzoo.profile import profile_block
-from blockzoo.scaffold import ScaffoldConfig
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
-_FIELD_MAX = 64
 _START_LIMIT_S = 300.0
 _END_LIMIT_S = 2.0
 _LOOK_EVERY_S = 0.02
@@ -74,12 +69,6 @@ class BlockReport:
     def ok(self) -> bool:
         """Whether no line failed."""
         return not self.count(Verdict.FAILS)
-
-
-def contract_lines(*, exports: bool = True) -> tuple[Line, ...]:
-    """Return the lines in the order of the report; without `exports`, no compiling and no ONNX."""
-    lines = (BUILDS, *LINES, *FORM_LINES, COST, RECEPTIVE_FIELD)
-    return tuple(line for line in lines if exports or not line.exports)
 
 
 def check_blocks(
@@ -273,33 +262,3 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.killpg(0, signal.SIGKILL)
-
-
-def _cost(spec: BlockSpec) -> str:
-    """Say the own cost of the stage at each position; see `blockzoo profile` for the rest."""
-    config = ScaffoldConfig(context="Identity")
-    told, uncounted = [], set[str]()
-    for position in POSITIONS:
-        record = profile_block(spec, position, config=config, memory=False)
-        cost = record.stage_deploy
-        assert cost is not None
-        told.append(f"{position} {cost.params_total:,} and {cost.macs / 1e6:,.2f} M")
-        uncounted |= set(record.uncounted)
-    text = f"parameters and MACs of a stage of {config.depth}, deploy form: {'; '.join(told)}"
-    return f"{text}; not counted: {', '.join(sorted(uncounted))}" if uncounted else text
-
-
-def _receptive_field(spec: BlockSpec) -> str:
-    """Say the theoretical field of one block; see `blockzoo blocks NAME` for stage and network."""
-    told = []
-    for case in cases(spec, strides=(1,)):
-        field = receptive_field(case.awake(), case.channels, lengths=(_FIELD_MAX,))
-        whole = field.height is None and field.width is None
-        told.append(f"{case.position} {f'{_FIELD_MAX} or more' if whole else field}")
-    return f"of one block: {'; '.join(told)}"
-
-
-COST = Line(name="cost", checks="parameters and MACs can be counted", run=_cost)
-RECEPTIVE_FIELD = Line(
-    name="receptive field", checks="the output depends on the input", run=_receptive_field
-)

@@ -8,45 +8,30 @@ network that is the same at several positions is profiled once.
 from __future__ import annotations
 
 import gc
-import math
 import multiprocessing
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Literal
 
-import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import InputError
-from blockzoo.measure.complexity import count_complexity, count_parameters
-from blockzoo.measure.dataless import in_mode
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.memory import MemoryPeak, inference_memory, training_memory
+from blockzoo.parts import Part, measured_context, measured_parts, summed
 from blockzoo.position import POSITIONS, Position
-from blockzoo.results.records import (
-    CostRecord,
-    Environment,
-    FormCost,
-    MemoryUse,
-    PartCost,
-    trial_id,
-)
+from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import (
-    context_without_data,
-    deploy_without_data,
     fingerprints,
-    parts_without_data,
     recorded_fingerprint,
     same_positions,
     scaffold_settings,
-    stage_without_data,
 )
 
 Progress = Callable[[int, int, str], None]
@@ -118,18 +103,6 @@ def profile_blocks(
     return records
 
 
-def stage_cost(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
-) -> PartCost:
-    """Return the cost of the block's own stage for one image: parameters and MACs, both forms.
-
-    Raises what `ScaffoldNet` raises.
-    """
-    config = config or ScaffoldConfig()
-    spec = get_block(block) if isinstance(block, str) else block
-    return _measure(f"stage_{position}", stage_without_data(spec, position, config), config).cost
-
-
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
     """Look for cycles seldom: building networks sets the search off often, to free little."""
@@ -183,7 +156,7 @@ def _records(
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
         yield from ((job[0], _of_one_block(job)) for job in jobs)
         return
-    _measured_context(settings.config)  # once, before there are several of this process
+    measured_context(settings.config)  # once, before there are several of this process
     with warnings.catch_warnings():
         # Python 3.12 warns of forks beside threads; the children compute nothing with torch's.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -250,11 +223,11 @@ def _blank_record(spec: BlockSpec, position: Position, settings: _Settings) -> C
 
 def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, object]:
     """Return the fields of a record that are measured."""
-    parts = _measured_parts(spec, position, settings.config)
+    parts = measured_parts(spec, position, settings.config)
     stage = parts[f"stage_{position}"]
     costs = {
-        "train": _sum(part.cost.train for part in parts.values()),
-        "deploy": _sum(part.cost.deploy for part in parts.values()),
+        "train": summed(part.cost.train for part in parts.values()),
+        "deploy": summed(part.cost.deploy for part in parts.values()),
         "stage_train": stage.cost.train,
         "stage_deploy": stage.cost.deploy,
         "parts": tuple(part.cost for part in parts.values()),
@@ -263,7 +236,7 @@ def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str
     return {**costs, **(_memory(parts, settings) if settings.memory else {})}
 
 
-def _memory(parts: dict[str, _Part], settings: _Settings) -> dict[str, MemoryUse]:
+def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]:
     shape = settings.config.input_shape
     train = nn.Sequential(*(part.train for part in parts.values()))
     deploy = nn.Sequential(*(part.deploy for part in parts.values()))
@@ -275,79 +248,6 @@ def _memory(parts: dict[str, _Part], settings: _Settings) -> dict[str, MemoryUse
 
 def _memory_use(peak: MemoryPeak) -> MemoryUse:
     return MemoryUse(**asdict(peak))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """One part of the scaffold in both forms, without data, and what it costs."""
-
-    train: nn.Module
-    deploy: nn.Module
-    cost: PartCost
-    uncounted: tuple[str, ...]
-
-
-def _measured_parts(
-    spec: BlockSpec, position: Position, config: ScaffoldConfig
-) -> dict[str, _Part]:
-    name = f"stage_{position}"
-    stage = parts_without_data(spec, position, config)[name]
-    return {**_measured_context(config), name: _measure(name, stage, config)}
-
-
-@lru_cache(maxsize=4)
-def _measured_context(config: ScaffoldConfig) -> dict[str, _Part]:
-    parts = context_without_data(config)
-    return {name: _measure(name, part, config) for name, part in parts.items()}
-
-
-def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> _Part:
-    deploy = deploy_without_data(part)
-    features = torch.empty(1, *_input_shapes(config)[name], device="meta")
-    train_cost, train_uncounted = _form_cost(part, features)
-    if deploy is part:
-        deploy_cost, deploy_uncounted = train_cost, train_uncounted
-    else:
-        deploy_cost, deploy_uncounted = _form_cost(deploy, features)
-    return _Part(
-        train=part,
-        deploy=deploy,
-        cost=PartCost(name=name, train=train_cost, deploy=deploy_cost),
-        uncounted=(*train_uncounted, *deploy_uncounted),
-    )
-
-
-def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, tuple[str, ...]]:
-    with in_mode(form, training=False):
-        complexity = count_complexity(form, features)
-    parameters = count_parameters(form)
-    cost = FormCost(
-        params_total=parameters.total,
-        params_trainable=parameters.trainable,
-        macs=complexity.macs,
-    )
-    return cost, complexity.uncounted
-
-
-def _sum(costs: Iterable[FormCost]) -> FormCost:
-    every = list(costs)
-    return FormCost(
-        params_total=sum(cost.params_total for cost in every),
-        params_trainable=sum(cost.params_trainable for cost in every),
-        macs=sum(cost.macs for cost in every),
-    )
-
-
-def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
-    """Return the shape (C, H, W) of what each part of the scaffold is given."""
-    _, height, width = config.input_shape
-    shapes = {"stem": config.input_shape}
-    channels = config.width
-    for position in POSITIONS:
-        shapes[f"stage_{position}"] = (channels, height, width)
-        _, channels, stride = config.stage_shape(position)
-        height, width = math.ceil(height / stride), math.ceil(width / stride)
-    return {**shapes, "head": (channels, height, width)}
 
 
 if __name__ == "__main__":

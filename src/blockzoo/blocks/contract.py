@@ -9,9 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -24,64 +22,12 @@ from blockzoo.blocks.cases import (
     require_finite,
     run,
 )
+from blockzoo.blocks.findings import Line
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.errors import BlockError, BlockZooError
+from blockzoo.errors import BlockError
 from blockzoo.position import POSITIONS
 
 _NAMED_MAX = 4
-
-
-class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
-    """Raised by a line that has nothing to say about a block; the message says why."""
-
-
-class Verdict(str, Enum):
-    """What a line says about a block."""
-
-    PASSES = "passes"
-    FAILS = "fails"
-    DOES_NOT_APPLY = "does not apply"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """The verdict of one line on one block; `reason` is one line of text, empty where all is said.
-
-    For a line that passes, `reason` holds what is worth knowing all the same.
-    """
-
-    line: str
-    verdict: Verdict
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of the contract; `exports` marks those that leave eager PyTorch."""
-
-    name: str
-    checks: str
-    run: Callable[[BlockSpec], str]
-    exports: bool = False
-
-    def judge(self, spec: BlockSpec) -> Finding:
-        """Run the line on a block, from random numbers that are the same every time."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            try:
-                return self._finding(Verdict.PASSES, self.run(spec))
-            except DoesNotApply as why:
-                return self._finding(Verdict.DOES_NOT_APPLY, str(why))
-            except BlockZooError as error:
-                return self._finding(Verdict.FAILS, str(error))
-            except Exception as error:  # noqa: BLE001 - any error of the block is its verdict
-                return self._finding(Verdict.FAILS, spec.describe_error(error))
-
-    def _finding(self, verdict: Verdict, reason: str) -> Finding:
-        return Finding(line=self.name, verdict=verdict, reason=" ".join(reason.split()))
 
 
 def _builds(spec: BlockSpec) -> str:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks.cases import Case, cases, require_equal, run
-from blockzoo.blocks.contract import DoesNotApply, Line, at_most
+from blockzoo.blocks.contract import at_most
 from blockzoo.blocks.deploy import to_deploy
+from blockzoo.blocks.findings import DoesNotApply, Line
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.errors import BlockError
 

@@ -44,13 +44,22 @@ def blocks(
     svg: Annotated[
         Path | None, typer.Option("--svg", help="Write the drawing of one block to this file.")
     ] = None,
+    contract: Annotated[
+        bool, typer.Option("--contract/--no-contract", help="Also run the contract on one block.")
+    ] = True,
 ) -> None:
-    """List and search the zoo, or show one block in full: paper, structure, costs, theory."""
+    """List and search the zoo, or show one block in full.
+
+    In full means its paper, structure, costs, theory, and what the contract says of it now, without
+    compiling and exporting, which `blockzoo check` does.
+    """
     from blockzoo.errors import InputError
 
     spec = _exactly_named(words or [])
     if spec is not None:
         _show_in_full(spec, position, svg)
+        if contract:
+            _show_contract(spec)
     elif svg is not None:
         raise InputError("--svg draws one block; give exactly one name or alias")
     else:
@@ -108,4 +117,15 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
     console.print(Text(text_drawing(graph)), soft_wrap=True)
     console.print(costs_in_full_table(stage_costs([spec])[spec.name]))
     console.print(theory_table([block_theory(spec, where) for where in POSITIONS]))
-    console.print(Text(f"Contract: blockzoo check {spec.name}"))
+
+
+def _show_contract(spec: BlockSpec) -> None:
+    from blockzoo.checking import check_blocks
+    from blockzoo.cli.reports import full_table
+    from blockzoo.cli.screen import output_console, progress
+
+    with progress("contract") as update:
+        update(0.0, "starting")
+        (report,) = check_blocks([spec], exports=False)
+    output_console().print()
+    output_console().print(full_table(report), highlight=False)

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.parts import stage_cost
 from blockzoo.position import POSITIONS, Position
-from blockzoo.profile import stage_cost
 from blockzoo.results.records import PartCost
 from blockzoo.theory import StageTheory
 

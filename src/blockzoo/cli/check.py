@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from blockzoo.checking import BlockReport
 
 _IN_FULL_MAX = 5
-_COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow"}
 _BYTES_PER_GIB = 2**30
 
 
@@ -49,8 +48,9 @@ def check(
     process of its own, so that one that hangs, takes all memory or crashes fails one line. Exit
     status 1 when a line failed.
     """
-    from blockzoo.checking import CheckLimits, check_blocks, contract_lines
+    from blockzoo.checking import CheckLimits, check_blocks
     from blockzoo.cli.screen import output_console, progress
+    from blockzoo.contract_lines import contract_lines
 
     names = _chosen(blocks, everything)
     limits = CheckLimits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))
@@ -86,48 +86,8 @@ def _chosen(blocks: list[str] | None, everything: bool) -> list[str]:
 
 
 def _tables(reports: Sequence[BlockReport]) -> list[Table]:
+    from blockzoo.cli.reports import full_table, summary_table
+
     if len(reports) <= _IN_FULL_MAX:
-        return [_full_table(report) for report in reports]
-    return [_summary_table(reports)]
-
-
-def _full_table(report: BlockReport) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title=escape(f"{report.block}: {_verdict(report)}"), box=None, title_justify="left"
-    )
-    for title in ("line", "verdict", "reason"):
-        table.add_column(title)
-    for finding in report.findings:
-        table.add_row(finding.line, _coloured(finding.verdict.value), escape(finding.reason))
-    return table
-
-
-def _summary_table(reports: Sequence[BlockReport]) -> Table:
-    """Return one row per block, with the reasons of the lines that failed."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from blockzoo.blocks.contract import Verdict
-
-    title = f"{sum(report.ok for report in reports)} of {len(reports)} blocks keep the contract"
-    table = Table(title=title, box=None, title_justify="left")
-    table.add_column("block")
-    for verdict in Verdict:
-        table.add_column(verdict.value, justify="right")
-    table.add_column("failed")
-    for report in reports:
-        failed = [f"{f.line}: {f.reason}" for f in report.findings if f.verdict is Verdict.FAILS]
-        counts = [str(report.count(verdict)) for verdict in Verdict]
-        table.add_row(escape(report.block), *counts, escape("\n".join(failed)))
-    return table
-
-
-def _verdict(report: BlockReport) -> str:
-    return "keeps the contract" if report.ok else "does not keep the contract"
-
-
-def _coloured(verdict: str) -> str:
-    return f"[{_COLOURS[verdict]}]{verdict}[/]"
+        return [full_table(report) for report in reports]
+    return [summary_table(reports)]

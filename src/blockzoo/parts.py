@@ -1,0 +1,114 @@
+"""What each part of the scaffold costs, counted without data: stem, stages and head.
+
+The counts of a network are the sums over its parts, so the parts that networks share are counted
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.measure.complexity import count_complexity, count_parameters
+from blockzoo.measure.dataless import in_mode
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.records import FormCost, PartCost
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.trials import (
+    context_without_data,
+    deploy_without_data,
+    parts_without_data,
+    stage_without_data,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of the scaffold in both forms, without data, and what it costs."""
+
+    train: nn.Module
+    deploy: nn.Module
+    cost: PartCost
+    uncounted: tuple[str, ...]
+
+
+def measured_parts(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> dict[str, Part]:
+    """Return all parts of the network by name; raises what `ScaffoldNet` raises."""
+    name = f"stage_{position}"
+    stage = parts_without_data(spec, position, config)[name]
+    return {**measured_context(config), name: _measure(name, stage, config)}
+
+
+@lru_cache(maxsize=4)
+def measured_context(config: ScaffoldConfig) -> dict[str, Part]:
+    """Return the parts that do not hold the block under test, measured once per scaffold."""
+    parts = context_without_data(config)
+    return {name: _measure(name, part, config) for name, part in parts.items()}
+
+
+def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
+    deploy = deploy_without_data(part)
+    features = torch.empty(1, *_input_shapes(config)[name], device="meta")
+    train_cost, train_uncounted = _form_cost(part, features)
+    if deploy is part:
+        deploy_cost, deploy_uncounted = train_cost, train_uncounted
+    else:
+        deploy_cost, deploy_uncounted = _form_cost(deploy, features)
+    return Part(
+        train=part,
+        deploy=deploy,
+        cost=PartCost(name=name, train=train_cost, deploy=deploy_cost),
+        uncounted=(*train_uncounted, *deploy_uncounted),
+    )
+
+
+def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, tuple[str, ...]]:
+    with in_mode(form, training=False):
+        complexity = count_complexity(form, features)
+    parameters = count_parameters(form)
+    cost = FormCost(
+        params_total=parameters.total,
+        params_trainable=parameters.trainable,
+        macs=complexity.macs,
+    )
+    return cost, complexity.uncounted
+
+
+def summed(costs: Iterable[FormCost]) -> FormCost:
+    """Return the sum of the costs."""
+    every = list(costs)
+    return FormCost(
+        params_total=sum(cost.params_total for cost in every),
+        params_trainable=sum(cost.params_trainable for cost in every),
+        macs=sum(cost.macs for cost in every),
+    )
+
+
+def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
+    """Return the shape (C, H, W) of what each part of the scaffold is given."""
+    _, height, width = config.input_shape
+    shapes = {"stem": config.input_shape}
+    channels = config.width
+    for position in POSITIONS:
+        shapes[f"stage_{position}"] = (channels, height, width)
+        _, channels, stride = config.stage_shape(position)
+        height, width = math.ceil(height / stride), math.ceil(width / stride)
+    return {**shapes, "head": (channels, height, width)}
+
+
+def stage_cost(
+    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+) -> PartCost:
+    """Return the cost of the block's own stage for one image: parameters and MACs, both forms.
+
+    Raises what `ScaffoldNet` raises.
+    """
+    config = config or ScaffoldConfig()
+    spec = get_block(block) if isinstance(block, str) else block
+    return _measure(f"stage_{position}", stage_without_data(spec, position, config), config).cost
