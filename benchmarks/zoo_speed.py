@@ -1,4 +1,4 @@
-"""How long the whole zoo takes: to import, and to profile from the command line.
+"""How long the whole zoo takes: to import, to profile and to check from the command line.
 
     python benchmarks/zoo_speed.py [--repeats 5] [--output FILE.json]
 
@@ -32,7 +32,7 @@ print(libraries - started, time.perf_counter() - libraries)
 
 
 def main() -> None:
-    """Time both, print a table, save a record."""
+    """Time all three, print a table, save a record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=5, help="imports, whose median counts")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/zoo_speed.json"))
@@ -42,7 +42,8 @@ def main() -> None:
         "import_torch_timm_s": statistics.median(libraries for libraries, _ in imports),
         "import_zoo_s": statistics.median(zoo for _, zoo in imports),
         "import_runs_s": imports,
-        "profile_all_s": profile_seconds(),
+        "profile_all_s": command_seconds("profile", "--all"),
+        "check_all_s": command_seconds("check", "--all", "--no-export"),
         "environment": describe_environment(),
     }
     Console().print(table(record))
@@ -60,25 +61,27 @@ def import_seconds() -> tuple[float, float]:
     return libraries, zoo
 
 
-def profile_seconds() -> float:
-    """Return the seconds of `blockzoo profile --all`, the start of Python included."""
+def command_seconds(*arguments: str) -> float:
+    """Return the seconds of that `blockzoo` command, the start of Python included."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "blockzoo", "profile", "--all"]
+    command = [sys.executable, "-m", "blockzoo", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def table(record: dict[str, object]) -> Table:
     """Return the result as a table."""
-    libraries, zoo, whole = (
-        record[key] for key in ("import_torch_timm_s", "import_zoo_s", "profile_all_s")
+    libraries, zoo, profile, check = (
+        record[key]
+        for key in ("import_torch_timm_s", "import_zoo_s", "profile_all_s", "check_all_s")
     )
     assert isinstance(libraries, float)
     assert isinstance(zoo, float)
     result = Table("what", "seconds", "goal", title="The whole zoo")
     result.add_row("import torch, timm", f"{libraries:.2f}", "")
     result.add_row("then the zoo", f"{zoo:.3f} ({zoo / libraries:.1%})", "10%")
-    result.add_row("blockzoo profile --all", f"{whole:.1f}", "30")
+    result.add_row("blockzoo profile --all", f"{profile:.1f}", "30")
+    result.add_row("blockzoo check --all --no-export", f"{check:.1f}", "180")
     return result
 
 
