@@ -33,15 +33,14 @@ _MATRIX_OPERANDS: dict[Any, tuple[int, int]] = {
 }
 """Where an operation that multiplies two tensors has them among its arguments."""
 
-_FUSED_ATTENTION = (
-    aten._scaled_dot_product_flash_attention_for_cpu,
-    aten._scaled_dot_product_fused_attention_overrideable,
+_ADDED_FORMULAS: dict[Any, Callable[..., int]] = dict.fromkeys(
+    (
+        aten._scaled_dot_product_flash_attention_for_cpu,
+        aten._scaled_dot_product_fused_attention_overrideable,
+    ),
+    flop_registry[aten._scaled_dot_product_efficient_attention],
 )
 """Fused attention that not every release of torch counts: its formula is that of the others."""
-_FORMULAS: dict[Any, Callable[..., int]] = {
-    **dict.fromkeys(_FUSED_ATTENTION, flop_registry[aten._scaled_dot_product_efficient_attention]),
-    **flop_registry,
-}
 
 _UNSEEN_NAMES = frozenset(
     {
@@ -144,7 +143,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         operation = func._overloadpacket
-        formula = _FORMULAS.get(operation)
+        formula = flop_registry.get(operation) or _ADDED_FORMULAS.get(operation)
         if formula is None:
             return self._run_uncounted(func, args, kwargs)
         output = run_operation(func, args, kwargs)
