@@ -174,7 +174,7 @@ def load_bound(run: Callable[[], object], source: Tensor, result: Callable[[], T
 
 
 def _wait_for(tensor: Tensor) -> None:
-    """Let copies on torch's stream end: other runtimes read the memory from streams of their own."""
+    """Let copies on torch's stream end: other runtimes read memory on streams of their own."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
 

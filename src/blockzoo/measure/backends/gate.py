@@ -13,8 +13,9 @@ has 11 bits too, and is given 1%.
 int8 has 256 levels per tensor, so single outputs may be far off although the network works. The
 gate is a statistical one, over at least 64 images: the signal is at least 10 dB above the error
 (the error's root mean square is under a third of the outputs'), and the first choice agrees for at
-least 90% of the images where eager's choice is clear. A random network shows mistakes of a quantiser
-(ranges, scales, a skipped layer); what int8 costs in accuracy only a trained network can tell.
+least 90% of the images where eager's choice is clear. A random network shows mistakes of a
+quantiser (ranges, scales, a skipped layer); what int8 costs in accuracy only a trained network can
+tell.
 """
 
 from __future__ import annotations
