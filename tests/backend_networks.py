@@ -50,7 +50,7 @@ def run_payload(payload: bytes, options: CellOptions, example: Tensor, given: Te
     """Load and run in this process; returns what the bound example gives, then `given`."""
     loaded = get_backend(options.backend).load(payload, example, options)
     loaded.call()
-    outputs = [loaded.output(batch) for batch in (example, *given.split(len(example)))]
+    outputs = [loaded.output(batch) for batch in (example, *torch.split(given, len(example)))]
     loaded.close()
     return torch.cat(outputs)
 

@@ -19,7 +19,7 @@ from tests.backend_networks import (
     small_net,
 )
 
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
 INT8 = CellOptions(backend="onnxruntime", precision="int8")
@@ -138,8 +138,6 @@ def test_the_cpu_build_of_onnxruntime_says_what_cuda_needs(
     monkeypatch.setattr(
         "blockzoo.measure.backends.onnxruntime_backends.cuda_unavailable", lambda device: None
     )
-    import onnxruntime
-
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     assert get_backend("onnxruntime").unavailable("cuda:0") == (
         "this onnxruntime has no CUDAExecutionProvider: pip install onnxruntime-gpu"
