@@ -36,7 +36,7 @@ def test_output_equals_eager_on_the_cpu(options: CellOptions) -> None:
     loaded.call()
     torch.cuda.synchronize()
     assert before.device.type == "cpu"
-    assert torch.equal(loaded.output(example), before)
+    torch.testing.assert_close(loaded.output(example), before, rtol=1e-3, atol=1e-4)
     loaded.close()
 
 

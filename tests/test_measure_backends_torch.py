@@ -83,6 +83,13 @@ def test_what_cannot_be_exported_is_told_in_one_line(capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["eager", "export"])
+def test_a_payload_that_is_none_is_told_in_one_line(name: str) -> None:
+    with pytest.raises(BlockError, match=r"cannot be unpickled: |cannot load it: ") as caught:
+        get_backend(name).load(b"nothing", images(1), CellOptions(backend=name))
+    assert "\n" not in str(caught.value)
+
+
 def test_eager_runs_what_cannot_be_exported() -> None:
     options, net = CellOptions(), Branching()
     payload = get_backend("eager").prepare(net, images(1), options)
@@ -93,10 +100,10 @@ def test_a_wrong_export_does_not_pass_the_gate(monkeypatch: pytest.MonkeyPatch) 
     net, example, options = small_net(), images(1), CellOptions(backend="export")
     export = torch.export.export
 
-    def wrong(module: nn.Module, *args: object) -> object:
+    def wrong(module: nn.Module, *args: object, strict: bool) -> object:
         head = module[-1]  # type: ignore[index]
         head.bias.data += 0.01
-        return export(module, *args)  # type: ignore[arg-type]
+        return export(module, *args, strict=strict)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.export, "export", wrong)
     backend = get_backend("export")

@@ -86,7 +86,8 @@ class Backend(ABC):
         """Return the network of `prepare`, bound to `example` on the options' device.
 
         Sets the number of torch's threads and, on CUDA, the exact arithmetic of fp32 for the whole
-        process. Raises `BlockError` where the backend cannot load it.
+        process. Raises `BlockError` where the backend cannot load it; out of memory stays torch's
+        own error.
         """
 
     def check(
@@ -112,7 +113,12 @@ def cuda_unavailable(device: str) -> str | None:
 
 def settled(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
     """Return a copy of `model` as it is run: eval, frozen, cast and laid out by the options."""
-    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    return settle(copy.deepcopy(model), options, device)
+
+
+def settle(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
+    """Do to `model` itself what `settled` does to a copy, and return it."""
+    twin = model.eval().requires_grad_(False)
     twin = twin.to(device=device, dtype=_DTYPES.get(options.precision, torch.float32))
     # Module.to accepts a memory format, but its type stub does not.
     move: Callable[..., nn.Module] = twin.to

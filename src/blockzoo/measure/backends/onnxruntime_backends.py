@@ -6,8 +6,10 @@ spinning ones would take the core from whichever cell is timed next.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,7 +48,7 @@ class OnnxRuntime(Backend):
         """Return which package is missing or why the device cannot be used, or None."""
         if reason := missing_packages() or cuda_unavailable(device):
             return reason
-        needed = self._providers(device)[0][0]
+        needed = self._providers(device, b"")[0][0]
         if needed in _module().get_available_providers():
             return None
         return f"this onnxruntime has no {needed}: {self._install(device)}"
@@ -86,7 +88,7 @@ class OnnxRuntime(Backend):
         settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
         settings.log_severity_level = _ERRORS_ONLY
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = self._providers(options.device)
+        providers = self._providers(options.device, payload)
         try:
             with quiet():
                 session = runtime.InferenceSession(payload, settings, providers=providers)
@@ -97,7 +99,8 @@ class OnnxRuntime(Backend):
             raise BlockError(f"ONNX Runtime took {used} instead of {providers[0][0]}")
         return session
 
-    def _providers(self, device: str) -> list[tuple[str, dict[str, str]]]:
+    def _providers(self, device: str, payload: bytes) -> list[tuple[str, dict[str, str]]]:
+        del payload
         if not device.startswith("cuda"):
             return [(_CPU, {})]
         return [(_CUDA, {"device_id": _index(device), "use_tf32": "0"})]
@@ -116,18 +119,27 @@ class TensorRT(OnnxRuntime):
         """Return why the device is no CUDA device or TensorRT is missing, or None."""
         if not device.startswith("cuda"):
             return "tensorrt is for CUDA"
-        if find_spec("tensorrt") is None and find_spec("tensorrt_libs") is None:
+        if find_spec("tensorrt") is None and find_library("nvinfer") is None:
             return f"TensorRT is missing: {self._install(device)}"
         return super().unavailable(device)
 
-    def _providers(self, device: str) -> list[tuple[str, dict[str, str]]]:
+    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+        """Return a session of TensorRT; the first one for a network builds its engine."""
+        if find_spec("tensorrt") is not None:
+            # Its libraries are found by ONNX Runtime once they are loaded.
+            importlib.import_module("tensorrt")
+        return super().load(payload, example, options)
+
+    def _providers(self, device: str, payload: bytes) -> list[tuple[str, dict[str, str]]]:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        # A folder per network: the engines' own names do not depend on the weights.
+        digest = hashlib.sha256(payload).hexdigest()[:16]
         settings = {
             "device_id": _index(device),
             "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": str(base / "blockzoo" / "tensorrt"),
+            "trt_engine_cache_path": str(base / "blockzoo" / "tensorrt" / digest),
         }
-        return [(_TENSORRT, settings), *super()._providers(device)]
+        return [(_TENSORRT, settings), *super()._providers(device, payload)]
 
     def _install(self, device: str) -> str:
         return f"{super()._install(device)} tensorrt"

@@ -64,7 +64,9 @@ class OpenVINO(Backend):
         network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
         try:
             with quiet(), torch.no_grad():
-                converted = _module().convert_model(torch.export.export(network, (ready,)))
+                converted = _module().convert_model(
+                    torch.export.export(network, (ready,), strict=False)
+                )
                 converted.reshape(list(example.shape))
                 return pickle.dumps(_files(converted))
         except Exception as error:

@@ -31,10 +31,17 @@ def dump_module(module: nn.Module) -> bytes:
 
 
 def load_module_bytes(payload: bytes) -> nn.Module:
-    """Return the module of `dump_module`; only for bytes of one's own, since pickles run code."""
-    folders, content = pickle.loads(payload)
-    sys.path.extend(folder for folder in folders if folder not in sys.path)
-    module = pickle.loads(content)
+    """Return the module of `dump_module`; only for bytes of one's own, since pickles run code.
+
+    Raises `BlockError` where this process cannot make the network's classes.
+    """
+    try:
+        folders, content = pickle.loads(payload)
+        sys.path.extend(folder for folder in folders if folder not in sys.path)
+        module = pickle.loads(content)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BlockError(f"the network cannot be unpickled: {reason}") from error
     assert isinstance(module, nn.Module)
     return module
 

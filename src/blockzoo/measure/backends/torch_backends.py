@@ -21,6 +21,7 @@ from blockzoo.measure.backends.base import (
     load_module,
     placed,
     set_up_torch,
+    settle,
     settled,
 )
 from blockzoo.measure.backends.options import CellOptions
@@ -91,6 +92,7 @@ class Exported(Backend):
     """`torch.export`: one graph of ATen operations, run by torch without the Python of the block.
 
     It is exported on the device it will run on, because the graph names the device of constants.
+    The module checks its input's shape in Python at each call, as it does for whoever uses it.
     """
 
     name = "export"
@@ -106,7 +108,9 @@ class Exported(Backend):
         network = settled(model, options, device)
         try:
             with quiet(), torch.no_grad():
-                program = torch.export.export(network, (placed(example, options, device),))
+                program = torch.export.export(
+                    network, (placed(example, options, device),), strict=False
+                )
                 torch.export.save(program, buffer)
         except Exception as error:
             raise BlockError(f"torch.export cannot export it: {in_short(error)}") from error
@@ -115,8 +119,11 @@ class Exported(Backend):
     def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
         """Return the program as a module."""
         device = set_up_torch(options)
-        with quiet():
-            module = torch.export.load(io.BytesIO(payload)).module()
+        try:
+            with quiet():
+                module = torch.export.load(io.BytesIO(payload)).module()
+        except Exception as error:
+            raise BlockError(f"torch.export cannot load it: {in_short(error)}") from error
         return load_module(module.requires_grad_(False), example, options, device)
 
 
@@ -159,4 +166,4 @@ def _recorded(graph: Any, network: nn.Module, source: Tensor) -> Tensor:
 
 def _on(device: torch.device, payload: bytes, options: CellOptions) -> nn.Module:
     """Return the pickled network on `device`; the options are those it was prepared with."""
-    return settled(load_module_bytes(payload), options, device)
+    return settle(load_module_bytes(payload), options, device)
