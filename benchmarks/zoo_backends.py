@@ -66,7 +66,7 @@ def main() -> None:
                 list(pool.map(lambda block: gate_in_children(block, arguments), blocks))
         if arguments.phase in ("time", "all"):
             time_in_children(blocks, arguments)
-        write_results(work, blocks, BACKENDS, BASELINE, arguments.output, arguments.page)
+        write_results(work, blocks, arguments.backends, BASELINE, arguments.output, arguments.page)
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--phase", choices=("gate", "time", "page", "all"), default="all")
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done so far")
     parser.add_argument("--blocks", nargs="+", help="all by default")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--position", default=str(Position.MID))
     parser.add_argument("--depth", type=int, default=config.depth)
     parser.add_argument("--width", type=int, default=config.width)
@@ -102,7 +103,7 @@ def _claim(path: Path, settings: dict[str, object]) -> None:
 def gate_in_children(block: str, arguments: argparse.Namespace) -> None:
     """Gate all backends of a block; a child that dies takes only the cell it was at with it."""
     work: Path = arguments.work
-    while pending := [name for name in BACKENDS if not _cell(work, block, name).exists()]:
+    while pending := [name for name in arguments.backends if not _cell(work, block, name).exists()]:
         started_s = time.perf_counter()
         done = _child("gate", block, arguments)
         running = work / "cells" / f"{_slug(block)}.running"
@@ -112,7 +113,10 @@ def gate_in_children(block: str, arguments: argparse.Namespace) -> None:
             reason = f"took over {arguments.limit_s} s" if timed_out else _last_line(done)
             _save(_cell(work, block, died_at), {"status": "failed", "reason": reason})
         running.unlink(missing_ok=True)
-        states = [json.loads(_cell(work, block, name).read_text()) for name in _done(work, block)]
+        states = [
+            json.loads(_cell(work, block, name).read_text())
+            for name in _done(work, block, arguments)
+        ]
         ready = sum(state["status"] == "ready" for state in states)
         seconds = time.perf_counter() - started_s
         print(f"{block}: {ready} of {len(states)} ready, {seconds:.0f} s", flush=True)
@@ -143,7 +147,8 @@ def _child(
         "TORCHINDUCTOR_CACHE_DIR": str(work.resolve() / "inductor"),
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
-    command = [sys.executable, __file__, "--child", phase, "--blocks", block, *options, *extra]
+    cell = ["--child", phase, "--blocks", block, "--backends", *arguments.backends]
+    command = [sys.executable, __file__, *cell, *options, *extra]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -151,7 +156,7 @@ def gate_block(block: str, arguments: argparse.Namespace) -> None:
     """In a child: prepare, load and check the block in every backend that is not done yet."""
     work: Path = arguments.work
     network, example = _network(block, arguments), _images(1)
-    for name in BACKENDS:
+    for name in arguments.backends:
         if _cell(work, block, name).exists():
             continue
         (work / "cells" / f"{_slug(block)}.running").write_text(name)
@@ -188,7 +193,7 @@ def _gated(
 def time_block(block: str, arguments: argparse.Namespace) -> None:
     """In a child: load, check and time all cells of a block and the baseline in eager."""
     work: Path = arguments.work
-    cells = {name: (block, name) for name in _ready(work, block)}
+    cells = {name: (block, name) for name in _ready(work, block, arguments)}
     cells["baseline"] = (BASELINE, "eager")
     with _loaded(cells, arguments) as (loaded, failures):
         calls = {name: cell.call for name, cell in loaded.items()}
@@ -253,12 +258,13 @@ def _payload(work: Path, block: str, name: str) -> Path:
     return work / "cells" / f"{_slug(block)}.{name}.payload"
 
 
-def _done(work: Path, block: str) -> list[str]:
-    return [name for name in BACKENDS if _cell(work, block, name).exists()]
+def _done(work: Path, block: str, arguments: argparse.Namespace) -> list[str]:
+    return [name for name in arguments.backends if _cell(work, block, name).exists()]
 
 
-def _ready(work: Path, block: str) -> list[str]:
-    states = {name: json.loads(_cell(work, block, name).read_text()) for name in _done(work, block)}
+def _ready(work: Path, block: str, arguments: argparse.Namespace) -> list[str]:
+    done = _done(work, block, arguments)
+    states = {name: json.loads(_cell(work, block, name).read_text()) for name in done}
     return [name for name, state in states.items() if state["status"] == "ready"]
 
 
