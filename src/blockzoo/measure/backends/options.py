@@ -1,0 +1,46 @@
+"""What one timed cell is run with: backend, device, precision, memory layout and threads."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from blockzoo.errors import InputError, UnknownNameError
+
+BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellOptions:
+    """How a network is executed; all of it is part of what is measured.
+
+    `device` is cpu, cuda or cuda:N. `precision` is that of weights, input and arithmetic; int8 is
+    static quantisation of an fp32 network. `channels_last` chooses the memory layout of torch's
+    tensors. `threads` are those within one operation, on the CPU.
+
+    Raises `UnknownNameError` for the backend and `InputError` for other values that cannot be;
+    which combinations a backend supports, the backend says.
+    """
+
+    backend: str = "eager"
+    device: str = "cpu"
+    precision: str = "fp32"
+    channels_last: bool = False
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UnknownNameError("backend", self.backend, BACKENDS)
+        if not _DEVICE.fullmatch(self.device):
+            raise InputError(f"device is {self.device!r}; allowed: cpu, cuda, cuda:N")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
+        if self.threads < 1:
+            raise InputError(f"threads is {self.threads}; it must be 1 or more")
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether the network runs on a CUDA device."""
+        return self.device.startswith("cuda")
