@@ -349,3 +349,27 @@ def test_the_package_exports_what_it_says() -> None:
         assert name in dir(blockzoo)
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = blockzoo.nothing_like_it
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "expected"),
+    [
+        ("train", {}, "20000"),
+        ("sweep", {}, "20000"),
+        ("benchmark", {}, None),
+        ("train", {"GOMP_SPINCOUNT": "5"}, "5"),
+        ("train", {"OMP_WAIT_POLICY": "ACTIVE"}, None),
+    ],
+)
+def test_training_threads_wait_politely_unless_told_otherwise(
+    command: str, given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, given.get(name, ""))
+        if name not in given:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", ["blockzoo", command, "--help"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

@@ -5,7 +5,9 @@ Nothing heavy is imported until a command runs, so that `--help` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 
 from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.blocks import blocks
@@ -17,12 +19,29 @@ from blockzoo.cli.verbs import benchmark, profile, train
 add_commands(blocks, check, profile, benchmark, train, sweep, visualize, results)
 
 
+_TRAINING = ("train", "sweep")
+_SPINS = "20000"  # some tens of microseconds
+
+
 def main() -> None:
     """Run `blockzoo`."""
+    _wait_politely(sys.argv[1:])
     app()
 
 
+def _wait_politely(arguments: Sequence[str]) -> None:
+    """Have training's OpenMP threads sleep after a short wait, unless the environment says else.
+
+    By default they spin for milliseconds. Where other processes want the cores, a spinning thread
+    holds the one that the thread it waits for needs, and training takes tens of times longer. This
+    must be said before torch is imported; latencies are left as the user's programs would see them.
+    """
+    if arguments and arguments[0] in _TRAINING and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+
+
 def _run(command: str) -> None:
+    _wait_politely([command])
     app([command, *sys.argv[1:]], prog_name="blockzoo")
 
 
