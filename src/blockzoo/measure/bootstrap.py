@@ -77,9 +77,7 @@ def _widening(processes: int) -> float:
     return float((processes / freedom) ** 0.5 * student / _NORMAL_95 * loss)
 
 
-def _resampled_medians(
-    samples: Samples, resamples: int, generator: np.random.Generator
-) -> Samples:
+def _resampled_medians(samples: Samples, resamples: int, generator: np.random.Generator) -> Samples:
     """Return medians of resamples, drawn directly instead of from resampled values.
 
     A resample of n picks n uniform positions in the sorted samples; the middle ones of n uniform

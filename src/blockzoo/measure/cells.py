@@ -6,6 +6,7 @@ arrives. Processes are alike, so each needs an interval only sqrt(P) times the t
 
 from __future__ import annotations
 
+import copy
 import math
 import tempfile
 import traceback
@@ -13,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockZooError, InputError
-from blockzoo.measure.backends import CellOptions, get_backend
+from blockzoo.errors import BlockZooError, InputError, ParityError
+from blockzoo.measure.backends import CellOptions, Loaded, get_backend
 from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_process
 from blockzoo.measure.environment import resolve_device
@@ -29,13 +31,22 @@ HANG_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A module to be timed on `example` (N, ...); `baseline` names the cell of its ratio."""
+    """A module to be timed on `example` (N, ...); `baseline` names the cell of its ratio.
+
+    With a `tolerance`, what is not eager fp32 must differ from it by at most this share of the
+    largest output before it is timed.
+    """
 
     name: str
     model: nn.Module
     example: Tensor
     options: CellOptions = field(default_factory=CellOptions)
     baseline: str | None = None
+    tolerance: float | None = None
+
+    def options_are_plain(self) -> bool:
+        """Tell whether the module runs as it is, so that there is nothing to compare."""
+        return self.options.backend == "eager" and self.options.precision == "fp32"
 
 
 def measure_cells(
@@ -93,6 +104,8 @@ class _Session:
                     self.failures[cell.name] = (missing, None)
                     continue
                 payload = backend.prepare(cell.model, cell.example, options)
+                if cell.tolerance is not None and not cell.options_are_plain():
+                    _gate(cell, backend.load(payload, cell.example, options))
             except Exception as error:  # noqa: BLE001 - a cell is foreign code
                 told = str(error) if isinstance(error, BlockZooError) else _told(error)
                 self.failures[cell.name] = (told, traceback.format_exc())
@@ -179,6 +192,23 @@ class _Session:
             processes = self.settings.processes
             text = "done" if finished == processes else f"process {finished + 1} of {processes}"
             self.progress(finished / processes, text)
+
+
+def _gate(cell: Cell, loaded: Loaded) -> None:
+    """Raise `ParityError` unless the prepared form computes what the module computes."""
+    try:
+        with torch.inference_mode():
+            twin = copy.deepcopy(cell.model).eval().cpu().float()
+            expected: Tensor = twin(cell.example.cpu().float())
+        difference = float((loaded.output(cell.example) - expected).abs().max())
+    finally:
+        loaded.close()
+    relative = difference / max(float(expected.abs().max()), 1e-30)
+    if cell.tolerance is not None and not relative <= cell.tolerance:
+        raise ParityError(
+            f"{cell.options.backend} {cell.options.precision} differs from eager fp32 by "
+            f"{relative:.2g} of the largest output; allowed is {cell.tolerance:.2g}"
+        )
 
 
 def _samples_of(run: ProcessRun, name: str) -> CellSamples:

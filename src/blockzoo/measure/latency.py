@@ -46,7 +46,8 @@ _NOISY_IQR = 0.10
 _DRIFT = 0.05
 _GPU_WARMUP_S = 1.0
 _LEAST_ROUNDS = 3
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS = (*_DTYPES, "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,9 @@ class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
     `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
-    operations. `precision`: weights and input in fp32 or bf16. `parity_tolerance`: see
-    `measure/parity.py`. `processes`: fresh ones that share rounds and budget. The rest says when to start and stop, see `SamplingPlan`; a GPU is warmed
+    operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
+    `measure/parity.py`. `processes`: fresh ones that share rounds and budget.
+    `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a GPU is warmed
     up for at least a second per model whatever `warmup_min_s`.
     """
 
@@ -66,6 +68,7 @@ class LatencySettings(SamplingPlan):
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     parity_tolerance: float = TOLERANCE
     processes: int = 3
+    backend: str = "eager"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,8 +76,9 @@ class LatencySettings(SamplingPlan):
         self._require_at_least(1, "threads")
         self._require_at_least(1, "processes")
         self._require_at_least(0, "parity_tolerance")
-        if self.precision not in _DTYPES:
-            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(_DTYPES)}")
+        if self.precision not in _PRECISIONS:
+            allowed = ", ".join(_PRECISIONS)
+            raise InputError(f"precision is {self.precision!r}; allowed: {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +180,7 @@ def summarize(
     pooled = np.concatenate(samples)
     for cell in processes:
         if cell.failure is not None:
-            return LatencyResult(
-                **_raw(processes), failure=cell.failure, traceback=cell.traceback
-            )
+            return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
     median_ms = median_of(samples)
     flags = (*_flags(pooled, samples), *_stop_flags(processes))
     result = LatencyResult(
