@@ -115,7 +115,7 @@ class _Session:
             )
 
     def run(self, baselines: Mapping[str, str]) -> None:
-        """Run the processes, and one more for each that died and for none that died at the start."""
+        """Run the processes, and one more for each that died."""
         finished = 0
         while finished < self.settings.processes:
             cells = tuple(c for name, c in self.ready.items() if name not in self.failures)

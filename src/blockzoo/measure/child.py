@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from torch import Tensor
@@ -70,7 +71,7 @@ class _Child:
         self._task, self._out = task, out
         self._index = {cell.name: index for index, cell in enumerate(task.cells)}
         self._options = {cell.name: cell.options for cell in task.cells}
-        with open(task.mark_path, "r+b") as file:
+        with Path(task.mark_path).open("r+b") as file:
             self._mark = mmap.mmap(file.fileno(), MARK.size)
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()

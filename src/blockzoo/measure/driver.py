@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -20,6 +21,8 @@ from blockzoo.measure.child import MARK, STAGES, ChildTask
 from blockzoo.measure.sampling import Spent
 
 _POLL_S = 0.5
+# Importing torch on a busy machine takes its time.
+_START_S = 120.0
 Event = tuple[Any, ...]
 
 
@@ -46,7 +49,10 @@ def run_process(
 ) -> ProcessRun:
     """Run `task` in a fresh process; it is killed when it is at one thing for `hang_s` seconds."""
     run = ProcessRun()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
+    }
     command = [sys.executable, "-c", "from blockzoo.measure.child import main; main()"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -92,7 +98,7 @@ def _listen(
     """Take in events until the pipe ends; return whether the process hung instead."""
     events: queue.Queue[Event | None] = queue.Queue()
     threading.Thread(target=_pump, args=(pipe, events), daemon=True).start()
-    last_mark, last_s = b"", time.monotonic()
+    heard, last_mark, last_s = False, b"", time.monotonic()
     while True:
         try:
             event = events.get(timeout=_POLL_S)
@@ -100,12 +106,12 @@ def _listen(
             now_mark = mark.read_bytes()
             if now_mark != last_mark:
                 last_mark, last_s = now_mark, time.monotonic()
-            elif time.monotonic() - last_s > hang_s:
+            elif time.monotonic() - last_s > (hang_s if heard else max(hang_s, _START_S)):
                 return True
             continue
         if event is None:
             return False
-        last_s = time.monotonic()
+        heard, last_s = True, time.monotonic()
         _take(event, run)
         if listener is not None:
             listener(event)
@@ -148,7 +154,5 @@ def _why(status: int, hung: bool, hang_s: float) -> str:
 
 
 def _close(pipe: Any) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # what was not sent is not wanted any more
         pipe.close()
-    except BrokenPipeError:
-        pass  # what was not sent is not wanted any more

@@ -57,8 +57,8 @@ class LatencySettings(SamplingPlan):
     `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
     operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
     `measure/parity.py`. `processes`: fresh ones that share rounds and budget.
-    `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a GPU is warmed
-    up for at least a second per model whatever `warmup_min_s`.
+    `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a
+    GPU is warmed up for at least a second per model whatever `warmup_min_s`.
     """
 
     device: str = "cpu"
@@ -98,7 +98,8 @@ class LatencyResult:
 
     Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
-    narrow as asked for), "too short" (fewer than three rounds in some process), "no baseline" (the baseline failed).
+    narrow as asked for), "too short" (fewer than three rounds in some process), "no
+    baseline" (the baseline failed).
     """
 
     samples_ms: tuple[float, ...] = ()
