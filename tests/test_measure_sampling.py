@@ -71,12 +71,14 @@ def test_calls_too_short_for_the_clock_are_timed_together() -> None:
     assert set(samples.samples_ns) == {MS / 10}
 
 
-def test_a_call_that_takes_no_time_at_all_ends() -> None:
+def test_a_clock_that_stands_still_fails_the_cell() -> None:
     clock = FakeClock()
     plan = SamplingPlan(rounds_max=12, min_seconds=0, prime_calls=0)
     samples = sample_cells({"a": lambda: None}, plan, clock=clock)["a"]
     assert samples.calls_per_sample == 10_000
-    assert set(samples.samples_ns) == {0.0}
+    assert samples.samples_ns == ()
+    assert samples.dropped == 5
+    assert samples.failure == "RuntimeError: the clock did not advance in 5 samples in a row"
 
 
 def test_warm_up_goes_on_while_blocks_improve() -> None:

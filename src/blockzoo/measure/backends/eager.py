@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import PathFinder
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
