@@ -20,6 +20,7 @@ from blockzoo.scaffold import ScaffoldConfig
 
 CONFIG = ScaffoldConfig(context="Identity", depth=1, width=4, input_shape=(3, 8, 8))
 SETTINGS = LatencySettings(
+    processes=1,
     min_rounds=4,
     rounds_max=4,
     min_seconds=0.0,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.measure.bootstrap import median_interval, order_interval, verdict_of
+from blockzoo.measure.bootstrap import median_interval, median_of, order_interval, verdict_of
 
 
 def test_median_interval_of_equal_samples_is_a_point() -> None:
@@ -47,8 +47,8 @@ def test_differences_between_processes_widen_the_interval() -> None:
 
 def test_processes_of_unequal_length_count_alike() -> None:
     low, high = median_interval([np.full(1000, 1.0), np.full(3, 2.0)])
-    # Both ones, one of each (median 1.5), both twos: a quarter, a half, a quarter of resamples.
-    assert (low, high) == (1.0, 2.0)
+    # Student's t of two: 1.5 -+ 0.5 * sqrt(2) * 12.706 / 1.96.
+    assert (low, high) == pytest.approx((1.5 - 4.584, 1.5 + 4.584), abs=0.001)
 
 
 @pytest.mark.parametrize("processes", [[], [np.array([])], [np.ones(3), np.array([])]])
@@ -75,9 +75,46 @@ def test_order_interval_holds_the_median_within_the_extremes(values: list[float]
         ((0.98, 1.01), "undecided"),
         ((0.996, 1.004), "same"),
         ((0.996, 0.999), "same"),
-        ((0.990, 0.999), "faster"),
+        ((0.990, 0.999), "undecided"),
+        ((0.990, 0.9949), "faster"),
         ((0.999, 1.006), "undecided"),
     ],
 )
 def test_verdict(interval: tuple[float, float], verdict: str) -> None:
     assert verdict_of(interval) == verdict
+
+
+def test_the_estimate_is_the_median_of_process_medians() -> None:
+    assert median_of([np.array([1.0, 2, 9]), np.array([3.0]), np.full(50, 8.0)]) == 3.0
+
+
+@pytest.mark.parametrize("processes", [3, 5, 10])
+@pytest.mark.parametrize("effect", [0.0, 0.003, 0.01])
+@pytest.mark.parametrize("kind", ["normal", "lognormal", "heavy"])
+def test_coverage_over_processes_is_at_least_93_percent(
+    kind: str, effect: float, processes: int
+) -> None:
+    generator = np.random.default_rng(processes)
+    noise = {
+        "normal": generator.normal(0, 0.02, (300, processes, 60)),
+        "lognormal": generator.lognormal(0, 0.05, (300, processes, 60)) - 1,
+        "heavy": 0.01 * generator.standard_t(2, (300, processes, 60)),
+    }[kind]
+    samples = 1 + noise + generator.normal(0, effect, (300, processes, 1))
+    intervals = [median_interval(list(each), resamples=1000) for each in samples]
+    assert np.mean([low <= 1 <= high for low, high in intervals]) >= 0.93
+
+
+@pytest.mark.parametrize(("scale", "allowed"), [(1.0, {"same", "undecided"}), (1.05, {"slower"})])
+def test_verdicts_of_a_hundred_simulated_runs(scale: float, allowed: set[str]) -> None:
+    generator = np.random.default_rng(3)
+    right = 0
+    for _ in range(100):
+        ratios = []
+        for _ in range(3):
+            drift = np.linspace(1, 1.1, 200)
+            base = drift * generator.lognormal(0, 0.03, 200)
+            other = drift * generator.lognormal(0, 0.03, 200) * generator.normal(scale, 0.003)
+            ratios.append(other / base)
+        right += verdict_of(median_interval(ratios, resamples=1000)) in allowed
+    assert right >= 95

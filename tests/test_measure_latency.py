@@ -109,7 +109,9 @@ def test_processes_are_paired_each_with_its_own() -> None:
     assert result.ratio == 1.0
     assert result.verdict == "same"
     assert result.median_ms == 15
-    assert result.interval_ms == (10, 20)
+    assert result.interval_ms is not None
+    assert result.interval_ms[0] < 10 < 20 < result.interval_ms[1]
+    assert result.process_counts == (6, 6)
 
 
 def test_a_failed_cell_says_why_and_nothing_more() -> None:
@@ -122,7 +124,7 @@ def test_a_failed_cell_says_why_and_nothing_more() -> None:
 
 
 def test_a_failed_baseline_is_flagged() -> None:
-    result = summarize([cell(10, 10)], [cell(10, failure="RuntimeError: gone")])
+    result = summarize([cell(10, 10, 10)], [cell(10, failure="RuntimeError: gone")])
     assert result.flags == ("no baseline",)
     assert (result.median_ms, result.ratio, result.verdict) == (10, None, None)
 
@@ -137,7 +139,7 @@ def test_a_failed_baseline_is_flagged() -> None:
         (cell(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ()),
         (cell(*[0.9] * 9), ("under 1 ms",)),
         (cell(*[10.0] * 9, converged=False), ("budget",)),
-        (cell(10.0, 10.0), ()),
+        (cell(10.0, 10.0), ("too short",)),
     ],
 )
 def test_flags(samples: CellSamples, flags: tuple[str, ...]) -> None:
@@ -233,7 +235,7 @@ def test_a_device_that_is_absent_is_refused() -> None:
     [
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
         ({"threads": 0}, "threads is 0"),
-        ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32, bf16"),
+        ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32, bf16, fp16, int8"),
         ({"parity_tolerance": -1.0}, "parity_tolerance is -1.0; it must be 0 or more"),
         ({"min_rounds": 0}, "min_rounds is 0"),
     ],

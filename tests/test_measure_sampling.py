@@ -71,12 +71,14 @@ def test_calls_too_short_for_the_clock_are_timed_together() -> None:
     assert set(samples.samples_ns) == {MS / 10}
 
 
-def test_a_call_that_takes_no_time_at_all_ends() -> None:
+def test_a_clock_that_stands_still_fails_the_cell() -> None:
     clock = FakeClock()
     plan = SamplingPlan(rounds_max=12, min_seconds=0, prime_calls=0)
     samples = sample_cells({"a": lambda: None}, plan, clock=clock)["a"]
     assert samples.calls_per_sample == 10_000
-    assert set(samples.samples_ns) == {0.0}
+    assert samples.samples_ns == ()
+    assert samples.dropped == 5
+    assert samples.failure == "RuntimeError: the clock did not advance in 5 samples in a row"
 
 
 def test_warm_up_goes_on_while_blocks_improve() -> None:
@@ -129,12 +131,16 @@ def test_every_round_holds_every_cell_in_varying_order() -> None:
     assert {cell.rounds for cell in samples.values()} == {tuple(range(10))}
 
 
-def test_no_cell_leaves_before_the_slowest_to_converge() -> None:
+@pytest.mark.parametrize("needed", [False, True])
+def test_a_converged_cell_leaves_unless_a_ratio_needs_it(needed: bool) -> None:
     clock = FakeClock()
     cells = {"steady": clock.cell(100 * MS), "noisy": clock.cell(noise(0, 0.05))}
-    samples = sample_cells(cells, SamplingPlan(budget_s=100), clock=clock)
+    baselines = {"noisy": "steady"} if needed else {}
+    samples = sample_cells(cells, SamplingPlan(budget_s=100), baselines=baselines, clock=clock)
+    steady, noisy = (len(samples[name].samples_ns) for name in ("steady", "noisy"))
     assert samples["noisy"].converged
-    assert len(samples["steady"].samples_ns) == len(samples["noisy"].samples_ns) > 10
+    assert noisy > 10
+    assert steady == (noisy if needed else 10)
 
 
 def test_a_spent_budget_stops_and_is_told() -> None:

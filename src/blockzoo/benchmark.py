@@ -7,10 +7,11 @@ compared with the baseline block at its own position.
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockError, InputError
+from blockzoo.measure.backends import CellOptions, get_backend
+from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.environment import describe_environment, resolve_device
-from blockzoo.measure.latency import LatencyResult, LatencySettings, measure_latency
+from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.sampling import Progress
 from blockzoo.position import Position
@@ -31,6 +34,7 @@ from blockzoo.scaffold import (
 from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
 
 _PARITY_IMAGES = 4
+_LOW_PRECISION = 0.05
 # Not of the environment that determines a latency: the commit changes with every line of
 # documentation, and the threads are those of the settings.
 _NOT_IDENTITY = {"commit", "threads"}
@@ -47,8 +51,15 @@ def benchmark_blocks(
     progress: Progress | None = None,
     experiment_name: str = "",
     notes: str = "",
+    backends: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    threads: Sequence[int] = (),
+    processes: int | None = None,
 ) -> list[LatencyRecord]:
-    """Time all blocks at all positions in one session; one record per network.
+    """Time all blocks at all positions in one session; one record per network and way to run it.
+
+    `backends`, `precisions` and `threads` are crossed; where empty, and without `processes`, that
+    of the settings holds. A ratio is to the baseline run in the same way.
 
     `baseline` is the first block unless named; one that is not among `blocks` is measured and
     returned too, before them. A network that is the same at several positions, with a baseline
@@ -60,9 +71,13 @@ def benchmark_blocks(
     """
     if not blocks or not positions:
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
+    settings = _resolved(settings or LatencySettings())
+    if processes is not None:
+        settings = replace(settings, processes=processes)
     session = _Session(
         config=config or ScaffoldConfig(),
-        settings=_resolved(settings or LatencySettings()),
+        settings=settings,
+        ways=_ways(settings, backends, precisions, threads),
         baseline=_spec(blocks[0] if baseline is None else baseline),
         on_error=on_error,
     )
@@ -112,6 +127,7 @@ class _Cell:
     spec: BlockSpec
     position: Position
     positions: tuple[Position, ...]
+    settings: LatencySettings
     trial_id: str
     baseline_id: str
 
@@ -133,6 +149,7 @@ class _Session:
 
     config: ScaffoldConfig
     settings: LatencySettings
+    ways: tuple[LatencySettings, ...]
     baseline: BlockSpec
     on_error: Literal["record", "raise"]
 
@@ -143,25 +160,26 @@ class _Session:
             specs = {self.baseline.name: self.baseline, **specs}
         cells: dict[str, _Cell] = {}
         for position in positions:
-            for spec in specs.values():
-                cell = self._cell(spec, position)
+            for spec, way in itertools.product(specs.values(), self.ways):
+                cell = self._cell(spec, position, way)
                 cells.setdefault(cell.trial_id, cell)
         return list(cells.values())
 
-    def _cell(self, spec: BlockSpec, position: Position) -> _Cell:
+    def _cell(self, spec: BlockSpec, position: Position, way: LatencySettings) -> _Cell:
         compared_alike = _same_positions(self.baseline, position, self.config)
         alike = _same_positions(spec, position, self.config)
         return _Cell(
             spec=spec,
             position=position,
             positions=tuple(p for p in alike if p in compared_alike),
-            trial_id=self._trial_id(spec, position),
-            baseline_id=self._trial_id(self.baseline, position),
+            settings=way,
+            trial_id=self._trial_id(spec, position, way),
+            baseline_id=self._trial_id(self.baseline, position, way),
         )
 
-    def _trial_id(self, spec: BlockSpec, position: Position) -> str:
+    def _trial_id(self, spec: BlockSpec, position: Position, way: LatencySettings) -> str:
         return latency_trial_id(
-            spec, position, config=self.config, settings=self.settings, baseline=self.baseline
+            spec, position, config=self.config, settings=way, baseline=self.baseline
         )
 
     def gate(self, cell: _Cell) -> _Gated:
@@ -186,22 +204,25 @@ class _Session:
         self, gated: Sequence[_Gated], progress: Progress | None
     ) -> dict[str, LatencyResult]:
         """Time all networks that passed, and return the results by trial id."""
-        networks = {each.cell.trial_id: each.network for each in gated if each.network is not None}
-        return measure_latency(
-            networks,
-            _images(self.settings.batch_size, self.config, self.settings.seed),
-            settings=self.settings,
-            baseline={
-                each.cell.trial_id: each.cell.baseline_id
-                for each in gated
-                if {each.cell.trial_id, each.cell.baseline_id} <= set(networks)
-            },
-            progress=progress,
-        )
+        passed = {each.cell.trial_id for each in gated if each.network is not None}
+        example = _images(self.settings.batch_size, self.config, self.settings.seed)
+        cells = [
+            Cell(
+                name=each.cell.trial_id,
+                model=each.network,
+                example=example,
+                options=_options(each.cell.settings),
+                baseline=each.cell.baseline_id if each.cell.baseline_id in passed else None,
+                tolerance=_tolerance(each.cell.settings),
+            )
+            for each in gated
+            if each.network is not None
+        ]
+        return measure_cells(cells, self.settings, progress=progress)
 
     def record(self, gated: _Gated, results: Mapping[str, LatencyResult]) -> LatencyRecord:
         """Return the record of a cell; raises `BlockError` if it failed and `on_error` says so."""
-        cell, settings = gated.cell, self.settings
+        cell, settings = gated.cell, gated.cell.settings
         result = results.get(
             cell.trial_id, LatencyResult(failure=gated.reason, traceback=gated.traceback)
         )
@@ -222,6 +243,7 @@ class _Session:
             scaffold=scaffold_settings(self.config),
             environment=_environment(settings),
             device=settings.device,
+            backend=settings.backend,
             precision=settings.precision,
             channels_last=settings.channels_last,
             threads=settings.threads,
@@ -238,6 +260,45 @@ def _spec(block: str | BlockSpec) -> BlockSpec:
 
 def _resolved(settings: LatencySettings) -> LatencySettings:
     return replace(settings, device=str(resolve_device(settings.device)))
+
+
+def _ways(
+    settings: LatencySettings,
+    backends: Sequence[str],
+    precisions: Sequence[str],
+    threads: Sequence[int],
+) -> tuple[LatencySettings, ...]:
+    """Return the settings of every way to run a network; raises for unknown names."""
+    chosen = list(
+        itertools.product(
+            backends or (settings.backend,),
+            precisions or (settings.precision,),
+            threads or (settings.threads,),
+        )
+    )
+    for backend, _, _ in chosen:
+        get_backend(backend)
+    return tuple(
+        replace(settings, backend=backend, precision=cast(Any, precision), threads=count)
+        for backend, precision, count in chosen
+    )
+
+
+def _options(settings: LatencySettings) -> CellOptions:
+    return CellOptions(
+        backend=settings.backend,
+        device=settings.device,
+        precision=settings.precision,
+        channels_last=settings.channels_last,
+        threads=settings.threads,
+    )
+
+
+def _tolerance(settings: LatencySettings) -> float | None:
+    """Return the allowed difference from eager fp32; None where the backend has its own gate."""
+    if settings.precision == "int8":
+        return None
+    return settings.parity_tolerance if settings.precision == "fp32" else _LOW_PRECISION
 
 
 def _environment(settings: LatencySettings) -> Environment:

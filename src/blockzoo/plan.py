@@ -64,6 +64,7 @@ class SweepRequest:
             device=self.device,
             batch_size=self.protocol.latency_batch_size,
             budget_s=self.protocol.latency_budget_s,
+            processes=self.protocol.latency_processes,
         )
 
 

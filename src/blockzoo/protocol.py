@@ -54,6 +54,7 @@ class Protocol:
     seeds: tuple[int, ...]
     latency_batch_size: int = 1
     latency_budget_s: float = 60.0
+    latency_processes: int = 3
 
     def __post_init__(self) -> None:
         for name in ("blocks", "positions", "seeds"):
@@ -124,6 +125,7 @@ _PROTOCOLS = {
             blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
             seeds=(0, 1),
             latency_budget_s=2.0,
+            latency_processes=1,
         ),
         Protocol(
             name="classic",

@@ -102,6 +102,21 @@ def benchmark(
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    backends: Annotated[
+        list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+    ] = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+    ] = None,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Fresh processes. (default: 3)")
+    ] = None,
+    rigorous: Annotated[bool, typer.Option("--rigorous", help="Ten processes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
     ] = None,
@@ -125,9 +140,15 @@ def benchmark(
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = _scaffold(protocol, context, depth, width, classes, shape)
     settings = _latency_settings(device, batch, warmup_runs, benchmark_runs)
-    settings = replace(settings, threads=threads, budget_s=budget)
+    settings = replace(
+        settings,
+        threads=threads,
+        budget_s=budget,
+        channels_last=channels_last,
+        processes=_processes(processes, rigorous, quick),
+    )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
-    records = _timed(names, where, config, settings, baseline)
+    records = _timed(names, where, config, settings, baseline, backends or (), precisions or ())
     _keep(records, results, output)
     _fail_if_any_failed(records)
 
@@ -237,12 +258,25 @@ def _latency_settings(
     return settings
 
 
+def _processes(processes: int | None, rigorous: bool, quick: bool) -> int:
+    """Return how many; raises `InputError` when more than one option says so."""
+    from blockzoo.errors import InputError
+
+    if (processes is not None) + rigorous + quick > 1:
+        raise InputError("--processes, --rigorous and --quick exclude each other; give one")
+    if processes is not None:
+        return processes
+    return 10 if rigorous else 1 if quick else 3
+
+
 def _timed(
     blocks: list[str],
     positions: Sequence[Position],
     config: ScaffoldConfig,
     settings: LatencySettings,
     baseline: str | None,
+    backends: Sequence[str] = (),
+    precisions: Sequence[str] = (),
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
     from blockzoo.benchmark import benchmark_blocks
@@ -256,6 +290,8 @@ def _timed(
             config=config,
             settings=settings,
             baseline=baseline,
+            backends=backends,
+            precisions=precisions,
             progress=update,
         )
     output_console().print(latency_table(records))

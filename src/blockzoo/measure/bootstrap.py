@@ -1,9 +1,12 @@
-"""Intervals of medians, and the verdict that a ratio's interval allows.
+"""Medians over processes with their intervals, and the verdict that a ratio's interval allows.
 
-The bootstrap follows the way samples arise: processes first, then rounds within a process, so that
-what differs between processes (memory layout, code placement) widens the interval as it should.
-Every array here is one process's samples; with one process only the rounds are resampled. With two
-or three processes the interval is too narrow, as any bootstrap of so few units is.
+Samples arise in two levels: processes first, then rounds within a process; what differs between
+processes (memory layout, code placement) must widen the interval. The estimate is the median of the
+processes' medians, which one unlucky process of three cannot move far. The interval resamples both
+levels. A bootstrap of P processes shows only (P-1)/P of their variance and takes no account of how
+poorly few of them tell it, so the process level is widened by sqrt(P/(P-1)), by the quotient of
+Student's t with P-1 degrees of freedom and the normal quantile, and by what a median of P loses to
+a mean. Tests hold the coverage to 93% and more, with and without differences between processes.
 """
 
 from __future__ import annotations
@@ -18,37 +21,77 @@ Samples = NDArray[np.float64]
 Interval = tuple[float, float]
 Verdict = Literal["faster", "slower", "same", "undecided"]
 
-RESAMPLES = 2000
+RESAMPLES = 4000
 SAME_WITHIN = 0.005
 _NORMAL_95 = 1.96
+# Student's t, two-sided 95%, for 1 to 9 degrees of freedom; Fisher's expansion from 10 on.
+_STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+# Standard deviation of a median of P normal values over that of their mean, in the limit.
+_MEDIAN_LOSS = (np.pi / 2) ** 0.5
+
+
+def median_of(processes: Sequence[Samples]) -> float:
+    """Return the median of the processes' medians; raises `ValueError` without samples."""
+    _require_samples(processes)
+    return float(np.median([np.median(samples) for samples in processes]))
 
 
 def median_interval(
     processes: Sequence[Samples], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval:
-    """Return the 95% bootstrap interval of the median of all samples.
+    """Return the 95% interval of `median_of`, by bootstrap over processes, then rounds.
 
-    `processes` holds one array per process. Each resample draws as many processes as there are,
-    with replacement, and from each as many rounds as the shortest has. Raises `ValueError` when
-    there is no process or one without samples.
+    `processes` holds one array per process. With one process only its rounds are resampled. Raises
+    `ValueError` when there is no process or one without samples.
     """
-    if not processes or min(map(len, processes)) == 0:
-        raise ValueError("a median needs at least one process, and each at least one sample")
-    medians = np.median(_resampled(processes, seed, resamples), axis=1)
-    low, high = np.percentile(medians, (2.5, 97.5))
+    _require_samples(processes)
+    generator = np.random.default_rng(seed)
+    count = len(processes)
+    medians = np.array([np.median(samples) for samples in processes])
+    drawn = generator.integers(count, size=(resamples, count))
+    by_rounds = np.empty((resamples, count))
+    for index, samples in enumerate(processes):
+        by_rounds[:, index] = _resampled_medians(samples, resamples, generator) - medians[index]
+    if count == 1:
+        values = medians[0] + by_rounds[:, 0]
+    else:
+        by_process = _widening(count) * (medians[drawn].mean(axis=1) - medians.mean())
+        values = np.median(medians) + by_process + by_rounds.mean(axis=1)
+    low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
-def _resampled(processes: Sequence[Samples], seed: int, resamples: int) -> Samples:
-    """Return (resamples, processes x rounds) values drawn by the two levels."""
-    generator = np.random.default_rng(seed)
-    lengths = np.array([len(samples) for samples in processes])
-    pool, offsets = np.concatenate(processes), np.cumsum(lengths) - lengths
-    drawn = generator.integers(len(processes), size=(resamples, len(processes), 1))
-    shape = (resamples, len(processes), int(lengths.min()))
-    rounds = generator.integers(lengths[drawn], size=shape)
-    values: Samples = pool[offsets[drawn] + rounds].reshape(resamples, -1)
-    return values
+def _require_samples(processes: Sequence[Samples]) -> None:
+    if not processes or min(map(len, processes)) == 0:
+        raise ValueError("a median needs at least one process, and each at least one sample")
+
+
+def _widening(processes: int) -> float:
+    freedom = processes - 1
+    student = (
+        _STUDENT_95[freedom - 1]
+        if freedom <= len(_STUDENT_95)
+        else _NORMAL_95 + (_NORMAL_95**3 + _NORMAL_95) / (4 * freedom)
+    )
+    loss = _MEDIAN_LOSS if processes > 2 else 1.0
+    return float((processes / freedom) ** 0.5 * student / _NORMAL_95 * loss)
+
+
+def _resampled_medians(samples: Samples, resamples: int, generator: np.random.Generator) -> Samples:
+    """Return medians of resamples, drawn directly instead of from resampled values.
+
+    A resample of n picks n uniform positions in the sorted samples; the middle ones of n uniform
+    values are beta distributed, so one or two draws give the median of the whole resample exactly.
+    """
+    ordered, count = np.sort(samples), len(samples)
+    lower = (count + 1) // 2
+    first = generator.beta(lower, count - lower + 1, size=resamples)
+    low: Samples = ordered[np.minimum((first * count).astype(int), count - 1)]
+    if count % 2:
+        return low
+    second = first + (1 - first) * generator.beta(1, count - lower, size=resamples)
+    middle: Samples = (low + ordered[np.minimum((second * count).astype(int), count - 1)]) / 2
+    return middle
 
 
 def order_interval(samples: Samples) -> Interval:
@@ -66,12 +109,12 @@ def order_interval(samples: Samples) -> Interval:
 def verdict_of(ratio_interval: Interval) -> Verdict:
     """Say what the 95% interval of (latency / latency of the baseline) allows to say.
 
-    "same" when all of it lies within 1 +- 0.005, even where 1 is outside; "undecided" when it
-    holds 1 and reaches beyond.
+    "same" when all of it lies within 1 +- 0.005; "faster" or "slower" when all of it lies beyond
+    that band, on one side; else "undecided".
     """
     low, high = ratio_interval
     if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
         return "same"
-    if high < 1:
+    if high < 1 - SAME_WITHIN:
         return "faster"
-    return "slower" if low > 1 else "undecided"
+    return "slower" if low > 1 + SAME_WITHIN else "undecided"

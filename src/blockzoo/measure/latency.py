@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.errors import InputError
-from blockzoo.measure.bootstrap import Interval, Samples, median_interval, verdict_of
+from blockzoo.measure.bootstrap import (
+    Interval,
+    Samples,
+    median_interval,
+    median_of,
+    verdict_of,
+)
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.parity import TOLERANCE
 from blockzoo.measure.sampling import (
@@ -39,7 +45,9 @@ _LEAST_FOR_P99 = 459
 _NOISY_IQR = 0.10
 _DRIFT = 0.05
 _GPU_WARMUP_S = 1.0
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_LEAST_ROUNDS = 3
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS = (*_DTYPES, "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,42 +55,58 @@ class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
     `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
-    operations. `precision`: weights and input in fp32 or bf16. `parity_tolerance`: see
-    `measure/parity.py`. The rest says when to start and stop, see `SamplingPlan`; a GPU is warmed
-    up for at least a second per model whatever `warmup_min_s`.
+    operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
+    `measure/parity.py`. `processes`: fresh ones that share rounds and budget.
+    `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a
+    GPU is warmed up for at least a second per model whatever `warmup_min_s`.
     """
 
     device: str = "cpu"
     batch_size: int = 1
     threads: int = 1
     channels_last: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     parity_tolerance: float = TOLERANCE
+    processes: int = 3
+    backend: str = "eager"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_at_least(1, "batch_size")
         self._require_at_least(1, "threads")
+        self._require_at_least(1, "processes")
         self._require_at_least(0, "parity_tolerance")
-        if self.precision not in _DTYPES:
-            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(_DTYPES)}")
+        if self.precision not in _PRECISIONS:
+            allowed = ", ".join(_PRECISIONS)
+            raise InputError(f"precision is {self.precision!r}; allowed: {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyResult:
     """What is known of one module; the fields of a latency record.
 
-    Times are milliseconds per call; intervals are 95%, by bootstrap over processes, then rounds.
+    Times are milliseconds per call; `median_ms` and `ratio` are medians of the processes' medians,
+    intervals are 95%, by bootstrap over processes, then rounds.
     `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
     samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
     over the baseline's latency. A module that raised has a `failure`, and nothing but its samples.
 
+    `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
+    `rounds` in which round of its process each arose. `dropped_samples` were discarded because the
+    clock did not advance. `overhead_fraction` is the share of the session after warm-up that was
+    spent outside forward passes.
+
     Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
-    narrow as asked for), "no baseline" (the baseline failed).
+    narrow as asked for), "too short" (fewer than three rounds in some process), "no
+    baseline" (the baseline failed).
     """
 
     samples_ms: tuple[float, ...] = ()
+    process_counts: tuple[int, ...] = ()
+    rounds: tuple[int, ...] = ()
+    dropped_samples: int = 0
+    overhead_fraction: float | None = None
     median_ms: float | None = None
     interval_ms: Interval | None = None
     iqr_ms: float | None = None
@@ -157,13 +181,12 @@ def summarize(
     pooled = np.concatenate(samples)
     for cell in processes:
         if cell.failure is not None:
-            return LatencyResult(
-                samples_ms=tuple(pooled.tolist()), failure=cell.failure, traceback=cell.traceback
-            )
-    median_ms = float(np.median(pooled))
+            return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
+    median_ms = median_of(samples)
     flags = (*_flags(pooled, samples), *_stop_flags(processes))
     result = LatencyResult(
-        samples_ms=tuple(pooled.tolist()),
+        **_raw(processes),
+        median_ms=median_ms,
         interval_ms=median_interval(samples, seed=seed),
         throughput_images_per_s=batch_size / median_ms * 1e3,
         flags=flags,
@@ -174,11 +197,19 @@ def summarize(
     return _compared(result, processes, baseline, seed) if baseline else result
 
 
+def _raw(processes: Sequence[CellSamples]) -> dict[str, Any]:
+    return {
+        "samples_ms": tuple(ns / 1e6 for cell in processes for ns in cell.samples_ns),
+        "process_counts": tuple(len(cell.samples_ns) for cell in processes),
+        "rounds": tuple(index for cell in processes for index in cell.rounds),
+        "dropped_samples": sum(cell.dropped for cell in processes),
+    }
+
+
 def _spread(pooled: Samples) -> dict[str, Any]:
-    low, median, high = np.percentile(pooled, (25, 50, 75)).tolist()
+    low, high = np.percentile(pooled, (25, 75)).tolist()
     count = len(pooled)
     return {
-        "median_ms": median,
         "iqr_ms": high - low,
         "std_ms": float(np.std(pooled, ddof=1)) if count > 1 else None,
         "p90_ms": float(np.percentile(pooled, 90)) if count >= _LEAST_FOR_P90 else None,
@@ -196,10 +227,13 @@ def _compared(
     if any(cell.failure is not None for cell in baseline):
         return replace(result, flags=(*result.flags, "no baseline"))
     ratios = [paired_ratios(cell, base) for cell, base in zip(processes, baseline, strict=True)]
+    ratios = [each for each in ratios if len(each)]
+    if not ratios:
+        return replace(result, flags=(*result.flags, "no baseline"))
     interval = median_interval(ratios, seed=seed)
     return replace(
         result,
-        ratio=float(np.median(np.concatenate(ratios))),
+        ratio=median_of(ratios),
         ratio_interval=interval,
         verdict=verdict_of(interval),
     )
@@ -218,6 +252,8 @@ def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
 def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
     if not all(cell.converged for cell in processes):
         yield "budget"
+    if min(len(cell.samples_ns) for cell in processes) < _LEAST_ROUNDS:
+        yield "too short"
 
 
 def _drifts(samples: Samples) -> bool:
@@ -256,10 +292,10 @@ def _plan_for(device: torch.device, settings: LatencySettings) -> SamplingPlan:
 
 
 def _timer(device: torch.device) -> Timer:
-    return wall_clock_timer() if device.type == "cpu" else _device_timer(device)
+    return wall_clock_timer() if device.type == "cpu" else device_timer(device)
 
 
-def _device_timer(device: torch.device) -> Timer:
+def device_timer(device: torch.device) -> Timer:
     """Return a timer by the device's own events, which leaves out the host's wait for the end."""
 
     def elapsed_ns(call: Call, count: int) -> int:

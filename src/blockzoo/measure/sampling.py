@@ -2,8 +2,9 @@
 
 A cell is a name and something to call. All cells are warmed up, then sampled in rounds: one sample
 of every cell per round, in an order drawn anew each round, so that whatever the machine does in a
-round (clock, neighbors, heat) meets all cells alike and a ratio within a round is free of it. No
-cell leaves early, because its samples are what the others are paired with.
+round (clock, neighbors, heat) meets all cells alike and a ratio within a round is free of it. A
+converged cell leaves the rounds, unless it is the baseline of one that is not converged yet, whose
+ratios need its samples.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ Call = Callable[[], object]
 Clock = Callable[[], int]
 Timer = Callable[[Call, int], int]
 """`timer(call, count)` runs `call` `count` times and returns the nanoseconds they took together."""
+Enter = Callable[[str, str], None]
+"""`enter(cell, what)`: told before a cell is warmed up ("warm-up") or sampled ("sampling")."""
+Sink = Callable[[str, int, float], None]
+"""`sink(cell, round, nanoseconds)`: handed every sample as it arises."""
 Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
 
@@ -36,6 +41,8 @@ _WARMUP_GAIN = 0.02
 _MOST_CALLS = 10_000
 _LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
+# A clock that stands still or runs backwards this many times in a row is not one to measure with.
+_MOST_DROPPED_IN_A_ROW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,7 @@ class CellSamples:
     """What one cell left: nanoseconds per call, and the round of each sample.
 
     A cell that raised has `failure` ("Type: message") and `traceback`, and its samples so far.
+    `dropped` samples were discarded because the clock did not advance.
     """
 
     samples_ns: tuple[float, ...] = ()
@@ -99,6 +107,20 @@ class CellSamples:
     converged: bool = False
     failure: str | None = None
     traceback: str | None = None
+    dropped: int = 0
+
+
+@dataclass(kw_only=True)
+class Spent:
+    """Nanoseconds of a session after warm-up: in all, and within forward passes."""
+
+    total_ns: int = 0
+    forward_ns: int = 0
+
+    @property
+    def overhead_fraction(self) -> float | None:
+        """The share spent outside forward passes; None before any time passed."""
+        return 1 - self.forward_ns / self.total_ns if self.total_ns > 0 else None
 
 
 def sample_cells(
@@ -107,22 +129,33 @@ def sample_cells(
     *,
     baselines: Mapping[str, str] | None = None,
     timer: Timer | None = None,
+    timers: Mapping[str, Timer] | None = None,
     clock: Clock = time.perf_counter_ns,
+    enter: Enter | None = None,
+    sink: Sink | None = None,
+    spent: Spent | None = None,
     progress: Progress | None = None,
 ) -> dict[str, CellSamples]:
     """Sample all cells by the plan and return what each left, in the order given.
 
     `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
-    cell, by default with `clock`, which also keeps the budget. A cell that raises an `Exception` is
+    cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
+    cells. `spent` is filled in. A cell that raises an `Exception` is
     failed and the others go on. Raises `InputError` when a baseline is not a cell.
     """
+    by_default = timer or wall_clock_timer(clock)
     session = _Session(
         plan=plan or SamplingPlan(),
         baselines=dict(baselines or {}),
-        timer=timer or wall_clock_timer(clock),
         clock=clock,
+        enter=enter or _ignore,
+        sink=sink or _ignore,
+        spent=spent or Spent(),
         progress=progress or _no_progress,
-        cells={name: _Cell(name=name, call=call) for name, call in cells.items()},
+        cells={
+            name: _Cell(name=name, call=call, timer=(timers or {}).get(name, by_default))
+            for name, call in cells.items()
+        },
     )
     session.run()
     return {name: cell.result() for name, cell in session.cells.items()}
@@ -153,7 +186,10 @@ class _Cell:
 
     name: str
     call: Call
+    timer: Timer
     calls_per_sample: int = 1
+    dropped: int = 0
+    dropped_in_a_row: int = 0
     samples_ns: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     converged: bool = False
@@ -170,6 +206,7 @@ class _Cell:
             rounds=tuple(self.rounds),
             calls_per_sample=self.calls_per_sample,
             converged=self.converged,
+            dropped=self.dropped,
             failure=f"{type(error).__name__}: {error}" if error else None,
             traceback="".join(traceback.format_exception(error)) if error else None,
         )
@@ -181,8 +218,10 @@ class _Session:
 
     plan: SamplingPlan
     baselines: dict[str, str]
-    timer: Timer
     clock: Clock
+    enter: Enter
+    sink: Sink
+    spent: Spent
     progress: Progress
     cells: dict[str, _Cell]
 
@@ -198,14 +237,17 @@ class _Session:
         for cell in self.cells.values():
             self.progress(0.0, f"warm-up {cell.name}")
             with _failing(cell), _collection_paused():
+                self.enter(cell.name, "warm-up")
                 self._warm_up(cell)
+        start_ns = self.clock()
         self._sample_in_rounds()
+        self.spent.total_ns += self.clock() - start_ns
         self.progress(1.0, "done")
 
     def _warm_up(self, cell: _Cell) -> None:
         plan, best_ns, spent_ns, calls = self.plan, math.inf, 0, 0
         while True:
-            block = [self.timer(cell.call, 1) for _ in range(_WARMUP_BLOCK)]
+            block = [cell.timer(cell.call, 1) for _ in range(_WARMUP_BLOCK)]
             spent_ns, calls = spent_ns + sum(block), calls + len(block)
             gained = statistics.median(block) < best_ns * (1 - _WARMUP_GAIN)
             best_ns = min(best_ns, statistics.median(block))
@@ -218,7 +260,7 @@ class _Session:
     def _sample_in_rounds(self) -> None:
         order, start_ns, next_check = random.Random(self.plan.seed), self.clock(), 0
         for index in range(self.plan.rounds_max):
-            cells = self.alive
+            cells = self._needed()
             order.shuffle(cells)
             for cell in cells:
                 self._sample(cell, index)
@@ -234,17 +276,40 @@ class _Session:
                 return
             self._report(spent, index)
 
+    def _needed(self) -> list[_Cell]:
+        """Return the cells not converged and their baselines; all while none is."""
+        wanted = {cell.name for cell in self.alive if not cell.converged}
+        wanted |= {self.baselines[name] for name in wanted if name in self.baselines}
+        return [cell for cell in self.alive if cell.name in wanted]
+
     def _sample(self, cell: _Cell, index: int) -> None:
         with _failing(cell), _collection_paused():
+            self.enter(cell.name, "sampling")
+            start_ns = self.clock()
             for _ in range(self.plan.prime_calls):
                 cell.call()
-            elapsed_ns = self.timer(cell.call, cell.calls_per_sample)
+            primed_ns = self.clock() - start_ns
+            elapsed_ns = cell.timer(cell.call, cell.calls_per_sample)
+            if elapsed_ns <= 0:
+                self._drop(cell)
+                return
+            self.spent.forward_ns += max(primed_ns, 0) + elapsed_ns
+            cell.dropped_in_a_row = 0
             cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
             cell.rounds.append(index)
+            self.sink(cell.name, index, cell.samples_ns[-1])
+
+    def _drop(self, cell: _Cell) -> None:
+        cell.dropped += 1
+        cell.dropped_in_a_row += 1
+        if cell.dropped_in_a_row >= _MOST_DROPPED_IN_A_ROW:
+            raise RuntimeError(
+                f"the clock did not advance in {cell.dropped_in_a_row} samples in a row"
+            )
 
     def _update_convergence(self) -> None:
         for cell in self.alive:
-            cell.converged = (
+            cell.converged = cell.converged or (
                 len(cell.samples_ns) >= self.plan.min_rounds
                 and cell.seconds >= self.plan.min_seconds
                 and _is_tight(self._judged(cell), self.plan.target_relative_interval)
@@ -293,3 +358,7 @@ def _collection_paused() -> Iterator[None]:
 
 def _no_progress(fraction: float, text: str) -> None:
     del fraction, text
+
+
+def _ignore(*told: object) -> None:
+    del told

@@ -125,7 +125,9 @@ class CostRecord(Record):
 class LatencyRecord(Record):
     """Latency of a scaffolded block in deploy form: every sample and what follows from them.
 
-    `ratio` is to `baseline`, from samples paired by round; intervals are 95%.
+    `samples_ms` holds one process after the other: `process_counts` says how many are of each,
+    `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
+    intervals are 95%. `overhead_fraction` of the session was spent outside forward passes.
     """
 
     kind: Literal["latency"] = "latency"
@@ -136,6 +138,10 @@ class LatencyRecord(Record):
     threads: int = 1
     batch_size: int = 1
     samples_ms: tuple[float, ...] = ()
+    process_counts: tuple[int, ...] = ()
+    rounds: tuple[int, ...] = ()
+    dropped_samples: int = 0
+    overhead_fraction: float | None = None
     median_ms: float | None = None
     interval_ms: tuple[float, float] | None = None
     iqr_ms: float | None = None

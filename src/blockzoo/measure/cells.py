@@ -1,0 +1,242 @@
+"""Any modules, in any mix of backends, timed together in several fresh processes.
+
+Every process loads all cells, warms them up and samples them in rounds; the driver keeps all that
+arrives. Processes are alike, so each needs an interval only sqrt(P) times the target.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.errors import BlockZooError, InputError, ParityError
+from blockzoo.measure.backends import CellOptions, Loaded, get_backend
+from blockzoo.measure.child import ChildCell, ChildTask
+from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_process
+from blockzoo.measure.environment import resolve_device
+from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
+from blockzoo.measure.sampling import CellSamples, Progress, SamplingPlan, Spent
+
+HANG_S = 120.0
+"""Longest time one call may take before its process is stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A module to be timed on `example` (N, ...); `baseline` names the cell of its ratio.
+
+    With a `tolerance`, what is not eager fp32 must differ from it by at most this share of the
+    largest output before it is timed.
+    """
+
+    name: str
+    model: nn.Module
+    example: Tensor
+    options: CellOptions = field(default_factory=CellOptions)
+    baseline: str | None = None
+    tolerance: float | None = None
+
+    def options_are_plain(self) -> bool:
+        """Tell whether the module runs as it is, so that there is nothing to compare."""
+        return self.options.backend == "eager" and self.options.precision == "fp32"
+
+
+def measure_cells(
+    cells: Sequence[Cell],
+    settings: LatencySettings | None = None,
+    *,
+    hang_s: float = HANG_S,
+    progress: Progress | None = None,
+    listener: Callable[[Event], None] | None = None,
+) -> dict[str, LatencyResult]:
+    """Time all cells in one session and return the result of each by its name.
+
+    Of `settings`, `processes`, `seed` and what is in `SamplingPlan` count; device, precision and
+    threads are the cells' own. A cell that cannot be prepared, raises, kills its process or hangs
+    has a `failure`; the others are measured. `listener` is handed what the processes send. Raises
+    `InputError` for two cells of one name and a baseline that is not a cell.
+    """
+    settings = settings or LatencySettings()
+    names = [cell.name for cell in cells]
+    if len(set(names)) != len(names):
+        raise InputError("two cells have the same name")
+    for cell in cells:
+        if cell.baseline is not None and cell.baseline not in names:
+            raise InputError(f"baseline {cell.baseline!r} is not measured; cells: {names}")
+    with tempfile.TemporaryDirectory() as folder:
+        session = _Session(settings, folder, hang_s, progress, listener)
+        session.prepare(cells)
+        session.run({cell.name: cell.baseline for cell in cells if cell.baseline})
+    return session.results(cells)
+
+
+class _Session:
+    def __init__(
+        self,
+        settings: LatencySettings,
+        folder: str,
+        hang_s: float,
+        progress: Progress | None,
+        listener: Callable[[Event], None] | None,
+    ) -> None:
+        self.settings, self.folder, self.hang_s = settings, folder, hang_s
+        self.progress, self.listener = progress, listener
+        self.ready: dict[str, ChildCell] = {}
+        self.failures: dict[str, tuple[str, str | None]] = {}
+        self.runs: list[ProcessRun] = []
+        self.deaths: dict[str | None, int] = {}
+
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        for cell in cells:
+            try:
+                options = replace(cell.options, device=str(resolve_device(cell.options.device)))
+                backend = get_backend(options.backend)
+                missing = backend.unavailable(options.device)
+                if missing is not None:
+                    self.failures[cell.name] = (missing, None)
+                    continue
+                payload = backend.prepare(cell.model, cell.example, options)
+                if cell.tolerance is not None and not cell.options_are_plain():
+                    _gate(cell, backend.load(payload, cell.example, options))
+            except Exception as error:  # noqa: BLE001 - a cell is foreign code
+                told = str(error) if isinstance(error, BlockZooError) else _told(error)
+                self.failures[cell.name] = (told, traceback.format_exc())
+                continue
+            self.ready[cell.name] = ChildCell(
+                name=cell.name, payload=payload, example=cell.example.cpu(), options=options
+            )
+
+    def run(self, baselines: Mapping[str, str]) -> None:
+        """Run the processes, and one more for each that died."""
+        finished = 0
+        while finished < self.settings.processes:
+            cells = tuple(c for name, c in self.ready.items() if name not in self.failures)
+            if not cells:
+                return
+            self._tell(finished)
+            task = ChildTask(
+                cells=cells,
+                plan=_share(self.settings, finished),
+                baselines=dict(baselines),
+                mark_path=mark_file(self.folder),
+            )
+            run = run_process(task, hang_s=self.hang_s, listener=self.listener)
+            self.runs.append(run)
+            self._judge(run, cells)
+            finished += run.death is None
+        self._tell(finished)
+
+    def _judge(self, run: ProcessRun, cells: Sequence[ChildCell]) -> None:
+        self.failures.update(run.failed)
+        for name, (_, _, _, failure, trace) in run.ends.items():
+            if failure is not None:
+                self.failures[name] = (failure, trace)
+        if run.death is None:
+            return
+        self.deaths[run.death_cell] = self.deaths.get(run.death_cell, 0) + 1
+        again = self.deaths[run.death_cell] > 1
+        if run.death_cell is None:
+            if again:
+                self.failures.update({cell.name: (run.death, None) for cell in cells})
+        elif again or run.death_stage != "sampling" or "hanging" in run.death:
+            self.failures[run.death_cell] = (run.death, None)
+
+    def results(self, cells: Sequence[Cell]) -> dict[str, LatencyResult]:
+        spent = Spent(
+            total_ns=sum(run.spent.total_ns for run in self.runs),
+            forward_ns=sum(run.spent.forward_ns for run in self.runs),
+        )
+        samples = {cell.name: self._samples(cell.name) for cell in cells}
+        return {
+            cell.name: replace(
+                self._result(cell, samples), overhead_fraction=spent.overhead_fraction
+            )
+            for cell in cells
+        }
+
+    def _result(self, cell: Cell, samples: Mapping[str, list[CellSamples]]) -> LatencyResult:
+        base = cell.baseline
+        failure, trace = self.failures.get(cell.name, (None, None))
+        own = samples[cell.name]
+        kept = [index for index, each in enumerate(own) if each.samples_ns]
+        if failure is None and not kept:
+            failure = "no sample was taken"
+        if failure is not None:
+            failed = CellSamples(failure=failure, traceback=trace)
+            return summarize([*(own[index] for index in kept), failed])
+        of_baseline = None
+        if base is not None:
+            gone = CellSamples(failure=self.failures[base][0]) if base in self.failures else None
+            of_baseline = [gone or samples[base][index] for index in kept]
+        return summarize(
+            [own[index] for index in kept],
+            of_baseline,
+            is_baseline=base == cell.name,
+            batch_size=len(cell.example),
+            seed=self.settings.seed,
+        )
+
+    def _samples(self, name: str) -> list[CellSamples]:
+        return [_samples_of(run, name) for run in self.runs]
+
+    def _tell(self, finished: int) -> None:
+        if self.progress is not None:
+            processes = self.settings.processes
+            text = "done" if finished == processes else f"process {finished + 1} of {processes}"
+            self.progress(finished / processes, text)
+
+
+def _gate(cell: Cell, loaded: Loaded) -> None:
+    """Raise `ParityError` unless the prepared form computes what the module computes."""
+    try:
+        with torch.inference_mode():
+            twin = copy.deepcopy(cell.model).eval().cpu().float()
+            expected: Tensor = twin(cell.example.cpu().float())
+        difference = float((loaded.output(cell.example) - expected).abs().max())
+    finally:
+        loaded.close()
+    relative = difference / max(float(expected.abs().max()), 1e-30)
+    if cell.tolerance is not None and not relative <= cell.tolerance:
+        raise ParityError(
+            f"{cell.options.backend} {cell.options.precision} differs from eager fp32 by "
+            f"{relative:.2g} of the largest output; allowed is {cell.tolerance:.2g}"
+        )
+
+
+def _samples_of(run: ProcessRun, name: str) -> CellSamples:
+    pairs = run.samples.get(name, [])
+    # A process that died left samples as good as any; convergence is for the others to say.
+    end: tuple[Any, ...] = run.ends.get(name, (True, 1, 0, None, None))
+    return CellSamples(
+        samples_ns=tuple(ns for _, ns in pairs),
+        rounds=tuple(index for index, _ in pairs),
+        converged=end[0],
+        calls_per_sample=end[1],
+        dropped=end[2],
+    )
+
+
+def _share(settings: LatencySettings, index: int) -> SamplingPlan:
+    """Return what one of the processes has to do of the whole plan."""
+    count = settings.processes
+    return replace(
+        settings,
+        min_rounds=math.ceil(settings.min_rounds / count),
+        rounds_max=math.ceil(settings.rounds_max / count),
+        min_seconds=settings.min_seconds / count,
+        budget_s=settings.budget_s / count,
+        target_relative_interval=settings.target_relative_interval * math.sqrt(count),
+        seed=settings.seed + index,
+    )
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,161 @@
+"""A measuring process: loads what the driver prepared, samples it and streams what it sees.
+
+Messages are pickled tuples on what was standard output; whatever the models print goes to standard
+error. The cell at work is also noted in a small shared file, before every sample, so that the
+driver knows whom to blame when this process is gone. It ends as soon as its parent does.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import struct
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torch import Tensor
+
+from blockzoo.measure.backends.options import CellOptions
+from blockzoo.measure.sampling import SamplingPlan
+
+STAGES = ("starting", "loading", "warm-up", "sampling")
+MARK = struct.Struct("=ii")
+"""Shared between driver and process: index of the cell at work, index of what is done to it."""
+_FLUSH_S = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildCell:
+    """One cell as it travels: prepared payload, example and options."""
+
+    name: str
+    payload: bytes
+    example: Tensor
+    options: CellOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildTask:
+    """What one process has to do."""
+
+    cells: tuple[ChildCell, ...]
+    plan: SamplingPlan
+    baselines: dict[str, str]
+    mark_path: str
+
+
+def main() -> None:
+    """Read the task from standard input, measure, and answer on standard output."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    task: ChildTask = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _Child(task, out).run()
+    out.close()
+
+
+def _end_with_parent() -> None:
+    # The driver keeps its end open while it lives and wants this process.
+    os.read(0, 1)
+    os._exit(1)
+
+
+class _Child:
+    def __init__(self, task: ChildTask, out: BinaryIO) -> None:
+        self._task, self._out = task, out
+        self._index = {cell.name: index for index, cell in enumerate(task.cells)}
+        self._options = {cell.name: cell.options for cell in task.cells}
+        with Path(task.mark_path).open("r+b") as file:
+            self._mark = mmap.mmap(file.fileno(), MARK.size)
+        self._batch: list[tuple[str, int, float]] = []
+        self._flushed_s = time.monotonic()
+        self._stage, self._threads = "", 0
+
+    def run(self) -> None:
+        import torch
+
+        from blockzoo.measure.sampling import Spent, sample_cells
+
+        spent = Spent()
+        with torch.inference_mode():
+            calls, timers, loaded = self._load()
+            baselines = {
+                name: base
+                for name, base in self._task.baselines.items()
+                if name in calls and base in calls
+            }
+            done = sample_cells(
+                calls,
+                self._task.plan,
+                baselines=baselines,
+                timers=timers,
+                enter=self._enter,
+                sink=self._sink,
+                spent=spent,
+            )
+        self._flush()
+        ends = {
+            name: (cell.converged, cell.calls_per_sample, cell.dropped, cell.failure,
+                   cell.traceback)
+            for name, cell in done.items()
+        }  # fmt: skip
+        self._send("done", ends, spent)
+        for each in loaded:
+            each.close()
+
+    def _load(self) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+        import torch
+
+        from blockzoo.measure.backends import get_backend
+        from blockzoo.measure.latency import device_timer
+
+        calls: dict[str, Any] = {}
+        timers: dict[str, Any] = {}
+        held = []
+        for cell in self._task.cells:
+            self._enter(cell.name, "loading")
+            try:
+                loaded = get_backend(cell.options.backend).load(
+                    cell.payload, cell.example, cell.options
+                )
+            except Exception as error:  # noqa: BLE001 - a cell is foreign code
+                failure = f"{type(error).__name__}: {error}"
+                self._send("failed", cell.name, failure, traceback.format_exc())
+                continue
+            held.append(loaded)
+            calls[cell.name] = loaded.call
+            device = torch.device(cell.options.device)
+            if device.type == "cuda":
+                timers[cell.name] = device_timer(device)
+        return calls, timers, held
+
+    def _enter(self, name: str, stage: str) -> None:
+        self._mark[: MARK.size] = MARK.pack(self._index[name], STAGES.index(stage))
+        threads = self._options[name].threads
+        if threads != self._threads:
+            import torch
+
+            torch.set_num_threads(threads)
+            self._threads = threads
+        if stage != "sampling" or self._stage != stage:
+            self._stage = stage
+            self._send("state", stage, name)
+
+    def _sink(self, name: str, index: int, nanoseconds: float) -> None:
+        self._batch.append((name, index, nanoseconds))
+        if time.monotonic() - self._flushed_s > _FLUSH_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._send("samples", self._batch)
+        self._batch, self._flushed_s = [], time.monotonic()
+
+    def _send(self, *message: object) -> None:
+        pickle.dump(message, self._out)
+        self._out.flush()
