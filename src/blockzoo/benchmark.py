@@ -34,7 +34,6 @@ from blockzoo.scaffold import (
 from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
 
 _PARITY_IMAGES = 4
-_LOW_PRECISION = 0.05
 # Not of the environment that determines a latency: the commit changes with every line of
 # documentation, and the threads are those of the settings.
 _NOT_IDENTITY = {"commit", "threads"}
@@ -213,7 +212,6 @@ class _Session:
                 example=example,
                 options=_options(each.cell.settings),
                 baseline=each.cell.baseline_id if each.cell.baseline_id in passed else None,
-                tolerance=_tolerance(each.cell.settings),
             )
             for each in gated
             if each.network is not None
@@ -292,13 +290,6 @@ def _options(settings: LatencySettings) -> CellOptions:
         channels_last=settings.channels_last,
         threads=settings.threads,
     )
-
-
-def _tolerance(settings: LatencySettings) -> float | None:
-    """Return the allowed difference from eager fp32; None where the backend has its own gate."""
-    if settings.precision == "int8":
-        return None
-    return settings.parity_tolerance if settings.precision == "fp32" else _LOW_PRECISION
 
 
 def _environment(settings: LatencySettings) -> Environment:

@@ -29,6 +29,7 @@ from blockzoo.measure.bootstrap import (
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.parity import TOLERANCE
 from blockzoo.measure.sampling import (
+    LEAST_ROUNDS,
     Call,
     CellSamples,
     Progress,
@@ -44,8 +45,8 @@ _LEAST_FOR_P90 = 44
 _LEAST_FOR_P99 = 459
 _NOISY_IQR = 0.10
 _DRIFT = 0.05
+_WIDE = 0.01
 _GPU_WARMUP_S = 1.0
-_LEAST_ROUNDS = 3
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PRECISIONS = (*_DTYPES, "int8")
 
@@ -98,8 +99,9 @@ class LatencyResult:
 
     Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
-    narrow as asked for), "too short" (fewer than three rounds in some process), "no
-    baseline" (the baseline failed).
+    narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
+    interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
+    failed).
     """
 
     samples_ms: tuple[float, ...] = ()
@@ -183,11 +185,12 @@ def summarize(
         if cell.failure is not None:
             return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
     median_ms = median_of(samples)
-    flags = (*_flags(pooled, samples), *_stop_flags(processes))
+    interval = median_interval(samples, seed=seed)
+    flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
     result = LatencyResult(
         **_raw(processes),
         median_ms=median_ms,
-        interval_ms=median_interval(samples, seed=seed),
+        interval_ms=interval,
         throughput_images_per_s=batch_size / median_ms * 1e3,
         flags=flags,
         **_spread(pooled),
@@ -252,8 +255,14 @@ def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
 def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
     if not all(cell.converged for cell in processes):
         yield "budget"
-    if min(len(cell.samples_ns) for cell in processes) < _LEAST_ROUNDS:
+    if min(len(cell.samples_ns) for cell in processes) < LEAST_ROUNDS:
         yield "too short"
+
+
+def _width_flag(interval: Interval, median_ms: float) -> Iterator[str]:
+    low, high = interval
+    if max(median_ms - low, high - median_ms) > _WIDE * median_ms:
+        yield "wide"
 
 
 def _drifts(samples: Samples) -> bool:

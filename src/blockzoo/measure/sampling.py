@@ -39,7 +39,7 @@ Progress = Callable[[float, str], None]
 _WARMUP_BLOCK = 5
 _WARMUP_GAIN = 0.02
 _MOST_CALLS = 10_000
-_LEAST_ROUNDS = 3
+LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
 # A clock that stands still or runs backwards this many times in a row is not one to measure with.
 _MOST_DROPPED_IN_A_ROW = 5
@@ -266,7 +266,7 @@ class _Session:
                 self._sample(cell, index)
             budget_ns = self.plan.budget_s * 1e9 * len(self.alive)
             spent = (self.clock() - start_ns) / max(budget_ns, 1)
-            out_of_time = spent >= 1 and index + 1 >= _LEAST_ROUNDS
+            out_of_time = spent >= 1 and index + 1 >= LEAST_ROUNDS
             last = out_of_time or index + 1 == self.plan.rounds_max
             if index >= next_check or last:
                 # Rarer as rounds grow, so that checking stays a small part of the session.
