@@ -51,6 +51,12 @@ Dataset = Annotated[
     str | None,
     typer.Option("--dataset", help="digits, cifar10, cifar100, an .npz file or an image folder."),
 ]
+SkipBadImages = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-images", help="Leave out images of a folder that cannot be read, and say so."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

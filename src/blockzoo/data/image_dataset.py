@@ -23,7 +23,8 @@ class ImageDataset:
     """Images and labels for training and test.
 
     `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
-    into `classes`. `flip`: whether an image flipped left to right keeps its label.
+    into `classes`. `flip`: whether an image flipped left to right keeps its label. `skipped`: files
+    that were left out, for they could not be read.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ImageDataset:
     y_test: Tensor
     classes: tuple[str, ...]
     flip: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -47,8 +49,10 @@ class ImageDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over all images, labels, class names and `flip`."""
+        """16 hexadecimal digits over all images, labels, class names, `flip` and `skipped`."""
         digest = hashlib.sha256(repr((self.classes, self.flip)).encode())
+        if self.skipped:
+            digest.update(repr(self.skipped).encode())
         for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.contiguous().numpy().data)
