@@ -40,6 +40,7 @@ class SweepRequest:
     protocol: Protocol
     data_dir: Path | None = None
     skip_bad_images: bool = False
+    robustness: bool = False
     device: str = "auto"
     experiment_name: str = ""
     notes: str = ""

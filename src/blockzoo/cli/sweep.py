@@ -30,6 +30,7 @@ def sweep(
     dataset: options.Dataset = None,
     data_dir: options.DataDir = None,
     skip_bad_images: options.SkipBadImages = False,
+    robustness: options.Robustness = False,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="How many seeds. (default: the protocol's)")
     ] = None,
@@ -87,6 +88,7 @@ def sweep(
         protocol=chosen,
         data_dir=data_dir,
         skip_bad_images=skip_bad_images,
+        robustness=robustness,
         device=device,
         experiment_name=experiment_name,
         notes=notes,

@@ -87,7 +87,15 @@ def dataset_from_arrays(
     if train_shape != test_shape:
         raise DataError(f"{source}: x_train is of size {train_shape}, x_test of {test_shape}")
     _check_every_class(tensors["y_train"], tensors["y_test"], names, source)
-    return ImageDataset(name=name, classes=names, flip=flip, **tensors)
+    return ImageDataset(
+        name=name,
+        x_train=tensors["x_train"],
+        y_train=tensors["y_train"],
+        x_test=tensors["x_test"],
+        y_test=tensors["y_test"],
+        classes=names,
+        flip=flip,
+    )
 
 
 def _checked_classes(classes: Sequence[str], source: str) -> tuple[str, ...]:
