@@ -103,7 +103,7 @@ def evaluate_robustness(
     def predict(change: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the classes (N,) of all test images, changed as bytes or within 0..1."""
         classes = []
-        for some in images.split(_BATCH_SIZE):
+        for some in torch.split(images, _BATCH_SIZE):
             changed = change(some.to(device))
             pixels = changed if changed.dtype == torch.uint8 else changed * 255
             classes.append(net(statistics.normalise(pixels)).argmax(dim=1).cpu())
