@@ -13,6 +13,7 @@ from blockzoo.results.records import (
     FormCost,
     LatencyRecord,
     MemoryUse,
+    RobustnessMetrics,
     ScaffoldSettings,
     TrainingRecord,
 )
@@ -86,6 +87,13 @@ def training(
                 val_accuracy=0.8,
                 seconds=6.0,
             ),
+        ),
+        "robustness": RobustnessMetrics(
+            corruption_accuracy={"contrast": (0.75, 0.25)},
+            mean_corruption_accuracy=0.5,
+            shift_accuracy=0.625,
+            shift_consistency=0.875,
+            resolution_accuracy={"0.75": 0.375, "1.5": None},
         ),
     }
     return TrainingRecord(**values | changes)

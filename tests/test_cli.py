@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import blockzoo
@@ -373,3 +374,17 @@ def test_training_threads_wait_politely_unless_told_otherwise(
         cli.main()
     assert stop.value.code == 0
     assert os.environ.get("GOMP_SPINCOUNT") == expected
+
+
+def test_skipped_images_are_counted_aloud(run: Run, tmp_path: Path) -> None:
+    for place in ("train/a/0", "train/a/1", "train/b/0", "train/b/1", "test/a/0", "test/b/0"):
+        path = tmp_path / "shapes" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), ord(place[-3])).save(path)
+    (tmp_path / "shapes" / "train" / "a" / "2.png").write_text("no image")
+    train = ("train", "Identity", "--dataset", "shapes", "--epochs", "1", *TINY)
+    status, _, error = run(*train)
+    assert (status, "2.png: cannot be read as an image" in error) == (2, True)
+    status, _, error = run(*train, "--skip-bad-images")
+    assert status == 0
+    assert "skipped 1 bad images, first train/a/2.png" in error

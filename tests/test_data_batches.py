@@ -12,6 +12,7 @@ from blockzoo.data.batches import (
     augment,
     batch_sizes,
     channel_statistics,
+    cut_out,
     plan_epoch,
 )
 from blockzoo.errors import InputError
@@ -91,7 +92,7 @@ def test_a_plan_follows_from_seed_and_epoch_alone() -> None:
     state = torch.get_rng_state()
     again = plan_epoch(50, seed=0, epoch=2, crop_padding=4, flip=True)
     assert torch.equal(state, torch.get_rng_state())
-    for name in ("order", "rows", "columns", "flips"):
+    for name in ("order", "rows", "columns", "flips", "centres"):
         assert torch.equal(getattr(first, name), getattr(again, name))
     for seed, epoch in ((0, 3), (1, 2)):
         other = plan_epoch(50, seed=seed, epoch=epoch, crop_padding=4, flip=True)
@@ -142,3 +143,45 @@ def test_batches_have_the_layout_asked_for_and_the_same_values(channels_last: bo
 def test_a_batch_size_of_zero_is_refused() -> None:
     with pytest.raises(InputError, match="batch size is 0"):
         numbered(3).in_order(0)
+
+
+def test_a_hole_by_hand() -> None:
+    images = torch.ones(3, 3, 4, 6)
+    centres = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.99, 0.99]])
+    cut_out(images, centres, 2)
+    expected = torch.ones(3, 4, 6)
+    expected[0, 1:3, 2:4] = 0  # the middle is pixel (2, 3)
+    expected[1, :1, :1] = 0  # pixel (0, 0): most of the hole lies outside
+    expected[2, 2:4, 4:6] = 0
+    assert torch.equal(images, expected[:, None].expand_as(images))
+
+
+@settings(max_examples=30, deadline=None)
+@given(side=st.integers(1, 9), seed=st.integers(0, 100))
+def test_cutout_changes_nothing_but_its_square(side: int, seed: int) -> None:
+    data = DeviceImages(random_images(7) | 1, torch.arange(7), PLAIN, device=CPU)
+    (whole, labels), (holed, same) = (
+        next(iter(data.epoch(1, seed=seed, batch_size=7, crop_padding=0, flip=True, cutout=cut)))
+        for cut in (0, side)
+    )
+    assert torch.equal(labels, same)
+    hole = holed == 0
+    assert torch.equal(holed[~hole], whole[~hole])
+    height, width = hole.any(dim=1).any(dim=2).sum(1), hole.any(dim=1).any(dim=1).sum(1)
+    assert torch.equal(hole.sum(dim=(1, 2, 3)), 3 * height * width)
+    assert int(height.min()) >= 1
+    assert int(height.max()) <= min(side, 5)
+    assert int(width.max()) <= min(side, 6)
+
+
+def test_what_a_plan_draws_is_pinned() -> None:
+    plan = plan_epoch(6, seed=0, epoch=0, crop_padding=4, flip=True)
+    assert plan.order.tolist() == [2, 1, 0, 5, 3, 4]
+    assert plan.rows.tolist() == [8, 2, 2, 5, 7, 4]
+    assert plan.columns.tolist() == [1, 5, 8, 6, 7, 1]
+    assert plan.flips.tolist() == [True, True, False, False, True, False]
+
+
+def test_a_cutout_below_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="cutout is -1"):
+        numbered(3).epoch(0, seed=0, batch_size=2, crop_padding=0, flip=False, cutout=-1)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 from blockzoo.data import load_dataset
@@ -104,3 +105,75 @@ def test_a_test_set_without_classes(folder: Path) -> None:
 def test_a_size_is_for_folders_only() -> None:
     with pytest.raises(InputError, match="a size is for image folders; digits is none"):
         load_dataset("digits", size=(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "ending", "expected"),
+    [
+        ("1", 1, "png", [255, 255, 255]),
+        ("L", 9, "png", [9, 9, 9]),
+        ("LA", (9, 0), "png", [9, 9, 9]),
+        ("RGBA", (1, 2, 3, 0), "png", [1, 2, 3]),
+        ("CMYK", (0, 255, 255, 0), "tiff", [255, 0, 0]),
+    ],
+)
+def test_modes_of_eight_bits_become_rgb(
+    folder: Path, mode: str, colour: int | tuple[int, ...], ending: str, expected: list[int]
+) -> None:
+    path = folder / "train" / "box" / f"9.{ending}"
+    Image.new(mode, (4, 6), colour).save(path)
+    data = load_dataset(str(folder))
+    assert data.x_train[2, :, 5, 3].tolist() == expected
+
+
+def test_a_palette_with_transparency_becomes_its_colours(folder: Path) -> None:
+    image = Image.new("P", (4, 6), 1)
+    image.putpalette([0, 0, 0, 7, 8, 9])
+    image.save(folder / "train" / "box" / "9.png", transparency=bytes([0, 128]))
+    assert load_dataset(str(folder)).x_train[2, :, 0, 0].tolist() == [7, 8, 9]
+
+
+def test_sixteen_bits_are_refused_not_clipped(folder: Path) -> None:
+    Image.new("I;16", (4, 6), 40000).save(folder / "train" / "box" / "9.png")
+    with pytest.raises(DataError, match=r"9\.png: its mode is I;16; images of 8 bits a channel"):
+        load_dataset(str(folder))
+
+
+@pytest.mark.parametrize("limit", [10, 20])
+def test_a_huge_image_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """An image has 24 pixels: above the limit PIL warns, above twice the limit it refuses."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(DataError, match=rf"0\.png: is larger than {limit} pixels"):
+        load_dataset(str(folder))
+
+
+def test_bad_images_are_skipped_and_named(folder: Path) -> None:
+    whole = load_dataset(str(folder))
+    (folder / "train" / "box" / "-first.png").write_text("no image")
+    Image.new("I;16", (4, 6)).save(folder / "test" / "ring" / "deep.png")
+    data = load_dataset(str(folder), skip_bad_images=True)
+    assert data.skipped == ("train/box/-first.png", "test/ring/deep.png")
+    assert data.x_train.equal(whole.x_train)
+    assert data.y_test.equal(whole.y_test)
+    assert data.fingerprint != whole.fingerprint
+    (folder / "test" / "ring" / "deep.png").unlink()
+    (folder / "train" / "box" / "-first.png").unlink()
+    assert load_dataset(str(folder), skip_bad_images=True).fingerprint == whole.fingerprint
+
+
+def test_a_class_that_loses_its_images_is_named(folder: Path) -> None:
+    (folder / "train" / "ring" / "0.png").write_text("no image")
+    with pytest.raises(DataError, match="class 'ring' has 1 training images"):
+        load_dataset(str(folder), skip_bad_images=True)
+
+
+def test_a_split_without_a_readable_image(folder: Path) -> None:
+    for name in ("box", "ring"):
+        (folder / "test" / name / "0.png").write_text("no image")
+    with pytest.raises(DataError, match="test: none of its 2 images can be read"):
+        load_dataset(str(folder), skip_bad_images=True)
+
+
+def test_skipping_is_for_folders_only() -> None:
+    with pytest.raises(InputError, match="skipped in image folders; digits is none"):
+        load_dataset("digits", skip_bad_images=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +177,14 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="x_train cannot be read"):
         load_dataset(str(path))
+
+
+def test_a_header_that_claims_too_much_is_named(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (1 << 50, 32, 32, 3)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    np.savez(tmp_path / "pets.npz", **{k: v for k, v in good().items() if k != "x_train"})
+    with zipfile.ZipFile(tmp_path / "pets.npz", "a") as archive:
+        archive.writestr("x_train.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"pets\.npz: x_train cannot be read"):
+        load_dataset(str(tmp_path / "pets.npz"))

@@ -65,6 +65,7 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "input_shape": "3x32x32",
         "test_loss": 0.6,
         "test_acc": 0.75,
+        "corruption_acc": 0.5,
         "best_epoch": 1,
         "images_per_s": 321.0,
         "precision": "fp32",

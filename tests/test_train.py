@@ -173,3 +173,14 @@ def test_names_and_devices_that_are_not_there() -> None:
         train(position="middle")
     with pytest.raises(DeviceError, match="'cuda:99'"):
         train(device="cuda:99")
+
+
+def test_robustness_is_recorded_and_changes_nothing_else() -> None:
+    plain, tested = train(), train(robustness=True)
+    assert plain.robustness is None
+    assert tested.robustness is not None
+    assert tested.trial_id == plain.trial_id
+    assert tested.test_accuracy == plain.test_accuracy
+    assert [len(values) for values in tested.robustness.corruption_accuracy.values()] == [5] * 4
+    assert None not in tested.robustness.resolution_accuracy.values()
+    assert TrainingRecord.model_validate_json(tested.model_dump_json()) == tested

@@ -39,6 +39,8 @@ class SweepRequest:
 
     protocol: Protocol
     data_dir: Path | None = None
+    skip_bad_images: bool = False
+    robustness: bool = False
     device: str = "auto"
     experiment_name: str = ""
     notes: str = ""
@@ -49,7 +51,7 @@ class SweepRequest:
     @property
     def dataset(self) -> ImageDataset:
         """The protocol's data set, loaded once per process."""
-        return _loaded(self.protocol.dataset, self.data_dir)
+        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images)
 
     @property
     def scaffold(self) -> ScaffoldConfig:
@@ -188,5 +190,5 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: Path | None) -> ImageDataset:
-    return load_dataset(name, data_dir=data_dir)
+def _loaded(name: str, data_dir: Path | None, skip_bad_images: bool) -> ImageDataset:
+    return load_dataset(name, data_dir=data_dir, skip_bad_images=skip_bad_images)

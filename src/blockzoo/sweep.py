@@ -135,6 +135,7 @@ def train_cell(
         progress=progress,
         experiment_name=request.experiment_name,
         notes=request.notes,
+        robustness=request.robustness,
     )
 
 

@@ -44,17 +44,20 @@ def train_block(
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     experiment_name: str = "",
     notes: str = "",
+    robustness: bool = False,
 ) -> TrainingRecord:
     """Train `block` at `position` once and return what it learned.
 
     Classes and input shape of `config` are replaced by those of `dataset`. `seed` determines the
     initial weights, the data order, the augmentation and the network's own randomness; for one
     seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
-    "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. Uses torch's
-    current number of threads. Raises what `ScaffoldNet` and `training.fit.fit` raise, and
-    `DeviceError`.
+    "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. With
+    `robustness` the final weights are also evaluated on changed test images; that is no part of the
+    trial's identity. Uses torch's current number of threads. Raises what `ScaffoldNet` and
+    `training.fit.fit` raise, and `DeviceError`.
     """
     from blockzoo.training.fit import fit  # Lightning takes seconds to import
+    from blockzoo.training.robustness import evaluate_robustness
 
     spec, position = _spec(block), Position.parse(str(position))
     config = _for_dataset(config, dataset)
@@ -71,8 +74,9 @@ def train_block(
         protocol=protocol,
     )
     where = resolve_device(device)
+    net = ScaffoldNet(spec, position, config, seed=seed)
     result = fit(
-        ScaffoldNet(spec, position, config, seed=seed),
+        net,
         dataset,
         recipe,
         seed=seed,
@@ -83,6 +87,16 @@ def train_block(
         subject=f"block {spec.name} ({position})",
         on_epoch=on_epoch,
     )
+    stood = None
+    if robustness:
+        stood = evaluate_robustness(
+            net,
+            dataset,
+            device=where,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+        )
     return TrainingRecord(
         trial_id=identity,
         block=spec.name,
@@ -98,6 +112,7 @@ def train_block(
         recipe=asdict(recipe),
         seed=seed,
         device=where.type,
+        robustness=stood,
         **{name: getattr(result, name) for name in _RESULT_FIELDS},
     )
 

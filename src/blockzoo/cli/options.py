@@ -51,6 +51,18 @@ Dataset = Annotated[
     str | None,
     typer.Option("--dataset", help="digits, cifar10, cifar100, an .npz file or an image folder."),
 ]
+Robustness = Annotated[
+    bool,
+    typer.Option(
+        "--robustness", help="Also test on corrupted, shifted and resized images after training."
+    ),
+]
+SkipBadImages = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-images", help="Leave out images of a folder that cannot be read, and say so."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

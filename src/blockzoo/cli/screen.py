@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from blockzoo.plan import SweepRequest
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
@@ -21,6 +25,17 @@ def output_console() -> Console:
 def message_console() -> Console:
     """Return the console for progress and messages."""
     return Console(stderr=True)
+
+
+def report_skipped(request: SweepRequest) -> None:
+    """Say how many images of the data set were left out, and which came first."""
+    skipped = request.dataset.skipped if request.skip_bad_images else ()
+    if skipped:
+        message_console().print(
+            f"skipped {len(skipped)} bad images, first {skipped[0]}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager

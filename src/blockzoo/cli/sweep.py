@@ -29,6 +29,8 @@ def sweep(
     protocol: options.ProtocolName = "v1",
     dataset: options.Dataset = None,
     data_dir: options.DataDir = None,
+    skip_bad_images: options.SkipBadImages = False,
+    robustness: options.Robustness = False,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="How many seeds. (default: the protocol's)")
     ] = None,
@@ -62,7 +64,7 @@ def sweep(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
     from blockzoo.cli.progress import SweepProgress
-    from blockzoo.cli.screen import message_console
+    from blockzoo.cli.screen import message_console, report_skipped
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.sweep import run_sweep
@@ -85,10 +87,13 @@ def sweep(
     request = SweepRequest(
         protocol=chosen,
         data_dir=data_dir,
+        skip_bad_images=skip_bad_images,
+        robustness=robustness,
         device=device,
         experiment_name=experiment_name,
         notes=notes,
     )
+    report_skipped(request)
     messages = message_console()
     with open_store(results, create=True) as store:
         with SweepProgress(messages) as listener:

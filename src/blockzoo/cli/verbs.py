@@ -165,6 +165,8 @@ def train(
     protocol: options.ProtocolName = "v1",
     dataset: options.Dataset = None,
     data_dir: options.DataDir = None,
+    skip_bad_images: options.SkipBadImages = False,
+    robustness: options.Robustness = False,
     seeds: options.Seeds = 1,
     first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
     epochs: options.Epochs = None,
@@ -188,7 +190,7 @@ def train(
     to the store in the results folder as each training ends.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
-    from blockzoo.cli.screen import output_console
+    from blockzoo.cli.screen import output_console, report_skipped
     from blockzoo.cli.tables import training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
@@ -212,10 +214,13 @@ def train(
     request = SweepRequest(
         protocol=chosen,
         data_dir=data_dir,
+        skip_bad_images=skip_bad_images,
+        robustness=robustness,
         device=device,
         experiment_name=experiment_name,
         notes=notes,
     )
+    report_skipped(request)
     records: list[Record] = []
     with open_store(results, create=True) as store:
         for seed, block, position in chosen.cells():

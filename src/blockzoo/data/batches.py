@@ -1,6 +1,6 @@
 """Batches from images that stay on the training device as bytes.
 
-Cropping, flipping and normalising happen there, for a whole batch at a time. Order and
+Cropping, flipping, normalising and cutout happen there, for a whole batch at a time. Order and
 augmentation of an epoch follow from (seed, epoch) alone and are drawn on the CPU, so that they are
 the same on every device and whatever the network.
 """
@@ -53,13 +53,15 @@ class EpochPlan:
     """What one epoch does, on the CPU, by place in the epoch.
 
     `order` (N,): which image. `rows`, `columns` (N,): where its crop begins in the padded image.
-    `flips` (N,): whether it is flipped left to right.
+    `flips` (N,): whether it is flipped left to right. `centres` (N, 2): where the middle of its
+    hole lies, down and across, as shares of the image's height and width.
     """
 
     order: Tensor
     rows: Tensor
     columns: Tensor
     flips: Tensor
+    centres: Tensor
 
 
 def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bool) -> EpochPlan:
@@ -69,21 +71,38 @@ def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bo
     order = torch.randperm(count, generator=generator)
     rows, columns = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator)
     flips = (torch.rand(count, generator=generator) < 0.5) & flip
-    return EpochPlan(order=order, rows=rows, columns=columns, flips=flips)
+    # Drawn last, so that what comes before does not depend on whether holes are cut.
+    centres = torch.rand((count, 2), generator=generator)
+    return EpochPlan(order=order, rows=rows, columns=columns, flips=flips, centres=centres)
 
 
 def augment(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int) -> Tensor:
     """Return `images` (N, 3, H, W) padded with zeros, cropped at (rows, columns), then flipped.
 
-    Crop and flip are one lookup. The result has the memory layout of channels last.
+    A crop is one lookup in the view of all windows, so that whole rows of bytes are copied.
     """
     height, width = images.shape[2:]
-    across = torch.arange(width, device=images.device)
-    down = rows[:, None] + torch.arange(height, device=images.device)
-    along = columns[:, None] + torch.where(flips[:, None], width - 1 - across, across)
-    padded = F.pad(images, (padding,) * 4)
-    which = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded[which, :, down[:, :, None], along[:, None, :]].permute(0, 3, 1, 2)
+    windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    which = torch.arange(len(images), device=images.device)
+    crops = windows[which, :, rows, columns]
+    return torch.where(flips[:, None, None, None], crops.flip(3), crops)
+
+
+def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Set a square of `side` pixels in each of `images` (N, 3, H, W) to zero, in place.
+
+    `centres` (N, 2): shares of height and width. The middle lies on any pixel with equal chance, so
+    that a hole may reach past the border. On normalised images zero is the mean. Source:
+    T. DeVries and G. Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
+    2017.
+    """
+    inside = []
+    for share, length in zip(centres.unbind(1), images.shape[2:], strict=True):
+        start = (share * length).long()[:, None] - side // 2
+        pixels = torch.arange(length, device=images.device)
+        inside.append((pixels >= start) & (pixels < start + side))
+    down, across = inside
+    return images.masked_fill_((down[:, :, None] & across[:, None, :])[:, None], 0)
 
 
 class DeviceImages:
@@ -110,11 +129,21 @@ class DeviceImages:
         return Batches(self, None, batch_size, padding=0)
 
     def epoch(
-        self, epoch: int, *, seed: int, batch_size: int, crop_padding: int, flip: bool
+        self,
+        epoch: int,
+        *,
+        seed: int,
+        batch_size: int,
+        crop_padding: int,
+        flip: bool,
+        cutout: int = 0,
     ) -> Batches:
-        """Return all images once, in the order and with the augmentation of (seed, epoch)."""
+        """Return all images once, in the order and with the augmentation of (seed, epoch).
+
+        `cutout` is the side in pixels of the square set to the mean in each image; 0 for none.
+        """
         plan = plan_epoch(len(self), seed=seed, epoch=epoch, crop_padding=crop_padding, flip=flip)
-        return Batches(self, plan, batch_size, padding=crop_padding)
+        return Batches(self, plan, batch_size, padding=crop_padding, cutout=cutout)
 
 
 class Batches:
@@ -125,11 +154,19 @@ class Batches:
     """
 
     def __init__(
-        self, data: DeviceImages, plan: EpochPlan | None, batch_size: int, *, padding: int
+        self,
+        data: DeviceImages,
+        plan: EpochPlan | None,
+        batch_size: int,
+        *,
+        padding: int,
+        cutout: int = 0,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch size is {batch_size}; it must be 1 or more")
-        self._data, self._plan, self._padding = data, plan, padding
+        if cutout < 0:
+            raise InputError(f"cutout is {cutout}; it must be 0 or more pixels")
+        self._data, self._plan, self._padding, self._cutout = data, plan, padding, cutout
         self.sizes = batch_sizes(len(data), batch_size)
 
     def __len__(self) -> int:
@@ -146,11 +183,14 @@ class Batches:
 
     def _planned(self, plan: EpochPlan) -> Iterator[Batch]:
         data = self._data
-        parts = (plan.order, plan.rows, plan.columns, plan.flips)
+        parts = (plan.order, plan.rows, plan.columns, plan.flips, plan.centres)
         on_device = (torch.split(part.to(data.device), self.sizes) for part in parts)
-        for order, rows, columns, flips in zip(*on_device, strict=True):
-            images = augment(data.images[order], rows, columns, flips, self._padding)
-            yield self._finished(images), data.labels[order]
+        for order, rows, columns, flips, centres in zip(*on_device, strict=True):
+            chosen = data.images.index_select(0, order)
+            images = self._finished(augment(chosen, rows, columns, flips, self._padding))
+            if self._cutout:
+                cut_out(images, centres, self._cutout)
+            yield images, data.labels[order]
 
     def _finished(self, images: Tensor) -> Tensor:
         return self._data.statistics.normalise(images).contiguous(memory_format=self._data.layout)

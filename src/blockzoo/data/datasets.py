@@ -15,24 +15,32 @@ DATASET_NAMES = ("digits", *CIFAR_NAMES)
 
 
 def load_dataset(
-    name_or_path: str, *, data_dir: Path | None = None, size: tuple[int, int] | None = None
+    name_or_path: str,
+    *,
+    data_dir: Path | None = None,
+    size: tuple[int, int] | None = None,
+    skip_bad_images: bool = False,
 ) -> ImageDataset:
     """Return the data set of that name, `.npz` file or image folder.
 
     `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`). `size` (height, width)
-    is what images of a folder are resized to. Text with a path separator or a `.npz` ending, or
-    that names something in the current folder, is a path; a known name goes before a path.
-    Raises `UnknownNameError`, or `DataError` naming file and offender.
+    is what images of a folder are resized to; with `skip_bad_images` those of a folder that cannot
+    be read are left out and named in the data set's `skipped`.
+    Text with a path separator or a `.npz` ending, or that names something in the current folder, is
+    a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
+    and offender.
     """
     path = Path(name_or_path).expanduser()
     if size is not None and not path.is_dir():
         raise InputError(f"a size is for image folders; {name_or_path} is none")
+    if skip_bad_images and not path.is_dir():
+        raise InputError(f"bad images are skipped in image folders; {name_or_path} is none")
     if name_or_path == "digits":
         return load_digits()
     if name_or_path in CIFAR_NAMES:
         return load_cifar(name_or_path, data_dir)
     if path.is_dir():
-        return load_folder(path, size)
+        return load_folder(path, size, skip_bad_images=skip_bad_images)
     if path.exists() or path.suffix == ".npz":
         return load_npz(path)
     if len(path.parts) > 1:

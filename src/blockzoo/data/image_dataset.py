@@ -23,7 +23,8 @@ class ImageDataset:
     """Images and labels for training and test.
 
     `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
-    into `classes`. `flip`: whether an image flipped left to right keeps its label.
+    into `classes`. `flip`: whether an image flipped left to right keeps its label. `skipped`: files
+    that were left out, for they could not be read.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ImageDataset:
     y_test: Tensor
     classes: tuple[str, ...]
     flip: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -47,8 +49,10 @@ class ImageDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over all images, labels, class names and `flip`."""
+        """16 hexadecimal digits over all images, labels, class names, `flip` and `skipped`."""
         digest = hashlib.sha256(repr((self.classes, self.flip)).encode())
+        if self.skipped:
+            digest.update(repr(self.skipped).encode())
         for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.contiguous().numpy().data)
@@ -83,7 +87,15 @@ def dataset_from_arrays(
     if train_shape != test_shape:
         raise DataError(f"{source}: x_train is of size {train_shape}, x_test of {test_shape}")
     _check_every_class(tensors["y_train"], tensors["y_test"], names, source)
-    return ImageDataset(name=name, classes=names, flip=flip, **tensors)
+    return ImageDataset(
+        name=name,
+        x_train=tensors["x_train"],
+        y_train=tensors["y_train"],
+        x_test=tensors["x_test"],
+        y_test=tensors["y_test"],
+        classes=names,
+        flip=flip,
+    )
 
 
 def _checked_classes(classes: Sequence[str], source: str) -> tuple[str, ...]:

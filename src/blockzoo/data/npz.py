@@ -13,7 +13,15 @@ from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 from blockzoo.errors import DataError
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "classes")
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,  # a header that claims more than there can be
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_npz(path: Path) -> ImageDataset:

@@ -56,6 +56,7 @@ PROTOCOL_COLUMNS: dict[str, ColumnType] = {
 TRAINING_COLUMNS: dict[str, ColumnType] = {
     "test_loss": "number",
     "test_acc": "number",
+    "corruption_acc": "number",
     "best_epoch": "integer",
     "images_per_s": "number",
     "precision": "text",

@@ -169,6 +169,22 @@ class EpochMetrics(_Frozen):
     seconds: float
 
 
+class RobustnessMetrics(_Frozen):
+    """Accuracy on changed test images, of the final weights.
+
+    `corruption_accuracy`: by corruption, at severities 1 to 5; the mean is over all of them.
+    `shift_accuracy` and `shift_consistency` (the share that keeps its predicted class): over the
+    eight moves by one pixel (R. Zhang, Making Convolutional Networks Shift-Invariant Again, 2019).
+    `resolution_accuracy`: by scale; None where the network does not run.
+    """
+
+    corruption_accuracy: dict[str, tuple[float, ...]]
+    mean_corruption_accuracy: float
+    shift_accuracy: float
+    shift_consistency: float
+    resolution_accuracy: dict[str, float | None]
+
+
 class TrainingRecord(Record):
     """What one seed of one network learned. Chosen on validation; test read once, at the end."""
 
@@ -189,6 +205,7 @@ class TrainingRecord(Record):
     training_seconds: float | None = None
     images_per_s: float | None = None
     epochs: tuple[EpochMetrics, ...] = ()
+    robustness: RobustnessMetrics | None = None
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

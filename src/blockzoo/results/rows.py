@@ -197,6 +197,7 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         "val_acc": record.val_accuracy,
         "test_loss": record.test_loss,
         "test_acc": record.test_accuracy,
+        "corruption_acc": record.robustness and record.robustness.mean_corruption_accuracy,
         "best_epoch": record.best_epoch,
         "training_time": record.training_seconds,
         "images_per_s": record.images_per_s,

@@ -1,0 +1,179 @@
+"""How well a trained network stands what it was not trained on: corruption, shift, resolution.
+
+Test images are changed on the fly, on the device; nothing here chooses anything. Corruptions and
+their five severities are those of D. Hendrycks and T. Dietterich, Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations, 2019, for images of CIFAR's size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from blockzoo.data.batches import augment, channel_statistics
+from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
+from blockzoo.results.records import RobustnessMetrics
+
+Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
+
+SHIFTS = tuple(shift for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0))
+"""The eight moves by one pixel, down and across."""
+
+RESOLUTIONS = (0.75, 1.25, 1.5)
+_BATCH_SIZE = 500
+
+
+def gaussian_noise(images: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Add noise of that deviation to `images`, drawn on the CPU, so the same on every device."""
+    noise = torch.randn(images.shape, generator=generator)
+    return (images + deviation * noise.to(images.device)).clamp(0, 1)
+
+
+def gaussian_blur(images: Tensor, deviation: float, _: torch.Generator) -> Tensor:
+    """Blur by a Gaussian of that deviation in pixels, cut at four; borders are repeated."""
+    radius = int(4 * deviation + 0.5)
+    places = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    weights = torch.exp(-0.5 * (places / deviation) ** 2)
+    weights = (weights / weights.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    across = F.conv2d(padded, weights, groups=3)
+    return F.conv2d(across, weights.transpose(2, 3), groups=3)
+
+
+def contrast(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
+    """Shrink each channel's distance to its image's mean by `factor`."""
+    means = images.mean(dim=(2, 3), keepdim=True)
+    return ((images - means) * factor + means).clamp(0, 1)
+
+
+def jpeg(images: Tensor, quality: float, _: torch.Generator) -> Tensor:
+    """Compress each image to JPEG of that quality and read it back."""
+    pixels = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    unpacked = np.stack([_through_jpeg(image, int(quality)) for image in pixels])
+    return torch.from_numpy(unpacked).permute(0, 3, 1, 2).to(images.device).float() / 255
+
+
+def _through_jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
+    "gaussian_noise": (gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
+    "gaussian_blur": (gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1.0)),
+    "contrast": (contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
+    "jpeg": (jpeg, (80, 65, 58, 50, 40)),
+}
+"""Each corruption with its strength at severities 1 to 5."""
+
+
+def evaluate_robustness(
+    net: nn.Module,
+    dataset: ImageDataset,
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    validation_fraction: float = VALIDATION_FRACTION,
+    split_seed: int = SPLIT_SEED,
+) -> RobustnessMetrics:
+    """Evaluate `net` on `device`, in fp32, on changed images of the test set.
+
+    Images are normalised as in the training with that split. Noise follows from `seed` alone. A
+    network that does not run at a resolution has None there.
+    """
+    train, _ = split_train_validation(
+        dataset.y_train, fraction=validation_fraction, seed=split_seed
+    )
+    statistics = channel_statistics(dataset.x_train[train])
+    right = dataset.y_test
+    images = dataset.x_test
+
+    def predict(change: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the classes (N,) of all test images, changed as bytes or within 0..1."""
+        classes = []
+        for some in torch.split(images, _BATCH_SIZE):
+            changed = change(some.to(device))
+            pixels = changed if changed.dtype == torch.uint8 else changed * 255
+            classes.append(net(statistics.normalise(pixels)).argmax(dim=1).cpu())
+        return torch.cat(classes)
+
+    def accuracy(classes: Tensor) -> float:
+        return (classes == right).double().mean().item()
+
+    with _evaluating(net):
+        corrupted = {
+            name: tuple(
+                accuracy(predict(_corrupted(change, strength, f"{seed}/{name} {strength}")))
+                for strength in strengths
+            )
+            for name, (change, strengths) in CORRUPTIONS.items()
+        }
+        still = predict(lambda some: some)
+        moved = torch.stack([predict(_moved(*shift)) for shift in SHIFTS])
+        resized = {str(scale): _at_scale(predict, accuracy, scale) for scale in RESOLUTIONS}
+    accuracies = [value for values in corrupted.values() for value in values]
+    return RobustnessMetrics(
+        corruption_accuracy=corrupted,
+        mean_corruption_accuracy=sum(accuracies) / len(accuracies),
+        shift_accuracy=(moved == right).double().mean().item(),
+        shift_consistency=(moved == still).double().mean().item(),
+        resolution_accuracy=resized,
+    )
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """Put `net` in evaluation mode without gradients, and give its mode back."""
+    training = net.training
+    with torch.no_grad():
+        try:
+            net.eval()
+            yield
+        finally:
+            net.train(training)
+
+
+def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tensor], Tensor]:
+    digest = hashlib.sha256(key.encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return lambda images: change(images.float() / 255, strength, generator)
+
+
+def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
+    """Move images by at most one pixel, zeros coming in, as crops of the training do."""
+
+    def move(images: Tensor) -> Tensor:
+        rows, columns = (
+            torch.full((len(images),), 1 - step, device=images.device) for step in (down, across)
+        )
+        return augment(images, rows, columns, torch.zeros_like(rows, dtype=torch.bool), 1)
+
+    return move
+
+
+def _at_scale(
+    predict: Callable[[Callable[[Tensor], Tensor]], Tensor],
+    accuracy: Callable[[Tensor], float],
+    scale: float,
+) -> float | None:
+    def resize(images: Tensor) -> Tensor:
+        size = [round(length * scale) for length in images.shape[2:]]
+        resized = F.interpolate(images.float() / 255, size, mode="bilinear", antialias=True)
+        return resized.clamp(0, 1)
+
+    try:
+        return accuracy(predict(resize))
+    except Exception:  # noqa: BLE001 - a block may be made for one size and say so in any way
+        return None

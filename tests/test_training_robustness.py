@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blockzoo.training.robustness import (
+    CORRUPTIONS,
+    SHIFTS,
+    contrast,
+    evaluate_robustness,
+    gaussian_blur,
+    gaussian_noise,
+    jpeg,
+)
+from tests.training_samples import tiny_dataset
+
+
+class Brightness(nn.Module):
+    """Class 1 where the mean is above that of the training set."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean = images.mean(dim=(1, 2, 3))
+        return torch.stack((-mean, mean), dim=1)
+
+
+class OneSize(Brightness):
+    """The same, for images of 8x8 alone."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[2:] != (8, 8):
+            raise ValueError("made for 8x8")
+        return super().forward(images)
+
+
+class Corner(nn.Module):
+    """Class 1 where the upper left pixel is above the mean."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack((-images[:, 0, 0, 0], images[:, 0, 0, 0]), dim=1)
+
+
+def draw() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_brightness_stands_everything() -> None:
+    result = evaluate_robustness(Brightness(), tiny_dataset())
+    assert result.corruption_accuracy == dict.fromkeys(CORRUPTIONS, (1.0,) * 5)
+    assert result.mean_corruption_accuracy == 1
+    assert (result.shift_accuracy, result.shift_consistency) == (1, 1)
+    assert result.resolution_accuracy == {"0.75": 1.0, "1.25": 1.0, "1.5": 1.0}
+
+
+def test_a_corner_is_lost_by_five_shifts_of_eight() -> None:
+    """Bright images (half) turn dark where a row or column of zeros comes in at the corner."""
+    assert len(SHIFTS) == 8
+    result = evaluate_robustness(Corner(), tiny_dataset())
+    assert result.shift_accuracy == result.shift_consistency == 1 - 5 / 8 / 2
+
+
+def test_a_network_of_one_size_has_no_accuracy_at_others() -> None:
+    net = OneSize().train()
+    result = evaluate_robustness(net, tiny_dataset())
+    assert set(result.resolution_accuracy.values()) == {None}
+    assert result.mean_corruption_accuracy == 1
+    assert net.training
+
+
+def test_the_seed_determines_the_result() -> None:
+    first, again = (evaluate_robustness(Corner(), tiny_dataset(), seed=3) for _ in range(2))
+    assert first == again
+    images = torch.full((2, 3, 4, 4), 0.5)
+    assert torch.equal(gaussian_noise(images, 0.1, draw()), gaussian_noise(images, 0.1, draw()))
+
+
+def test_noise_has_its_deviation() -> None:
+    noisy = gaussian_noise(torch.full((8, 3, 32, 32), 0.5), 0.08, draw())
+    assert float(noisy.std()) == pytest.approx(0.08, rel=0.02)
+    assert float(noisy.mean()) == pytest.approx(0.5, abs=0.003)
+
+
+def test_blur_spreads_a_point_as_a_gaussian() -> None:
+    image = torch.zeros(1, 3, 9, 9)
+    image[:, :, 4, 4] = 1
+    blurred = gaussian_blur(image, 1.0, draw())
+    torch.testing.assert_close(blurred.sum(dim=(2, 3)), torch.ones(1, 3))
+    ratio = blurred[0, 1, 4, 5] / blurred[0, 1, 4, 4]
+    assert float(ratio) == pytest.approx(0.60653, rel=1e-4)  # exp(-1/2)
+    torch.testing.assert_close(blurred, blurred.transpose(2, 3))
+    flat = torch.full((1, 3, 5, 5), 0.3)
+    torch.testing.assert_close(gaussian_blur(flat, 0.4, draw()), flat)
+
+
+def test_contrast_by_hand() -> None:
+    image = torch.tensor([0.0, 1.0]).expand(1, 3, 2, 2)
+    expected = torch.tensor([0.35, 0.65]).expand(1, 3, 2, 2)
+    torch.testing.assert_close(contrast(image, 0.3, draw()), expected)
+
+
+def test_jpeg_keeps_a_flat_image_and_loses_noise() -> None:
+    flat = torch.full((2, 3, 16, 16), 128 / 255)
+    torch.testing.assert_close(jpeg(flat, 40, draw()), flat, atol=1 / 255, rtol=0)
+    noise = torch.rand(2, 3, 16, 16, generator=draw())
+    errors = [float((jpeg(noise, quality, draw()) - noise).abs().mean()) for quality in (80, 40)]
+    assert 0 < errors[0] < errors[1]
