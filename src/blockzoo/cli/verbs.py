@@ -123,7 +123,7 @@ def benchmark(
     budget: Annotated[
         float,
         typer.Option("--budget", help="Seconds of timing per block and position at the most."),
-    ] = 20.0,
+    ] = 6.0,
     warmup_runs: options.WarmupRuns = None,
     benchmark_runs: options.BenchmarkRuns = None,
     results: options.SaveTo = None,
@@ -145,7 +145,7 @@ def benchmark(
         threads=threads,
         budget_s=budget,
         channels_last=channels_last,
-        processes=_processes(processes, rigorous, quick),
+        processes=_processes(processes, rigorous, quick) or settings.processes,
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     records = _timed(names, where, config, settings, baseline, backends or (), precisions or ())
@@ -250,7 +250,7 @@ def _scaffold(
 def _latency_settings(
     device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
 ) -> LatencySettings:
-    """Return the settings; runs that are asked for are run exactly, whatever the time."""
+    """Return the settings; runs that are asked for are run exactly, in one process."""
     from blockzoo.measure.latency import LatencySettings
 
     settings = LatencySettings(device=device, batch_size=batch_size)
@@ -258,20 +258,24 @@ def _latency_settings(
         settings = replace(settings, warmup_calls=warmup_runs)
     if benchmark_runs is not None:
         settings = replace(
-            settings, min_rounds=benchmark_runs, rounds_max=benchmark_runs, budget_s=math.inf
+            settings,
+            min_rounds=benchmark_runs,
+            rounds_max=benchmark_runs,
+            budget_s=math.inf,
+            processes=1,
         )
     return settings
 
 
-def _processes(processes: int | None, rigorous: bool, quick: bool) -> int:
-    """Return how many; raises `InputError` when more than one option says so."""
+def _processes(processes: int | None, rigorous: bool, quick: bool) -> int | None:
+    """Return how many were asked for; raises `InputError` when more than one option says so."""
     from blockzoo.errors import InputError
 
     if (processes is not None) + rigorous + quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
     if processes is not None:
         return processes
-    return 10 if rigorous else 1 if quick else 3
+    return 10 if rigorous else 1 if quick else None
 
 
 def _timed(
