@@ -142,7 +142,7 @@ def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path
         while kill_after is None or kill_after not in told:
             try:
                 told.append(ours.recv())
-            except EOFError:
+            except EOFError:  # noqa: PERF203 - the end of the child's messages
                 break
         if kill_after is not None:
             time.sleep(0.02 * moments.random())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -215,12 +216,18 @@ def _layout(arithmetic: Arithmetic) -> torch.memory_format:
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
-    return Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
-        plugins=[LightningEnvironment()],
-    )
+    logger = logging.getLogger("lightning.fabric.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # it tells of the precision, which the record says
+    try:
+        return Fabric(
+            accelerator=device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
+            plugins=[LightningEnvironment()],
+        )
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
