@@ -216,7 +216,9 @@ def test_a_last_batch_of_one_image_does_not_break_batch_normalisation() -> None:
     assert len(result.epochs) == 2
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nothing_is_written_or_logged(
+    precision: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -224,7 +226,7 @@ def test_nothing_is_written_or_logged(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     level = logging.getLogger("lightning.fabric").level
-    run(tiny_net())
+    run(tiny_net(), replace(TINY_RECIPE, precision=precision))
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
 from blockzoo.training.loop import Loop, OnOom
 from blockzoo.training.precision import Arithmetic, resolve_arithmetic
+from blockzoo.training.quiet import quiet_lightning
 from blockzoo.training.recipe import Recipe
 from blockzoo.training.tally import TestTally
 from blockzoo.training.termination import terminable
@@ -216,18 +216,13 @@ def _layout(arithmetic: Arithmetic) -> torch.memory_format:
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
-    logger = logging.getLogger("lightning.fabric.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # it tells of the precision, which the record says
-    try:
+    with quiet_lightning():
         return Fabric(
             accelerator=device.type,
             devices=[device.index or 0] if device.type == "cuda" else 1,
             precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
             plugins=[LightningEnvironment()],
         )
-    finally:
-        logger.setLevel(level)
 
 
 @contextmanager
