@@ -64,7 +64,7 @@ def train_epoch(
         optimizer.zero_grad()
         logits = net(inputs)
         loss = F.cross_entropy(logits, targets)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         running += loss.item()
         right += int((logits.argmax(dim=1) == targets).sum().item())

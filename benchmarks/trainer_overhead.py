@@ -18,6 +18,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from training_throughput import random_images
 
 from blockzoo.data import ImageDataset
@@ -50,6 +51,7 @@ def bare_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Name
     batches = placed.epoch(0, seed=0, batch_size=recipe.batch_size, crop_padding=4, flip=True)
     optimizer = build_optimizer(net, recipe)
     scheduler = build_scheduler(optimizer, recipe, len(batches))
+    assert not isinstance(scheduler, ReduceLROnPlateau)
     started = time.perf_counter()
     for inputs, labels in batches:
         with torch.autocast(
@@ -58,7 +60,7 @@ def bare_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Name
             logits = net(inputs)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.gradient_clip_norm)
         optimizer.step()
         scheduler.step()

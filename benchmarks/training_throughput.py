@@ -75,7 +75,8 @@ def cells(options: argparse.Namespace) -> dict[str, tuple[Timed, Timed]]:
         )
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return count / (time.perf_counter() - started)
+        seconds: float = time.perf_counter() - started
+        return count / seconds
 
     def trained(block: str) -> tuple[Timed, Timed]:
         def early() -> float:

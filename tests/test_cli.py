@@ -16,6 +16,8 @@ import blockzoo
 from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.app import app
+from blockzoo.cli.choices import chosen_on_oom
+from blockzoo.errors import UnknownNameError
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.store import Store
@@ -349,3 +351,9 @@ def test_the_package_exports_what_it_says() -> None:
         assert name in dir(blockzoo)
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = blockzoo.nothing_like_it
+
+
+def test_what_to_do_without_memory_is_one_of_two() -> None:
+    assert [chosen_on_oom(name) for name in ("split", "fail")] == ["split", "fail"]
+    with pytest.raises(UnknownNameError, match="unknown --on-oom 'halve'; allowed: split, fail"):
+        chosen_on_oom("halve")

@@ -28,4 +28,4 @@ def test_counts_of_batches_are_copied() -> None:
     average = WeightAverage(net, 0.9)
     net(torch.rand(4, 3, 8, 8))
     average.update()
-    assert int(average.net[1].num_batches_tracked) == 1  # type: ignore[index, arg-type]
+    assert int(average.net[1].num_batches_tracked) == 1  # type: ignore[index]
