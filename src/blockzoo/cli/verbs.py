@@ -180,6 +180,9 @@ def train(
     device: options.Device = "auto",
     results: options.ResultsDir = "results",
     output: options.Output = None,
+    resume: options.Resume = True,
+    on_oom: options.OnOom = "split",
+    save_weights: options.SaveWeights = False,
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
@@ -189,13 +192,20 @@ def train(
     the same stem, context and head weights, the same batches and the same augmentation. Records go
     to the store in the results folder as each training ends.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.choices import (
+        chosen_blocks,
+        chosen_on_oom,
+        chosen_positions,
+        csv_location,
+        open_store,
+    )
     from blockzoo.cli.screen import output_console, report_skipped
     from blockzoo.cli.tables import training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.results.csv import write_results_csv
     from blockzoo.sweep import measure_cost, train_cell
+    from blockzoo.train import remove_checkpoint
 
     chosen = get_protocol(protocol).changed(
         dataset=dataset,
@@ -219,6 +229,10 @@ def train(
         device=device,
         experiment_name=experiment_name,
         notes=notes,
+        checkpoints=csv_location(results).parent / "checkpoints",
+        resume=resume,
+        on_oom=chosen_on_oom(on_oom),
+        save_weights=csv_location(results).parent / "weights" if save_weights else None,
     )
     report_skipped(request)
     records: list[Record] = []
@@ -227,6 +241,7 @@ def train(
             trained = train_cell(request, block, position, seed, progress=True)
             records += [trained, *measure_cost(request, block, position)]
             store.put_all(records[-2:])
+            remove_checkpoint(request.checkpoints, trained.trial_id)
             write_results_csv(store, csv_location(results))
     output_console().print(training_table(records))
     if output is not None:
