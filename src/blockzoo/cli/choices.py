@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,7 @@ from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 
 if TYPE_CHECKING:
+    from blockzoo.results.records import Record
     from blockzoo.results.store import Store
 
 
@@ -75,3 +77,16 @@ def csv_location(results: str) -> Path:
         return Path("results") / CSV_NAME
     path = Path(results)
     return (path.parent if path.suffix else path) / CSV_NAME
+
+
+def keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:
+    """Put the records into the store in `results`, and their rows into the file `output`."""
+    from blockzoo.results.csv import write_results_csv
+
+    if results is not None:
+        with open_store(results, create=True) as store:
+            for record in records:
+                store.put(record)
+            write_results_csv(store, csv_location(results))
+    if output is not None:
+        write_results_csv(records, output)

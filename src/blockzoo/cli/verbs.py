@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +53,7 @@ def profile(
     one training step. Nothing is computed, so any machine can profile any block.
     """
     from blockzoo.cli import tables
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.screen import output_console, progress
     from blockzoo.measure.environment import available_cores
     from blockzoo.profile import profile_blocks
@@ -80,7 +79,7 @@ def profile(
     if device is not None or warmup_runs is not None or benchmark_runs is not None:
         settings = _latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
         records += _timed(names, where, config, settings, None)
-    _keep(records, results, output)
+    keep(records, results, output)
     _fail_if_any_failed(records)
 
 
@@ -135,7 +134,7 @@ def benchmark(
     median is within 1% of it; ratios to the baseline come from samples of the same round. A block
     whose deploy form does not equal its training form is not timed.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = _scaffold(protocol, context, depth, width, classes, shape)
@@ -149,7 +148,7 @@ def benchmark(
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     records = _timed(names, where, config, settings, baseline, backends or (), precisions or ())
-    _keep(records, results, output)
+    keep(records, results, output)
     _fail_if_any_failed(records)
 
 
@@ -320,20 +319,6 @@ def _timed(
         )
     output_console().print(latency_table(records))
     return records
-
-
-def _keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:
-    """Put the records into the store in `results`, and their rows into the file `output`."""
-    from blockzoo.cli.choices import csv_location, open_store
-    from blockzoo.results.csv import write_results_csv
-
-    if results is not None:
-        with open_store(results, create=True) as store:
-            for record in records:
-                store.put(record)
-            write_results_csv(store, csv_location(results))
-    if output is not None:
-        write_results_csv(records, output)
 
 
 def _fail_if_any_failed(records: Sequence[Record]) -> None:

@@ -1,0 +1,64 @@
+"""How blocks rank as batch, resolution or threads change: records in, frames and numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import pandas as pd
+from scipy import stats
+
+from blockzoo.errors import ResultsError
+from blockzoo.results.records import LatencyRecord
+
+Axis = Literal["batch_size", "resolution", "threads"]
+AXES: tuple[Axis, ...] = ("batch_size", "resolution", "threads")
+
+
+def regime_frame(records: Iterable[LatencyRecord]) -> pd.DataFrame:
+    """Return one row per record that went well, ranked within its regime.
+
+    Columns: block, batch_size, resolution (H), threads, latency_ms, low_ms, high_ms,
+    images_per_s, rank (1 is the most images per second of its regime).
+    """
+    rows = [
+        {
+            "block": record.block,
+            "batch_size": record.batch_size,
+            "resolution": record.scaffold.input_shape[1],
+            "threads": record.threads,
+            "latency_ms": record.median_ms,
+            "low_ms": record.interval_ms[0] if record.interval_ms else record.median_ms,
+            "high_ms": record.interval_ms[1] if record.interval_ms else record.median_ms,
+            "images_per_s": record.throughput_images_per_s,
+        }
+        for record in records
+        if record.status == "ok"
+    ]
+    if not rows:
+        raise ResultsError("no latency was measured, so there is nothing to rank")
+    frame = pd.DataFrame(rows)
+    by_regime = frame.groupby(list(AXES))["images_per_s"]
+    return frame.assign(rank=by_regime.rank(ascending=False, method="min").astype(int))
+
+
+def rank_agreement(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> float:
+    """Return Kendall's tau-b of the blocks' speeds at two values of the axis: 1 is one ranking.
+
+    Blocks that are missing at either value are left out. Raises `ResultsError` with fewer than two.
+    """
+    speeds = frame.pivot_table(index="block", columns=axis, values="images_per_s")
+    if not {first, second} <= set(speeds.columns):
+        raise ResultsError(f"{axis} {first} and {second} are not both measured")
+    both = speeds[[first, second]].dropna()
+    if len(both) < 2:
+        raise ResultsError(f"{len(both)} block is measured at both; a ranking needs 2")
+    return float(stats.kendalltau(both[first], both[second]).statistic)
+
+
+def changed_places(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> list[str]:
+    """Return the blocks whose rank differs between two values of the axis, largest move first."""
+    ranks = frame.pivot_table(index="block", columns=axis, values="rank")
+    moves = (ranks[second] - ranks[first]).dropna()
+    order = moves.abs().sort_values(ascending=False, kind="stable").index
+    return [str(block) for block in order if moves[block] != 0]

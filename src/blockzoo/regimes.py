@@ -1,0 +1,145 @@
+"""Blocks in several regimes: batch sizes, resolutions, thread counts, and the best throughput.
+
+A ranking at batch 1 is not one at batch 256. Each regime is one session of `benchmark_blocks`, so
+that within it blocks are compared from samples of the same rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+
+from blockzoo.analysis.regimes import Axis, regime_frame
+from blockzoo.benchmark import benchmark_blocks
+from blockzoo.blocks import BlockSpec
+from blockzoo.errors import BlockError, InputError
+from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.throughput import ThroughputSearch, search_throughput
+from blockzoo.position import POSITIONS, Position
+from blockzoo.report.regimes_plot import plot_regimes
+from blockzoo.results.records import LatencyRecord
+from blockzoo.scaffold import ScaffoldConfig
+
+Progress = Callable[[float, str], None]
+_SEARCH_BUDGET_S = 2.0
+_SEARCH_ROUNDS = 3
+
+
+def measure_regimes(
+    blocks: Sequence[str | BlockSpec],
+    position: str | Position,
+    axis: Axis,
+    values: Sequence[int],
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    baseline: str | BlockSpec | None = None,
+    progress: Progress | None = None,
+) -> list[LatencyRecord]:
+    """Time the blocks at each value of one axis; everything else is as in `settings`.
+
+    `axis` is batch_size, resolution (height and width of the input) or threads. A cell that fails,
+    for want of memory say, is a failed record and the others go on. Raises `InputError` for no
+    values, and what `benchmark_blocks` raises.
+    """
+    if not values or min(values) < 1:
+        raise InputError(f"values of {axis} are {list(values)}; give some, each 1 or more")
+    report = progress or (lambda fraction, text: None)
+    records: list[LatencyRecord] = []
+    for index, value in enumerate(dict.fromkeys(values)):
+        changed, chosen = _regime(
+            axis, value, config or ScaffoldConfig(), settings or LatencySettings()
+        )
+
+        def within(fraction: float, text: str, done: int = index, at: int = value) -> None:
+            report((done + fraction) / len(values), f"{axis} {at}: {text}")
+
+        records += benchmark_blocks(
+            blocks,
+            [position],
+            config=changed,
+            settings=chosen,
+            baseline=baseline,
+            progress=within,
+        )
+    return records
+
+
+def _regime(
+    axis: Axis, value: int, config: ScaffoldConfig, settings: LatencySettings
+) -> tuple[ScaffoldConfig, LatencySettings]:
+    if axis == "resolution":
+        shape = (config.input_shape[0], value, value)
+        return replace(config, input_shape=shape), settings
+    if axis == "threads":
+        return config, replace(settings, threads=value)
+    return config, replace(settings, batch_size=value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestThroughput:
+    """The search of one block and the record of a full measurement at its best batch size."""
+
+    search: ThroughputSearch
+    record: LatencyRecord
+
+
+def best_throughput(
+    block: str | BlockSpec,
+    position: str | Position,
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    largest_batch: int = 4096,
+) -> BestThroughput:
+    """Find the batch of most images per second by short measurements, then measure there in full.
+
+    Raises `BlockError` where not even one image can be timed.
+    """
+    settings = settings or LatencySettings()
+
+    def latency_ms(batch_size: int) -> float:
+        short = replace(
+            settings,
+            batch_size=batch_size,
+            min_rounds=_SEARCH_ROUNDS,
+            min_seconds=0.0,
+            budget_s=_SEARCH_BUDGET_S,
+            processes=1,
+        )
+        (record,) = benchmark_blocks([block], [position], config=config, settings=short)
+        if record.median_ms is None:
+            raise _reason_of(record)
+        return record.median_ms
+
+    search = search_throughput(latency_ms, largest_batch=largest_batch)
+    at_best = replace(settings, batch_size=search.best.batch_size)
+    (record,) = benchmark_blocks([block], [position], config=config, settings=at_best)
+    return BestThroughput(search=search, record=record)
+
+
+def _reason_of(record: LatencyRecord) -> Exception:
+    reason = record.reason or "was not timed"
+    if "OutOfMemoryError" in reason or "allocate memory" in reason:
+        return MemoryError(reason)
+    return BlockError(f"block {record.block}: {reason}")
+
+
+def regime_figure(records: Sequence[LatencyRecord], axis: Axis) -> Figure:
+    """Return the plot of speed and rank over the axis, with how it was measured below it."""
+    frame = regime_frame(records)
+    timed = [record for record in records if record.status == "ok"]
+    first, samples = timed[0], [len(record.samples_ms) for record in timed]
+    # A network that is the same at several positions stands for all of them.
+    position = next(p for p in POSITIONS if all(p in record.positions for record in timed))
+    environment = first.environment
+    where = environment.accelerator or environment.processor
+    title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
+    note = (
+        f"Deploy form, {first.precision}, {first.backend}, {where}, torch {environment.torch}.",
+        f"Medians of {min(samples)} to {max(samples)} samples; bars are 95% intervals.",
+        f"Commit {(environment.commit or 'unknown')[:12]}.",
+    )
+    return plot_regimes(frame, axis, title=title, note=note)

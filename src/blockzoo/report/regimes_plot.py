@@ -1,0 +1,102 @@
+"""Speed and rank of blocks over batch sizes, resolutions or threads: two panels, one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from blockzoo.errors import ResultsError
+from blockzoo.report.style import INK, QUIET, BlockLook, assign_looks, house_style
+
+AXIS_LABELS = {
+    "batch_size": "batch size (images)",
+    "resolution": "height and width of the input (pixels)",
+    "threads": "threads",
+}
+_INCHES = (11.0, 4.8)
+_MARKER_POINTS = 5.0
+_NOTE_POINTS = 7.5
+
+
+def plot_regimes(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[str]) -> Figure:
+    """Draw images per second, and the rank by it, against one axis of `regime_frame`.
+
+    `note` is written below, sentence by sentence: how it was measured. Raises `ResultsError` where
+    only one value of the axis was measured.
+    """
+    values = sorted(frame[axis].unique())
+    if len(values) < 2:
+        raise ResultsError(f"one {axis} was measured; a plot over it needs two")
+    looks = assign_looks(frame["block"])
+    with house_style():
+        figure = Figure(figsize=_INCHES, layout="constrained")
+        FigureCanvasAgg(figure)
+        speed, rank = figure.subplots(1, 2, sharex=True)
+        _draw_lines(speed, frame, axis, "images_per_s", looks)
+        _draw_intervals(speed, frame, axis, looks)
+        speed.set_yscale("log")
+        speed.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        speed.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        speed.yaxis.set_minor_formatter(NullFormatter())
+        speed.set_ylabel("images per second")
+        _draw_lines(rank, frame, axis, "rank", looks)
+        _finish_ranks(rank, frame, axis, values)
+        for axes in (speed, rank):
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_locator(FixedLocator(values))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.set_xlabel(AXIS_LABELS[axis])
+            axes.grid(visible=True)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
+        figure.supxlabel(" ".join(note), x=0.01, ha="left", fontsize=_NOTE_POINTS, color=QUIET)
+    return figure
+
+
+def _draw_lines(
+    axes: Axes, frame: pd.DataFrame, axis: str, column: str, looks: Mapping[str, BlockLook]
+) -> None:
+    for block, rows in frame.sort_values(axis).groupby("block"):
+        look = looks[str(block)]
+        axes.plot(
+            rows[axis].to_numpy(),
+            rows[column].to_numpy(),
+            color=look.colour,
+            marker=look.marker,
+            markersize=_MARKER_POINTS * look.scale,
+            linewidth=1.2,
+        )
+
+
+def _draw_intervals(
+    axes: Axes, frame: pd.DataFrame, axis: str, looks: Mapping[str, BlockLook]
+) -> None:
+    batches = frame["batch_size"].to_numpy() * 1e3
+    slow, fast = batches / frame["high_ms"].to_numpy(), batches / frame["low_ms"].to_numpy()
+    colours = [looks[block].colour for block in frame["block"]]
+    axes.vlines(frame[axis].to_numpy(), slow, fast, colors=colours, linewidth=1.0)
+
+
+def _finish_ranks(axes: Axes, frame: pd.DataFrame, axis: str, values: Sequence[int]) -> None:
+    """Name the blocks where their lines end; the first rank is on top."""
+    highest = int(frame["rank"].max())
+    axes.set_ylim(highest + 0.5, 0.5)
+    axes.yaxis.set_major_locator(FixedLocator(range(1, highest + 1)))
+    axes.set_ylabel("rank (1 is the fastest)")
+    for block, rows in frame.groupby("block"):
+        last = rows.sort_values(axis).iloc[-1]
+        axes.annotate(
+            str(block),
+            xy=(last[axis], last["rank"]),
+            xytext=(8 if last[axis] == values[-1] else 4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
+            parse_math=False,
+        )
