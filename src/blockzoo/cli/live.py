@@ -144,7 +144,11 @@ def showing(table: LiveTable, console: Console) -> Iterator[Callable[[tuple[Any,
     """Show `table` while events come; where there is no terminal, a line per finished process."""
     if console.is_terminal:
         with Live(table, console=console, refresh_per_second=_REFRESHES_PER_S, transient=True):
-            yield lambda event: table.take(event) and None
+
+            def take(event: tuple[Any, ...]) -> None:
+                table.take(event)
+
+            yield take
         return
 
     def tell(event: tuple[Any, ...]) -> None:
