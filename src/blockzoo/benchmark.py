@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
@@ -21,6 +21,7 @@ from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockError, InputError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
+from blockzoo.measure.driver import Event
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
@@ -54,11 +55,13 @@ def benchmark_blocks(
     precisions: Sequence[str] = (),
     threads: Sequence[int] = (),
     processes: int | None = None,
+    listener: Callable[[Event], None] | None = None,
 ) -> list[LatencyRecord]:
     """Time all blocks at all positions in one session; one record per network and way to run it.
 
     `backends`, `precisions` and `threads` are crossed; where empty, and without `processes`, that
-    of the settings holds. A ratio is to the baseline run in the same way.
+    of the settings holds. A ratio is to the baseline run in the same way. `listener` is handed
+    ("cells", labels by trial id) before the timing and then what the measuring processes send.
 
     `baseline` is the first block unless named; one that is not among `blocks` is measured and
     returned too, before them. A network that is the same at several positions, with a baseline
@@ -84,7 +87,7 @@ def benchmark_blocks(
         [_spec(block) for block in blocks], [Position.parse(str(p)) for p in positions]
     )
     gated = [session.gate(cell) for cell in cells]
-    results = session.measure(gated, progress)
+    results = session.measure(gated, progress, listener)
     records = (session.record(each, results) for each in gated)
     labels = {"experiment_name": experiment_name, "notes": notes}
     return [record.model_copy(update=labels) for record in records]
@@ -200,7 +203,10 @@ class _Session:
         return _Gated(cell=cell, network=deploy_form, parity_error=parity_error)
 
     def measure(
-        self, gated: Sequence[_Gated], progress: Progress | None
+        self,
+        gated: Sequence[_Gated],
+        progress: Progress | None,
+        listener: Callable[[Event], None] | None = None,
     ) -> dict[str, LatencyResult]:
         """Time all networks that passed, and return the results by trial id."""
         passed = {each.cell.trial_id for each in gated if each.network is not None}
@@ -216,7 +222,18 @@ class _Session:
             for each in gated
             if each.network is not None
         ]
-        return measure_cells(cells, self.settings, progress=progress)
+        if listener is not None:
+            labels = {e.cell.trial_id: self._label(e.cell) for e in gated if e.network is not None}
+            listener(("cells", labels))
+        return measure_cells(cells, self.settings, progress=progress, listener=listener)
+
+    def _label(self, cell: _Cell) -> str:
+        """Return block and position, and the way to run it where there are several."""
+        way = cell.settings
+        place = f"{cell.spec.name} {'/'.join(map(str, cell.positions))}"
+        if len(self.ways) == 1:
+            return place
+        return f"{place} {way.backend} {way.precision} {way.threads}t"
 
     def record(self, gated: _Gated, results: Mapping[str, LatencyResult]) -> LatencyRecord:
         """Return the record of a cell; raises `BlockError` if it failed and `on_error` says so."""

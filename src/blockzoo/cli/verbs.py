@@ -303,10 +303,12 @@ def _timed(
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
     from blockzoo.benchmark import benchmark_blocks
-    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.live import LiveTable, showing
+    from blockzoo.cli.screen import message_console, output_console
     from blockzoo.cli.tables import latency_table
 
-    with progress("benchmark") as update:
+    table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
+    with showing(table, message_console()) as listener:
         records = benchmark_blocks(
             blocks,
             positions,
@@ -315,7 +317,7 @@ def _timed(
             baseline=baseline,
             backends=backends,
             precisions=precisions,
-            progress=update,
+            listener=listener,
         )
     output_console().print(latency_table(records))
     return records

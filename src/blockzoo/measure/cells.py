@@ -190,6 +190,9 @@ class _Session:
             processes = self.settings.processes
             text = "done" if finished == processes else f"process {finished + 1} of {processes}"
             self.progress(finished / processes, text)
+        if self.listener is not None:
+            for name, (reason, trace) in self.failures.items():
+                self.listener(("failed", name, reason, trace))
 
 
 def _gate(cell: Cell, backend: Backend, payload: bytes, options: CellOptions) -> None:

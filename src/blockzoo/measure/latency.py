@@ -123,6 +123,21 @@ class LatencyResult:
     failure: str | None = None
     traceback: str | None = None
 
+    def __str__(self) -> str:
+        """Return one line: median and ratio with their intervals, verdict and flags."""
+        if self.failure is not None or self.median_ms is None or self.interval_ms is None:
+            return f"failed: {self.failure or 'no sample was taken'}".splitlines()[0]
+        low, high = self.interval_ms
+        parts = [f"{self.median_ms:.4g} ms [{low:.4g}, {high:.4g}]"]
+        if self.verdict == "baseline":
+            parts.append("baseline")
+        elif self.ratio is not None and self.ratio_interval is not None:
+            low, high = self.ratio_interval
+            parts.append(f"{self.ratio:.3f} x baseline [{low:.3f}, {high:.3f}], {self.verdict}")
+        if self.flags:
+            parts.append(f"flags: {', '.join(self.flags)}")
+        return "; ".join(parts)
+
 
 def measure_latency(
     models: Mapping[str, nn.Module],

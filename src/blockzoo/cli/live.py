@@ -1,0 +1,159 @@
+"""The table that `blockzoo benchmark` shows while it measures: what each cell is at, and how tight.
+
+It is fed with the events of the measuring processes and redrawn a few times a second. Numbers of a
+cell are computed when it is drawn, and only if samples came since; they are of all samples pooled
+so far, so the recorded interval, over processes, may be wider.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from blockzoo.measure.bootstrap import order_interval
+
+MOST_ROWS = 25
+_REFRESHES_PER_S = 4
+_ENDED = ("converged", "failed", "budget spent")
+
+
+@dataclass(kw_only=True)
+class _Row:
+    label: str
+    state: str = "waiting"
+    reason: str = ""
+    samples_ms: list[float] = field(default_factory=list)
+    shown: int = 0
+    median: str = ""
+    half_width: str = ""
+
+    def refresh(self) -> None:
+        if len(self.samples_ms) == self.shown:
+            return
+        self.shown = len(self.samples_ms)
+        samples = np.array(self.samples_ms[: self.shown])
+        (low, high), median = order_interval(samples), float(np.median(samples))
+        self.median = f"{median:.4g}"
+        self.half_width = f"{(high - low) / 2 / median * 100:.2f}"
+
+
+class LiveTable:
+    """What is known of all cells, which the event "cells" names and labels.
+
+    `budget_s` bounds the timing of one cell in all `processes`, for the time left.
+    """
+
+    def __init__(
+        self,
+        *,
+        processes: int,
+        budget_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows: dict[str, _Row] = {}
+        self._processes, self._budget_s, self._clock = processes, budget_s, clock
+        self._start_s = self._process_s = clock()
+        self._finished = 0
+
+    def take(self, event: tuple[Any, ...]) -> str | None:
+        """Take in an event; returns a line about the process that it ended, if it did."""
+        kind = event[0]
+        if kind == "cells":
+            self._rows = {name: _Row(label=label) for name, label in event[1].items()}
+            self._start_s = self._process_s = self._clock()
+        elif kind == "samples":
+            for name, _, nanoseconds in event[1]:
+                self._rows[name].samples_ms.append(nanoseconds / 1e6)
+                self._rows[name].state = "sampling"
+        elif kind == "state" and event[1] != "sampling":
+            self._rows[event[2]].state = event[1]
+        elif kind == "failed":
+            self._fail(event[1], event[2])
+        elif kind == "done":
+            return self._end_process(event[1])
+        return None
+
+    def _fail(self, name: str, reason: str) -> None:
+        self._rows[name].state = "failed"
+        self._rows[name].reason = next(iter(reason.splitlines()), "")
+
+    def _end_process(self, ends: Mapping[str, Sequence[Any]]) -> str:
+        for name, (converged, _, _, failure, _) in ends.items():
+            if failure is not None:
+                self._fail(name, failure)
+            else:
+                self._rows[name].state = "converged" if converged else "budget spent"
+        self._finished += 1
+        now_s = self._clock()
+        took_s, self._process_s = now_s - self._process_s, now_s
+        number = f"process {self._finished} of {self._processes}"
+        return f"{number}: {len(ends)} cells, {took_s:.0f} s"
+
+    def header(self) -> str:
+        """Return the line above the table: process, time spent, and time left at the most."""
+        if not self._rows:
+            return "checking the networks"
+        elapsed_s = self._clock() - self._start_s
+        number = min(self._finished + 1, self._processes)
+        text = f"process {number} of {self._processes}, {elapsed_s:.0f} s"
+        return f"{text}, about {self._left_s(elapsed_s):.0f} s left"
+
+    def _left_s(self, elapsed_s: float) -> float:
+        """Return the rest by the pace of finished processes; before, by the budget."""
+        left = self._processes - self._finished
+        if self._finished:
+            pace_s = (self._process_s - self._start_s) / self._finished
+            return max(left * pace_s - (elapsed_s - self._finished * pace_s), 0.0)
+        return max(self._budget_s * len(self._rows) - elapsed_s, 0.0)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the header, the rows and, with many cells, a line on those that are not shown."""
+        del console, options
+        table = Table(box=None, pad_edge=False)
+        for title in ("cell", "state"):
+            table.add_column(title, no_wrap=True)
+        for title in ("samples", "median ms", "+- %"):
+            table.add_column(title, justify="right")
+        rows = list(self._rows.values())
+        if len(rows) > MOST_ROWS:
+            rows = [row for row in rows if row.state not in _ENDED][:MOST_ROWS]
+        for row in rows:
+            row.refresh()
+            state = f"{row.state}: {row.reason}" if row.reason else row.state
+            table.add_row(Text(row.label), Text(state), str(row.shown), row.median, row.half_width)
+        parts: list[Any] = [Text(self.header()), table]
+        if len(self._rows) > len(rows):
+            states = Counter(row.state for row in self._rows.values())
+            counts = ", ".join(f"{count} {state}" for state, count in states.items())
+            parts.append(Text(f"{len(self._rows)} cells: {counts}"))
+        yield Group(*parts)
+
+
+@contextmanager
+def showing(table: LiveTable, console: Console) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """Show `table` while events come; where there is no terminal, a line per finished process."""
+    if console.is_terminal:
+        with Live(table, console=console, refresh_per_second=_REFRESHES_PER_S, transient=True):
+
+            def take(event: tuple[Any, ...]) -> None:
+                table.take(event)
+
+            yield take
+        return
+
+    def tell(event: tuple[Any, ...]) -> None:
+        line = table.take(event)
+        if line is not None:
+            console.print(line, highlight=False, soft_wrap=True)
+
+    yield tell

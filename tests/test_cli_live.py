@@ -1,0 +1,68 @@
+"""The live table: events in, states, medians and interval widths on the screen."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from blockzoo.cli.live import LiveTable, showing
+
+
+def drawn(table: LiveTable) -> str:
+    console = Console(file=StringIO(), force_terminal=True, width=120, color_system=None)
+    console.print(table)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def row(text: str, label: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(label)]
+    return line.split()
+
+
+def test_rows_show_states_medians_and_half_widths() -> None:
+    now = [0.0]
+    names = {"x1": "A mid", "x2": "B mid", "x3": "C mid", "x4": "D mid"}
+    table = LiveTable(processes=2, budget_s=15.0, clock=lambda: now[0])
+    assert drawn(table).startswith("checking the networks")
+    table.take(("cells", names))
+    table.take(("state", "warm-up", "x2"))
+    table.take(("failed", "x3", "RuntimeError: no kernel\nmore", "trace"))
+    # 100 samples, 1.01 to 2.00 ms: the interval ends at ranks 40 and 61 of 100.
+    table.take(("samples", [("x1", i, (1 + (i + 1) / 100) * 1e6) for i in range(100)]))
+    now[0] = 10.0
+    text = drawn(table)
+    assert text.startswith("process 1 of 2, 10 s, about 50 s left")
+    assert row(text, "A mid") == ["A", "mid", "sampling", "100", "1.505", "6.98"]
+    assert row(text, "B mid") == ["B", "mid", "warm-up", "0"]
+    assert "failed: RuntimeError: no kernel" in text
+    assert row(text, "D mid") == ["D", "mid", "waiting", "0"]
+    ends = {"x1": (True, 1, 0, None, None), "x2": (False, 1, 0, "ValueError: late", "trace")}
+    assert table.take(("done", ends, None)) == "process 1 of 2: 2 cells, 10 s"
+    text = drawn(table)
+    assert text.startswith("process 2 of 2, 10 s, about 10 s left")
+    assert row(text, "A mid")[2] == "converged"
+    assert "failed: ValueError: late" in text
+
+
+def test_many_cells_show_those_at_work_and_a_summary() -> None:
+    table = LiveTable(processes=1, budget_s=9.0)
+    table.take(("cells", {str(i): f"cell{i:02}" for i in range(40)}))
+    table.take(("state", "loading", "39"))
+    table.take(("done", {str(i): (True, 1, 0, None, None) for i in range(30)}, None))
+    text = drawn(table)
+    assert "cell00" not in text
+    assert row(text, "cell39") == ["cell39", "loading", "0"]
+    assert "40 cells: 30 converged, 9 waiting, 1 loading" in text
+
+
+def test_without_a_terminal_a_line_per_process() -> None:
+    console = Console(file=StringIO())
+    table = LiveTable(processes=1, budget_s=9.0, clock=lambda: 0.0)
+    table.take(("cells", {"x": "A mid"}))
+    with showing(table, console) as take:
+        take(("samples", [("x", 0, 1e6)]))
+        take(("done", {"x": (True, 1, 0, None, None)}, None))
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue() == "process 1 of 1: 1 cells, 0 s\n"
