@@ -8,7 +8,6 @@ process that is killed loses the try in hand and nothing else, and the next one 
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -197,7 +196,9 @@ def _need_optuna() -> None:
     """Keep Optuna quiet; raises `InputError` where it is not installed."""
     if find_spec("optuna") is None:
         raise InputError(f"tuning needs Optuna: {INSTALL}")
-    logging.getLogger("optuna").setLevel(logging.WARNING)
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _storage(path: Path) -> RDBStorage:
