@@ -361,6 +361,7 @@ def test_the_package_exports_what_it_says() -> None:
     [
         ("train", {}, "20000"),
         ("sweep", {}, "20000"),
+        ("tune", {}, "20000"),
         ("benchmark", {}, None),
         ("train", {"GOMP_SPINCOUNT": "5"}, "5"),
         ("train", {"OMP_WAIT_POLICY": "ACTIVE"}, None),

@@ -35,9 +35,9 @@ def tune(
     skip_bad_images: options.SkipBadImages = False,
     robustness: options.Robustness = False,
     trials: Annotated[
-        int,
-        typer.Option("--trials", help="Points tried per block and position; best a power of two."),
-    ] = 16,
+        int | None,
+        typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)")
     ] = None,
@@ -68,7 +68,7 @@ def tune(
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.results.csv import write_results_csv
-    from blockzoo.tuning import TUNING_FILE
+    from blockzoo.tuning import TRIALS, TUNING_FILE
 
     chosen = get_protocol(protocol).changed(
         blocks=tuple(chosen_blocks(blocks, everything)),
@@ -94,13 +94,13 @@ def tune(
         notes=notes,
     )
     report_skipped(request)
-    csv, failed = csv_location(results), 0
+    csv, failed, budget = csv_location(results), 0, TRIALS if trials is None else trials
     rows = []
     with open_store(results, create=True) as store:
         for block, position in _networks(request):
             try:
                 tuning, records = _tune_cell(
-                    request, store, block, position, trials, csv.parent / TUNING_FILE
+                    request, store, block, position, budget, csv.parent / TUNING_FILE
                 )
             except (BlockError, DivergenceError) as error:
                 message_console().print(f"failed: {error}", highlight=False, soft_wrap=True)
