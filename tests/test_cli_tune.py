@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from blockzoo import search
 from blockzoo.cli.app import app
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
@@ -64,6 +65,15 @@ def test_a_network_that_is_the_same_at_all_positions_is_tuned_once(tiny_npz: Pat
     assert output.count("trials on validation") == 1
     assert "early/mid/late" in output
     assert len(trainings()) == 2
+
+
+def test_without_optuna_it_says_what_to_install(
+    tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "find_spec", lambda name: None)
+    status, _, errors = run("tune", "Identity", *OPTIONS, "--dataset", str(tiny_npz))
+    assert status == 2
+    assert errors == "error: tuning needs Optuna: pip install 'blockzoo[tune]'\n"
 
 
 def test_a_block_that_fails_is_named_and_the_others_go_on(tiny_npz: Path) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from blockzoo import search as search_module
@@ -133,6 +137,31 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "tuning.db").write_text("hello " * 100)
     with pytest.raises(ResultsError, match=r"tuning\.db cannot be used to keep the tuning: "):
         search_in(tmp_path).run(_never, 1)
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from tests.test_search import Objective, search_in
+print("ready", flush=True)
+search_in(Path(sys.argv[1])).run(Objective(), 32)
+"""
+
+
+@pytest.mark.slow
+def test_a_search_killed_again_and_again_from_the_making_of_its_file_on_is_whole(
+    tmp_path: Path,
+) -> None:
+    delays = np.random.default_rng(0).uniform(0.2, 2.0, 10)
+    for delay_s in delays:
+        command = [sys.executable, "-c", _RUN, str(tmp_path / "cut")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(delay_s)
+            process.kill()
+    whole = search_in(tmp_path / "whole").run(Objective(), 32)
+    assert search_in(tmp_path / "cut").run(Objective(), 32) == whole
 
 
 def _never(point: Point, report: Callable[[int, float], None]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from blockzoo import tuning as tuning_module
 from blockzoo.data import ImageDataset
 from blockzoo.errors import BlockError, DivergenceError, InputError
 from blockzoo.position import Position
-from blockzoo.protocol import Protocol
+from blockzoo.protocol import Protocol, get_protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Try
 from blockzoo.train import train_block
@@ -219,9 +219,20 @@ def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path
     assert TrainingRecord.model_validate_json(record.model_dump_json()) == record
 
 
-def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
-    from blockzoo.protocol import get_protocol
+def test_noise_for_test_images_changes_nothing_but_what_is_read_at_the_end(tmp_path: Path) -> None:
+    def outcome(folder: str, dataset: ImageDataset) -> tuple[object, float | None]:
+        tuned = tune(tmp_path / folder, dataset=dataset)
+        record = train_tuned(tuned, dataset=dataset, seed=1, device="cpu")
+        learned = [epoch.model_copy(update={"seconds": 0.0}) for epoch in record.epochs]
+        return (record.recipe, record.best_epoch, learned), record.test_accuracy
 
+    real, real_accuracy = outcome("real", DATA)
+    noise, noise_accuracy = outcome("noise", with_noise_for_test(DATA))
+    assert real == noise
+    assert real_accuracy != noise_accuracy
+
+
+def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
     v1 = get_protocol("v1")
     assert tuned_label(v1, 16) == "v1+tuned"
     assert tuned_label(v1, 8) == "v1+tuned8"

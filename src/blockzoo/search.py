@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from blockzoo.errors import DivergenceError, InputError, ResultsError
 from blockzoo.results.files import make_folder
+from blockzoo.results.store import BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -91,7 +92,8 @@ class Search:
         done: list[Try] = []
         with self._study() as study:
             # Two processes may have tried the same point; the first to end stands.
-            found = reversed(study.get_trials(deepcopy=False))
+            with _clear_faults(self.path):
+                found = reversed(study.get_trials(deepcopy=False))
             kept = {trial.user_attrs[_INDEX]: trial for trial in found}
             for index, point in enumerate(points):
                 if index not in kept:
@@ -205,7 +207,8 @@ def _storage(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.pool import NullPool
 
-    return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"poolclass": NullPool})
+    options = {"poolclass": NullPool, "connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs=options)
 
 
 @contextmanager
