@@ -23,7 +23,9 @@ from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.store import Store
 
-COMMANDS = ["blocks", "check", "profile", "benchmark", "train", "sweep", "visualize", "results"]
+COMMANDS = [
+    "blocks", "check", "profile", "benchmark", "train", "sweep", "tune", "visualize", "results"
+]  # fmt: skip
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]
 
@@ -198,6 +200,8 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
         ("train RepMixer --dataset digits --lr -1", "learning_rate is -1"),
         ("train RepMixer --dataset digits --seeds 0", "no seeds given"),
         ("train RepMixer --dataset digits --precision fp8", "unknown precision 'fp8'"),
+        ("tune RepMixer --dataset digits --trials 0", "trials is 0; it must be 1 or more"),
+        ("tune --dataset digits", "no block given"),
         ("visualize missing", "missing does not exist"),
         ("visualize results --format gif", "gif"),
         ("results --import nothing.jsonl", "nothing.jsonl"),
@@ -212,7 +216,7 @@ def test_bad_input_is_one_clear_line(arguments: str, message: str, run: Run) -> 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-@pytest.mark.parametrize("command", ["benchmark", "train", "sweep"])
+@pytest.mark.parametrize("command", ["benchmark", "train", "sweep", "tune"])
 def test_cuda_that_is_not_there_is_refused(command: str, run: Run) -> None:
     status, _, errors = run(command, "Identity", "--device", "cuda", "-p", "mid")
     assert status == 2
@@ -359,6 +363,7 @@ def test_the_package_exports_what_it_says() -> None:
     [
         ("train", {}, "20000"),
         ("sweep", {}, "20000"),
+        ("tune", {}, "20000"),
         ("benchmark", {}, None),
         ("train", {"GOMP_SPINCOUNT": "5"}, "5"),
         ("train", {"OMP_WAIT_POLICY": "ACTIVE"}, None),

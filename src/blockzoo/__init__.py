@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
     from blockzoo.sweep import run_sweep
     from blockzoo.train import train_block
+    from blockzoo.tuning import train_tuned, tune_block
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,8 @@ _HOME = {
     "register_block": "blocks",
     "run_sweep": "sweep",
     "train_block": "train",
+    "train_tuned": "tuning",
+    "tune_block": "tuning",
 }
 
 __all__ = [
@@ -61,6 +64,8 @@ __all__ = [
     "register_block",
     "run_sweep",
     "train_block",
+    "train_tuned",
+    "tune_block",
 ]
 
 

@@ -15,12 +15,13 @@ from blockzoo.cli.check import check
 from blockzoo.cli.results import results, visualize
 from blockzoo.cli.scaling import scaling
 from blockzoo.cli.sweep import sweep
+from blockzoo.cli.tune import tune
 from blockzoo.cli.verbs import benchmark, profile, train
 
-add_commands(blocks, check, profile, benchmark, scaling, train, sweep, visualize, results)
+add_commands(blocks, check, profile, benchmark, scaling, train, sweep, tune, visualize, results)
 
 
-_TRAINING = ("train", "sweep")
+_TRAINING = ("train", "sweep", "tune")
 _SPINS = "20000"  # some tens of microseconds
 
 

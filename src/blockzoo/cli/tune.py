@@ -1,0 +1,221 @@
+"""`blockzoo tune`: the tuned track, and how it compares to the default track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blockzoo.cli import options
+from blockzoo.cli.app import examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blockzoo.analysis.tracks import TrackComparison
+    from blockzoo.plan import SweepRequest
+    from blockzoo.position import Position
+    from blockzoo.results.records import EpochMetrics, TrainingRecord
+    from blockzoo.results.store import Store
+    from blockzoo.tuning import Tuning
+
+
+@examples(
+    "blockzoo tune RepMixer ResNetBasicBlock --position mid --dataset cifar100",
+    "blockzoo tune MobileOneBlock -p mid --dataset digits --width 16 --trials 8 --seeds 3",
+)
+def tune(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    dataset: options.Dataset = None,
+    data_dir: options.DataDir = None,
+    skip_bad_images: options.SkipBadImages = False,
+    robustness: options.Robustness = False,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)")
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    channels_last: options.ChannelsLast = None,
+    context: options.Context = None,
+    depth: options.Depth = None,
+    width: options.Width = None,
+    device: options.Device = "auto",
+    results: options.ResultsDir = "results",
+    experiment_name: options.ExperimentName = "",
+    notes: options.Notes = "",
+) -> None:
+    """Tune learning rate and weight decay on validation, then train fresh seeds: the tuned track.
+
+    Every block tries the same points with the same seed and the same rule by which hopeless trials
+    are stopped; no trial sees a test image. The seeds that follow are kept as protocol
+    `NAME+tuned` beside the default track that `sweep` and `train` fill. Stop it at any time and
+    run it again.
+    """
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.screen import message_console, output_console, report_skipped
+    from blockzoo.cli.tuning_tables import tracks_table, trials_table
+    from blockzoo.errors import BlockError, DivergenceError
+    from blockzoo.plan import SweepRequest
+    from blockzoo.protocol import get_protocol
+    from blockzoo.results.csv import write_results_csv
+    from blockzoo.tuning import TRIALS, TUNING_FILE
+
+    chosen = get_protocol(protocol).changed(
+        blocks=tuple(chosen_blocks(blocks, everything)),
+        positions=chosen_positions(positions),
+        dataset=dataset,
+        seeds=None if seeds is None else tuple(range(seeds)),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        precision=precision,
+        channels_last=channels_last,
+        context=context,
+        depth=depth,
+        width=width,
+    )
+    request = SweepRequest(
+        protocol=chosen,
+        data_dir=data_dir,
+        skip_bad_images=skip_bad_images,
+        robustness=robustness,
+        device=device,
+        experiment_name=experiment_name,
+        notes=notes,
+    )
+    report_skipped(request)
+    csv, failed, budget = csv_location(results), 0, TRIALS if trials is None else trials
+    rows = []
+    with open_store(results, create=True) as store:
+        for block, position in _networks(request):
+            try:
+                tuning, records = _tune_cell(
+                    request, store, block, position, budget, csv.parent / TUNING_FILE
+                )
+            except (BlockError, DivergenceError) as error:
+                message_console().print(f"failed: {error}", highlight=False, soft_wrap=True)
+                failed += 1
+                continue
+            write_results_csv(store, csv)
+            output_console().print(trials_table(tuning))
+            rows.append((tuning, _compared(store, request, tuning, records)))
+    if rows:
+        output_console().print(tracks_table(rows))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _networks(request: SweepRequest) -> Iterator[tuple[str, Position]]:
+    """Yield every block and position, a network that is the same at several positions once."""
+    from blockzoo.trials import same_positions
+
+    seen = set()
+    for block in request.protocol.blocks:
+        for position in request.protocol.positions:
+            network = block, same_positions(block, position, request.scaffold)
+            if network not in seen:
+                seen.add(network)
+                yield block, position
+
+
+def _tune_cell(
+    request: SweepRequest, store: Store, block: str, position: Position, trials: int, file: Path
+) -> tuple[Tuning, list[TrainingRecord]]:
+    """Tune one network and train it over the seeds; every record is in the store at once."""
+    from blockzoo.cli.screen import progress
+    from blockzoo.sweep import measure_cost
+    from blockzoo.tuning import tune_block
+
+    protocol = request.protocol
+    with progress(f"tune {block} {position}") as update:
+        meter = _Meter(update, runs=trials + len(protocol.seeds), epochs=protocol.recipe.epochs)
+        tuning = tune_block(
+            block,
+            position,
+            protocol=protocol,
+            dataset=request.dataset,
+            file=file,
+            trials=trials,
+            device=request.device,
+            on_trial=lambda _: meter.ended(),
+            on_epoch=meter.epoch,
+        )
+        records = []
+        for seed in protocol.seeds:
+            records.append(_trained(request, store, tuning, seed, meter.epoch))
+            meter.ended()
+        store.put_all(measure_cost(request, block, position))
+    return tuning, records
+
+
+def _trained(
+    request: SweepRequest,
+    store: Store,
+    tuning: Tuning,
+    seed: int,
+    on_epoch: Callable[[EpochMetrics], None],
+) -> TrainingRecord:
+    """Return the record of that seed in the tuned track, from the store if it is there."""
+    from blockzoo.results.records import TrainingRecord
+    from blockzoo.tuning import train_tuned, tuned_trial_id
+
+    data, device = request.dataset, request.device
+    found = store.get(tuned_trial_id(tuning, dataset=data, seed=seed, device=device))
+    if isinstance(found, TrainingRecord) and found.status == "ok":
+        return found
+    record = train_tuned(
+        tuning,
+        dataset=data,
+        seed=seed,
+        device=device,
+        on_epoch=on_epoch,
+        experiment_name=request.experiment_name,
+        notes=request.notes,
+        robustness=request.robustness,
+    )
+    store.put(record)
+    return record
+
+
+def _compared(
+    store: Store, request: SweepRequest, tuning: Tuning, records: list[TrainingRecord]
+) -> TrackComparison:
+    from blockzoo.analysis.tracks import compare_tracks
+    from blockzoo.results.records import TrainingRecord
+
+    default = store.records(
+        kind="training", status="ok", block=tuning.block, protocol=request.protocol.label
+    )
+    return compare_tracks([r for r in default if isinstance(r, TrainingRecord)], records)
+
+
+class _Meter:
+    """Shows runs of so many epochs, one after the other, as a share of all of them."""
+
+    def __init__(self, update: Callable[[float, str], None], *, runs: int, epochs: int) -> None:
+        self._update, self._runs, self._epochs = update, runs, epochs
+        self._ended = 0
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Count an epoch of the run in hand."""
+        self._show(metrics.epoch, f", validation {100 * metrics.val_accuracy:.1f}%")
+
+    def ended(self) -> None:
+        """Count the run in hand as ended."""
+        self._ended += 1
+        self._show(0, "")
+
+    def _show(self, epoch: int, more: str) -> None:
+        share = (self._ended + epoch / self._epochs) / self._runs
+        run = min(self._ended + 1, self._runs)
+        self._update(min(share, 1.0), f"run {run} of {self._runs}, epoch {epoch}{more}")

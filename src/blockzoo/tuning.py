@@ -1,0 +1,230 @@
+"""The tuned track: every block gets the same number of tries at learning rate and weight decay.
+
+One recipe for all may suit one block more than another. In the tuned track each block is trained
+with the values that did best for it on validation, all blocks having tried the same points with
+the same stopping rule. The test images cannot play a part: they are taken out of the data set
+before the first try. Tries are trained with `TUNING_SEED`, which no reported training may use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from blockzoo.blocks import get_block
+from blockzoo.data import ImageDataset
+from blockzoo.errors import InputError
+from blockzoo.position import Position
+from blockzoo.protocol import Protocol
+from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.search import Point, Report, Search, Space, Try, best_of, sobol_points
+from blockzoo.train import train_block, training_trial_id
+from blockzoo.training.recipe import Recipe
+
+TUNING_SEED = 10_000
+TRIALS = 16
+"""A power of two, for which Sobol points are spread best."""
+
+LEARNING_RATE_FACTOR = 10.0
+WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
+STOPPING_FRACTION = 1 / 3
+TUNING_FILE = "tuning.db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What `trials` told about one block at one position under `protocol`, the default track."""
+
+    block: str
+    position: Position
+    protocol: Protocol
+    trials: tuple[Try, ...]
+
+    @property
+    def best(self) -> Try:
+        """The trial of the highest validation accuracy; raises `DivergenceError` without any."""
+        return best_of(self.trials)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The protocol's recipe with the chosen values."""
+        return _with(self.protocol.recipe, self.best.point)
+
+    @property
+    def label(self) -> str:
+        """The protocol that records of the tuned track carry."""
+        return tuned_label(self.protocol, len(self.trials))
+
+    def summary(self) -> dict[str, object]:
+        """Return what records of the tuned track say about the tuning, under `tuning`."""
+        return {
+            "trials": len(self.trials),
+            "stopped": sum(trial.state == "stopped" for trial in self.trials),
+            "diverged": sum(trial.state == "diverged" for trial in self.trials),
+            "chosen_trial": self.best.index,
+            "val_accuracy": self.best.value,
+            "seed": TUNING_SEED,
+            "space": {name: list(ends) for name, ends in search_space(self.protocol).items()},
+        }
+
+
+def tuned_label(protocol: Protocol, trials: int) -> str:
+    """Return `v1+tuned`, or `v1+tuned8` where not the default number of trials was spent.
+
+    Budgets are told apart because records of one label are compared with each other.
+    """
+    return f"{protocol.label}+tuned" + (str(trials) if trials != TRIALS else "")
+
+
+def search_space(protocol: Protocol) -> Space:
+    """Return the lowest and the highest value of what is tuned; no block has a space of its own.
+
+    The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
+    none to twice what networks of this kind are trained with at the most (0.05).
+    """
+    rate = protocol.recipe.learning_rate
+    return {
+        "learning_rate": (rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR),
+        "weight_decay": WEIGHT_DECAY_RANGE,
+    }
+
+
+def tune_block(
+    block: str,
+    position: Position | str,
+    *,
+    protocol: Protocol,
+    dataset: ImageDataset,
+    file: Path,
+    trials: int = TRIALS,
+    device: str = "auto",
+    on_trial: Callable[[Try], None] | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+) -> Tuning:
+    """Try `trials` points for `block` at `position` and return how each did on validation.
+
+    Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
+    later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
+    same call continues where it was stopped, a larger number of trials goes on from a smaller one.
+    Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
+    `train_block` raises, but a trial that diverges only counts as one without a result.
+    """
+    position, blind = Position.parse(str(position)), without_test(dataset)
+    name = get_block(block).name
+
+    def objective(point: Point, report: Report) -> tuple[float, float]:
+        def tell(metrics: EpochMetrics) -> None:
+            if on_epoch is not None:
+                on_epoch(metrics)
+            report(metrics.epoch, metrics.val_accuracy)
+
+        recipe = _with(protocol.recipe, point)
+        settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
+        record = train_block(name, position, progress=False, on_epoch=tell, **settings)
+        assert record.val_accuracy is not None
+        assert record.val_loss is not None
+        return record.val_accuracy, -record.val_loss
+
+    epochs = protocol.recipe.epochs
+    search = Search(
+        path=file,
+        name=_search_name(name, position, protocol, blind, device),
+        space=search_space(protocol),
+        first_stop=math.ceil(epochs * STOPPING_FRACTION),
+        last_step=epochs,
+    )
+    found = search.run(objective, trials, on_try=on_trial)
+    return Tuning(block=name, position=position, protocol=protocol, trials=found)
+
+
+def train_tuned(
+    tuning: Tuning,
+    *,
+    dataset: ImageDataset,
+    seed: int,
+    device: str = "auto",
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    experiment_name: str = "",
+    notes: str = "",
+    robustness: bool = False,
+) -> TrainingRecord:
+    """Train with the chosen values and a fresh seed, and read the test set once, at the end.
+
+    The record is of the protocol `tuning.label`; its recipe holds the chosen values and, under
+    `tuning`, how they were chosen. Raises `InputError` for the seed of the tuning and what
+    `train_block` raises.
+    """
+    _check_fresh(seed)
+    record = train_block(
+        tuning.block,
+        tuning.position,
+        protocol=tuning.label,
+        progress=False,
+        on_epoch=on_epoch,
+        experiment_name=experiment_name,
+        notes=notes,
+        robustness=robustness,
+        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device),
+    )
+    return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
+
+
+def tuned_trial_id(
+    tuning: Tuning, *, dataset: ImageDataset, seed: int, device: str = "auto"
+) -> str:
+    """Return the identity of the record that `train_tuned` would return, without training."""
+    _check_fresh(seed)
+    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device)
+    return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
+
+
+def without_test(dataset: ImageDataset) -> ImageDataset:
+    """Return the data set with the first training image of each class in the place of its test.
+
+    Whatever is trained on it cannot have seen a test image, nor does its fingerprint tell of any.
+    """
+    _, first = np.unique(dataset.y_train.numpy(), return_index=True)
+    stand_in = torch.from_numpy(first)
+    return replace(dataset, x_test=dataset.x_train[stand_in], y_test=dataset.y_train[stand_in])
+
+
+def _with(recipe: Recipe, point: Point) -> Recipe:
+    return replace(recipe, learning_rate=point["learning_rate"], weight_decay=point["weight_decay"])
+
+
+def _settings(
+    protocol: Protocol, dataset: ImageDataset, recipe: Recipe, seed: int, device: str
+) -> dict[str, Any]:
+    """Return the arguments that `train_block` and `training_trial_id` share."""
+    return {
+        "config": protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
+        "dataset": dataset,
+        "recipe": recipe,
+        "seed": seed,
+        "validation_fraction": protocol.validation_fraction,
+        "split_seed": protocol.split_seed,
+        "device": device,
+    }
+
+
+def _search_name(
+    block: str, position: Position, protocol: Protocol, blind: ImageDataset, device: str
+) -> str:
+    """Return the name that only a search with the same trainings at the same points has."""
+    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device)
+    training = training_trial_id(block, position, protocol=protocol.label, **settings)
+    (first,) = sobol_points(search_space(protocol), 1)  # another sequence is another search
+    text = repr((training, sorted(search_space(protocol).items()), sorted(first.items())))
+    return f"{block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _check_fresh(seed: int) -> None:
+    if seed == TUNING_SEED:
+        raise InputError(f"seed {seed} is that of the tuning; the tuned track needs fresh seeds")

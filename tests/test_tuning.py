@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from blockzoo import tuning as tuning_module
+from blockzoo.data import ImageDataset
+from blockzoo.errors import BlockError, DivergenceError, InputError
+from blockzoo.position import Position
+from blockzoo.protocol import Protocol, get_protocol
+from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.search import Try
+from blockzoo.train import train_block
+from blockzoo.tuning import (
+    TUNING_SEED,
+    Tuning,
+    search_space,
+    train_tuned,
+    tune_block,
+    tuned_label,
+    tuned_trial_id,
+    without_test,
+)
+from tests.training_samples import TINY_RECIPE, tiny_dataset
+
+DATA = tiny_dataset(classes=3, per_class=12)
+PROTOCOL = Protocol(
+    name="tiny",
+    context="Identity",
+    width=4,
+    depth=1,
+    recipe=TINY_RECIPE,
+    dataset="tiny",
+    blocks=("ResNetBasicBlock",),
+    seeds=(0, 1),
+)
+
+
+def tune(folder: Path, block: str = "ResNetBasicBlock", **changes: Any) -> Tuning:
+    options: dict[str, Any] = {"protocol": PROTOCOL, "dataset": DATA, "trials": 3}
+    options |= {"file": folder / "tuning.db", "device": "cpu", **changes}
+    return tune_block(block, "mid", **options)
+
+
+def with_noise_for_test(dataset: ImageDataset) -> ImageDataset:
+    generator = torch.Generator().manual_seed(1)
+    return replace(
+        dataset,
+        x_test=torch.randint(0, 256, dataset.x_test.shape, generator=generator, dtype=torch.uint8),
+        y_test=dataset.y_test.flip(0),
+    )
+
+
+def test_every_block_tries_the_same_points_with_one_seed_that_is_never_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def spy(*args: Any, **options: Any) -> TrainingRecord:
+        asked.append(options)
+        return train_block(*args, **options)
+
+    monkeypatch.setattr(tuning_module, "train_block", spy)
+    first, second = tune(tmp_path), tune(tmp_path, "InvertedResidual")
+    assert [trial.point for trial in first.trials] == [trial.point for trial in second.trials]
+    assert {options["seed"] for options in asked} == {TUNING_SEED}
+    assert len(asked) == 6
+    rates = [options["recipe"].learning_rate for options in asked[:3]]
+    assert rates == [trial.point["learning_rate"] for trial in first.trials]
+    assert len(set(rates)) == 3
+    with pytest.raises(InputError, match="seed 10000 is that of the tuning"):
+        train_tuned(first, dataset=DATA, seed=TUNING_SEED)
+    with pytest.raises(InputError, match="needs fresh seeds"):
+        tuned_trial_id(first, dataset=DATA, seed=TUNING_SEED)
+
+
+def test_the_space_is_that_of_the_recipe_for_whatever_block() -> None:
+    space = search_space(PROTOCOL)
+    assert space["learning_rate"] == pytest.approx((0.001, 0.1))
+    assert space["weight_decay"] == (1e-4, 1e-1)
+
+
+def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[ImageDataset] = []
+
+    def spy(*args: Any, **options: Any) -> TrainingRecord:
+        seen.append(options["dataset"])
+        return train_block(*args, **options)
+
+    monkeypatch.setattr(tuning_module, "train_block", spy)
+    real = tune(tmp_path / "real")
+    noise = tune(tmp_path / "noise", dataset=with_noise_for_test(DATA))
+    assert real == noise
+    assert real.recipe == noise.recipe
+    assert len(seen) == 6
+    training_images = {image.numpy().tobytes() for image in DATA.x_train}
+    for dataset in seen:
+        assert {image.numpy().tobytes() for image in dataset.x_test} <= training_images
+    # Not even the name of the search depends on the test: the noise finds all trials done.
+    assert tune(tmp_path / "real", dataset=with_noise_for_test(DATA)) == real
+    assert len(seen) == 6
+
+
+def test_a_data_set_without_test_holds_one_training_image_of_each_class() -> None:
+    blind = without_test(DATA)
+    assert blind.y_test.tolist() == [0, 1, 2]
+    assert torch.equal(blind.x_test, DATA.x_train[:3])
+    assert torch.equal(blind.x_train, DATA.x_train)
+    assert blind.fingerprint == without_test(with_noise_for_test(DATA)).fingerprint
+
+
+def test_the_best_on_validation_is_chosen(tmp_path: Path) -> None:
+    tuned = tune(tmp_path)
+    complete = [trial.value for trial in tuned.trials if trial.value is not None]
+    assert tuned.best.value == max(complete)
+    assert tuned.recipe == replace(
+        TINY_RECIPE,
+        learning_rate=tuned.best.point["learning_rate"],
+        weight_decay=tuned.best.point["weight_decay"],
+    )
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_tuning_that_was_stopped_goes_on_to_the_same_choice(tmp_path: Path, after: int) -> None:
+    whole = tune(tmp_path / "whole")
+    ended: list[Try] = []
+    epochs: list[EpochMetrics] = []
+
+    def interrupt(metrics: EpochMetrics) -> None:
+        epochs.append(metrics)
+        if len(ended) == after:  # in the middle of the next trial
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt)
+    epochs.clear()
+    resumed = tune(tmp_path / "cut", on_epoch=epochs.append)
+    assert resumed == whole
+    assert len(epochs) == (3 - after) * TINY_RECIPE.epochs
+
+
+def test_a_hopeless_trial_is_stopped_through_lightning_and_is_not_trained_again(
+    tmp_path: Path,
+) -> None:
+    long = replace(PROTOCOL, recipe=replace(TINY_RECIPE, epochs=4))
+    hard = tiny_dataset(classes=8, per_class=20)
+    counts: list[int] = []
+    tuned = tune(
+        tmp_path,
+        protocol=long,
+        dataset=hard,
+        trials=8,
+        on_epoch=lambda metrics: counts.append(metrics.epoch),
+    )
+    stopped = [trial for trial in tuned.trials if trial.state == "stopped"]
+    assert stopped
+    assert all(trial.steps in (2, 3) for trial in stopped)  # a third of 4, upwards, to the last
+    assert len(counts) == sum(trial.steps for trial in tuned.trials)
+    assert tuned.summary()["stopped"] == len(stopped)
+    assert tune(tmp_path, protocol=long, dataset=hard, trials=8) == tuned
+
+
+def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def first_diverges(*args: Any, **options: Any) -> TrainingRecord:
+        calls.append(1)
+        if len(calls) == 1:
+            raise DivergenceError("the loss is nan in epoch 1")
+        return train_block(*args, **options)
+
+    monkeypatch.setattr(tuning_module, "train_block", first_diverges)
+    tuned = tune(tmp_path)
+    assert [trial.state for trial in tuned.trials] == ["diverged", "complete", "complete"]
+    assert tuned.best.index in (1, 2)
+
+    def broken(*args: Any, **options: Any) -> TrainingRecord:
+        raise BlockError("raises on a batch")
+
+    monkeypatch.setattr(tuning_module, "train_block", broken)
+    with pytest.raises(BlockError, match="raises on a batch"):
+        tune(tmp_path / "broken")
+
+
+def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path) -> None:
+    tuned = tune(tmp_path)
+    record = train_tuned(tuned, dataset=DATA, seed=0, device="cpu", notes="by hand")
+    assert record.protocol == "tiny+tuned3"
+    assert record.trial_id == tuned_trial_id(tuned, dataset=DATA, seed=0, device="cpu")
+    assert record.recipe["learning_rate"] == tuned.best.point["learning_rate"]
+    assert record.recipe["weight_decay"] == tuned.best.point["weight_decay"]
+    assert record.recipe["tuning"] == {
+        "trials": 3,
+        "stopped": 0,
+        "diverged": 0,
+        "chosen_trial": tuned.best.index,
+        "val_accuracy": tuned.best.value,
+        "seed": TUNING_SEED,
+        "space": {
+            "learning_rate": list(search_space(PROTOCOL)["learning_rate"]),
+            "weight_decay": [1e-4, 1e-1],
+        },
+    }
+    assert record.dataset_fingerprint == DATA.fingerprint
+    assert (record.seed, record.notes, record.positions) == (0, "by hand", (Position.MID,))
+    assert TrainingRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_noise_for_test_images_changes_nothing_but_what_is_read_at_the_end(tmp_path: Path) -> None:
+    def outcome(folder: str, dataset: ImageDataset) -> tuple[object, float | None]:
+        tuned = tune(tmp_path / folder, dataset=dataset)
+        record = train_tuned(tuned, dataset=dataset, seed=1, device="cpu")
+        learned = [epoch.model_copy(update={"seconds": 0.0}) for epoch in record.epochs]
+        return (record.recipe, record.best_epoch, learned), record.test_accuracy
+
+    real, real_accuracy = outcome("real", DATA)
+    noise, noise_accuracy = outcome("noise", with_noise_for_test(DATA))
+    assert real == noise
+    assert real_accuracy != noise_accuracy
+
+
+def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
+    v1 = get_protocol("v1")
+    assert tuned_label(v1, 16) == "v1+tuned"
+    assert tuned_label(v1, 8) == "v1+tuned8"
+    shorter = v1.changed(epochs=5)
+    assert tuned_label(shorter, 16) == f"{shorter.label}+tuned" != "v1+tuned"
+
+
+_TUNE_FOREVER = """
+import sys
+from pathlib import Path
+from tests.test_tuning import tune
+tune(Path(sys.argv[1]), trials=4, on_trial=lambda trial: print(trial.index, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2])
+def test_a_killed_tuning_goes_on_to_the_same_choice(tmp_path: Path, delay_s: float) -> None:
+    whole = tune(tmp_path / "whole", trials=4)
+    command = [sys.executable, "-c", _TUNE_FOREVER, str(tmp_path / "cut")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        time.sleep(delay_s)
+        os.kill(process.pid, signal.SIGKILL)
+    assert tune(tmp_path / "cut", trials=4) == whole
