@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.blocks import blocks
 from blockzoo.cli.check import check
+from blockzoo.cli.marginal import marginal
 from blockzoo.cli.results import results, visualize
 from blockzoo.cli.scaling import scaling
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.tune import tune
 from blockzoo.cli.verbs import benchmark, profile, train
 
-add_commands(blocks, check, profile, benchmark, scaling, train, sweep, tune, visualize, results)
+add_commands(
+    blocks, check, profile, benchmark, marginal, scaling, train, sweep, tune, visualize, results
+)
 
 
 _TRAINING = ("train", "sweep", "tune")

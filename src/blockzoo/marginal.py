@@ -1,0 +1,169 @@
+"""Marginal latency: what a block adds to the scaffold, and whether what is added adds up.
+
+The marginal latency of a block at a position is that of the scaffold with the block less that of
+the scaffold with `Identity` in its place, round by round. Additivity asks whether marginals predict
+a network: with the other stages empty, base + the marginals at the three positions against the
+network that has the block in all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from blockzoo.benchmark import benchmark_blocks
+from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.errors import BlockError, InputError
+from blockzoo.measure.bootstrap import Interval
+from blockzoo.measure.cells import Cell, measure_cells
+from blockzoo.measure.latency import LatencyResult, LatencySettings
+from blockzoo.measure.pairing import paired
+from blockzoo.measure.sampling import Progress
+from blockzoo.position import POSITIONS, Position
+from blockzoo.results.records import LatencyRecord
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.trials import NO_CONTEXT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginal:
+    """Milliseconds that a block adds at a position, with the 95% interval, or why not known.
+
+    `network_ms` and `identity_ms` are medians of the two scaffolds.
+    """
+
+    block: str
+    position: Position
+    marginal_ms: float | None = None
+    interval_ms: Interval | None = None
+    network_ms: float | None = None
+    identity_ms: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Additivity:
+    """Base and marginals summed against the network with the block in all stages.
+
+    `error` is predicted / measured - 1, with its 95% interval.
+    """
+
+    block: str
+    predicted_ms: float
+    measured_ms: float
+    error: float
+    error_interval: Interval
+
+
+def marginal_latencies(
+    blocks: Sequence[str | BlockSpec],
+    positions: Sequence[str | Position] = POSITIONS,
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    progress: Progress | None = None,
+) -> list[Marginal]:
+    """Return what each block adds at each position; all are timed in one session.
+
+    A block that fails is returned with its reason. Raises what `benchmark_blocks` raises.
+    """
+    if not blocks:
+        raise InputError("no block given; name one or more")
+    records = benchmark_blocks(
+        blocks,
+        positions,
+        config=config,
+        settings=settings,
+        baseline=NO_CONTEXT,
+        progress=progress,
+    )
+    empty = {
+        p: record for record in records if record.block == NO_CONTEXT for p in record.positions
+    }
+    return [
+        _marginal(record, empty[position], position)
+        for record in records
+        if record.block != NO_CONTEXT
+        for position in record.positions
+        if position in {Position.parse(str(p)) for p in positions}
+    ]
+
+
+def _marginal(record: LatencyRecord, empty: LatencyRecord, position: Position) -> Marginal:
+    reason = record.reason or empty.reason
+    if reason is not None:
+        return Marginal(block=record.block, position=position, reason=reason)
+    added = paired(lambda network, identity: network - identity, record, empty)
+    return Marginal(
+        block=record.block,
+        position=position,
+        marginal_ms=added.value,
+        interval_ms=added.interval,
+        network_ms=record.median_ms,
+        identity_ms=empty.median_ms,
+    )
+
+
+def check_additivity(
+    blocks: Sequence[str | BlockSpec],
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    progress: Progress | None = None,
+) -> list[Additivity]:
+    """Return for each block how well its marginals predict the network that is all of it.
+
+    All networks are in deploy form, in one session. Raises `BlockError` for a block that cannot be
+    built or timed.
+    """
+    config, settings = config or ScaffoldConfig(), settings or LatencySettings()
+    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
+    example = torch.randn(settings.batch_size, *config.input_shape)
+    networks = {"base": _network(get_block(NO_CONTEXT), Position.MID, config, NO_CONTEXT)}
+    for spec in specs:
+        networks |= dict(_networks(spec, config))
+    results = measure_cells(
+        [Cell(name=name, model=net, example=example) for name, net in networks.items()],
+        settings,
+        progress=progress,
+    )
+    for name, result in results.items():
+        if result.failure is not None:
+            raise BlockError(f"{name}: {result.failure}")
+    return [_additivity(spec.name, results) for spec in specs]
+
+
+def _networks(spec: BlockSpec, config: ScaffoldConfig) -> Iterator[tuple[str, nn.Module]]:
+    for position in POSITIONS:
+        yield f"{spec.name} {position}", _network(spec, position, config, NO_CONTEXT)
+    yield f"{spec.name} all", _network(spec, Position.MID, config, spec.name)
+
+
+def _network(
+    spec: BlockSpec, position: Position, config: ScaffoldConfig, context: str
+) -> nn.Module:
+    return to_deploy(ScaffoldNet(spec, position, replace(config, context=context)))
+
+
+def _additivity(block: str, results: dict[str, LatencyResult]) -> Additivity:
+    parts = [results[f"{block} {position}"] for position in POSITIONS]
+    base, whole = results["base"], results[f"{block} all"]
+
+    def predicted(base_ms: float, *parts_ms: float) -> float:
+        return sum(parts_ms) - (len(POSITIONS) - 1) * base_ms
+
+    def error(whole_ms: float, base_ms: float, *parts_ms: float) -> float:
+        return predicted(base_ms, *parts_ms) / whole_ms - 1
+
+    off = paired(error, whole, base, *parts)
+    assert whole.median_ms is not None
+    return Additivity(
+        block=block,
+        predicted_ms=paired(predicted, base, *parts).value,
+        measured_ms=whole.median_ms,
+        error=off.value,
+        error_interval=off.interval,
+    )
