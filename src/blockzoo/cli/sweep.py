@@ -64,7 +64,7 @@ def sweep(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
     from blockzoo.cli.progress import SweepProgress
-    from blockzoo.cli.screen import message_console, report_skipped
+    from blockzoo.cli.screen import load_data, message_console
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.sweep import run_sweep
@@ -93,7 +93,7 @@ def sweep(
         experiment_name=experiment_name,
         notes=notes,
     )
-    report_skipped(request)
+    load_data(request)
     messages = message_console()
     with open_store(results, create=True) as store:
         with SweepProgress(messages) as listener:

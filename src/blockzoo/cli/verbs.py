@@ -190,7 +190,7 @@ def train(
     to the store in the results folder as each training ends.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
-    from blockzoo.cli.screen import output_console, report_skipped
+    from blockzoo.cli.screen import load_data, output_console
     from blockzoo.cli.tables import training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
@@ -220,7 +220,7 @@ def train(
         experiment_name=experiment_name,
         notes=notes,
     )
-    report_skipped(request)
+    load_data(request)
     records: list[Record] = []
     with open_store(results, create=True) as store:
         for seed, block, position in chosen.cells():

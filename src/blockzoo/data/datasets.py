@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blockzoo.data.cifar import CIFAR_NAMES, load_cifar
+from blockzoo.data.decode_cache import Progress
 from blockzoo.data.embedded import load_digits
 from blockzoo.data.folder import load_folder
 from blockzoo.data.image_dataset import ImageDataset
@@ -20,11 +21,13 @@ def load_dataset(
     data_dir: Path | None = None,
     size: tuple[int, int] | None = None,
     skip_bad_images: bool = False,
+    progress: Progress | None = None,
 ) -> ImageDataset:
     """Return the data set of that name, `.npz` file or image folder.
 
-    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`). `size` (height, width)
-    is what images of a folder are resized to; with `skip_bad_images` those of a folder that cannot
+    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`) and where images of a
+    folder are kept decoded, which `progress(fraction, text)` is told of. `size` (height, width) is
+    what images of a folder are resized to; with `skip_bad_images` those of a folder that cannot
     be read are left out and named in the data set's `skipped`.
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
     a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
@@ -40,7 +43,13 @@ def load_dataset(
     if name_or_path in CIFAR_NAMES:
         return load_cifar(name_or_path, data_dir)
     if path.is_dir():
-        return load_folder(path, size, skip_bad_images=skip_bad_images)
+        return load_folder(
+            path,
+            size,
+            skip_bad_images=skip_bad_images,
+            data_dir=data_dir,
+            progress=progress,
+        )
     if path.exists() or path.suffix == ".npz":
         return load_npz(path)
     if len(path.parts) > 1:
