@@ -1,6 +1,7 @@
-"""Batches from images that stay on the training device as bytes.
+"""Batches from images kept as bytes, on the training device where they fit there.
 
-Cropping, flipping, normalising and cutout happen there, for a whole batch at a time. Order and
+Where they do not, they are fetched batch by batch (see `residence`), to the same values. Cropping,
+flipping, normalising and cutout happen on the device, for a whole batch at a time. Order and
 augmentation of an epoch follow from (seed, epoch) alone and are drawn on the CPU, so that they are
 the same on every device and whatever the network.
 """
@@ -15,9 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blockzoo.data.residence import default_workers, fetched
 from blockzoo.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
+
+_COUNTED_TOGETHER = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,16 +37,20 @@ class ChannelStatistics:
         return images.float().sub_(mean).div_(std)
 
 
-def channel_statistics(images: Tensor) -> ChannelStatistics:
+def channel_statistics(images: Tensor, rows: Tensor | None = None) -> ChannelStatistics:
     """Return the exact statistics of uint8 `images` (N, 3, H, W), from counts of each value.
 
-    A channel that hardly varies gets a deviation of 1, so that normalising does not blow it up.
+    `rows` are those that count (default: all). A channel that hardly varies gets a deviation of 1,
+    so that normalising does not blow it up.
     """
     values = torch.arange(256, dtype=torch.float64)
-    counts = torch.stack(
-        [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]
-    ).double()
-    share = counts / counts.sum(dim=1, keepdim=True)
+    counts = torch.zeros(3, 256, dtype=torch.int64)
+    # Some at a time, for counting takes eight bytes a pixel and images may be more than memory.
+    rows = torch.arange(len(images)) if rows is None else rows
+    for some in torch.split(rows, _COUNTED_TOGETHER):
+        for channel, pixels in enumerate(images[some].unbind(1)):
+            counts[channel] += torch.bincount(pixels.flatten(), minlength=256)
+    share = counts.double() / counts.sum(dim=1, keepdim=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
     return ChannelStatistics(mean=mean.float(), std=variance.sqrt().clamp(min=1).float())
@@ -106,7 +114,12 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
 
 
 class DeviceImages:
-    """Images uint8 (N, 3, H, W) and labels (N,) on `device`, given out in normalised batches."""
+    """Images uint8 (N, 3, H, W) and labels (N,), given out in normalised batches on `device`.
+
+    `rows` (M,) are those meant, in their order (default: all). With `resident` they are put on the
+    device, else they stay where they are, in the CPU's memory or mapped from a file, and `workers`
+    threads fetch each batch; what is given out is the same, bit for bit.
+    """
 
     def __init__(
         self,
@@ -116,13 +129,33 @@ class DeviceImages:
         *,
         device: torch.device,
         channels_last: bool = False,
+        rows: Tensor | None = None,
+        resident: bool = True,
+        workers: int | None = None,
     ) -> None:
-        self.images, self.labels = images.to(device), labels.to(device)
+        self.labels = (labels if rows is None else labels[rows]).to(device)
+        self._images, self._rows = images, rows
+        if resident:
+            self._images = (images if rows is None else images[rows]).to(device)
+        elif rows is None:
+            self._rows = torch.arange(len(images))
+        self._resident, self._workers = resident, workers or default_workers()
         self.device, self.statistics = device, statistics
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def stored(self, sizes: list[int], order: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the bytes of all images on the device, in batches of `sizes`, in `order` (N,)."""
+        if not self._resident:
+            assert self._rows is not None
+            rows = self._rows if order is None else self._rows[order]
+            return fetched(self._images, torch.split(rows, sizes), self.device, self._workers)
+        if order is None:
+            return iter(torch.split(self._images, sizes))
+        orders = torch.split(order.to(self.device), sizes)
+        return (self._images.index_select(0, some) for some in orders)
 
     def in_order(self, batch_size: int) -> Batches:
         """Return all images in their order, as they are."""
@@ -176,7 +209,7 @@ class Batches:
         return self._planned(self._plan) if self._plan else self._ordered()
 
     def _ordered(self) -> Iterator[Batch]:
-        images = torch.split(self._data.images, self.sizes)
+        images = self._data.stored(self.sizes)
         labels = torch.split(self._data.labels, self.sizes)
         for some, of_them in zip(images, labels, strict=True):
             yield self._finished(some), of_them
@@ -185,8 +218,8 @@ class Batches:
         data = self._data
         parts = (plan.order, plan.rows, plan.columns, plan.flips, plan.centres)
         on_device = (torch.split(part.to(data.device), self.sizes) for part in parts)
-        for order, rows, columns, flips, centres in zip(*on_device, strict=True):
-            chosen = data.images.index_select(0, order)
+        stored = data.stored(self.sizes, plan.order)
+        for chosen, order, rows, columns, flips, centres in zip(stored, *on_device, strict=True):
             images = self._finished(augment(chosen, rows, columns, flips, self._padding))
             if self._cutout:
                 cut_out(images, centres, self._cutout)

@@ -48,6 +48,11 @@ class ImageDataset:
         """How many classes there are."""
         return len(self.classes)
 
+    @property
+    def images_bytes(self) -> int:
+        """Bytes of all images, for training and test."""
+        return self.x_train.nbytes + self.x_test.nbytes
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over all images, labels, class names, `flip` and `skipped`."""

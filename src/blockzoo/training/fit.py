@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from blockzoo.data.batches import DeviceImages, batch_sizes, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.module import Classifier, SplitData
@@ -61,6 +62,7 @@ def fit(
     split_seed: int = SPLIT_SEED,
     subject: str = "the network",
     on_epoch: OnEpoch | None = None,
+    resident: Residence = "auto",
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
 
@@ -68,15 +70,17 @@ def fit(
     validation accuracy, then of the lowest validation loss, then the first. Everything random
     follows from `seed`: data order and augmentation by generators of their own, dropout and the
     like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
-    gives the same numbers, bit for bit. `subject` names the network in messages.
+    gives the same numbers, bit for bit. `subject` names the network in messages. `resident` says
+    whether the images lie on `device`, which changes no number.
 
     Raises `DivergenceError` when a loss is not finite, `BlockError` when the network raises or its
     first output is not finite. `KeyboardInterrupt` passes through.
     """
     device = torch.device(device)
     arithmetic = resolve_arithmetic(recipe, device, net)
+    resident = resolve_residence(resident, dataset.images_bytes, device)
     data, steps = _data(
-        dataset, recipe, device, arithmetic, seed, (validation_fraction, split_seed)
+        dataset, recipe, device, arithmetic, seed, (validation_fraction, split_seed), resident
     )
     net.to(device).to(memory_format=_layout(arithmetic))
     module = Classifier(net, recipe, steps, subject=subject, on_epoch=on_epoch)
@@ -98,6 +102,7 @@ def _data(
     arithmetic: Arithmetic,
     seed: int,
     split: tuple[float, int],
+    resident: bool,
 ) -> tuple[SplitData, int]:
     """Return the data on the device and the steps per epoch.
 
@@ -105,16 +110,22 @@ def _data(
     """
     fraction, split_seed = split
     train, val = split_train_validation(dataset.y_train, fraction=fraction, seed=split_seed)
-    statistics = channel_statistics(dataset.x_train[train])
+    statistics = channel_statistics(dataset.x_train, train)
 
-    def place(images: Tensor, labels: Tensor) -> DeviceImages:
+    def place(images: Tensor, labels: Tensor, rows: Tensor | None = None) -> DeviceImages:
         return DeviceImages(
-            images, labels, statistics, device=device, channels_last=arithmetic.channels_last
+            images,
+            labels,
+            statistics,
+            device=device,
+            channels_last=arithmetic.channels_last,
+            rows=rows,
+            resident=resident,
         )
 
     data = SplitData(
-        train=place(dataset.x_train[train], dataset.y_train[train]),
-        val=place(dataset.x_train[val], dataset.y_train[val]),
+        train=place(dataset.x_train, dataset.y_train, train),
+        val=place(dataset.x_train, dataset.y_train, val),
         test=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
         flip=recipe.flip and dataset.flip,
