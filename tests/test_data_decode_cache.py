@@ -59,7 +59,8 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_pixels_come_as_they_were_read_and_only_once(tmp_path: Path, small_chunks: None) -> None:
+@pytest.mark.usefixtures("small_chunks")
+def test_pixels_come_as_they_were_read_and_only_once(tmp_path: Path) -> None:
     counted = Counted(10)
     first = counted.decode(tmp_path)
     assert sorted(set(counted.read_indices)) == list(range(10))
@@ -73,7 +74,8 @@ def test_pixels_come_as_they_were_read_and_only_once(tmp_path: Path, small_chunk
         again.pixels[0] = 0
 
 
-def test_bad_images_are_remembered(tmp_path: Path, small_chunks: None) -> None:
+@pytest.mark.usefixtures("small_chunks")
+def test_bad_images_are_remembered(tmp_path: Path) -> None:
     counted = Counted(10, bad=(0, 5, 9))
     expected = np.stack([picture(index).transpose(2, 0, 1) for index in (1, 2, 3, 4, 6, 7, 8)])
     for reads in (True, False):
@@ -92,7 +94,8 @@ def test_bad_images_are_remembered(tmp_path: Path, small_chunks: None) -> None:
     ]
 
 
-def test_what_was_decoded_before_a_bad_image_is_kept(tmp_path: Path, small_chunks: None) -> None:
+@pytest.mark.usefixtures("small_chunks")
+def test_what_was_decoded_before_a_bad_image_is_kept(tmp_path: Path) -> None:
     counted = Counted(10, bad=(5,))
     with pytest.raises(DataError, match="image 5 is bad"):
         counted.decode(tmp_path)

@@ -108,7 +108,7 @@ def threads() -> list[str]:
 
 
 def test_a_pass_that_is_given_up_ends_its_threads() -> None:
-    batches = torch.arange(40).split(2)
+    batches = torch.split(torch.arange(40), 2)
     pieces = fetched(random_images(40), batches, CPU, workers=3)
     next(pieces)
     assert len(threads()) == 3

@@ -9,10 +9,11 @@ from blockzoo.data.decode_cache import Progress
 from blockzoo.data.embedded import load_digits
 from blockzoo.data.folder import load_folder
 from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.npz import load_npz
 from blockzoo.errors import DataError, InputError, UnknownNameError
 
-DATASET_NAMES = ("digits", *CIFAR_NAMES)
+DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
 
 
 def load_dataset(
@@ -25,10 +26,10 @@ def load_dataset(
 ) -> ImageDataset:
     """Return the data set of that name, `.npz` file or image folder.
 
-    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`) and where images of a
-    folder are kept decoded, which `progress(fraction, text)` is told of. `size` (height, width) is
-    what images of a folder are resized to; with `skip_bad_images` those of a folder that cannot
-    be read are left out and named in the data set's `skipped`.
+    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`), where ImageNet is found,
+    and where images of a folder are kept decoded, which `progress(fraction, text)` is told of.
+    `size` (height, width) is what images of a folder are resized to; with `skip_bad_images` those
+    of a folder that cannot be read are left out and named in the data set's `skipped`.
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
     a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
     and offender.
@@ -36,12 +37,16 @@ def load_dataset(
     path = Path(name_or_path).expanduser()
     if size is not None and not path.is_dir():
         raise InputError(f"a size is for image folders; {name_or_path} is none")
-    if skip_bad_images and not path.is_dir():
+    if skip_bad_images and not path.is_dir() and name_or_path not in IMAGENET_NAMES:
         raise InputError(f"bad images are skipped in image folders; {name_or_path} is none")
     if name_or_path == "digits":
         return load_digits()
     if name_or_path in CIFAR_NAMES:
         return load_cifar(name_or_path, data_dir)
+    if name_or_path in IMAGENET_NAMES:
+        return load_imagenet(
+            name_or_path, data_dir, skip_bad_images=skip_bad_images, progress=progress
+        )
     if path.is_dir():
         return load_folder(
             path,
