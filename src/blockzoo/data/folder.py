@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from blockzoo.data.decode_cache import DecodedImages, ImageSource, Progress, decoded
-from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
+from blockzoo.data.decode_cache import ImageSource, Progress
+from blockzoo.data.decoded_dataset import Split, decoded_dataset
+from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.image_files import Resizing, Size, read_image
-from blockzoo.data.location import cache_dir
 from blockzoo.errors import DataError
 
 
@@ -67,63 +66,45 @@ def load_splits(
     unknown = [name for name in subfolders(test) if name not in classes]
     if unknown:
         raise DataError(f"{test}: class {unknown[0]!r} is not in {train}")
-    of_train, of_test = (_listed(split, classes) for split in (train, test))
-    files = [*of_train.files, *of_test.files]
+    (of_train, train_files), (of_test, test_files) = (
+        _listed(split, classes) for split in (train, test)
+    )
+    files = train_files + test_files
     source = ImageSource(
         names=[str(file) for file in files],
         key=_key(root, files, resizing),
-        read=lambda index: read_image(files[index], resizing),
+        read=lambda index: read_image(files[index], resizing, str(files[index])),
     )
-    found = decoded(source, cache_dir(data_dir), skip_bad=skip_bad_images, progress=progress)
-    dataset = _dataset(name, root, classes, of_train, of_test, found)
-    skipped = [files[index].relative_to(root).as_posix() for index in np.flatnonzero(found.bad)]
-    return replace(dataset, skipped=tuple(skipped))
+    return decoded_dataset(
+        name,
+        source,
+        of_train,
+        of_test,
+        classes,
+        where=str(root),
+        skip_bad_images=skip_bad_images,
+        data_dir=data_dir,
+        progress=progress,
+    )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Listed:
-    """The image files of one split, in order, and the class of each."""
-
-    split: Path
-    files: list[Path]
-    labels: Array
-
-
-def _listed(split: Path, classes: Sequence[str]) -> _Listed:
-    folders = [(label, split / name) for label, name in enumerate(classes)]
+def _listed(folder: Path, classes: Sequence[str]) -> tuple[Split, list[Path]]:
+    """Return the split in that folder, and its image files in order."""
     pairs = [
-        (file, label) for label, folder in folders if folder.is_dir() for file in _images_in(folder)
+        (file, label)
+        for label, name in enumerate(classes)
+        if (folder / name).is_dir()
+        for file in _images_in(folder / name)
     ]
     if not pairs:
-        raise DataError(f"{split}: holds no class folder with images")
-    files, labels = zip(*pairs, strict=True)
-    return _Listed(split=split, files=list(files), labels=np.array(labels, dtype=np.int64))
-
-
-def _dataset(
-    name: str,
-    root: Path,
-    classes: Sequence[str],
-    train: _Listed,
-    test: _Listed,
-    found: DecodedImages,
-) -> ImageDataset:
-    """Return the data set of the good images: those of `train` come first."""
-    good = np.split(~found.bad, [len(train.files)])
-    for listed, of_split in zip((train, test), good, strict=True):
-        if not of_split.any():
-            raise DataError(f"{listed.split}: none of its {len(listed.files)} images can be read")
-    x_train, x_test = np.split(found.pixels.transpose(0, 2, 3, 1), [int(good[0].sum())])
-    return dataset_from_arrays(
-        name,
-        x_train=x_train,
-        y_train=train.labels[good[0]],
-        x_test=x_test,
-        y_test=test.labels[good[1]],
-        classes=classes,
-        flip=True,
-        source=str(root),
+        raise DataError(f"{folder}: holds no class folder with images")
+    files = [file for file, _ in pairs]
+    split = Split(
+        where=str(folder),
+        names=[file.relative_to(folder.parent).as_posix() for file in files],
+        labels=np.array([label for _, label in pairs], dtype=np.int64),
     )
+    return split, files
 
 
 def _key(root: Path, files: Sequence[Path], resizing: Resizing) -> Iterator[object]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,8 +66,8 @@ def strict_images() -> Iterator[None]:
         yield
 
 
-def read_image(file: Path, resizing: Resizing) -> Array:
-    """Return that image as RGB, uint8 (H, W, 3); raises `DataError` naming the file.
+def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
+    """Return that image as RGB, uint8 (H, W, 3); raises `DataError` beginning with `name`.
 
     Meant to be called within `strict_images`.
     """
@@ -75,18 +76,17 @@ def read_image(file: Path, resizing: Resizing) -> Array:
     bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(file) as opened:
-            image = as_rgb(opened, str(file))
+            image = _rgb(opened, name)
     except bomb as error:
         raise DataError(
-            f"{file}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
+            f"{name}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{file}: cannot be read as an image ({error})") from error
+        raise DataError(f"{name}: cannot be read as an image ({error})") from error
     return np.asarray(resizing(image))
 
 
-def as_rgb(image: Image, name: str) -> Image:
-    """Return the image as RGB; raises `DataError` for modes of more than 8 bits a channel."""
+def _rgb(image: Image, name: str) -> Image:
     if image.mode not in _MODES:
         raise DataError(
             f"{name}: its mode is {image.mode}; images of 8 bits a channel are read, "

@@ -24,9 +24,9 @@ _WNID = re.compile(r"n\d{8}")
 
 def load_imagenet(
     name: str,
-    data_dir: Path | None = None,
     *,
     skip_bad_images: bool = False,
+    data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> ImageDataset:
     """Return ImageNet, or a part of its classes, at the pixels that `name` says.
