@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,25 @@ def test_skipped_images_of_a_folder_are_not_opened_again(
     again = load_dataset(str(folder), skip_bad_images=True)
     assert again.skipped == first.skipped == ("train/ring/-bad.png",)
     assert again.fingerprint == first.fingerprint
+
+
+def test_the_fingerprint_of_a_large_folder_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = load_dataset(str(folder))
+    monkeypatch.setattr("blockzoo.data.decoded_dataset.LARGE_BYTES", 0)
+    first = load_dataset(str(folder))
+    kept = next(Path(os.environ["BLOCKZOO_DATA"]).glob("cache/*/fingerprint-*"))
+    assert kept.read_text() == first.fingerprint == small.fingerprint
+    kept.write_text("0123456789abcdef")
+    again = load_dataset(str(folder))
+    assert again.fingerprint == "0123456789abcdef"
+    assert replace(again, name="copy").fingerprint == small.fingerprint
+    changed = replace(again, x_test=255 - again.x_test)
+    assert changed.fingerprint not in (small.fingerprint, again.fingerprint)
+    (folder / "test" / "box").rename(folder / "test" / "later")
+    (folder / "train" / "box").rename(folder / "train" / "later")
+    assert load_dataset(str(folder)).fingerprint != small.fingerprint
 
 
 _KILLED_ITSELF = """

@@ -59,11 +59,12 @@ class ImageSource:
 class DecodedImages:
     """`pixels`: uint8 (N, 3, H, W) without the bad images, mapped from disk, read-only.
 
-    `bad`: bool, one per image of the source: whether it was left out.
+    `bad`: bool, one per image of the source: whether it was left out. `folder`: the cache.
     """
 
     pixels: Array
     bad: Array
+    folder: Path
 
 
 def decoded(
@@ -86,7 +87,7 @@ def decoded(
             bad = np.fromfile(cache / "state.u8", dtype=np.uint8) == _BAD
             if bad.any() and not skip_bad:
                 source.read(int(np.flatnonzero(bad)[0]))  # raises, and says why
-        return DecodedImages(pixels=_mapped(cache, bad), bad=bad)
+        return DecodedImages(pixels=_mapped(cache, bad), bad=bad, folder=cache)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{cache}: the cache of decoded images cannot be used ({error}); "
@@ -171,7 +172,7 @@ class _Decode:
         for index, name in enumerate(self._source.names):
             image = self._attempt(index)
             if not isinstance(image, DataError):
-                _write_whole(self._cache / "shape.json", json.dumps(image.shape[:2]).encode())
+                write_whole(self._cache / "shape.json", json.dumps(image.shape[:2]).encode())
                 return name, (image.shape[0], image.shape[1])
             if not self._skip_bad:
                 raise image
@@ -217,7 +218,7 @@ def _to_disk(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _write_whole(file: Path, content: bytes) -> None:
+def write_whole(file: Path, content: bytes) -> None:
     """Write a small file so that it is never seen half written."""
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     partial.write_bytes(content)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from blockzoo.data.decode_cache import ImageSource, Progress, decoded
+from blockzoo.data.decode_cache import ImageSource, Progress, decoded, write_whole
 from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 from blockzoo.data.location import cache_dir
 from blockzoo.errors import DataError
+
+LARGE_BYTES = 2**30
+"""From how many bytes of images on the fingerprint is kept in the cache: hashing takes seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,4 +64,21 @@ def decoded_dataset(
         source=where,
     )
     names = [*train.names, *test.names]
-    return replace(dataset, skipped=tuple(names[index] for index in np.flatnonzero(found.bad)))
+    skipped = tuple(names[index] for index in np.flatnonzero(found.bad))
+    dataset = replace(dataset, skipped=skipped)
+    if dataset.images_bytes >= LARGE_BYTES:
+        _remember_fingerprint(dataset, found.folder)
+    return dataset
+
+
+def _remember_fingerprint(dataset: ImageDataset, folder: Path) -> None:
+    """Hash the data set, or take what that gave before; a changed copy is hashed on its own."""
+    about = hashlib.sha256(repr((dataset.classes, dataset.skipped)).encode())
+    for labels in (dataset.y_train, dataset.y_test):
+        about.update(labels.numpy().data)
+    file = folder / f"fingerprint-{about.hexdigest()[:16]}"
+    if file.exists():
+        dataset.__dict__["fingerprint"] = file.read_text()  # where the cached property keeps it
+        return
+    with suppress(OSError):  # then it is hashed again the next time
+        write_whole(file, dataset.fingerprint.encode())
