@@ -147,6 +147,9 @@ def test_sizes(hub: Hub) -> None:
     with pytest.raises(DataError, match=r"split test, image 0: is of size \(9, 9\), .*train"):
         load_dataset("hf:shapes")
     assert load_dataset("hf:shapes", size=(4, 5)).image_shape == (3, 4, 5)
+    data = load_dataset("hf:shapes:small@4")
+    assert (data.name, data.image_shape) == ("hf:shapes:small@4", (3, 4, 4))
+    assert hub.asked[-1] == ("shapes", "small")
 
 
 def test_the_fine_labels_are_taken_of_several(hub: Hub) -> None:

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor, nn
 
+from blockzoo.data import load_dataset
 from blockzoo.data.batches import ChannelStatistics, DeviceImages, channel_statistics
-from blockzoo.data.image_dataset import dataset_from_arrays
 from blockzoo.data.residence import fetched, free_bytes, resolve_residence
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
@@ -158,21 +159,33 @@ def test_batches_are_the_same_on_a_gpu() -> None:
             assert torch.equal(one.cpu(), third)
 
 
-def test_training_gives_the_same_weights_wherever_the_images_lie() -> None:
-    random = np.random.default_rng(0)
-    arrays = {
-        f"{kind}_{split}": random.integers(0, top, shape, dtype=np.uint8)
-        for split in ("train", "test")
-        for kind, top, shape in (("x", 256, (40, 6, 6, 3)), ("y", 2, (40,)))
-    }
-    data = dataset_from_arrays("noise", **arrays, classes=["a", "b"], flip=True, source="noise")
+def test_training_gives_the_same_weights_wherever_the_images_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images of a folder, from memory and out of the decode cache."""
+    for index in range(60):
+        split, name = ("train", "test")[index % 3 == 0], "ab"[index % 2]
+        place = tmp_path / "noise" / split / name
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = random_images(60)[index].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    data = load_dataset(str(tmp_path / "noise"))
     recipe = replace(get_recipe("quick"), epochs=2, batch_size=8, precision="fp32")
+    fetched_batches = []
+    monkeypatch.setattr(
+        "blockzoo.data.batches.fetched",
+        lambda *given: fetched_batches.append(1) or fetched(*given),  # type: ignore[func-returns-value]
+    )
     weights, results = [], []
-    for resident in (True, False):
+    for available in (10**12, 0):
+        memory = SimpleNamespace(available=available)
+        monkeypatch.setattr("psutil.virtual_memory", lambda memory=memory: memory)
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
-        result = fit(net, data, recipe, seed=0, progress=False, resident=resident)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+        result = fit(net, data, recipe, seed=0, progress=False)
         weights.append(torch.cat([weight.flatten() for weight in net.state_dict().values()]))
-        results.append((result.test_loss, result.val_loss))
+        results.append((result.test_loss, result.val_loss, len(fetched_batches)))
     assert torch.equal(*weights)
-    assert results[0] == results[1]
+    assert results[0][:2] == results[1][:2]
+    assert results[0][2] == 0
+    assert results[1][2] == 5  # two passes to train, two to validate, one to test

@@ -52,7 +52,7 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, hf:NAME[:CONFIG], "
-        "an .npz file or an image folder.",
+        "an .npz file or an image folder; FOLDER@64 for images of 64x64 pixels.",
     ),
 ]
 Robustness = Annotated[

@@ -183,7 +183,7 @@ class _Decode:
             raise DataError(
                 f"{self._source.names[index]}: is of size {image.shape[:2]}, "
                 f"{self._first} of {self._size}; "
-                f"all must be of one size, or a size to resize them to must be given"
+                f"all must be of one size, or a size must be given, as in FOLDER@64"
             )
 
     def _pack(self, states: Array) -> None:

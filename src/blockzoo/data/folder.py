@@ -10,35 +10,35 @@ import numpy as np
 from blockzoo.data.decode_cache import ImageSource, Progress
 from blockzoo.data.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.image_dataset import ImageDataset
-from blockzoo.data.image_files import Resizing, Size, read_image
+from blockzoo.data.image_files import Resizing, read_image
 from blockzoo.errors import DataError
 
 
 def load_folder(
     path: Path,
-    size: Size | None = None,
+    resizing: Resizing,
     *,
+    suffix: str = "",
     skip_bad_images: bool = False,
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> ImageDataset:
-    """Return the data set in that folder; its name is the folder's.
+    """Return the data set in that folder; its name is the folder's and `suffix`.
 
     Test images are those of `test/`, or of `val/` where there is no `test/` (validation images are
     always taken from the training set). Classes are the subfolders of `train/`, sorted. Images
-    are read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Without
-    `size` (height, width) all must be of one size; with it each is resized to it (bilinear,
-    antialiased), its proportions not kept. With `skip_bad_images`, files that cannot be read as an
-    image are left out and named in the data set's `skipped`. Images are decoded once, into a cache
-    in `data_dir` (see `decode_cache`), while `progress` is told. Raises `DataError` naming the
-    folder or file.
+    are read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Where
+    `resizing` leaves them as they are, all must be of one size. With `skip_bad_images`, files that
+    cannot be read as an image are left out and named in the data set's `skipped`. Images are
+    decoded once, into a cache in `data_dir` (see `decode_cache`), while `progress` is told. Raises
+    `DataError` naming the folder or file.
     """
     test = path / "test"
     return load_splits(
-        path.resolve().name,
+        path.resolve().name + suffix,
         path / "train",
         test if test.is_dir() else path / "val",
-        Resizing(size=size),
+        resizing,
         skip_bad_images=skip_bad_images,
         data_dir=data_dir,
         progress=progress,

@@ -13,7 +13,7 @@ import numpy as np
 from blockzoo.data.decode_cache import ImageSource, Progress
 from blockzoo.data.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.image_dataset import Array, ImageDataset
-from blockzoo.data.image_files import Resizing, Size, read_image
+from blockzoo.data.image_files import Resizing, read_image
 from blockzoo.errors import DataError
 
 PREFIX = "hf:"
@@ -25,13 +25,14 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 def load_hugging_face(
     name: str,
-    size: Size | None = None,
+    resizing: Resizing,
     *,
+    suffix: str = "",
     skip_bad_images: bool = False,
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> ImageDataset:
-    """Return the set `hf:NAME` or `hf:NAME:CONFIG` of the hub.
+    """Return the set `hf:NAME` or `hf:NAME:CONFIG` of the hub, named so and with `suffix`.
 
     Its split `train` is trained on. Test images are those of `test`, or of `validation` where there
     is no `test` or its labels are withheld. Images are treated as those of a folder are (see
@@ -45,7 +46,6 @@ def load_hugging_face(
     train, test = _Images(package, name, "train", splits), _test_images(package, name, splits)
     if train.classes != test.classes:
         raise DataError(f"{name}: the classes of split {test.split} are not those of train")
-    resizing = Resizing(size=size)
     source = ImageSource(
         names=[*train.names, *test.names],
         key=(name, resizing, train.key, test.key),
@@ -56,7 +56,7 @@ def load_hugging_face(
         ),
     )
     return decoded_dataset(
-        name,
+        name + suffix,
         source,
         train.described(),
         test.described(),
@@ -137,7 +137,8 @@ class _Images:
 
 def _column(rows: Any, kind: type, usual: tuple[str, ...], where: str, what: str) -> str:
     """Return the column of that kind; of several, the first that is `usual`."""
-    found = [name for name, feature in rows.features.items() if isinstance(feature, kind)]
+    features: Mapping[str, object] = rows.features
+    found = [name for name, feature in features.items() if isinstance(feature, kind)]
     if len(found) == 1:
         return found[0]
     for name in usual:
@@ -145,5 +146,5 @@ def _column(rows: Any, kind: type, usual: tuple[str, ...], where: str, what: str
             return name
     raise DataError(
         f"{where}: has {len(found)} columns of {what}, not one; its columns are "
-        f"{', '.join(rows.features)}"
+        f"{', '.join(features)}"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from blockzoo.data.image_dataset import Array
-from blockzoo.errors import DataError
+from blockzoo.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,6 +34,10 @@ class Resizing:
 
     size: Size | None = None
     how: Literal["stretch", "crop"] = "stretch"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise InputError(f"size is {self.size}; it must be 1 or more pixels")
 
     def __call__(self, image: Image) -> Image:
         """Return the image brought to the size."""
