@@ -98,7 +98,7 @@ def test_images_that_are_not_resident_are_not_copied() -> None:
 def test_statistics_of_some_rows_and_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     images, rows = random_images(9), torch.tensor([8, 0, 3, 4])
     whole = channel_statistics(images[rows])
-    monkeypatch.setattr("blockzoo.data.batches._COUNTED_TOGETHER", 3)
+    monkeypatch.setattr("blockzoo.data.batches._COUNTED_BYTES", 200)  # two images
     parts = channel_statistics(images, rows)
     assert torch.equal(whole.mean, parts.mean)
     assert torch.equal(whole.std, parts.std)

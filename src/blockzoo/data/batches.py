@@ -9,7 +9,9 @@ the same on every device and whatever the network.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +23,7 @@ from blockzoo.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
 
-_COUNTED_TOGETHER = 1024
+_COUNTED_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,16 +46,21 @@ def channel_statistics(images: Tensor, rows: Tensor | None = None) -> ChannelSta
     so that normalising does not blow it up.
     """
     values = torch.arange(256, dtype=torch.float64)
-    counts = torch.zeros(3, 256, dtype=torch.int64)
-    # Some at a time, for counting takes eight bytes a pixel and images may be more than memory.
     rows = torch.arange(len(images)) if rows is None else rows
-    for some in torch.split(rows, _COUNTED_TOGETHER):
-        for channel, pixels in enumerate(images[some].unbind(1)):
-            counts[channel] += torch.bincount(pixels.flatten(), minlength=256)
+    # Some at a time: counting takes eight bytes a pixel, and images may be more than memory holds.
+    chunks = torch.split(rows, max(1, _COUNTED_BYTES // max(1, images[0].nbytes)))
+    with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
+        counts = torch.stack(list(pool.map(lambda some: _counts(images[some]), chunks))).sum(dim=0)
     share = counts.double() / counts.sum(dim=1, keepdim=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
     return ChannelStatistics(mean=mean.float(), std=variance.sqrt().clamp(min=1).float())
+
+
+def _counts(images: Tensor) -> Tensor:
+    """Return how often each channel of uint8 `images` has each value, int64 (3, 256)."""
+    channels = images.unbind(1)
+    return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
