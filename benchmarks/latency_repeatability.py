@@ -1,11 +1,11 @@
-"""How well do latency ratios repeat? BlockZoo's benchmark against a naive mean of 100 calls.
+"""How well do latencies repeat? `blockzoo benchmark` against a naive mean of 100 calls.
 
     python benchmarks/latency_repeatability.py --runs 5 --output repeatability.json
 
-Both methods time the same networks in deploy form on one thread, every run in fresh processes, and
-the two methods take turns so that both meet the same weather. The naive method is what many scripts
-do: one process per block, ten calls to warm up, the mean of 100 calls. The spread of a figure over
-the runs is (max - min) / median.
+Each run is the whole command, eleven blocks at three positions by default, in a process of its own,
+and then the naive method on the same networks in deploy form, so that both meet the same weather.
+The naive method is what many scripts do: one process per network, ten calls to warm up, the mean of
+100 calls. The spread of a figure over the runs is (max - min) / median. All on one thread, batch 1.
 """
 
 from __future__ import annotations
@@ -15,100 +15,101 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from blockzoo.position import POSITIONS
+from blockzoo.protocol import ELEVEN_BLOCKS
+
 NAIVE_WARMUP, NAIVE_CALLS = 10, 100
+Figures = dict[str, dict[str, float]]
+"""By cell, "block/position": its milliseconds and its ratio to the first block."""
 
 
 def main() -> None:
-    """Run both methods in turn, print the table and save the record."""
+    """Run both methods in turn, print the tables and save the record."""
     arguments = _arguments()
-    if arguments.child:
-        print(json.dumps(_child(arguments)))
+    if arguments.naive_child:
+        print(json.dumps(_mean_ms(arguments)))
         return
-    runs = []
+    runs: list[dict[str, Any]] = []
     for index in range(arguments.runs):
-        runs.append({"blockzoo": _run_blockzoo(arguments), "naive": _run_naive(arguments)})
-        ratios = ", ".join(f"{name} {run['ratio']:.4f}" for name, run in runs[-1].items())
-        print(f"run {index + 1} of {arguments.runs}: ratio by {ratios}", flush=True)
-    summary = {method: _summary(method, runs) for method in ("blockzoo", "naive")}
-    _print_table(summary, arguments)
-    if arguments.output:
-        record = _record(arguments, runs, summary)
-        arguments.output.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        print(f"saved {arguments.output}")
+        found, about = _by_blockzoo(arguments)
+        naive = _by_mean(arguments, found)
+        runs.append({"blockzoo": found, "naive": naive, **about})
+        print(f"run {index + 1} of {arguments.runs}: {about}", flush=True)
+        if arguments.output:  # what is there so far is kept, should a later run be stopped
+            arguments.output.write_text(json.dumps(_record(arguments, runs), indent=1) + "\n")
+    summary = {method: _spreads(run[method] for run in runs) for method in ("blockzoo", "naive")}
+    _print_table(summary)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--baseline", default="classic/ResNetBasicBlock")
-    parser.add_argument("--block", default="classic/MobileOneBlock")
-    parser.add_argument("--position", default="mid")
-    parser.add_argument("--context", default="classic/ResNetBasicBlock")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--blocks", nargs="+", default=list(ELEVEN_BLOCKS))
+    parser.add_argument("--positions", nargs="+", default=[str(p) for p in POSITIONS])
+    parser.add_argument("--protocol", default="v1")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--budget-s", type=float, default=20.0, help="seconds per block and run")
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--budget-s", type=float, default=6.0, help="seconds per cell and run")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--child", choices=("blockzoo", "naive"), help=argparse.SUPPRESS)
+    parser.add_argument("--naive-child", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _run_blockzoo(arguments: argparse.Namespace) -> dict[str, Any]:
-    return _in_fresh_process(arguments, "blockzoo", arguments.block)
+def _by_blockzoo(arguments: argparse.Namespace) -> tuple[Figures, dict[str, Any]]:
+    """Run the command; return its figures, and its wall seconds, overhead and flags."""
+    from blockzoo.results.records import LatencyRecord
+    from blockzoo.results.store import Store
 
-
-def _run_naive(arguments: argparse.Namespace) -> dict[str, Any]:
-    baseline = _in_fresh_process(arguments, "naive", arguments.baseline)["mean_ms"]
-    block = _in_fresh_process(arguments, "naive", arguments.block)["mean_ms"]
-    return {"baseline_ms": baseline, "block_ms": block, "ratio": block / baseline}
-
-
-def _in_fresh_process(arguments: argparse.Namespace, method: str, block: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", method, "--block", block]
-    for name in ("baseline", "position", "context", "budget_s"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, Any] = json.loads(answer.stdout)
-    return result
-
-
-def _child(arguments: argparse.Namespace) -> dict[str, Any]:
-    return _by_blockzoo(arguments) if arguments.child == "blockzoo" else _by_mean(arguments)
-
-
-def _by_blockzoo(arguments: argparse.Namespace) -> dict[str, Any]:
-    from blockzoo.benchmark import benchmark_blocks
-    from blockzoo.measure.latency import LatencySettings
-    from blockzoo.scaffold import ScaffoldConfig
-
-    baseline, block = benchmark_blocks(
-        [arguments.baseline, arguments.block],
-        [arguments.position],
-        config=ScaffoldConfig(context=arguments.context),
-        settings=LatencySettings(budget_s=arguments.budget_s),
-        on_error="raise",
-    )
-    return {
-        "baseline_ms": baseline.median_ms,
-        "block_ms": block.median_ms,
-        "ratio": block.ratio,
-        "ratio_interval": block.ratio_interval,
-        "rounds": len(block.samples_ms),
-        "flags": {"baseline": baseline.flags, "block": block.flags},
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "blockzoo", "benchmark", *arguments.blocks]
+        for position in arguments.positions:
+            command += ["--position", position]
+        command += ["--protocol", arguments.protocol, "--budget", str(arguments.budget_s)]
+        command += ["--processes", str(arguments.processes), "--results", folder]
+        start_s = time.perf_counter()
+        subprocess.run([*command, "--device", "cpu"], check=True, stdout=subprocess.DEVNULL)
+        wall_s = time.perf_counter() - start_s
+        with Store(folder) as store:
+            records = [r for r in store.records() if isinstance(r, LatencyRecord)]
+    figures = {
+        f"{record.block}/{record.positions[0]}": {"ms": record.median_ms, "ratio": record.ratio}
+        for record in records
+        if record.median_ms is not None and record.ratio is not None
     }
+    flags = [flag for record in records for flag in record.flags]
+    overhead = max(record.overhead_fraction or 0.0 for record in records)
+    counted = {flag: flags.count(flag) for flag in sorted(set(flags))}
+    return figures, {"wall_s": round(wall_s, 1), "overhead": round(overhead, 4), "flags": counted}
 
 
-def _by_mean(arguments: argparse.Namespace) -> dict[str, Any]:
+def _by_mean(arguments: argparse.Namespace, cells: Iterable[str]) -> Figures:
+    means = {}
+    for cell in cells:
+        command = [sys.executable, __file__, "--protocol", arguments.protocol, "--naive-child"]
+        block, _, position = cell.rpartition("/")
+        done = subprocess.run([*command, block, position], check=True, stdout=subprocess.PIPE)
+        means[cell] = float(json.loads(done.stdout))
+    baseline = means[next(iter(means))]
+    return {cell: {"ms": mean, "ratio": mean / baseline} for cell, mean in means.items()}
+
+
+def _mean_ms(arguments: argparse.Namespace) -> float:
     import torch
 
     from blockzoo.blocks import to_deploy
-    from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+    from blockzoo.protocol import get_protocol
+    from blockzoo.scaffold import ScaffoldNet
 
     torch.set_num_threads(1)
-    config = ScaffoldConfig(context=arguments.context)
-    net = to_deploy(ScaffoldNet(arguments.block, arguments.position, config))
+    config = get_protocol(arguments.protocol).scaffold(classes=10, input_shape=(3, 32, 32))
+    block, position = arguments.naive_child
+    net = to_deploy(ScaffoldNet(block, position, config))
     example = torch.randn(1, *config.input_shape)
     seconds = []
     with torch.inference_mode():
@@ -118,46 +119,56 @@ def _by_mean(arguments: argparse.Namespace) -> dict[str, Any]:
             start = time.perf_counter()
             net(example)
             seconds.append(time.perf_counter() - start)
-    return {"mean_ms": statistics.mean(seconds) * 1e3}
+    return statistics.mean(seconds) * 1e3
 
 
-def _summary(method: str, runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    figures = {}
-    for name in ("ratio", "baseline_ms", "block_ms"):
-        values = [run[method][name] for run in runs]
-        middle = statistics.median(values)
-        low, high = min(values), max(values)
-        figures[name] = {"median": middle, "min": low, "max": high, "spread": (high - low) / middle}
-    return figures
+def _spreads(runs: Iterable[Figures]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return median and spread of every figure of every cell."""
+    every = list(runs)
+    return {
+        cell: {
+            figure: _spread([run[cell][figure] for run in every if cell in run])
+            for figure in ("ms", "ratio")
+        }
+        for cell in every[0]
+    }
 
 
-def _print_table(
-    summary: dict[str, dict[str, dict[str, float]]], arguments: argparse.Namespace
-) -> None:
-    print(f"\n{arguments.block} / {arguments.baseline}, {arguments.position}, n={arguments.runs}")
-    print(f"{'method':10} {'figure':12} {'median':>9} {'min':>9} {'max':>9} {'spread':>8}")
-    for method, figures in summary.items():
-        for name, figure in figures.items():
-            numbers = " ".join(f"{figure[key]:9.4f}" for key in ("median", "min", "max"))
-            print(f"{method:10} {name:12} {numbers} {figure['spread']:8.1%}")
+def _spread(values: list[float]) -> dict[str, float]:
+    middle = statistics.median(values)
+    return {"median": middle, "spread": (max(values) - min(values)) / middle, "n": len(values)}
 
 
-def _record(
-    arguments: argparse.Namespace,
-    runs: list[dict[str, Any]],
-    summary: dict[str, dict[str, dict[str, float]]],
-) -> dict[str, Any]:
+def _print_table(summary: dict[str, dict[str, dict[str, dict[str, float]]]]) -> None:
+    print(f"\n{'spread over runs':42} {'blockzoo':>26} {'naive':>26}")
+    print(f"{'cell':42} {'ms':>10} {'':>7} {'ratio':>7} {'ms':>10} {'':>7} {'ratio':>7}")
+    for cell in summary["blockzoo"]:
+        cells = [summary[method][cell] for method in ("blockzoo", "naive")]
+        texts = [
+            f"{c['ms']['median']:10.3f} {c['ms']['spread']:7.1%} {c['ratio']['spread']:7.1%}"
+            for c in cells
+        ]
+        print(f"{cell:42} {' '.join(texts)}")
+    for figure in ("ms", "ratio"):
+        worst = {
+            method: max(cell[figure]["spread"] for cell in cells.values())
+            for method, cells in summary.items()
+        }
+        print(f"worst spread of {figure}: " + ", ".join(f"{m} {w:.1%}" for m, w in worst.items()))
+
+
+def _record(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
     from blockzoo.measure.environment import describe_environment
 
+    settings = ("blocks", "positions", "protocol", "processes", "budget_s")
     return {
         "created_at": datetime.now(timezone.utc).isoformat(),
         "environment": {**describe_environment(), "threads": 1},
-        "settings": {
-            name: getattr(arguments, name)
-            for name in ("baseline", "block", "position", "context", "budget_s", "runs")
-        },
+        "settings": {name: getattr(arguments, name) for name in settings},
         "naive": {"warmup": NAIVE_WARMUP, "calls": NAIVE_CALLS},
-        "summary": summary,
+        "summary": {
+            method: _spreads(run[method] for run in runs) for method in ("blockzoo", "naive")
+        },
         "runs": runs,
     }
 

@@ -51,7 +51,7 @@ def test_faults_cost_one_cell() -> None:
     assert failures["killed"] == ("the measuring process died by SIGKILL while warm-up killed")
     assert "stopped after hanging for 6 s while warm-up hangs" in (failures["hangs"] or "")
     assert failures["raises"] == "RuntimeError: no kernel"
-    assert results["good"].process_counts == (4, 4)
+    assert results["good"].process_counts == (8, 8)
     assert results["same"].ratio is not None
     assert 0 < (results["good"].overhead_fraction or 0) < 1
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from blockzoo.protocol import Protocol
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.records import LatencyRecord, TrainingRecord
 from blockzoo.results.store import Store
-from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep
+from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.training.recipe import get_recipe
 
 
@@ -39,6 +40,7 @@ def protocol_of(dataset: Path, *blocks: str, **changes: object) -> Protocol:
         blocks=blocks,
         seeds=(0, 1),
         latency_budget_s=0.05,
+        latency_processes=1,
     )
     return base.changed(**{"epochs": 1, "precision": "fp32", **changes})
 
@@ -312,3 +314,15 @@ def test_a_process_stopped_in_mid_sweep_loses_nothing_and_repeats_nothing(
         rows = list(csv.reader(file))
     assert len(rows) == 1 + 12
     assert {len(row) for row in rows} == {len(rows[0])}
+
+
+def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store: Store) -> None:
+    folder = tiny_npz.parent / "checkpoints"
+    request = replace(
+        request_of(tiny_npz, "ResNetBasicBlock", seeds=(0,), epochs=2), checkpoints=folder
+    )
+    trial = next(trial for trial in make_plan(request, store).trials if trial.kind == "training")
+    run_trial(request, trial)  # not stored, as if killed in between
+    assert [path.name for path in folder.iterdir()] == [f"{trial.trial_ids[0]}.ckpt"]
+    assert run_sweep(request, store).failed == 0
+    assert list(folder.iterdir()) == []

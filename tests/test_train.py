@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import BlockError, DeviceError, UnknownNameError
+from blockzoo.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.train import train_block, training_trial_id
+from blockzoo.train import checkpoint_path, remove_checkpoint, train_block, training_trial_id
 from tests.training_samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=6)
@@ -98,10 +99,11 @@ def test_the_identity_is_known_beforehand() -> None:
 
 def test_the_same_trial_twice_gives_the_same_metrics() -> None:
     first, again = (train() for _ in range(2))
-    volatile = {"created_at", "training_seconds", "images_per_s", "epochs"}
+    volatile = {"created_at", "training_seconds", "images_per_s", "epochs", "peak_memory_bytes"}
+    timed = {"seconds", "elapsed_seconds", "images_per_s"}
     assert first.model_dump(exclude=volatile) == again.model_dump(exclude=volatile)
     for one, other in zip(first.epochs, again.epochs, strict=True):
-        assert one.model_dump(exclude={"seconds"}) == other.model_dump(exclude={"seconds"})
+        assert one.model_dump(exclude=timed) == other.model_dump(exclude=timed)
 
 
 def test_one_network_in_three_positions_is_one_trial() -> None:
@@ -184,3 +186,51 @@ def test_robustness_is_recorded_and_changes_nothing_else() -> None:
     assert [len(values) for values in tested.robustness.corruption_accuracy.values()] == [5] * 4
     assert None not in tested.robustness.resolution_accuracy.values()
     assert TrainingRecord.model_validate_json(tested.model_dump_json()) == tested
+
+
+def test_a_checkpoint_is_there_until_it_is_removed(tmp_path: Path) -> None:
+    record = train(checkpoints=tmp_path)
+    assert checkpoint_path(tmp_path, record.trial_id).exists()
+    remove_checkpoint(tmp_path, record.trial_id)
+    remove_checkpoint(None, record.trial_id)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_final_weights_are_kept_when_wanted(tmp_path: Path) -> None:
+    assert train().weights_path is None
+    record = train(save_weights=tmp_path)
+    assert record.weights_path is not None
+    state = torch.load(record.weights_path, weights_only=True)
+    assert (
+        state.keys() == ScaffoldNet(spec(), "mid", replace(CONFIG, classes=3)).state_dict().keys()
+    )
+
+
+class Greedy(Plain):
+    def forward(self, features: Tensor) -> Tensor:
+        if len(features) > 4 and self.training and features.device.type != "meta":
+            raise torch.OutOfMemoryError("too many")
+        return super().forward(features)
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_parts_and_the_record_says_so() -> None:
+    record = train(spec(Greedy), notes="mine")
+    assert record.micro_batch_size == 4
+    assert record.notes == (
+        "mine; for lack of memory, batches of 8 were computed in parts of 4; "
+        "batch statistics are of the parts"
+    )
+    expected = r"^block Greedy \(mid\) does not fit into the memory of cpu with 8 images at once$"
+    with pytest.raises(DeviceMemoryError, match=expected):
+        train(spec(Greedy), on_oom="fail")
+
+
+def test_a_record_tells_gradients_by_stage_and_memory() -> None:
+    record = train()
+    parts = {"stem", "stage_mid", "head"}  # the context has no weights but where it changes shape
+    assert parts <= record.epochs[0].gradient_norms.keys()
+    assert min(record.epochs[0].gradient_norms[name] for name in parts) > 0
+    assert record.peak_memory_bytes is not None
+    assert record.peak_memory_bytes > 10_000_000
+    assert record.test_top5_accuracy is None
+    assert record.test_accuracy == pytest.approx(sum(map(float, record.test_class_accuracy)) / 3)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import blame
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
-from blockzoo.errors import BlockError, DivergenceError
+from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
@@ -31,8 +31,10 @@ def run(net: nn.Module, recipe: Any = TINY_RECIPE, data: Any = DATA, **options: 
 
 def without_times(result: FitResult) -> dict[str, Any]:
     kept = asdict(result)
-    epochs = [epoch.model_dump(exclude={"seconds"}) for epoch in result.epochs]
-    return {**kept, "epochs": epochs, "training_seconds": 0, "images_per_s": 0}
+    timed = {"seconds", "elapsed_seconds", "images_per_s"}
+    epochs = [epoch.model_dump(exclude=timed) for epoch in result.epochs]
+    volatile = {"training_seconds": 0, "images_per_s": 0, "peak_memory_bytes": 0}
+    return {**kept, "epochs": epochs, **volatile}
 
 
 class Recorder(nn.Module):
@@ -214,24 +216,26 @@ def test_a_last_batch_of_one_image_does_not_break_batch_normalisation() -> None:
     assert len(result.epochs) == 2
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nothing_is_written_or_logged(
+    precision: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    level = logging.getLogger("lightning.pytorch").level
-    run(tiny_net())
+    level = logging.getLogger("lightning.fabric").level
+    run(tiny_net(), replace(TINY_RECIPE, precision=precision))
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
-    assert logging.getLogger("lightning.pytorch").level == level
+    assert logging.getLogger("lightning.fabric").level == level
 
 
 def test_progress_is_shown_when_wanted(capfd: pytest.CaptureFixture[str]) -> None:
     fit(tiny_net(), DATA, TINY_RECIPE, seed=0, progress=True)
-    assert "Epoch 1/1" in capfd.readouterr().out
+    assert "Epoch 2/2" in capfd.readouterr().out
 
 
 def test_each_epoch_is_told_of() -> None:
@@ -320,3 +324,74 @@ def test_cuda_gives_the_same_numbers_twice(precision: Any) -> None:
     recipe = replace(TINY_RECIPE, precision=precision, channels_last="auto")
     first, again = (run(tiny_net(), recipe, device="cuda") for _ in range(2))
     assert without_times(first) == without_times(again)
+
+
+def test_nothing_chosen_depends_on_test_data() -> None:
+    generator = torch.Generator().manual_seed(7)
+    noise = torch.randint(0, 256, DATA.x_test.shape, generator=generator, dtype=torch.uint8)
+    other = replace(DATA, x_test=noise, y_test=1 - DATA.y_test)
+    recipe = replace(TINY_RECIPE, epochs=4, ema_decay=0.9)
+    nets = tiny_net(), tiny_net()
+    first, second = (run(net, recipe, data) for net, data in zip(nets, (DATA, other), strict=True))
+    ours, theirs = (net.state_dict() for net in nets)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    kept = {k: v for k, v in without_times(first).items() if not k.startswith("test_")}
+    assert kept == {k: v for k, v in without_times(second).items() if not k.startswith("test_")}
+    assert first.test_loss != second.test_loss
+
+
+class Hungry(nn.Module):
+    """Runs out of memory in training with more than `most` images; has no batch statistics."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.net = most, nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training and len(images) > self.most:
+            raise torch.OutOfMemoryError("no memory left")
+        logits: Tensor = self.net(images)
+        return logits
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole() -> None:
+    large, small = Hungry(8), Hungry(2)
+    small.load_state_dict(large.state_dict())
+    results = [run(net, replace(TINY_RECIPE, optimizer="sgd")) for net in (large, small)]
+    assert [result.micro_batch_size for result in results] == [None, 2]
+    assert torch.allclose(large.net[1].weight, small.net[1].weight, atol=1e-6)  # type: ignore[arg-type]
+    assert results[0].epochs[-1].train_loss == pytest.approx(results[1].epochs[-1].train_loss)
+
+
+@pytest.mark.parametrize(("most", "on_oom", "tried"), [(4, "fail", 8), (1, "split", 2)])
+def test_what_cannot_be_split_fails_clearly(most: int, on_oom: Any, tried: int) -> None:
+    with pytest.raises(DeviceMemoryError, match=f"the memory of cpu with {tried} images at once"):
+        run(Hungry(most), on_oom=on_oom)
+
+
+def test_blocks_are_told_how_far_training_is() -> None:
+    class Told(RightAtStep):
+        def __init__(self) -> None:
+            super().__init__(0)
+            self.fractions: list[float] = []
+
+        def on_training_progress(self, fraction: float) -> None:
+            self.fractions.append(fraction)
+
+    net = Told()
+    run(net, replace(TINY_RECIPE, epochs=4))
+    assert net.fractions == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_an_absurd_loss_is_divergence() -> None:
+    class Absurd(Poisoned):
+        value = 0.0
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            wrong = 1e4 * (1 - F.one_hot((images.mean(dim=(1, 2, 3)) > 0).long(), 2).float())
+            return logits + wrong if self.training else logits
+
+    expected = r"^block X: the training loss is 1e\+04 in epoch 2, above 10 x ln\(2\) = 6\.931, at"
+    with pytest.raises(DivergenceError, match=expected):
+        run(Absurd(1), subject="block X")

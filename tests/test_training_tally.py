@@ -7,7 +7,13 @@ import torch
 
 from blockzoo.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.tally import STEPS_BETWEEN_CHECKS, StepLosses, Tally, check_validation
+from blockzoo.training.tally import (
+    STEPS_BETWEEN_CHECKS,
+    StepLosses,
+    Tally,
+    TestTally,
+    check_validation,
+)
 
 
 def test_a_tally_weighs_every_image_alike() -> None:
@@ -62,3 +68,22 @@ def test_a_validation_loss_that_is_not_finite_is_divergence() -> None:
     )
     with pytest.raises(DivergenceError, match="X: the validation loss is inf after epoch 3, at le"):
         check_validation(metrics, "X")
+
+
+def test_top5_is_there_only_with_more_than_five_classes() -> None:
+    few, many = Tally(), Tally()
+    few.add(torch.eye(5), torch.arange(5))
+    many.add(torch.arange(8.0).expand(8, 8), torch.arange(8))
+    assert few.top5_accuracy is None
+    assert many.top5_accuracy == 5 / 8
+
+
+def test_calibration_and_classes_by_hand() -> None:
+    """Three sure and right, one sure and wrong: confidence 0.8 against an accuracy of 0.75."""
+    tally = TestTally(3)
+    logits = torch.tensor([0.8, 0.1, 0.1]).log().expand(4, 3)
+    tally.add(logits[:1], torch.tensor([0]))
+    tally.add(logits[1:], torch.tensor([0, 0, 1]))
+    assert tally.calibration_error == pytest.approx(0.05)
+    assert tally.class_accuracy == (1.0, 0.0, None)
+    assert tally.accuracy == 0.75

@@ -7,7 +7,8 @@ BlockZooError
 │   └── DeviceError        a device that was asked for and is not there
 ├── BlockError             a block that raises, returns a wrong shape or NaN (exit status 1)
 │   └── ParityError        a deploy form or exported form that does not equal its original
-├── DivergenceError        a training whose loss is no longer finite
+├── DivergenceError        a training whose loss is no longer finite, or absurdly high
+├── DeviceMemoryError      a training step that does not fit into memory
 └── ResultsError           a store or results file that cannot be read or written
     └── SchemaError        results written by a newer or unknown version
 
@@ -66,7 +67,11 @@ class ParityError(BlockError):
 
 
 class DivergenceError(BlockZooError):
-    """A training whose loss is no longer finite."""
+    """A training whose loss is no longer finite, or absurdly high for an epoch."""
+
+
+class DeviceMemoryError(BlockZooError):
+    """A training step that does not fit into the memory of its device."""
 
 
 class ResultsError(BlockZooError):

@@ -35,7 +35,10 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What is asked for: a protocol and where to run it; raises `DeviceError` at once."""
+    """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
+
+    `checkpoints` and `save_weights` are folders, None for neither; see `train_block`.
+    """
 
     protocol: Protocol
     data_dir: Path | None = None
@@ -44,6 +47,10 @@ class SweepRequest:
     device: str = "auto"
     experiment_name: str = ""
     notes: str = ""
+    checkpoints: Path | None = None
+    resume: bool = True
+    on_oom: Literal["split", "fail"] = "split"
+    save_weights: Path | None = None
 
     def __post_init__(self) -> None:
         resolve_device(self.device)

@@ -27,7 +27,7 @@ from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.store import Store
-from blockzoo.train import train_block
+from blockzoo.train import remove_checkpoint, train_block
 from blockzoo.trials import same_positions, scaffold_settings
 
 
@@ -90,6 +90,7 @@ def run_sweep(
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 store.put(record)
+                remove_checkpoint(request.checkpoints, record.trial_id)
             failed += sum(record.status == "failed" for record in outcome.records)
             mirror.refresh_if_cheap()
             listener.finished(outcome)
@@ -133,6 +134,10 @@ def train_cell(
         split_seed=protocol.split_seed,
         protocol=protocol.label,
         progress=progress,
+        checkpoints=request.checkpoints,
+        resume=request.resume,
+        on_oom=request.on_oom,
+        save_weights=request.save_weights,
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
 
+import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
@@ -15,6 +18,7 @@ from blockzoo.data import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
+from blockzoo.results.files import replacing
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.precision import resolve_arithmetic
@@ -43,6 +47,10 @@ def train_block(
     protocol: str = "custom",
     progress: bool = True,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = True,
+    on_oom: Literal["split", "fail"] = "split",
+    save_weights: Path | None = None,
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
@@ -54,8 +62,15 @@ def train_block(
     seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
     "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. With
     `robustness` the final weights are also evaluated on changed test images; that is no part of the
-    trial's identity. Uses torch's current number of threads. Raises what `ScaffoldNet` and
-    `training.fit.fit` raise, and `DeviceError`.
+    trial's identity. Uses torch's current number of threads.
+
+    After each epoch all state goes into a file in the folder `checkpoints`, from which a training
+    that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
+    record is safe. `on_oom` "split" computes batches that do not fit into memory in parts and says
+    so in the record's notes. The final weights go into the folder `save_weights`.
+
+    Raises what `ScaffoldNet` and `training.fit.fit` raise, and
+    `DeviceError`.
     """
     from blockzoo.training.fit import fit  # Lightning takes seconds to import
     from blockzoo.training.robustness import evaluate_robustness
@@ -87,7 +102,11 @@ def train_block(
         split_seed=split_seed,
         subject=f"block {spec.name} ({position})",
         on_epoch=on_epoch,
+        checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
+        resume=resume,
+        on_oom=on_oom,
     )
+    weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None
     if robustness:
         stood = evaluate_robustness(
@@ -106,7 +125,8 @@ def train_block(
         scaffold=scaffold_settings(config),
         environment=Environment.model_validate(describe_environment(where)),
         experiment_name=experiment_name,
-        notes=notes,
+        notes=_with_parts(notes, recipe.batch_size, result.micro_batch_size),
+        weights_path=weights,
         protocol=protocol,
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
@@ -126,6 +146,11 @@ _RESULT_FIELDS = (
     "val_accuracy",
     "test_loss",
     "test_accuracy",
+    "test_top5_accuracy",
+    "test_calibration_error",
+    "test_class_accuracy",
+    "peak_memory_bytes",
+    "micro_batch_size",
     "training_seconds",
     "images_per_s",
     "epochs",
@@ -169,6 +194,36 @@ def training_trial_id(
         seed=seed,
         device=where.type,
     )
+
+
+def checkpoint_path(folder: Path, trial: str) -> Path:
+    """Return where the checkpoint of the trial of that id is kept."""
+    return folder / f"{trial}.ckpt"
+
+
+def remove_checkpoint(folder: Path | None, trial: str) -> None:
+    """Remove the checkpoint of the trial of that id, if there is one."""
+    if folder is not None:
+        checkpoint_path(folder, trial).unlink(missing_ok=True)
+
+
+def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
+    """Write the weights, on the CPU, and return the file's path."""
+    path = folder / f"{trial}.pt"
+    with replacing(path) as scratch:
+        torch.save({name: value.cpu() for name, value in net.state_dict().items()}, scratch)
+    return str(path)
+
+
+def _with_parts(notes: str, batch_size: int, micro_batch_size: int | None) -> str:
+    """Return the notes, and what it means that batches were computed in parts if they were."""
+    if micro_batch_size is None:
+        return notes
+    said = (
+        f"for lack of memory, batches of {batch_size} were computed in parts of "
+        f"{micro_batch_size}; batch statistics are of the parts"
+    )
+    return f"{notes}; {said}" if notes else said
 
 
 def _spec(block: str | BlockSpec) -> BlockSpec:

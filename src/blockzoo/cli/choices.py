@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from blockzoo.blocks import get_block, list_available_blocks
-from blockzoo.errors import InputError
+from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ def chosen_shape(
             f"--batch-size {batch_size} contradicts --input-shape, whose batch is {batch}"
         )
     return (channels, height, width), batch
+
+
+def chosen_on_oom(name: str) -> Literal["split", "fail"]:
+    """Return what to do where a batch does not fit into memory."""
+    if name == "split":
+        return "split"
+    if name == "fail":
+        return "fail"
+    raise UnknownNameError("--on-oom", name, ("split", "fail"))
 
 
 def open_store(results: str, *, create: bool) -> Store:

@@ -112,3 +112,14 @@ ChannelsLast = Annotated[
         "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
     ),
 ]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume/--no-resume", help="Go on with a training that was stopped."),
+]
+OnOom = Annotated[
+    str,
+    typer.Option("--on-oom", help="Batch too large for memory: split it, or fail."),
+]
+SaveWeights = Annotated[
+    bool, typer.Option("--save-weights", help="Keep the final weights in the results folder.")
+]

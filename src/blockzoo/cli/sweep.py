@@ -54,6 +54,9 @@ def sweep(
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
+    resume: options.Resume = True,
+    on_oom: options.OnOom = "split",
+    save_weights: options.SaveWeights = False,
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
@@ -62,7 +65,13 @@ def sweep(
     What the store in the results folder already holds is not run again. A trial that fails is
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.choices import (
+        chosen_blocks,
+        chosen_on_oom,
+        chosen_positions,
+        csv_location,
+        open_store,
+    )
     from blockzoo.cli.progress import SweepProgress
     from blockzoo.cli.screen import load_data, message_console
     from blockzoo.plan import SweepRequest
@@ -92,6 +101,10 @@ def sweep(
         device=device,
         experiment_name=experiment_name,
         notes=notes,
+        checkpoints=csv_location(results).parent / "checkpoints",
+        resume=resume,
+        on_oom=chosen_on_oom(on_oom),
+        save_weights=csv_location(results).parent / "weights" if save_weights else None,
     )
     load_data(request)
     messages = message_console()

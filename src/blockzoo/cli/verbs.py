@@ -123,7 +123,7 @@ def benchmark(
     budget: Annotated[
         float,
         typer.Option("--budget", help="Seconds of timing per block and position at the most."),
-    ] = 20.0,
+    ] = 6.0,
     warmup_runs: options.WarmupRuns = None,
     benchmark_runs: options.BenchmarkRuns = None,
     results: options.SaveTo = None,
@@ -145,7 +145,7 @@ def benchmark(
         threads=threads,
         budget_s=budget,
         channels_last=channels_last,
-        processes=_processes(processes, rigorous, quick),
+        processes=_processes(processes, rigorous, quick) or settings.processes,
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     records = _timed(names, where, config, settings, baseline, backends or (), precisions or ())
@@ -180,6 +180,9 @@ def train(
     device: options.Device = "auto",
     results: options.ResultsDir = "results",
     output: options.Output = None,
+    resume: options.Resume = True,
+    on_oom: options.OnOom = "split",
+    save_weights: options.SaveWeights = False,
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
@@ -189,13 +192,20 @@ def train(
     the same stem, context and head weights, the same batches and the same augmentation. Records go
     to the store in the results folder as each training ends.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.choices import (
+        chosen_blocks,
+        chosen_on_oom,
+        chosen_positions,
+        csv_location,
+        open_store,
+    )
     from blockzoo.cli.screen import load_data, output_console
     from blockzoo.cli.tables import training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.results.csv import write_results_csv
     from blockzoo.sweep import measure_cost, train_cell
+    from blockzoo.train import remove_checkpoint
 
     chosen = get_protocol(protocol).changed(
         dataset=dataset,
@@ -219,6 +229,10 @@ def train(
         device=device,
         experiment_name=experiment_name,
         notes=notes,
+        checkpoints=csv_location(results).parent / "checkpoints",
+        resume=resume,
+        on_oom=chosen_on_oom(on_oom),
+        save_weights=csv_location(results).parent / "weights" if save_weights else None,
     )
     load_data(request)
     records: list[Record] = []
@@ -227,6 +241,7 @@ def train(
             trained = train_cell(request, block, position, seed, progress=True)
             records += [trained, *measure_cost(request, block, position)]
             store.put_all(records[-2:])
+            remove_checkpoint(request.checkpoints, trained.trial_id)
             write_results_csv(store, csv_location(results))
     output_console().print(training_table(records))
     if output is not None:
@@ -250,7 +265,7 @@ def _scaffold(
 def _latency_settings(
     device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
 ) -> LatencySettings:
-    """Return the settings; runs that are asked for are run exactly, whatever the time."""
+    """Return the settings; runs that are asked for are run exactly, in one process."""
     from blockzoo.measure.latency import LatencySettings
 
     settings = LatencySettings(device=device, batch_size=batch_size)
@@ -258,20 +273,24 @@ def _latency_settings(
         settings = replace(settings, warmup_calls=warmup_runs)
     if benchmark_runs is not None:
         settings = replace(
-            settings, min_rounds=benchmark_runs, rounds_max=benchmark_runs, budget_s=math.inf
+            settings,
+            min_rounds=benchmark_runs,
+            rounds_max=benchmark_runs,
+            budget_s=math.inf,
+            processes=1,
         )
     return settings
 
 
-def _processes(processes: int | None, rigorous: bool, quick: bool) -> int:
-    """Return how many; raises `InputError` when more than one option says so."""
+def _processes(processes: int | None, rigorous: bool, quick: bool) -> int | None:
+    """Return how many were asked for; raises `InputError` when more than one option says so."""
     from blockzoo.errors import InputError
 
     if (processes is not None) + rigorous + quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
     if processes is not None:
         return processes
-    return 10 if rigorous else 1 if quick else 3
+    return 10 if rigorous else 1 if quick else None
 
 
 def _timed(

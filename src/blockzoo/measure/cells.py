@@ -230,9 +230,7 @@ def _share(settings: LatencySettings, index: int) -> SamplingPlan:
     count = settings.processes
     return replace(
         settings,
-        min_rounds=math.ceil(settings.min_rounds / count),
-        rounds_max=math.ceil(settings.rounds_max / count),
-        min_seconds=settings.min_seconds / count,
+        rounds_max=max(math.ceil(settings.rounds_max / count), settings.min_rounds),
         budget_s=settings.budget_s / count,
         target_relative_interval=settings.target_relative_interval * math.sqrt(count),
         seed=settings.seed + index,

@@ -2,9 +2,9 @@
 
 A cell is a name and something to call. All cells are warmed up, then sampled in rounds: one sample
 of every cell per round, in an order drawn anew each round, so that whatever the machine does in a
-round (clock, neighbors, heat) meets all cells alike and a ratio within a round is free of it. A
-converged cell leaves the rounds, unless it is the baseline of one that is not converged yet, whose
-ratios need its samples.
+round (clock, neighbors, heat) meets all cells alike and a ratio within a round is free of it. No
+cell leaves early: its samples are what others are paired with, and a cell that stopped in a lucky
+stretch would repeat worse than its interval says.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SamplingPlan:
     min_seconds: float = 0.5
     target_relative_interval: float = 0.01
     stop_on: Literal["median", "ratio"] = "median"
-    budget_s: float = 20.0
+    budget_s: float = 6.0
     warmup_calls: int = 10
     warmup_min_s: float = 0.0
     warmup_max_s: float = 5.0
@@ -260,7 +260,7 @@ class _Session:
     def _sample_in_rounds(self) -> None:
         order, start_ns, next_check = random.Random(self.plan.seed), self.clock(), 0
         for index in range(self.plan.rounds_max):
-            cells = self._needed()
+            cells = self.alive
             order.shuffle(cells)
             for cell in cells:
                 self._sample(cell, index)
@@ -275,12 +275,6 @@ class _Session:
             if last or all(cell.converged for cell in self.alive):
                 return
             self._report(spent, index)
-
-    def _needed(self) -> list[_Cell]:
-        """Return the cells not converged and their baselines; all while none is."""
-        wanted = {cell.name for cell in self.alive if not cell.converged}
-        wanted |= {self.baselines[name] for name in wanted if name in self.baselines}
-        return [cell for cell in self.alive if cell.name in wanted]
 
     def _sample(self, cell: _Cell, index: int) -> None:
         with _failing(cell), _collection_paused():
@@ -309,7 +303,7 @@ class _Session:
 
     def _update_convergence(self) -> None:
         for cell in self.alive:
-            cell.converged = cell.converged or (
+            cell.converged = (
                 len(cell.samples_ns) >= self.plan.min_rounds
                 and cell.seconds >= self.plan.min_seconds
                 and _is_tight(self._judged(cell), self.plan.target_relative_interval)

@@ -61,8 +61,17 @@ TRAINING_COLUMNS: dict[str, ColumnType] = {
     "images_per_s": "number",
     "precision": "text",
     "memory_format": "text",
+    "test_top5": "number",
+    "test_calibration_error": "number",
+    "train_peak_memory_mb": "number",
+    "micro_batch_size": "integer",
+    "weights_path": "text",
 }
-"""The test read once, with the weights of `best_epoch`; training speed, arithmetic and layout."""
+"""The test read once, with the weights of `best_epoch`; training speed, arithmetic and layout.
+
+`train_peak_memory_mb` was measured (`training_memory_mb` is counted); `micro_batch_size` is there
+where batches had to be computed in parts, `weights_path` where the final weights were kept.
+"""
 
 COST_COLUMNS: dict[str, ColumnType] = {
     "macs_train": "integer",

@@ -162,7 +162,12 @@ class LatencyRecord(Record):
 
 
 class EpochMetrics(_Frozen):
-    """One epoch of training; losses are mean cross-entropy in nats."""
+    """One epoch of training; losses are mean cross-entropy in nats.
+
+    `seconds` of this epoch with its validation, `elapsed_seconds` of all up to it; `images_per_s`
+    of training alone. `gradient_norms`: by part, the mean over a sample of steps. Top-5 accuracy is
+    None with five classes or less. What older records lack is None or empty.
+    """
 
     epoch: int
     learning_rate: float
@@ -171,6 +176,11 @@ class EpochMetrics(_Frozen):
     val_loss: float
     val_accuracy: float
     seconds: float
+    train_top5_accuracy: float | None = None
+    val_top5_accuracy: float | None = None
+    images_per_s: float | None = None
+    elapsed_seconds: float | None = None
+    gradient_norms: dict[str, float] = Field(default_factory=dict)
 
 
 class RobustnessMetrics(_Frozen):
@@ -190,7 +200,13 @@ class RobustnessMetrics(_Frozen):
 
 
 class TrainingRecord(Record):
-    """What one seed of one network learned. Chosen on validation; test read once, at the end."""
+    """What one seed of one network learned. Chosen on validation; test read once, at the end.
+
+    `test_calibration_error`: expected, 15 bins (Guo et al. 2017). `peak_memory_bytes`: of the
+    process on a CPU, as sampled in and after epochs; of the allocator on CUDA. `micro_batch_size`:
+    the parts that batches were computed in where they did not fit into memory; the statistics of
+    batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
+    """
 
     kind: Literal["training"] = "training"
     protocol: str
@@ -208,6 +224,12 @@ class TrainingRecord(Record):
     test_accuracy: float | None = None
     training_seconds: float | None = None
     images_per_s: float | None = None
+    test_top5_accuracy: float | None = None
+    test_calibration_error: float | None = None
+    test_class_accuracy: tuple[float | None, ...] = ()
+    peak_memory_bytes: int | None = None
+    micro_batch_size: int | None = None
+    weights_path: str | None = None
     epochs: tuple[EpochMetrics, ...] = ()
     robustness: RobustnessMetrics | None = None
 

@@ -201,6 +201,11 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         "best_epoch": record.best_epoch,
         "training_time": record.training_seconds,
         "images_per_s": record.images_per_s,
+        "test_top5": record.test_top5_accuracy,
+        "test_calibration_error": record.test_calibration_error,
+        "train_peak_memory_mb": _in_mb(record.peak_memory_bytes),
+        "micro_batch_size": record.micro_batch_size,
+        "weights_path": record.weights_path,
     }
 
 
@@ -226,7 +231,11 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
 
 
 def _peak_mb(memory: MemoryUse | None) -> float | None:
-    return None if memory is None else memory.peak_bytes / BYTES_PER_MB
+    return None if memory is None else _in_mb(memory.peak_bytes)
+
+
+def _in_mb(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else size_bytes / BYTES_PER_MB
 
 
 def _latency(record: LatencyRecord | None) -> dict[str, object]:

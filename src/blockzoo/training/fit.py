@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
+from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from blockzoo.data.batches import DeviceImages, batch_sizes, channel_statistics
+from blockzoo.data.batches import Batches, DeviceImages, batch_sizes, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.module import Classifier, SplitData
+from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from blockzoo.training.generators import seeded
+from blockzoo.training.live import LiveView
+from blockzoo.training.loop import Loop, OnOom
 from blockzoo.training.precision import Arithmetic, resolve_arithmetic
-from blockzoo.training.quiet import interruptible, quiet_lightning
+from blockzoo.training.quiet import quiet_lightning
 from blockzoo.training.recipe import Recipe
+from blockzoo.training.tally import TestTally
+from blockzoo.training.termination import terminable
 
 OnEpoch = Callable[[EpochMetrics], None]
+EVALUATION_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,8 @@ class FitResult:
 
     `best_epoch` was chosen on validation; `val_*` are of that epoch, `test_*` of its weights.
     `training_seconds`: all epochs with their validation, without set-up and test.
-    `images_per_s`: training images over the seconds of training alone.
+    `images_per_s`: training images over the seconds of training alone. `test_calibration_error`,
+    `peak_memory_bytes` and `micro_batch_size` are as in `TrainingRecord`.
     """
 
     best_epoch: int
@@ -43,8 +49,13 @@ class FitResult:
     val_accuracy: float
     test_loss: float
     test_accuracy: float
+    test_top5_accuracy: float | None
+    test_calibration_error: float
+    test_class_accuracy: tuple[float | None, ...]
     training_seconds: float
     images_per_s: float
+    peak_memory_bytes: int
+    micro_batch_size: int | None
     epochs: tuple[EpochMetrics, ...]
     precision: Literal["fp32", "bf16"]
     channels_last: bool
@@ -62,6 +73,9 @@ def fit(
     split_seed: int = SPLIT_SEED,
     subject: str = "the network",
     on_epoch: OnEpoch | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = True,
+    on_oom: OnOom = "split",
     resident: Residence = "auto",
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
@@ -70,29 +84,103 @@ def fit(
     validation accuracy, then of the lowest validation loss, then the first. Everything random
     follows from `seed`: data order and augmentation by generators of their own, dropout and the
     like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
-    gives the same numbers, bit for bit. `subject` names the network in messages. `resident` says
-    whether the images lie on `device`, which changes no number.
+    gives the same numbers, bit for bit. `subject` names the network in messages; `on_epoch` is
+    called with each epoch's metrics. `resident` says whether the images lie on `device`, which
+    changes no number.
 
-    Raises `DivergenceError` when a loss is not finite, `BlockError` when the network raises or its
-    first output is not finite. `KeyboardInterrupt` passes through.
+    After each epoch all state is written to the file `checkpoint`. If it is there at the start,
+    of this very training, and `resume`, training goes on from it, to the same numbers bit for bit
+    on a CPU; the caller removes it. Where memory does not suffice, batches are computed in parts,
+    unless `on_oom` is "fail".
+
+    Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
+    raises or its first output is not finite, `DeviceMemoryError`. `KeyboardInterrupt` passes.
     """
     device = torch.device(device)
     arithmetic = resolve_arithmetic(recipe, device, net)
+    split = (validation_fraction, split_seed)
+    identity = _identity(net, dataset, recipe, arithmetic, seed, split)
     resident = resolve_residence(resident, dataset.images_bytes, device)
-    data, steps = _data(
-        dataset, recipe, device, arithmetic, seed, (validation_fraction, split_seed), resident
-    )
+    data = _data(dataset, recipe, device, arithmetic, seed, split, resident)
     net.to(device).to(memory_format=_layout(arithmetic))
-    module = Classifier(net, recipe, steps, subject=subject, on_epoch=on_epoch)
     with ExitStack() as stack:
-        for context in (quiet_lightning(), interruptible(), _seeded(seed), _deterministic()):
+        for context in (terminable(), seeded(seed), _deterministic()):
             stack.enter_context(context)
-        trainer = _trainer(recipe, device, arithmetic, progress)
-        trainer.fit(module, datamodule=data)
-        best = module.restore_best()
-        trainer.test(module, datamodule=data, verbose=False)
-    net.to(device)
-    return _result(module, best, arithmetic)
+        loop = Loop(
+            net,
+            recipe,
+            _fabric(device, arithmetic),
+            steps_per_epoch=data.steps,
+            classes=dataset.num_classes,
+            subject=subject,
+            on_oom=on_oom,
+        )
+        if checkpoint is not None and resume:
+            state = load_checkpoint(checkpoint, identity)
+            if state is not None:
+                loop.load_state(state)
+        view = stack.enter_context(LiveView(recipe.epochs, done=len(loop.history), shown=progress))
+        for epoch in range(len(loop.history), recipe.epochs):
+            metrics = loop.train_epoch(data.train(epoch), data.val())
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, identity, loop.state())
+            view.finished(metrics)
+            if on_epoch is not None:
+                on_epoch(metrics)
+        best = loop.restore_best()
+        test = loop.test(data.test())
+    return _result(loop, best, test, arithmetic)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _SplitData:
+    """Training, validation and test images on the device; the test images only when asked for."""
+
+    images: DeviceImages
+    val_images: DeviceImages
+    test_images: Callable[[], DeviceImages]
+    recipe: Recipe
+    flip: bool
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        return len(batch_sizes(len(self.images), self.recipe.batch_size))
+
+    def train(self, epoch: int) -> Batches:
+        # Only when asked for, so that data without cutout are still data.
+        cutout = {"cutout": self.recipe.cutout} if self.recipe.cutout else {}
+        return self.images.epoch(
+            epoch,
+            seed=self.seed,
+            batch_size=self.recipe.batch_size,
+            crop_padding=self.recipe.crop_padding,
+            flip=self.flip,
+            **cutout,
+        )
+
+    def val(self) -> Batches:
+        return self.val_images.in_order(EVALUATION_BATCH_SIZE)
+
+    def test(self) -> Batches:
+        return self.test_images().in_order(EVALUATION_BATCH_SIZE)
+
+
+def _identity(
+    net: nn.Module,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    arithmetic: Arithmetic,
+    seed: int,
+    split: tuple[float, int],
+) -> str:
+    """Return a hash of all that determines the weights, the initial ones included."""
+    settings = [asdict(recipe), asdict(arithmetic), seed, split, dataset.fingerprint]
+    digest = hashlib.sha256(json.dumps([*settings, torch.__version__]).encode())
+    for name, value in net.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _data(
@@ -103,8 +191,8 @@ def _data(
     seed: int,
     split: tuple[float, int],
     resident: bool,
-) -> tuple[SplitData, int]:
-    """Return the data on the device and the steps per epoch.
+) -> _SplitData:
+    """Return the data on the device.
 
     Images are normalised by the statistics of those trained on, without the validation images.
     """
@@ -123,50 +211,29 @@ def _data(
             resident=resident,
         )
 
-    data = SplitData(
-        train=place(dataset.x_train, dataset.y_train, train),
-        val=place(dataset.x_train, dataset.y_train, val),
-        test=lambda: place(dataset.x_test, dataset.y_test),
+    return _SplitData(
+        images=place(dataset.x_train, dataset.y_train, train),
+        val_images=place(dataset.x_train, dataset.y_train, val),
+        test_images=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
         flip=recipe.flip and dataset.flip,
         seed=seed,
     )
-    return data, len(batch_sizes(len(train), recipe.batch_size))
 
 
 def _layout(arithmetic: Arithmetic) -> torch.memory_format:
     return torch.channels_last if arithmetic.channels_last else torch.contiguous_format
 
 
-def _trainer(
-    recipe: Recipe, device: torch.device, arithmetic: Arithmetic, progress: bool
-) -> Trainer:
-    """Return a Trainer that writes no file and keeps to one device."""
-    return Trainer(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
-        max_epochs=recipe.epochs,
-        reload_dataloaders_every_n_epochs=1,
-        callbacks=[RichProgressBar(leave=False)] if progress else [],
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        logger=False,
-        num_sanity_val_steps=0,
-        # One process is meant, even where a cluster's variables are set.
-        plugins=[LightningEnvironment()],
-    )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators and give them back as they were."""
-    with isolate_rng():
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        yield
+def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
+    """Return a Fabric that keeps to one device and one process, even in a cluster."""
+    with quiet_lightning():
+        return Fabric(
+            accelerator=device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
+            plugins=[LightningEnvironment()],
+        )
 
 
 @contextmanager
@@ -178,16 +245,21 @@ def _deterministic() -> Iterator[None]:
         yield
 
 
-def _result(module: Classifier, best: EpochMetrics, arithmetic: Arithmetic) -> FitResult:
+def _result(loop: Loop, best: EpochMetrics, test: TestTally, arithmetic: Arithmetic) -> FitResult:
     return FitResult(
         best_epoch=best.epoch,
         val_loss=best.val_loss,
         val_accuracy=best.val_accuracy,
-        test_loss=module.test.loss,
-        test_accuracy=module.test.accuracy,
-        training_seconds=sum(epoch.seconds for epoch in module.history),
-        images_per_s=module.images_trained / module.train_seconds,
-        epochs=tuple(module.history),
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        test_top5_accuracy=test.top5_accuracy,
+        test_calibration_error=test.calibration_error,
+        test_class_accuracy=test.class_accuracy,
+        training_seconds=sum(epoch.seconds for epoch in loop.history),
+        images_per_s=loop.images_trained / loop.train_seconds,
+        peak_memory_bytes=loop.peak_memory_bytes,
+        micro_batch_size=loop.micro_batch_size,
+        epochs=tuple(loop.history),
         precision=arithmetic.precision,
         channels_last=arithmetic.channels_last,
     )

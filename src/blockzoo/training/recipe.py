@@ -26,7 +26,9 @@ class Recipe:
     not on biases and normalisation. `momentum` (Nesterov) is of "sgd" alone. `gradient_clip_norm`
     0 means no clipping. Images are padded by `crop_padding` black pixels and cropped back at
     random, and flipped left to right with probability 1/2 if both `flip` and the data set allow
-    it. `precision` and `channels_last` "auto" take what the device profits from.
+    it; `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
+    `ema_decay` above 0 a moving average of the weights is what is validated, chosen and tested.
+    `precision` and `channels_last` "auto" take what the device profits from.
     """
 
     name: str = "custom"
@@ -42,6 +44,8 @@ class Recipe:
     gradient_clip_norm: float = 0.0
     crop_padding: int = 4
     flip: bool = True
+    cutout: int = 0
+    ema_decay: float = 0.0
     precision: Precision = "auto"
     channels_last: Literal["auto"] | bool = "auto"
 
@@ -52,7 +56,7 @@ class Recipe:
 
 
 def _check_counts(recipe: Recipe) -> None:
-    for name, least in (("epochs", 1), ("batch_size", 1), ("crop_padding", 0)):
+    for name, least in (("epochs", 1), ("batch_size", 1), ("crop_padding", 0), ("cutout", 0)):
         value = getattr(recipe, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name} is {value}; it must be a whole number of {least} or more")
@@ -65,7 +69,7 @@ def _check_rates(recipe: Recipe) -> None:
         value = getattr(recipe, name)
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value}; it must be 0 or more")
-    for name in ("momentum", "label_smoothing"):
+    for name in ("momentum", "label_smoothing", "ema_decay"):
         value = getattr(recipe, name)
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}; it must be at least 0 and below 1")
@@ -108,6 +112,7 @@ RECIPES = {
         # warm-up (Goyal et al. 2017) and label smoothing (Szegedy et al. 2016). Adaptive steps
         # suit plain, depthwise, large-kernel and LayerNorm blocks alike, as ConvNeXt (Liu et al.
         # 2022) and FastViT (Vasu et al. 2023) are trained, where SGD needs a rate per family.
+        # A moving average of the weights (Polyak & Juditsky 1992). See docs/recipes.md.
         Recipe(
             name="v1",
             epochs=50,
@@ -117,6 +122,7 @@ RECIPES = {
             warmup_epochs=5.0,
             label_smoothing=0.1,
             gradient_clip_norm=1.0,
+            ema_decay=0.999,
         ),
     )
 }

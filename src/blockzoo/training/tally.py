@@ -12,6 +12,10 @@ from blockzoo.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
 
 STEPS_BETWEEN_CHECKS = 50  # reading a loss makes a GPU wait, so not at each step
+TOP = 5
+CALIBRATION_BINS = 15
+DIVERGED_AT = 10.0
+"""A training loss of this many times ln(classes), which is that of guessing, has diverged."""
 
 
 class Tally:
@@ -20,6 +24,7 @@ class Tally:
     def __init__(self) -> None:
         self._loss: Tensor | float = 0.0
         self._right: Tensor | int = 0
+        self._near: Tensor | None = None
         self.images = 0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
@@ -27,6 +32,10 @@ class Tally:
         logits = logits.detach().float()
         self._loss = self._loss + F.cross_entropy(logits, labels, reduction="sum").double()
         self._right = self._right + (logits.argmax(dim=1) == labels).sum()
+        if logits.shape[1] > TOP:
+            best = logits.topk(TOP, dim=1).indices
+            near = (best == labels[:, None]).any(dim=1).sum()
+            self._near = near if self._near is None else self._near + near
         self.images += len(labels)
 
     @property
@@ -38,6 +47,50 @@ class Tally:
     def accuracy(self) -> float:
         """Share of right answers."""
         return float(self._right) / self.images
+
+    @property
+    def top5_accuracy(self) -> float | None:
+        """Share of images whose class is among the five likeliest; None with 5 classes or less."""
+        return None if self._near is None else float(self._near) / self.images
+
+
+class TestTally(Tally):
+    """A `Tally` that also knows calibration and the accuracy of each class."""
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64)
+        self._classes = torch.zeros(2, classes, dtype=torch.float64)
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Count one batch: logits (N, classes), labels (N,)."""
+        super().add(logits, labels)
+        sure, answers = (t.cpu() for t in logits.detach().float().softmax(dim=1).max(dim=1))
+        labels = labels.cpu()
+        right = (answers == labels).double()
+        where = (sure * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+        for row, values in enumerate((torch.ones_like(right), sure.double(), right)):
+            self._bins[row].index_add_(0, where, values)
+        for row, values in enumerate((torch.ones_like(right), right)):
+            self._classes[row].index_add_(0, labels, values)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error (Guo et al. 2017), a fraction of 1.
+
+        Images are put into 15 bins of equal width by the probability of the class answered; the
+        error is the mean over images of |accuracy - mean probability| of their bin.
+        """
+        _, sure, right = self._bins
+        return float((sure - right).abs().sum()) / self.images
+
+    @property
+    def class_accuracy(self) -> tuple[float | None, ...]:
+        """Share of right answers for each class; None for a class without images."""
+        counts, right = self._classes.tolist()
+        return tuple(r / n if n else None for n, r in zip(counts, right, strict=True))
 
 
 class StepLosses:
@@ -69,6 +122,17 @@ class StepLosses:
                 )
         self._checked += len(losses)
         self._unread.clear()
+
+
+def check_epoch(metrics: EpochMetrics, subject: str, *, classes: int) -> None:
+    """Raise `DivergenceError` for a training loss after epoch 1 that is absurdly high."""
+    limit = DIVERGED_AT * math.log(classes)
+    if metrics.epoch > 1 and metrics.train_loss > limit:
+        raise DivergenceError(
+            f"{subject}: the training loss is {metrics.train_loss:.4g} in epoch {metrics.epoch}, "
+            f"above {DIVERGED_AT:g} x ln({classes}) = {limit:.4g}, "
+            f"at learning rate {metrics.learning_rate:.6g}"
+        )
 
 
 def check_validation(metrics: EpochMetrics, subject: str) -> None:

@@ -1,0 +1,146 @@
+"""Does BlockZoo call the same network the same, and one with 5% more work slower? On this machine.
+
+    python benchmarks/latency_aa.py --runs 20 --output aa.json
+
+Each run times, in one session of fresh processes: a scaffold, the same scaffold under another name,
+and that scaffold with added convolutions that were calibrated to take 5% of its time. The verdicts
+are counted. "same" and "undecided" are right for the first, "slower" for the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import to_deploy
+from blockzoo.measure.cells import Cell, measure_cells
+from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.latency import LatencyResult, LatencySettings
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+
+CALIBRATION_CALLS = 200
+
+
+class WithMoreWork(nn.Module):
+    """A network, and convolutions beside it whose output is thrown away."""
+
+    def __init__(self, net: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.net = net
+        self.work = nn.Conv2d(3, channels, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images as the network does."""
+        self.work(images)
+        output: Tensor = self.net(images)
+        return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is timed, and by how much the heavier one turned out heavier when calibrated."""
+
+    net: nn.Module
+    heavier: nn.Module
+    added_share: float
+
+
+def main() -> None:
+    """Count verdicts, print them, save the record."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--block", default="ResNetBasicBlock")
+    parser.add_argument("--position", default="mid")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--budget-s", type=float, default=6.0)
+    parser.add_argument("--share", type=float, default=0.05, help="of work to add")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    config = ScaffoldConfig(width=arguments.width)
+    example = torch.randn(1, *config.input_shape)
+    net = to_deploy(ScaffoldNet(arguments.block, arguments.position, config))
+    subject = _calibrated(net, example, arguments.share)
+    print(f"added work takes {subject.added_share:.1%} of the network's time")
+    settings = LatencySettings(processes=arguments.processes, budget_s=arguments.budget_s)
+    runs = []
+    for index in range(arguments.runs):
+        runs.append(_run(subject, example, replace(settings, seed=index)))
+        texts = [f"{name} {run['verdict']} {run['ratio']:.4f}" for name, run in runs[-1].items()]
+        print(f"run {index + 1} of {arguments.runs}: {', '.join(texts)}", flush=True)
+    counts = {name: Counter(run[name]["verdict"] for run in runs) for name in ("twin", "heavier")}
+    right = {
+        "twin": counts["twin"]["same"] + counts["twin"]["undecided"],
+        "heavier": counts["heavier"]["slower"],
+    }
+    for name, number in right.items():
+        print(f"{name}: {dict(counts[name])}, right in {number} of {arguments.runs}")
+    if arguments.output:
+        record = {
+            "created_at": datetime.now(timezone.utc).isoformat(),
+            "environment": {**describe_environment(), "threads": 1},
+            "settings": {k: v for k, v in vars(arguments).items() if k != "output"},
+            "added_share": subject.added_share,
+            "verdicts": counts,
+            "right": right,
+            "runs": runs,
+        }
+        arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _calibrated(net: nn.Module, example: Tensor, share: float) -> Subject:
+    """Add as many channels of work as take `share` of the network's time."""
+    goal_s = share * _median_s(net, example)
+    channels = 8
+    while _median_s(WithMoreWork(nn.Identity(), channels).eval(), example) < goal_s:
+        channels += 8
+    heavier = WithMoreWork(net, channels).eval()
+    added_s = _median_s(WithMoreWork(nn.Identity(), channels).eval(), example)
+    return Subject(net=net, heavier=heavier, added_share=added_s / goal_s * share)
+
+
+def _median_s(net: nn.Module, example: Tensor) -> float:
+    """Return the median seconds of many calls."""
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(CALIBRATION_CALLS):
+            start = time.perf_counter()
+            net(example)
+            seconds.append(time.perf_counter() - start)
+    return sorted(seconds)[len(seconds) // 2]
+
+
+def _run(subject: Subject, example: Tensor, settings: LatencySettings) -> dict[str, Any]:
+    models = {"first": subject.net, "twin": subject.net, "heavier": subject.heavier}
+    cells = [
+        Cell(name=name, model=model, example=example, baseline="first")
+        for name, model in models.items()
+    ]
+    results = measure_cells(cells, settings)
+    return {name: _told(results[name]) for name in ("twin", "heavier")}
+
+
+def _told(result: LatencyResult) -> dict[str, Any]:
+    if result.failure is not None:
+        raise SystemExit(result.failure)
+    return {
+        "verdict": result.verdict,
+        "ratio": result.ratio,
+        "ratio_interval": result.ratio_interval,
+        "median_ms": result.median_ms,
+        "flags": result.flags,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The states of all global generators, read and put back: Python's, numpy's, torch's, CUDA's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+States = dict[str, Any]
+
+
+def generator_states() -> States:
+    """Return the states as plain numbers and tensors, which a checkpoint can hold."""
+    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_generators(states: States) -> None:
+    """Put back what `generator_states` returned."""
+    version, values, gauss = states["python"]
+    random.setstate((version, tuple(values), gauss))
+    keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators and give them back as they were."""
+    before = generator_states()
+    try:
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        yield
+    finally:
+        restore_generators(before)

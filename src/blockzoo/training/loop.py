@@ -1,0 +1,288 @@
+"""The training loop: Lightning Fabric's device, autocast and backward, and steps of our own.
+
+Everything that the next epoch depends on is in `Loop.state()`, so that a training that was killed
+goes on from a checkpoint as if nothing had been. What is measured per epoch is read from the
+device once per epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import psutil
+import torch
+import torch.nn.functional as F
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from blockzoo.blocks.blame import describe_error
+from blockzoo.data.batches import Batch, batch_sizes
+from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError
+from blockzoo.results.records import EpochMetrics
+from blockzoo.training.averaging import WeightAverage
+from blockzoo.training.generators import generator_states, restore_generators
+from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
+from blockzoo.training.optimisation import build_optimizer, build_scheduler
+from blockzoo.training.recipe import Recipe
+from blockzoo.training.tally import (
+    StepLosses,
+    Tally,
+    TestTally,
+    check_epoch,
+    check_validation,
+)
+
+OnOom = Literal["split", "fail"]
+_LEAST_PART = 2  # batch normalisation needs two images
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
+
+class Loop:
+    """Trains `net` by `recipe`, epoch by epoch; `history` gains an `EpochMetrics` each.
+
+    The weights of the epoch with the highest validation accuracy (then the lowest validation
+    loss, then the first) are kept and put back by `restore_best`. `subject` names the network in
+    messages.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        recipe: Recipe,
+        fabric: Fabric,
+        *,
+        steps_per_epoch: int,
+        classes: int,
+        subject: str,
+        on_oom: OnOom,
+    ) -> None:
+        self.net, self.recipe, self._fabric = net, recipe, fabric
+        self._classes, self.subject, self._on_oom = classes, subject, on_oom
+        self._optimizer = build_optimizer(net, recipe)
+        self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
+        self._average = WeightAverage(net, recipe.ema_decay) if recipe.ema_decay else None
+        self._norms = GradientNorms(net)
+        self.history: list[EpochMetrics] = []
+        self.best: EpochMetrics | None = None
+        self._best_weights: dict[str, Tensor] = {}
+        self.train_seconds, self.images_trained = 0.0, 0
+        self.micro_batch_size: int | None = None
+        self.peak_memory_bytes = 0
+
+    def train_epoch(self, train: Iterable[Batch], val: Iterable[Batch]) -> EpochMetrics:
+        """Train one epoch, validate, and keep the weights if they are the best so far."""
+        epoch, started = len(self.history) + 1, time.perf_counter()
+        self._tell_progress((epoch - 1) / self.recipe.epochs)
+        tally, losses = Tally(), StepLosses(self.subject, epoch)
+        self._norms.reset()
+        self.net.train()
+        for index, batch in enumerate(train):
+            self._step(index, batch, tally, losses)
+        losses.check()  # makes the device finish all steps
+        train_seconds = time.perf_counter() - started
+        self.train_seconds += train_seconds
+        self.images_trained += tally.images
+        found = self.evaluate(val, Tally())
+        seconds = time.perf_counter() - started
+        metrics = EpochMetrics(
+            epoch=epoch,
+            learning_rate=losses.last_rate,
+            train_loss=tally.loss,
+            train_accuracy=tally.accuracy,
+            train_top5_accuracy=tally.top5_accuracy,
+            val_loss=found.loss,
+            val_accuracy=found.accuracy,
+            val_top5_accuracy=found.top5_accuracy,
+            seconds=seconds,
+            elapsed_seconds=sum(past.seconds for past in self.history) + seconds,
+            images_per_s=tally.images / train_seconds,
+            gradient_norms=self._norms.means(),
+        )
+        self._finish(metrics)
+        return metrics
+
+    def evaluate(self, batches: Iterable[Batch], tally: Tally) -> Tally:
+        """Count `batches` into `tally` by the network that is to be judged."""
+        net = self._average.net if self._average else self.net
+        net.eval()
+        with torch.no_grad():
+            for images, labels in batches:
+                tally.add(self._logits(net, images), labels)
+        return tally
+
+    def test(self, batches: Iterable[Batch]) -> TestTally:
+        """Return the counts of the network itself, which `restore_best` has made the best."""
+        self._average = None
+        tally = TestTally(self._classes)
+        self.evaluate(batches, tally)
+        return tally
+
+    def restore_best(self) -> EpochMetrics:
+        """Put the best weights back into the network and return their epoch's metrics."""
+        assert self.best is not None
+        self.net.load_state_dict(self._best_weights)
+        return self.best
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next epochs depend on, as plain values and tensors."""
+        average = self._average
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "average": average and {"weights": average.net.state_dict(), "steps": average.steps},
+            "history": [metrics.model_dump() for metrics in self.history],
+            "best_epoch": self.best and self.best.epoch,
+            "best_weights": self._best_weights,
+            "train_seconds": self.train_seconds,
+            "images_trained": self.images_trained,
+            "micro_batch_size": self.micro_batch_size,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "generators": generator_states(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        if self._average:
+            self._average.net.load_state_dict(state["average"]["weights"])
+            self._average.steps = state["average"]["steps"]
+        self.history = [EpochMetrics.model_validate(past) for past in state["history"]]
+        self.best = self.history[state["best_epoch"] - 1]
+        device = self._fabric.device
+        self._best_weights = {k: v.to(device) for k, v in state["best_weights"].items()}
+        self.train_seconds = state["train_seconds"]
+        self.images_trained = state["images_trained"]
+        self.micro_batch_size = state["micro_batch_size"]
+        self.peak_memory_bytes = state["peak_memory_bytes"]
+        restore_generators(state["generators"])
+
+    def _step(self, index: int, batch: Batch, tally: Tally, losses: StepLosses) -> None:
+        parts, loss = self._backward(index, batch)
+        self._norms.add(index)
+        if self.recipe.gradient_clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip_norm)
+        losses.add(loss, self._optimizer.param_groups[0]["lr"])
+        self._optimizer.step()
+        if not isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step()
+        if self._average:
+            self._average.update()
+        for logits, labels in parts:
+            tally.add(logits, labels)
+
+    def _backward(self, index: int, batch: Batch) -> tuple[list[Batch], Tensor]:
+        """Return logits with labels, and the loss, of a batch whose gradients are now there.
+
+        Where memory does not suffice the batch is computed in parts, half as large each time.
+        """
+        while True:
+            self._optimizer.zero_grad()
+            try:
+                return self._backward_in_parts(index, batch)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(batch[1]), error)
+            if self._fabric.device.type == "cuda":
+                torch.cuda.empty_cache()  # outside, where the error no longer holds tensors
+
+    def _backward_in_parts(self, index: int, batch: Batch) -> tuple[list[Batch], Tensor]:
+        counted: list[Batch] = []
+        total = torch.zeros((), device=self._fabric.device)
+        for images, labels in self._parts(batch):
+            logits = self._logits(self.net, images)
+            if not self.history and index == 0:
+                self._check_first(logits)
+            if index % STEPS_BETWEEN_NORMS == 0:
+                self._sample_memory()
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            share = len(labels) / len(batch[1])
+            loss = loss if share == 1 else loss * share
+            self._fabric.backward(loss)
+            counted.append((logits.detach(), labels))
+            total = total + loss.detach()
+        return counted, total
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        if self.micro_batch_size is None:
+            yield batch
+            return
+        sizes = batch_sizes(len(batch[1]), self.micro_batch_size)
+        yield from zip(*(torch.split(values, sizes) for values in batch), strict=True)
+
+    def _halve(self, images: int, error: BaseException) -> None:
+        tried = min(self.micro_batch_size or images, images)
+        if self._on_oom == "fail" or tried // 2 < _LEAST_PART:
+            raise DeviceMemoryError(
+                f"{self.subject} does not fit into the memory of {self._fabric.device} "
+                f"with {tried} images at once"
+            ) from error
+        self.micro_batch_size = tried // 2
+
+    def _logits(self, net: nn.Module, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, classes), float32.
+
+        Raises `BlockError` naming the network when it raises.
+        """
+        try:
+            with self._fabric.autocast():
+                logits: Tensor = net(images)
+        except BlockZooError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise BlockError(
+                f"{self.subject} raises on a batch of {tuple(images.shape)}: "
+                f"{describe_error(error)}"
+            ) from error
+        return logits.float()
+
+    def _check_first(self, logits: Tensor) -> None:
+        if not bool(logits.isfinite().all()):
+            raise BlockError(f"{self.subject} returns NaN or infinite values before any training")
+
+    def _tell_progress(self, fraction: float) -> None:
+        """Call the hook that blocks may declare, `on_training_progress(fraction done)`."""
+        for net in (self.net, self._average and self._average.net):
+            for module in net.modules() if net else ():
+                hook: Callable[[float], None] | None = getattr(module, "on_training_progress", None)
+                if hook is not None:
+                    hook(fraction)
+
+    def _finish(self, metrics: EpochMetrics) -> None:
+        check_validation(metrics, self.subject)
+        check_epoch(metrics, self.subject, classes=self._classes)
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(metrics.val_loss)
+        self._sample_memory()
+        self.history.append(metrics)
+        if self.best is None or _merit(metrics) > _merit(self.best):
+            self.best = metrics
+            judged = self._average.net if self._average else self.net
+            self._best_weights = {k: v.clone() for k, v in judged.state_dict().items()}
+
+    def _sample_memory(self) -> None:
+        device = self._fabric.device
+        on_cuda = device.type == "cuda"
+        now = (
+            torch.cuda.max_memory_allocated(device)
+            if on_cuda
+            else psutil.Process().memory_info().rss
+        )
+        self.peak_memory_bytes = max(self.peak_memory_bytes, now)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch could not get the memory it asked for, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or _CPU_OUT_OF_MEMORY in str(error)
+
+
+def _merit(metrics: EpochMetrics) -> tuple[float, float]:
+    return metrics.val_accuracy, -metrics.val_loss

@@ -1,0 +1,43 @@
+"""What the test of killed trainings runs in processes of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from blockzoo.training.fit import fit
+from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+
+EPOCHS = 40
+RECIPE = replace(
+    TINY_RECIPE, epochs=EPOCHS, ema_decay=0.9, label_smoothing=0.1, gradient_clip_norm=1.0
+)
+
+
+def train(checkpoint: Path, schedule: str, epochs: Connection) -> None:
+    """Train, send each epoch's number, and at the end a digest of weights and metrics."""
+    torch.set_num_threads(1)
+    plateau = schedule == "plateau"
+    recipe = replace(RECIPE, schedule="plateau" if plateau else "cosine")
+    net = tiny_net()
+    result = fit(
+        net,
+        tiny_dataset(per_class=20),
+        recipe,
+        seed=3,
+        progress=False,
+        checkpoint=checkpoint,
+        on_epoch=lambda metrics: epochs.send(metrics.epoch),
+    )
+    timed = {"seconds", "elapsed_seconds", "images_per_s"}
+    metrics = [epoch.model_dump(exclude=timed) for epoch in result.epochs]
+    told = (metrics, result.best_epoch, result.test_loss, result.test_calibration_error)
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for value in net.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    epochs.send(digest.hexdigest())
