@@ -28,6 +28,12 @@ def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep decoded images out of the user's cache."""
+    monkeypatch.setenv("BLOCKZOO_DATA", str(tmp_path / "data-of-tests"))
+
+
+@pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Tiny tensors are slower on two threads, and a busy machine makes that much worse."""
     before = torch.get_num_threads()

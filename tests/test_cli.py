@@ -383,6 +383,14 @@ def test_training_threads_wait_politely_unless_told_otherwise(
     assert os.environ.get("GOMP_SPINCOUNT") == expected
 
 
+def test_a_missing_package_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    status, _, error = run("train", "Identity", "--dataset", "hf:cifar10")
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "need the package datasets: pip install 'blockzoo[hf]'" in error
+
+
 def test_skipped_images_are_counted_aloud(run: Run, tmp_path: Path) -> None:
     for place in ("train/a/0", "train/a/1", "train/b/0", "train/b/1", "test/a/0", "test/b/0"):
         path = tmp_path / "shapes" / f"{place}.png"

@@ -11,7 +11,7 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from blockzoo.data import load_dataset
-from blockzoo.data.cifar import default_data_dir
+from blockzoo.data.location import default_data_dir
 from blockzoo.errors import DataError, UnknownNameError
 
 

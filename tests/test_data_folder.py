@@ -52,6 +52,34 @@ def test_images_are_resized_to_a_given_size(folder: Path) -> None:
     assert data.x_train[:, 1, 7, 7].tolist() == [0, 1, 10, 11, 12]
 
 
+def test_a_size_can_be_part_of_the_name(folder: Path) -> None:
+    save(folder / "train" / "ring" / "wide.png", 12, size=(6, 30))
+    data = load_dataset(f"{folder}@8")
+    assert data.name == "shapes@8"
+    assert data.image_shape == (3, 8, 8)
+    assert data.x_train[:, 1, 7, 7].tolist() == [0, 1, 10, 11, 12]
+    assert load_dataset(f"{folder}@9").image_shape == (3, 9, 9)
+
+
+def test_a_folder_whose_name_looks_like_a_size(folder: Path) -> None:
+    data = load_dataset(str(folder.rename(folder.with_name("shapes@8"))))
+    assert (data.name, data.image_shape) == ("shapes@8", (3, 6, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digits@8", "a size is for image folders; digits is none"),
+        ("imagenet64@8", "a size is for image folders; imagenet64 is none"),
+        ("digitz@8", "a size is for image folders; digitz is none"),
+        ("shapes@0", r"size is \(0, 0\); it must be 1 or more pixels"),
+    ],
+)
+def test_sizes_that_cannot_be(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_dataset(name)
+
+
 def test_sizes_that_differ_are_refused(folder: Path) -> None:
     save(folder / "train" / "ring" / "wide.png", 12, size=(6, 30))
     with pytest.raises(DataError, match=r"wide\.png: is of size \(6, 30\), .*0\.png of \(6, 4\)"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.parts import measured_parts
 from blockzoo.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
 
@@ -156,6 +157,44 @@ def test_stem_bias(stem_bias: bool, parameters: int) -> None:
     assert sum(parameter.numel() for parameter in conv.parameters()) == parameters
 
 
+@pytest.mark.parametrize(
+    ("height", "breadth", "stem", "kind"),
+    [
+        (127, 500, "auto", "small"),
+        (128, 128, "auto", "large"),
+        (224, 160, "auto", "large"),
+        (224, 224, "small", "small"),
+        (9, 6, "large", "large"),
+    ],
+)
+def test_large_inputs_have_the_stem_of_resnet(
+    height: int, breadth: int, stem: Literal["auto", "small", "large"], kind: str
+) -> None:
+    config = ScaffoldConfig(
+        context="Identity", depth=1, width=4, input_shape=(3, height, breadth), stem=stem
+    )
+    assert config.stem_kind == kind
+    net = ScaffoldNet("ResNetBasicBlock", "mid", config)
+    images = torch.randn(2, 3, height, breadth)
+    assert net.stem(images).shape == (2, 4, *config.stem_size)
+    assert net(images).shape == (2, 10)
+    side = 7 if kind == "large" else 3
+    assert sum(p.numel() for p in net.stem[0].parameters()) == 3 * 4 * side**2
+    if kind == "large":
+        assert config.stem_size == (-(-height // 4), -(-breadth // 4))
+        torch.testing.assert_close(net.stem(images).amax(), net.stem[:3](images).amax())
+
+
+def test_the_costs_of_a_large_stem_by_hand() -> None:
+    config = ScaffoldConfig(width=8, input_shape=(3, 130, 128))
+    cost = measured_parts(get_block("Identity"), Position.MID, config)["stem"].cost
+    assert cost.deploy.params_total == 3 * 8 * 49 + 2 * 8
+    assert cost.deploy.macs == 65 * 64 * 8 * 3 * 49
+    early = measured_parts(get_block("Identity"), Position.MID, config)["stage_early"].cost
+    # Six 3x3 convolutions at 33x32.
+    assert early.deploy.macs == 6 * 33 * 32 * 8 * 8 * 9
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     depth=st.integers(1, 3),
@@ -188,6 +227,7 @@ def test_any_allowed_scaffold_maps_images_to_logits(
         ({"classes": 1}, "classes is 1; it must be 2 or more"),
         ({"input_shape": (1, 28, 28)}, r"input shape is \(1, 28, 28\); it must be \(3, H, W\)"),
         ({"input_shape": (3, 3, 32)}, "H and W of 4 or more"),
+        ({"stem": "huge"}, "stem is 'huge'; it must be auto, small or large"),
         ({"input_shape": (2, 3, 32, 32)}, r"input shape is \(2, 3, 32, 32\)"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from blockzoo.measure.receptive_field import ReceptiveField
 from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig
@@ -21,6 +23,15 @@ def test_graph_is_of_the_first_block_of_the_stage() -> None:
     graph = block_graph("ResNetBasicBlock", Position.LATE, ScaffoldConfig(width=8))
     assert graph.nodes[0].shape == (16, 16, 16)
     assert graph.nodes[-1].shape == (32, 8, 8)
+
+
+def test_the_large_stem_by_hand() -> None:
+    config = ScaffoldConfig(width=8, input_shape=(3, 131, 224))
+    shapes = [stage_input_shape(position, config) for position in Position]
+    assert shapes == [(8, 33, 56), (8, 33, 56), (16, 17, 28)]
+    field = block_theory("Identity", Position.LATE, replace(config, context="Identity"))
+    # 7 of the convolution, 2 x 2 of the pool; then Identity halves twice by 2x2: 4 and 8.
+    assert field.network_field.height == 7 + 4 + 4 + 8
 
 
 def test_stage_inputs_halve_after_each_downsampling() -> None:

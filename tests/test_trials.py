@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from blockzoo.trials import (
     fingerprints,
     parts_without_data,
     same_positions,
+    scaffold_identity,
     scaffold_settings,
     stage_without_data,
 )
@@ -76,7 +79,17 @@ class Merging(nn.Module):
 def test_settings_are_the_configuration() -> None:
     settings = scaffold_settings(SMALL)
     assert (settings.width, settings.depth, settings.classes) == (8, 2, 3)
-    assert ScaffoldConfig(**settings.model_dump()) == SMALL
+    assert ScaffoldConfig(**settings.model_dump()) == replace(SMALL, stem="small")
+
+
+def test_the_small_stem_is_no_part_of_an_identity() -> None:
+    """So that trials from before there was a large one keep their ids."""
+    known = asdict(SMALL)
+    del known["stem"]
+    assert scaffold_identity(SMALL) == scaffold_identity(replace(SMALL, stem="small")) == known
+    large = replace(SMALL, input_shape=(3, 128, 128))
+    assert scaffold_identity(large) == scaffold_identity(replace(large, stem="large"))
+    assert scaffold_identity(large)["stem"] == scaffold_settings(large).stem == "large"
 
 
 @pytest.mark.parametrize("block", ["ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"])

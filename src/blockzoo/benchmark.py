@@ -32,7 +32,13 @@ from blockzoo.scaffold import (
     ScaffoldConfig,
     ScaffoldNet,
 )
-from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, scaffold_settings
+from blockzoo.trials import (
+    fingerprints,
+    recorded_fingerprint,
+    same_positions,
+    scaffold_identity,
+    scaffold_settings,
+)
 
 _PARITY_IMAGES = 4
 # Not of the environment that determines a latency: the commit changes with every line of
@@ -116,7 +122,7 @@ def latency_trial_id(
         network=fingerprints(spec, place, config).network,
         baseline=reference.name,
         baseline_network=fingerprints(reference, place, config).network,
-        scaffold=asdict(config),
+        scaffold=scaffold_identity(config),
         settings=asdict(settings),
         environment={k: v for k, v in environment.items() if k not in _NOT_IDENTITY},
     )

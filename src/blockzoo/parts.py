@@ -92,7 +92,7 @@ def summed(costs: Iterable[FormCost]) -> FormCost:
 
 def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
     """Return the shape (C, H, W) of what each part of the scaffold is given."""
-    _, height, width = config.input_shape
+    height, width = config.stem_size
     shapes = {"stem": config.input_shape}
     channels = config.width
     for position in POSITIONS:

@@ -9,14 +9,14 @@ positions is trained once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from blockzoo.benchmark import latency_trial_id
 from blockzoo.blocks import get_block
-from blockzoo.data import ImageDataset, load_dataset
+from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.position import Position
@@ -58,7 +58,12 @@ class SweepRequest:
     @property
     def dataset(self) -> ImageDataset:
         """The protocol's data set, loaded once per process."""
-        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images)
+        return self.load_dataset()
+
+    def load_dataset(self, progress: Progress | None = None) -> ImageDataset:
+        """Return the data set; `progress(fraction, text)` is told while images are decoded."""
+        told = _Told(progress=progress)
+        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, told)
 
     @property
     def scaffold(self) -> ScaffoldConfig:
@@ -196,6 +201,15 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """Who is told of the decoding; all are equal, for the data set is the same."""
+
+    progress: Progress | None = field(compare=False)
+
+
 @lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: Path | None, skip_bad_images: bool) -> ImageDataset:
-    return load_dataset(name, data_dir=data_dir, skip_bad_images=skip_bad_images)
+def _loaded(name: str, data_dir: Path | None, skip_bad_images: bool, told: _Told) -> ImageDataset:
+    return load_dataset(
+        name, data_dir=data_dir, skip_bad_images=skip_bad_images, progress=told.progress
+    )

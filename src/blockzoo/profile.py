@@ -31,6 +31,7 @@ from blockzoo.trials import (
     fingerprints,
     recorded_fingerprint,
     same_positions,
+    scaffold_identity,
     scaffold_settings,
 )
 
@@ -128,7 +129,7 @@ def cost_trial_id(
         "cost",
         block=get_block(name).name if isinstance(block, str) else name,
         network=fingerprints(block, position, config).network,
-        scaffold=scaffold_settings(config).model_dump(),
+        scaffold=scaffold_identity(config),
         training_batch_size=training_batch_size if memory else None,
     )
 

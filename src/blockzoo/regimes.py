@@ -72,7 +72,8 @@ def _regime(
 ) -> tuple[ScaffoldConfig, LatencySettings]:
     if axis == "resolution":
         shape = (config.input_shape[0], value, value)
-        return replace(config, input_shape=shape), settings
+        # One stem for all sizes: the automatic one changes at 128 pixels.
+        return replace(config, input_shape=shape, stem="small"), settings
     if axis == "threads":
         return config, replace(settings, threads=value)
     return config, replace(settings, batch_size=value)

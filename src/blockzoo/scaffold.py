@@ -2,6 +2,8 @@
 
 input (3, H, W) -> stem: 3x3 convolution, BN, ReLU -> stage A, stride 1 -> stage B, stride 2, twice
 the channels -> stage C, stride 2, twice again -> global average pool, linear -> classes.
+Inputs of 128 pixels or more have the large stem: 7x7 convolution of stride 2, BN, ReLU, 3x3
+max-pool of stride 2 (K. He et al., Deep Residual Learning for Image Recognition, 2016).
 Every part draws its weights from a generator of its own, seeded by (seed, part), so that for one
 seed the stem, the other stages and the head start the same whatever the block under test.
 """
@@ -12,6 +14,7 @@ import copy
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,9 @@ from blockzoo.errors import BlockError, BlockZooError, InputError
 from blockzoo.measure.shapes import RememberedShapes
 from blockzoo.position import POSITIONS, Position
 
+LARGE_INPUT = 128
+"""The shorter side in pixels from which on "auto" takes the large stem."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScaffoldConfig:
@@ -28,7 +34,8 @@ class ScaffoldConfig:
 
     `width`: channels of the stem. `depth`: blocks per stage. `context`: the block in the two other
     stages. `input_shape`: (3, H, W). `stem_bias`: whether the stem's convolution has a bias, as
-    the early version's had. Raises `InputError` for values that cannot work.
+    the early version's had. `stem`: "small" keeps the size, "large" has stride 4, "auto" is large
+    for inputs of `LARGE_INPUT` pixels or more. Raises `InputError` for values that cannot work.
     """
 
     context: str = "ResNetBasicBlock"
@@ -37,6 +44,7 @@ class ScaffoldConfig:
     classes: int = 10
     input_shape: tuple[int, int, int] = (3, 32, 32)
     stem_bias: bool = False
+    stem: Literal["auto", "small", "large"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("depth", "width"):
@@ -49,6 +57,23 @@ class ScaffoldConfig:
             raise InputError(
                 f"input shape is {self.input_shape}; it must be (3, H, W) with H and W of 4 or more"
             )
+
+        if self.stem not in ("auto", "small", "large"):
+            raise InputError(f"stem is {self.stem!r}; it must be auto, small or large")
+
+    @property
+    def stem_kind(self) -> Literal["small", "large"]:
+        """Which stem there is; never "auto"."""
+        if self.stem == "auto":
+            return "large" if min(self.input_shape[1:]) >= LARGE_INPUT else "small"
+        return self.stem
+
+    @property
+    def stem_size(self) -> tuple[int, int]:
+        """Height and width of what the stem returns."""
+        _, height, width = self.input_shape
+        stride = 4 if self.stem_kind == "large" else 1
+        return math.ceil(height / stride), math.ceil(width / stride)
 
     def stage_shape(self, position: Position) -> tuple[int, int, int]:
         """Return (in_channels, out_channels, stride) of the first block of that stage."""
@@ -112,7 +137,7 @@ class ScaffoldNet(nn.Module):
 
     def _check_shapes(self) -> None:
         """Run every block once on tensors without data; catches what a constructor cannot."""
-        batch, (_, height, width) = 2, self.config.input_shape
+        batch, (height, width) = 2, self.config.stem_size
         features = torch.empty(batch, self.config.width, height, width, device="meta")
         for stage in POSITIONS:
             spec = self.block if stage is self.position else get_block(self.config.context)
@@ -141,6 +166,13 @@ def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Se
 
 
 def _stem(config: ScaffoldConfig) -> nn.Sequential:
+    if config.stem_kind == "large":
+        return nn.Sequential(
+            nn.Conv2d(3, config.width, 7, stride=2, padding=3, bias=config.stem_bias),
+            nn.BatchNorm2d(config.width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
     return nn.Sequential(
         nn.Conv2d(3, config.width, 3, padding=1, bias=config.stem_bias),
         nn.BatchNorm2d(config.width),

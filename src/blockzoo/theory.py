@@ -78,7 +78,7 @@ def block_graph(
 
 def stage_input_shape(position: Position, config: ScaffoldConfig) -> tuple[int, int, int]:
     """Return (C, H, W) of what the stage at `position` is given."""
-    _, height, width = config.input_shape
+    height, width = config.stem_size
     for _ in range(position.stage_index - 1):  # stage A keeps the size, B halves it
         height, width = -(-height // 2), -(-width // 2)
     return config.stage_shape(position)[0], height, width

@@ -28,6 +28,7 @@ from blockzoo.trials import (
     parts_without_data,
     recorded_fingerprint,
     same_positions,
+    scaffold_identity,
     scaffold_settings,
 )
 
@@ -185,7 +186,7 @@ def training_trial_id(
         block=spec.name,
         network=fingerprints(spec, place, config).network,
         initialisation=(spec.initialisation, get_block(config.context).initialisation),
-        scaffold=asdict(config),
+        scaffold=scaffold_identity(config),
         protocol=protocol,
         recipe={key: value for key, value in asdict(resolved).items() if key != "name"},
         dataset=(dataset.name, dataset.fingerprint),

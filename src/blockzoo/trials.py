@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,7 +37,15 @@ class Fingerprints:
 
 def scaffold_settings(config: ScaffoldConfig) -> ScaffoldSettings:
     """Return the scaffold's configuration as records keep it."""
-    return ScaffoldSettings(**asdict(config))
+    return ScaffoldSettings(**{**asdict(config), "stem": config.stem_kind})
+
+
+def scaffold_identity(config: ScaffoldConfig) -> dict[str, Any]:
+    """Return what of the scaffold is part of a trial's identity: all that records keep of it.
+
+    The small stem is not named, so that trials from before there were others keep their ids.
+    """
+    return scaffold_settings(config).model_dump(exclude_defaults=True)
 
 
 def build_without_data(

@@ -49,7 +49,11 @@ BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images per 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Dataset = Annotated[
     str | None,
-    typer.Option("--dataset", help="digits, cifar10, cifar100, an .npz file or an image folder."),
+    typer.Option(
+        "--dataset",
+        help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, hf:NAME[:CONFIG], "
+        "an .npz file or an image folder; FOLDER@64 for images of 64x64 pixels.",
+    ),
 ]
 Robustness = Annotated[
     bool,
@@ -66,7 +70,8 @@ SkipBadImages = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Where downloaded data sets are kept or found. (default: a cache folder)"
+        "--data-dir",
+        help="Where data sets are found, downloaded and kept decoded. (default: a cache folder)",
     ),
 ]
 ResultsDir = Annotated[

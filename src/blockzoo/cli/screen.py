@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,9 +27,17 @@ def message_console() -> Console:
     return Console(stderr=True)
 
 
-def report_skipped(request: SweepRequest) -> None:
-    """Say how many images of the data set were left out, and which came first."""
-    skipped = request.dataset.skipped if request.skip_bad_images else ()
+def load_data(request: SweepRequest) -> None:
+    """Load the data set, with a bar while images are decoded; say how many were left out."""
+    with ExitStack() as stack:
+        bars: list[Callable[[float, str], None]] = []
+
+        def show(fraction: float, text: str) -> None:
+            if not bars:  # shown only where there is something to decode
+                bars.append(stack.enter_context(progress("decode")))
+            bars[0](fraction, text)
+
+        skipped = request.load_dataset(show).skipped
     if skipped:
         message_console().print(
             f"skipped {len(skipped)} bad images, first {skipped[0]}",

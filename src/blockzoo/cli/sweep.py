@@ -73,7 +73,7 @@ def sweep(
         open_store,
     )
     from blockzoo.cli.progress import SweepProgress
-    from blockzoo.cli.screen import message_console, report_skipped
+    from blockzoo.cli.screen import load_data, message_console
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.sweep import run_sweep
@@ -106,7 +106,7 @@ def sweep(
         on_oom=chosen_on_oom(on_oom),
         save_weights=csv_location(results).parent / "weights" if save_weights else None,
     )
-    report_skipped(request)
+    load_data(request)
     messages = message_console()
     with open_store(results, create=True) as store:
         with SweepProgress(messages) as listener:

@@ -62,7 +62,7 @@ def tune(
     run it again.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
-    from blockzoo.cli.screen import message_console, output_console, report_skipped
+    from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.errors import BlockError, DivergenceError
     from blockzoo.plan import SweepRequest
@@ -93,7 +93,7 @@ def tune(
         experiment_name=experiment_name,
         notes=notes,
     )
-    report_skipped(request)
+    load_data(request)
     csv, failed, budget = csv_location(results), 0, TRIALS if trials is None else trials
     rows = []
     with open_store(results, create=True) as store:

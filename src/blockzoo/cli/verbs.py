@@ -198,7 +198,7 @@ def train(
         csv_location,
         open_store,
     )
-    from blockzoo.cli.screen import output_console, report_skipped
+    from blockzoo.cli.screen import load_data, output_console
     from blockzoo.cli.tables import training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
@@ -233,7 +233,7 @@ def train(
         on_oom=chosen_on_oom(on_oom),
         save_weights=csv_location(results).parent / "weights" if save_weights else None,
     )
-    report_skipped(request)
+    load_data(request)
     records: list[Record] = []
     with open_store(results, create=True) as store:
         for seed, block, position in chosen.cells():

@@ -1,6 +1,7 @@
-"""Batches from images that stay on the training device as bytes.
+"""Batches from images kept as bytes, on the training device where they fit there.
 
-Cropping, flipping, normalising and cutout happen there, for a whole batch at a time. Order and
+Where they do not, they are fetched batch by batch (see `residence`), to the same values. Cropping,
+flipping, normalising and cutout happen on the device, for a whole batch at a time. Order and
 augmentation of an epoch follow from (seed, epoch) alone and are drawn on the CPU, so that they are
 the same on every device and whatever the network.
 """
@@ -8,16 +9,21 @@ the same on every device and whatever the network.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blockzoo.data.residence import default_workers, fetched
 from blockzoo.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
+
+_COUNTED_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,19 +39,28 @@ class ChannelStatistics:
         return images.float().sub_(mean).div_(std)
 
 
-def channel_statistics(images: Tensor) -> ChannelStatistics:
+def channel_statistics(images: Tensor, rows: Tensor | None = None) -> ChannelStatistics:
     """Return the exact statistics of uint8 `images` (N, 3, H, W), from counts of each value.
 
-    A channel that hardly varies gets a deviation of 1, so that normalising does not blow it up.
+    `rows` are those that count (default: all). A channel that hardly varies gets a deviation of 1,
+    so that normalising does not blow it up.
     """
     values = torch.arange(256, dtype=torch.float64)
-    counts = torch.stack(
-        [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]
-    ).double()
-    share = counts / counts.sum(dim=1, keepdim=True)
+    rows = torch.arange(len(images)) if rows is None else rows
+    # Some at a time: counting takes eight bytes a pixel, and images may be more than memory holds.
+    chunks = torch.split(rows, max(1, _COUNTED_BYTES // max(1, images[0].nbytes)))
+    with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
+        counts = torch.stack(list(pool.map(lambda some: _counts(images[some]), chunks))).sum(dim=0)
+    share = counts.double() / counts.sum(dim=1, keepdim=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
     return ChannelStatistics(mean=mean.float(), std=variance.sqrt().clamp(min=1).float())
+
+
+def _counts(images: Tensor) -> Tensor:
+    """Return how often each channel of uint8 `images` has each value, int64 (3, 256)."""
+    channels = images.unbind(1)
+    return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +121,12 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
 
 
 class DeviceImages:
-    """Images uint8 (N, 3, H, W) and labels (N,) on `device`, given out in normalised batches."""
+    """Images uint8 (N, 3, H, W) and labels (N,), given out in normalised batches on `device`.
+
+    `rows` (M,) are those meant, in their order (default: all). With `resident` they are put on the
+    device, else they stay where they are, in the CPU's memory or mapped from a file, and `workers`
+    threads fetch each batch; what is given out is the same, bit for bit.
+    """
 
     def __init__(
         self,
@@ -116,13 +136,33 @@ class DeviceImages:
         *,
         device: torch.device,
         channels_last: bool = False,
+        rows: Tensor | None = None,
+        resident: bool = True,
+        workers: int | None = None,
     ) -> None:
-        self.images, self.labels = images.to(device), labels.to(device)
+        self.labels = (labels if rows is None else labels[rows]).to(device)
+        self._images, self._rows = images, rows
+        if resident:
+            self._images = (images if rows is None else images[rows]).to(device)
+        elif rows is None:
+            self._rows = torch.arange(len(images))
+        self._resident, self._workers = resident, workers or default_workers()
         self.device, self.statistics = device, statistics
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def stored(self, sizes: list[int], order: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the bytes of all images on the device, in batches of `sizes`, in `order` (N,)."""
+        if not self._resident:
+            assert self._rows is not None
+            rows = self._rows if order is None else self._rows[order]
+            return fetched(self._images, torch.split(rows, sizes), self.device, self._workers)
+        if order is None:
+            return iter(torch.split(self._images, sizes))
+        orders = torch.split(order.to(self.device), sizes)
+        return (self._images.index_select(0, some) for some in orders)
 
     def in_order(self, batch_size: int) -> Batches:
         """Return all images in their order, as they are."""
@@ -176,7 +216,7 @@ class Batches:
         return self._planned(self._plan) if self._plan else self._ordered()
 
     def _ordered(self) -> Iterator[Batch]:
-        images = torch.split(self._data.images, self.sizes)
+        images = self._data.stored(self.sizes)
         labels = torch.split(self._data.labels, self.sizes)
         for some, of_them in zip(images, labels, strict=True):
             yield self._finished(some), of_them
@@ -185,8 +225,8 @@ class Batches:
         data = self._data
         parts = (plan.order, plan.rows, plan.columns, plan.flips, plan.centres)
         on_device = (torch.split(part.to(data.device), self.sizes) for part in parts)
-        for order, rows, columns, flips, centres in zip(*on_device, strict=True):
-            chosen = data.images.index_select(0, order)
+        stored = data.stored(self.sizes, plan.order)
+        for chosen, order, rows, columns, flips, centres in zip(stored, *on_device, strict=True):
             images = self._finished(augment(chosen, rows, columns, flips, self._padding))
             if self._cutout:
                 cut_out(images, centres, self._cutout)

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blockzoo.data.image_dataset import ImageDataset, dataset_from_arrays
+from blockzoo.data.location import default_data_dir
 from blockzoo.errors import DataError
 
 CIFAR_NAMES = ("cifar10", "cifar100")
-
-
-def default_data_dir() -> Path:
-    """Return the folder of `BLOCKZOO_DATA` if that is set, else one in the user's cache."""
-    chosen = os.environ.get("BLOCKZOO_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "blockzoo" / "data"
 
 
 def load_cifar(name: str, data_dir: Path | None = None) -> ImageDataset:

@@ -2,142 +2,139 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
+from blockzoo.data.decode_cache import ImageSource, Progress
+from blockzoo.data.decoded_dataset import Split, decoded_dataset
+from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.image_files import Resizing, read_image
 from blockzoo.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Size = tuple[int, int]
-
-# 8 bits a channel; what has more would be clipped, not scaled, on its way to RGB.
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
 def load_folder(
-    path: Path, size: Size | None = None, *, skip_bad_images: bool = False
+    path: Path,
+    resizing: Resizing,
+    *,
+    suffix: str = "",
+    skip_bad_images: bool = False,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
 ) -> ImageDataset:
-    """Return the data set in that folder; its name is the folder's.
+    """Return the data set in that folder; its name is the folder's and `suffix`.
 
     Test images are those of `test/`, or of `val/` where there is no `test/` (validation images are
     always taken from the training set). Classes are the subfolders of `train/`, sorted. Images
-    are read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Without
-    `size` (height, width) all must be of one size; with it each is resized to it (bilinear,
-    antialiased), its proportions not kept. With `skip_bad_images`, files that cannot be read as an
-    image are left out and named in the data set's `skipped`. Raises `DataError` naming the folder
-    or file.
+    are read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Where
+    `resizing` leaves them as they are, all must be of one size. With `skip_bad_images`, files that
+    cannot be read as an image are left out and named in the data set's `skipped`. Images are
+    decoded once, into a cache in `data_dir` (see `decode_cache`), while `progress` is told. Raises
+    `DataError` naming the folder or file.
     """
-    train, test = path / "train", path / "test"
-    if not test.is_dir():
-        test = path / "val"
+    test = path / "test"
+    return load_splits(
+        path.resolve().name + suffix,
+        path / "train",
+        test if test.is_dir() else path / "val",
+        resizing,
+        skip_bad_images=skip_bad_images,
+        data_dir=data_dir,
+        progress=progress,
+    )
+
+
+def load_splits(
+    name: str,
+    train: Path,
+    test: Path,
+    resizing: Resizing,
+    *,
+    skip_bad_images: bool,
+    data_dir: Path | None,
+    progress: Progress | None,
+) -> ImageDataset:
+    """Return the data set of the images in `train`/CLASS/ and `test`/CLASS/, two sibling folders.
+
+    Raises `DataError` naming the folder or file.
+    """
+    root = train.parent
     if not train.is_dir() or not test.is_dir():
-        raise DataError(f"{path}: a data folder holds train/CLASS/ and test/CLASS/ or val/CLASS/")
-    classes = _subfolders(train)
-    unknown = [name for name in _subfolders(test) if name not in classes]
+        raise DataError(f"{root}: a data folder holds train/CLASS/ and test/CLASS/ or val/CLASS/")
+    classes = subfolders(train)
+    unknown = [name for name in subfolders(test) if name not in classes]
     if unknown:
         raise DataError(f"{test}: class {unknown[0]!r} is not in {train}")
-    skipped: list[str] | None = [] if skip_bad_images else None
-    x_train, y_train = _read_split(train, classes, size, skipped)
-    x_test, y_test = _read_split(test, classes, size, skipped)
-    dataset = dataset_from_arrays(
-        path.resolve().name,
-        x_train=x_train,
-        y_train=y_train,
-        x_test=x_test,
-        y_test=y_test,
-        classes=classes,
-        flip=True,
-        source=str(path),
+    (of_train, train_files), (of_test, test_files) = (
+        _listed(split, classes) for split in (train, test)
     )
-    return replace(dataset, skipped=tuple(skipped or ()))
+    files = train_files + test_files
+    source = ImageSource(
+        names=[str(file) for file in files],
+        key=_key(root, files, resizing),
+        read=lambda index: read_image(files[index], resizing, str(files[index])),
+    )
+    return decoded_dataset(
+        name,
+        source,
+        of_train,
+        of_test,
+        classes,
+        where=str(root),
+        skip_bad_images=skip_bad_images,
+        data_dir=data_dir,
+        progress=progress,
+    )
 
 
-def _subfolders(folder: Path) -> list[str]:
+def _listed(folder: Path, classes: Sequence[str]) -> tuple[Split, list[Path]]:
+    """Return the split in that folder, and its image files in order."""
+    pairs = [
+        (file, label)
+        for label, name in enumerate(classes)
+        if (folder / name).is_dir()
+        for file in _images_in(folder / name)
+    ]
+    if not pairs:
+        raise DataError(f"{folder}: holds no class folder with images")
+    files = [file for file, _ in pairs]
+    split = Split(
+        where=str(folder),
+        names=[file.relative_to(folder.parent).as_posix() for file in files],
+        labels=np.array([label for _, label in pairs], dtype=np.int64),
+    )
+    return split, files
+
+
+def _key(root: Path, files: Sequence[Path], resizing: Resizing) -> Iterator[object]:
+    """Yield what the pixels depend on: which files there are, their sizes, times, and the rule."""
+    yield resizing
+    for file in files:
+        status = file.stat()
+        yield file.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted, without hidden ones."""
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _files(folder: Path) -> list[Path]:
+def has_images(folder: Path) -> bool:
+    """Tell whether image files lie in `folder` itself."""
+    return any(map(_is_image, folder.iterdir()))
+
+
+def _images_in(folder: Path) -> list[Path]:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMG_EXTENSIONS)
+    files = sorted(filter(_is_image, folder.iterdir()))
     if not files:
         raise DataError(f"{folder}: holds no image; allowed: {', '.join(IMG_EXTENSIONS)}")
     return files
 
 
-def _read_split(
-    split: Path, classes: Sequence[str], size: Size | None, skipped: list[str] | None
-) -> tuple[Array, Array]:
-    """Return images (N, H, W, 3) uint8 and labels (N,) int64 of `split`/CLASS/*.
+def _is_image(file: Path) -> bool:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    Bad images are noted in `skipped`, or refused where that is None.
-    """
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        if (split / name).is_dir()
-        for file in _files(split / name)
-    ]
-    if not files:
-        raise DataError(f"{split}: holds no class folder with images")
-    images: list[Array] = []
-    labels: list[int] = []
-    first = files[0][0]
-    for file, label in files:
-        try:
-            image = _read_image(file, size)
-        except DataError:
-            if skipped is None:
-                raise
-            skipped.append(file.relative_to(split.parent).as_posix())
-            continue
-        first = first if images else file
-        if images and image.shape != images[0].shape:
-            raise DataError(
-                f"{file}: is of size {image.shape[:2]}, {first} of {images[0].shape[:2]}; "
-                f"all must be of one size, or a size to resize them to must be given"
-            )
-        images.append(image)
-        labels.append(label)
-    if not images:
-        raise DataError(f"{split}: none of its {len(files)} images can be read")
-    return np.stack(images), np.array(labels, dtype=np.int64)
-
-
-def _read_image(file: Path, size: Size | None) -> Array:
-    """Return that image as RGB, uint8 (H, W, 3)."""
-    from PIL import Image
-    from torchvision.transforms.functional import resize
-
-    bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Metadata that a reader stumbles over does not matter for the pixels.
-            warnings.simplefilter("ignore", UserWarning)
-            with Image.open(file) as opened:
-                image = _rgb(opened, file)
-    except bomb as error:
-        raise DataError(
-            f"{file}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{file}: cannot be read as an image ({error})") from error
-    return np.asarray(image if size is None else resize(image, list(size)))
-
-
-def _rgb(image: Image, file: Path) -> Image:
-    if image.mode not in _MODES:
-        raise DataError(
-            f"{file}: its mode is {image.mode}; images of 8 bits a channel are read, "
-            f"of mode {', '.join(_MODES)}"
-        )
-    return image.convert("RGB")
+    return file.suffix.lower() in IMG_EXTENSIONS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,11 @@ class ImageDataset:
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.classes)
+
+    @property
+    def images_bytes(self) -> int:
+        """Bytes of all images, for training and test."""
+        return self.x_train.nbytes + self.x_test.nbytes
 
     @cached_property
     def fingerprint(self) -> str:
@@ -118,7 +124,10 @@ def _images(images: Array, what: str, source: str) -> Tensor:
     pixels = _bytes(images, what, source)
     if pixels.ndim == 3:
         pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    with warnings.catch_warnings():
+        # Images mapped from a cache cannot be written to, nor does anything here.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
 def _bytes(images: Array, what: str, source: str) -> Array:

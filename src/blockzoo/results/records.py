@@ -42,7 +42,10 @@ class Environment(_Frozen):
 
 
 class ScaffoldSettings(_Frozen):
-    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.ScaffoldConfig`."""
+    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.ScaffoldConfig`.
+
+    `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
+    """
 
     context: str
     depth: int
@@ -50,6 +53,7 @@ class ScaffoldSettings(_Frozen):
     classes: int
     input_shape: tuple[int, int, int]
     stem_bias: bool
+    stem: Literal["small", "large"] = "small"
 
 
 class FormCost(_Frozen):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from blockzoo.data.batches import Batches, DeviceImages, batch_sizes, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
@@ -75,6 +76,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = True,
     on_oom: OnOom = "split",
+    resident: Residence = "auto",
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
 
@@ -83,7 +85,8 @@ def fit(
     follows from `seed`: data order and augmentation by generators of their own, dropout and the
     like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
     gives the same numbers, bit for bit. `subject` names the network in messages; `on_epoch` is
-    called with each epoch's metrics.
+    called with each epoch's metrics. `resident` says whether the images lie on `device`, which
+    changes no number.
 
     After each epoch all state is written to the file `checkpoint`. If it is there at the start,
     of this very training, and `resume`, training goes on from it, to the same numbers bit for bit
@@ -97,7 +100,8 @@ def fit(
     arithmetic = resolve_arithmetic(recipe, device, net)
     split = (validation_fraction, split_seed)
     identity = _identity(net, dataset, recipe, arithmetic, seed, split)
-    data = _data(dataset, recipe, device, arithmetic, seed, split)
+    resident = resolve_residence(resident, dataset.images_bytes, device)
+    data = _data(dataset, recipe, device, arithmetic, seed, split, resident)
     net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
         for context in (terminable(), seeded(seed), _deterministic()):
@@ -186,6 +190,7 @@ def _data(
     arithmetic: Arithmetic,
     seed: int,
     split: tuple[float, int],
+    resident: bool,
 ) -> _SplitData:
     """Return the data on the device.
 
@@ -193,16 +198,22 @@ def _data(
     """
     fraction, split_seed = split
     train, val = split_train_validation(dataset.y_train, fraction=fraction, seed=split_seed)
-    statistics = channel_statistics(dataset.x_train[train])
+    statistics = channel_statistics(dataset.x_train, train)
 
-    def place(images: Tensor, labels: Tensor) -> DeviceImages:
+    def place(images: Tensor, labels: Tensor, rows: Tensor | None = None) -> DeviceImages:
         return DeviceImages(
-            images, labels, statistics, device=device, channels_last=arithmetic.channels_last
+            images,
+            labels,
+            statistics,
+            device=device,
+            channels_last=arithmetic.channels_last,
+            rows=rows,
+            resident=resident,
         )
 
     return _SplitData(
-        images=place(dataset.x_train[train], dataset.y_train[train]),
-        val_images=place(dataset.x_train[val], dataset.y_train[val]),
+        images=place(dataset.x_train, dataset.y_train, train),
+        val_images=place(dataset.x_train, dataset.y_train, val),
         test_images=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
         flip=recipe.flip and dataset.flip,

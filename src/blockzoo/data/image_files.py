@@ -1,0 +1,99 @@
+"""One image file read as RGB bytes, resized by a rule; whatever is no clean image is refused."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from blockzoo.data.image_dataset import Array
+from blockzoo.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Size = tuple[int, int]
+
+# 8 bits a channel; what has more would be clipped, not scaled, on its way to RGB.
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """To which size (height, width) images are brought, bilinear and antialiased.
+
+    "stretch" does not keep proportions; "crop" resizes the image so that it just covers the size,
+    then cuts out the middle. No size leaves images as they are.
+    """
+
+    size: Size | None = None
+    how: Literal["stretch", "crop"] = "stretch"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise InputError(f"size is {self.size}; it must be 1 or more pixels")
+
+    def __call__(self, image: Image) -> Image:
+        """Return the image brought to the size."""
+        from torchvision.transforms.functional import center_crop, resize
+
+        if self.size is None:
+            return image
+        if self.how == "stretch":
+            resized: Image = resize(image, list(self.size))
+            return resized
+        height, width = self.size
+        scale = max(height / image.height, width / image.width)
+        covering = [
+            max(height, round(image.height * scale)),
+            max(width, round(image.width * scale)),
+        ]
+        cropped: Image = center_crop(resize(image, covering), list(self.size))
+        return cropped
+
+
+@contextmanager
+def strict_images() -> Iterator[None]:
+    """Have huge images raise; threads that read images share the filters set here."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        # Metadata that a reader stumbles over does not matter for the pixels.
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
+    """Return that image as RGB, uint8 (H, W, 3); raises `DataError` beginning with `name`.
+
+    Meant to be called within `strict_images`.
+    """
+    from PIL import Image
+
+    bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    try:
+        with Image.open(file) as opened:
+            image = _rgb(opened, name)
+    except bomb as error:
+        raise DataError(
+            f"{name}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{name}: cannot be read as an image ({error})") from error
+    return np.asarray(resizing(image))
+
+
+def _rgb(image: Image, name: str) -> Image:
+    if image.mode not in _MODES:
+        raise DataError(
+            f"{name}: its mode is {image.mode}; images of 8 bits a channel are read, "
+            f"of mode {', '.join(_MODES)}"
+        )
+    return image.convert("RGB")

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from blockzoo.cli.screen import load_data
+
+
+@pytest.mark.parametrize("steps", [[], [(0.5, "1 of 2"), (1.0, "2 of 2")]])
+def test_the_bar_of_the_decoding_is_shown_where_there_is_some(
+    monkeypatch: pytest.MonkeyPatch, steps: list[tuple[float, str]]
+) -> None:
+    seen: list[object] = []
+
+    @contextmanager
+    def progress(title: str) -> Iterator[Callable[[float, str], None]]:
+        seen.append(title)
+        yield lambda *told: seen.append(told)
+        seen.append("closed")
+
+    def load_dataset(show: Callable[[float, str], None]) -> Any:
+        for step in steps:
+            show(*step)
+        return SimpleNamespace(skipped=())
+
+    monkeypatch.setattr("blockzoo.cli.screen.progress", progress)
+    load_data(SimpleNamespace(load_dataset=load_dataset))  # type: ignore[arg-type]
+    assert seen == (["decode", *steps, "closed"] if steps else [])
+
+
+def test_skipped_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    data = SimpleNamespace(skipped=("train/a/1.png", "test/b/2.png"))
+    load_data(SimpleNamespace(load_dataset=lambda show: data))  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "skipped 2 bad images, first train/a/1.png\n"
