@@ -21,7 +21,7 @@ from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockError, InputError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
-from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.measure.environment import VOLATILE, describe_environment, resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.sampling import Progress
@@ -35,8 +35,9 @@ from blockzoo.trials import fingerprints, recorded_fingerprint, same_positions, 
 
 _PARITY_IMAGES = 4
 # Not of the environment that determines a latency: the commit changes with every line of
-# documentation, and the threads are those of the settings.
-_NOT_IDENTITY = {"commit", "threads"}
+# documentation, the threads are those of the settings, and Lightning only trains.
+_NOT_IDENTITY = VOLATILE | {"commit", "threads", "lightning"}
+_RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
 def benchmark_blocks(
@@ -106,7 +107,6 @@ def latency_trial_id(
     spec, place = _spec(block), Position.parse(str(position))
     reference = spec if baseline is None else _spec(baseline)
     settings = _resolved(settings)
-    environment = describe_environment(settings.device)
     return trial_id(
         "latency",
         block=spec.name,
@@ -115,7 +115,7 @@ def latency_trial_id(
         baseline_network=fingerprints(reference, place, config).network,
         scaffold=asdict(config),
         settings=asdict(settings),
-        environment={k: v for k, v in environment.items() if k not in _NOT_IDENTITY},
+        environment=_identity(settings),
     )
 
 
@@ -290,6 +290,14 @@ def _options(settings: LatencySettings) -> CellOptions:
         channels_last=settings.channels_last,
         threads=settings.threads,
     )
+
+
+def _identity(settings: LatencySettings) -> dict[str, object]:
+    """Return what determines a latency of the environment: of the runtimes, only the one used."""
+    used = _RUNTIMES.get(settings.backend)
+    left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
+    described = describe_environment(settings.device)
+    return {name: value for name, value in described.items() if name not in left_out}
 
 
 def _environment(settings: LatencySettings) -> Environment:
