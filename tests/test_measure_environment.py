@@ -21,7 +21,7 @@ from blockzoo.measure.environment import (
     describe_environment,
     resolve_device,
 )
-from blockzoo.measure.nvml import GpuState
+from blockzoo.measure.nvml import Gpu, GpuState
 from blockzoo.results.records import Environment
 
 
@@ -101,7 +101,7 @@ def test_what_a_gpu_tells_is_recorded_beside_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H100")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     gpu = SimpleNamespace(state=lambda: state)
-    monkeypatch.setattr(environment.Gpu, "find", staticmethod(lambda device: gpu))
+    monkeypatch.setattr(Gpu, "find", staticmethod(lambda device: gpu))
     record = Environment.model_validate(describe_environment("cuda:6"), strict=True)
     environment._accelerator.cache_clear()
     assert (record.accelerator, record.cudnn) == ("H100", "91002")

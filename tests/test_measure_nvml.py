@@ -47,7 +47,7 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Gpu | None:
-    monkeypatch.setitem(sys.modules, "pynvml", library(**changed))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", library(**changed))
     return Gpu.find("cuda:0")
 
 
@@ -81,7 +81,7 @@ def test_without_package_driver_or_such_a_gpu_there_is_none(
 ) -> None:
     assert found(monkeypatch, nvmlInit=refused) is None
     assert found(monkeypatch, nvmlDeviceGetHandleByUUID=refused) is None
-    monkeypatch.setitem(sys.modules, "pynvml", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     assert Gpu.find("cuda:0") is None
 
 

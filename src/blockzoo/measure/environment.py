@@ -114,7 +114,7 @@ def _version(package: str) -> str | None:
 def _accelerator(device: str) -> dict[str, object]:
     if not device.startswith("cuda"):
         return dict.fromkeys(("accelerator", "driver", "cuda", "cudnn"))
-    cudnn = torch.backends.cudnn.version()
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return {
         "accelerator": torch.cuda.get_device_name(device),
         "driver": _driver(),
