@@ -23,7 +23,19 @@ from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.store import Store
 
-COMMANDS = ["blocks", "check", "profile", "benchmark", "train", "sweep", "visualize", "results"]
+COMMANDS = [
+    *(
+        "blocks",
+        "check",
+        "profile",
+        "benchmark",
+        "train",
+        "sweep",
+        "visualize",
+        "results",
+        "doctor",
+    ),
+]
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.blocks import blocks
 from blockzoo.cli.check import check
+from blockzoo.cli.doctor import doctor
 from blockzoo.cli.results import results, visualize
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.verbs import benchmark, profile, train
 
-add_commands(blocks, check, profile, benchmark, train, sweep, visualize, results)
+add_commands(blocks, check, profile, benchmark, train, sweep, visualize, results, doctor)
 
 
 _TRAINING = ("train", "sweep")
