@@ -10,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blockzoo import benchmark
 from blockzoo.benchmark import benchmark_blocks, latency_trial_id
 from blockzoo.blocks import BlockSpec
 from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.measure.cells import Cell
+from blockzoo.measure.energy import EnergyResult
+from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import LatencyRecord
@@ -101,9 +105,11 @@ UNBUILDABLE = spec_of("Unbuildable", unbuildable)
 
 
 def run(
-    *blocks: BlockSpec | str, positions: tuple[Position | str, ...] = (Position.MID,)
+    *blocks: BlockSpec | str,
+    positions: tuple[Position | str, ...] = (Position.MID,),
+    energy: bool = False,
 ) -> list[LatencyRecord]:
-    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS)
+    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS, energy=energy)
 
 
 def test_blocks_are_compared_with_the_first_at_their_position() -> None:
@@ -259,7 +265,7 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = benchmark.describe_environment()
+    described = describe_environment()
 
     def id_with(backend: str, **changed: object) -> str:
         told = {**described, **changed}
@@ -288,12 +294,12 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         return answers.pop(0)  # the third time it raises
 
     monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
-    records = run(CONV, MERGED, RAISING, energy=True)
+    records = run(CONV, MERGED, UNTIMEABLE, energy=True)
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),
         (None, None),
     ]
-    assert answers == []
+    assert (answers, records[2].status, records[2].energy_counter) == ([], "failed", None)
     (kept,) = run(CONV, energy=True)
     assert (kept.status, kept.energy_j_per_image) == ("ok", None)
     assert all(record.energy_counter is None for record in run(CONV))
