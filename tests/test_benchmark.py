@@ -10,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blockzoo import benchmark
 from blockzoo.benchmark import benchmark_blocks, latency_trial_id
 from blockzoo.blocks import BlockSpec
 from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.measure.cells import Cell
+from blockzoo.measure.energy import EnergyResult
+from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import LatencyRecord
@@ -101,9 +105,11 @@ UNBUILDABLE = spec_of("Unbuildable", unbuildable)
 
 
 def run(
-    *blocks: BlockSpec | str, positions: tuple[Position | str, ...] = (Position.MID,)
+    *blocks: BlockSpec | str,
+    positions: tuple[Position | str, ...] = (Position.MID,),
+    energy: bool = False,
 ) -> list[LatencyRecord]:
-    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS)
+    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS, energy=energy)
 
 
 def test_blocks_are_compared_with_the_first_at_their_position() -> None:
@@ -256,3 +262,44 @@ def test_bad_requests_are_refused() -> None:
         run(CONV, positions=("top",))
     with pytest.raises(UnknownNameError, match="unknown block 'Convolution9'"):
         run("Convolution9")
+
+
+def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = describe_environment()
+
+    def id_with(backend: str, **changed: object) -> str:
+        told = {**described, **changed}
+        monkeypatch.setattr(benchmark, "describe_environment", lambda device: told)
+        settings = replace(SETTINGS, backend=backend)
+        return latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
+
+    eager = id_with("eager")
+    assert id_with("eager", load_average=9.0, cpu_mhz=1.0, thread_variables={"A": "1"}) == eager
+    assert id_with("eager", commit="other", openvino="1", onnxruntime="1", lightning="1") == eager
+    assert id_with("eager", governor="powersave") != eager
+    assert id_with("openvino", openvino="1") != id_with("openvino", openvino="2")
+    assert id_with("openvino", onnxruntime="1") == id_with("openvino", onnxruntime="2")
+    assert id_with("tensorrt", onnxruntime="1") != id_with("tensorrt", onnxruntime="2")
+
+
+def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = EnergyResult(
+        joules_per_image=0.25, counter="made up", power_w=9.0, idle_power_w=4.0, seconds=10.0,
+        images=200,
+    )  # fmt: skip
+    answers: list[EnergyResult | None] = [measured, None]
+
+    def measure(cell: Cell) -> EnergyResult | None:
+        assert cell.example.shape == (1, 3, 8, 8)
+        return answers.pop(0)  # the third time it raises
+
+    monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
+    records = run(CONV, MERGED, UNTIMEABLE, energy=True)
+    assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
+        (0.25, "made up"),
+        (None, None),
+    ]
+    assert (answers, records[2].status, records[2].energy_counter) == ([], "failed", None)
+    (kept,) = run(CONV, energy=True)
+    assert (kept.status, kept.energy_j_per_image) == ("ok", None)
+    assert all(record.energy_counter is None for record in run(CONV))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import blockzoo
@@ -18,14 +19,18 @@ from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_on_oom
+from blockzoo.cli.tables import latency_table
 from blockzoo.errors import UnknownNameError
+from blockzoo.measure import energy, neighbours
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.store import Store
+from tests.record_samples import latency
 
 COMMANDS = [
-    "blocks", "check", "profile", "benchmark", "train", "sweep", "tune", "visualize", "results"
-]  # fmt: skip
+    *("blocks", "check", "profile", "benchmark", "marginal", "scaling", "train", "sweep", "tune"),
+    *("visualize", "results", "doctor"),
+]
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]
 
@@ -104,6 +109,35 @@ def test_profile_with_a_device_also_times(run: Run) -> None:
     )
     assert status == 0
     assert re.search(r"Identity\s+early.*baseline\s+3\b", output)
+
+
+def test_benchmark_warns_of_neighbours_and_of_unreadable_energy(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ("make (7) at 90% of a core", "a", "b", "c", "d")
+    monkeypatch.setattr(neighbours, "busy_neighbours", lambda device: others)
+    monkeypatch.setattr(energy, "find_counter", lambda device: None)
+    status, output, told = run(
+        "benchmark", "Identity", "-p", "mid", *TINY, "--benchmark-runs", "3", "--warmup-runs", "1",
+        "--input-shape", "1", "3", "8", "8", "--device", "cpu", "--energy",
+    )  # fmt: skip
+    assert status == 0
+    warning, missing = told.splitlines()
+    assert warning == (
+        "warning: others use cpu, times will be less certain: make (7) at 90% of a core, a, b "
+        "and 2 more"
+    )
+    assert missing.startswith("no energy was measured: it is for the eager backend")
+    assert "mJ/image" not in output
+
+
+def test_energy_is_a_column_where_there_is_any(capsys: pytest.CaptureFixture[str]) -> None:
+    timed = latency("A", median_ms=2.0)
+    measured = timed.model_copy(update={"energy_j_per_image": 0.0123456})
+    Console(width=200).print(latency_table([measured, timed]))
+    _, header, first, second = capsys.readouterr().out.splitlines()
+    assert header.split()[-1] == "mJ/image"
+    assert (first.split()[-1], second.split()[-1]) == ("12.346", "-")
 
 
 def test_benchmark_runs_as_many_rounds_as_asked(run: Run, tmp_path: Path) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import blockzoo
 from blockzoo.errors import DeviceError
-from blockzoo.measure import environment
+from blockzoo.measure import environment, machine
 from blockzoo.measure.environment import (
+    VOLATILE,
     available_cores,
     available_devices,
     commit_of,
     describe_environment,
     resolve_device,
 )
+from blockzoo.measure.nvml import Gpu, GpuState
 from blockzoo.results.records import Environment
 
 
@@ -68,17 +72,48 @@ def test_the_accelerator_is_told_for_cuda_devices(monkeypatch: pytest.MonkeyPatc
     environment._accelerator.cache_clear()
 
 
-def test_driver_and_processor_come_from_the_system_files(tmp_path: Path) -> None:
-    version, cpuinfo = tmp_path / "version", tmp_path / "cpuinfo"
+def test_only_volatile_fields_change_between_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe_environment()
+    monkeypatch.setenv("GOMP_SPINCOUNT", "123")
+    monkeypatch.setattr(machine, "clock_mhz", lambda: 4321.0)
+    after = describe_environment()
+    changed = {name for name in before if before[name] != after[name]}
+    assert {"cpu_mhz", "thread_variables"} <= changed <= VOLATILE <= set(before)
+    assert after["thread_variables"] == {**machine.thread_variables(), "GOMP_SPINCOUNT": "123"}
+
+
+def test_the_load_is_that_of_the_first_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe_environment()["load_average"]
+    monkeypatch.setattr(machine, "load_average", lambda: 99.0)
+    assert describe_environment()["load_average"] == before
+
+
+def test_versions_are_those_installed_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = describe_environment()
+    assert described["numpy"] == np.__version__
+    assert environment._version("no-such-package") is None
+
+
+def test_what_a_gpu_tells_is_recorded_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = GpuState(
+        clock_default_mhz=1305, clock_max_mhz=1980, clock_mhz=345, power_limit_w=700.0, ecc=True
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H100")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    gpu = SimpleNamespace(state=lambda: state)
+    monkeypatch.setattr(Gpu, "find", staticmethod(lambda device: gpu))
+    record = Environment.model_validate(describe_environment("cuda:6"), strict=True)
+    environment._accelerator.cache_clear()
+    assert (record.accelerator, record.cudnn) == ("H100", "91002")
+    assert (record.gpu_clock_default_mhz, record.gpu_clock_max_mhz) == (1305, 1980)
+    assert (record.gpu_clock_mhz, record.gpu_power_limit_w, record.gpu_ecc) == (345, 700.0, True)
+
+
+def test_the_driver_comes_from_the_system_file(tmp_path: Path) -> None:
+    version = tmp_path / "version"
     version.write_text("570.1\n")
-    cpuinfo.write_text("processor : 0\nmodel name\t: Fast CPU @ 2GHz\nmodel name\t: Other\n")
     assert environment._driver(version) == "570.1"
-    assert environment._processor(cpuinfo) == "Fast CPU @ 2GHz"
-
-
-def test_without_the_system_files_nothing_fails(tmp_path: Path) -> None:
     assert environment._driver(tmp_path / "absent") is None
-    assert environment._processor(tmp_path / "absent") != "Fast CPU @ 2GHz"
 
 
 def test_auto_takes_cuda_where_there_is_one(two_gpus: None) -> None:

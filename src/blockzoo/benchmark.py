@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
@@ -22,7 +22,8 @@ from blockzoo.errors import BlockError, InputError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.driver import Event
-from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.measure.energy import measure_cell_energy
+from blockzoo.measure.environment import VOLATILE, describe_environment, resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.sampling import Progress
@@ -42,8 +43,9 @@ from blockzoo.trials import (
 
 _PARITY_IMAGES = 4
 # Not of the environment that determines a latency: the commit changes with every line of
-# documentation, and the threads are those of the settings.
-_NOT_IDENTITY = {"commit", "threads"}
+# documentation, the threads are those of the settings, and Lightning only trains.
+_NOT_IDENTITY = VOLATILE | {"commit", "threads", "lightning"}
+_RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
 def benchmark_blocks(
@@ -62,6 +64,7 @@ def benchmark_blocks(
     threads: Sequence[int] = (),
     processes: int | None = None,
     listener: Callable[[Event], None] | None = None,
+    energy: bool = False,
 ) -> list[LatencyRecord]:
     """Time all blocks at all positions in one session; one record per network and way to run it.
 
@@ -76,6 +79,9 @@ def benchmark_blocks(
     A cell that cannot be built, fails its parity gate or raises becomes a failed record with its
     reason, or with `on_error` "raise" an exception. Raises `UnknownNameError` for an unknown block
     or position, `InputError` when there are none, and `DeviceError`.
+
+    `energy` adds the energy per image, measured after the timing and in this process, of what runs
+    eager and was timed; it takes 13 s each, and nothing where no counter can be read.
     """
     if not blocks or not positions:
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
@@ -94,7 +100,9 @@ def benchmark_blocks(
     )
     gated = [session.gate(cell) for cell in cells]
     results = session.measure(gated, progress, listener)
-    records = (session.record(each, results) for each in gated)
+    records = [session.record(each, results) for each in gated]
+    if energy:
+        records = [session.with_energy(*pair) for pair in zip(records, gated, strict=True)]
     labels = {"experiment_name": experiment_name, "notes": notes}
     return [record.model_copy(update=labels) for record in records]
 
@@ -115,7 +123,6 @@ def latency_trial_id(
     spec, place = _spec(block), Position.parse(str(position))
     reference = spec if baseline is None else _spec(baseline)
     settings = _resolved(settings)
-    environment = describe_environment(settings.device)
     return trial_id(
         "latency",
         block=spec.name,
@@ -124,7 +131,7 @@ def latency_trial_id(
         baseline_network=fingerprints(reference, place, config).network,
         scaffold=scaffold_identity(config),
         settings=asdict(settings),
-        environment={k: v for k, v in environment.items() if k not in _NOT_IDENTITY},
+        environment=_identity(settings),
     )
 
 
@@ -216,15 +223,8 @@ class _Session:
     ) -> dict[str, LatencyResult]:
         """Time all networks that passed, and return the results by trial id."""
         passed = {each.cell.trial_id for each in gated if each.network is not None}
-        example = _images(self.settings.batch_size, self.config, self.settings.seed)
         cells = [
-            Cell(
-                name=each.cell.trial_id,
-                model=each.network,
-                example=example,
-                options=_options(each.cell.settings),
-                baseline=each.cell.baseline_id if each.cell.baseline_id in passed else None,
-            )
+            self._timed(each.cell, each.network, passed)
             for each in gated
             if each.network is not None
         ]
@@ -240,6 +240,31 @@ class _Session:
         if len(self.ways) == 1:
             return place
         return f"{place} {way.backend} {way.precision} {way.threads}t"
+
+    def _timed(self, cell: _Cell, network: nn.Module, passed: Container[str] = ()) -> Cell:
+        return Cell(
+            name=cell.trial_id,
+            model=network,
+            example=_images(self.settings.batch_size, self.config, self.settings.seed),
+            options=_options(cell.settings),
+            baseline=cell.baseline_id if cell.baseline_id in passed else None,
+        )
+
+    def with_energy(self, record: LatencyRecord, gated: _Gated) -> LatencyRecord:
+        """Return the record with its energy; without, if there is none to be had."""
+        if record.status == "failed" or record.backend != "eager" or gated.network is None:
+            return record
+        try:
+            measured = measure_cell_energy(self._timed(gated.cell, gated.network))
+        except Exception:  # noqa: BLE001 - a block is foreign code; its latency is kept
+            return record
+        if measured is None:
+            return record
+        found = {
+            "energy_j_per_image": measured.joules_per_image,
+            "energy_counter": measured.counter,
+        }
+        return record.model_copy(update=found)
 
     def record(self, gated: _Gated, results: Mapping[str, LatencyResult]) -> LatencyRecord:
         """Return the record of a cell; raises `BlockError` if it failed and `on_error` says so."""
@@ -313,6 +338,14 @@ def _options(settings: LatencySettings) -> CellOptions:
         channels_last=settings.channels_last,
         threads=settings.threads,
     )
+
+
+def _identity(settings: LatencySettings) -> dict[str, object]:
+    """Return what determines a latency of the environment: of the runtimes, only the one used."""
+    used = _RUNTIMES.get(settings.backend)
+    left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
+    described = describe_environment(settings.device)
+    return {name: value for name, value in described.items() if name not in left_out}
 
 
 def _environment(settings: LatencySettings) -> Environment:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.blocks import blocks
 from blockzoo.cli.check import check
+from blockzoo.cli.doctor import doctor
 from blockzoo.cli.marginal import marginal
 from blockzoo.cli.results import results, visualize
 from blockzoo.cli.scaling import scaling
@@ -20,7 +21,8 @@ from blockzoo.cli.tune import tune
 from blockzoo.cli.verbs import benchmark, profile, train
 
 add_commands(
-    blocks, check, profile, benchmark, marginal, scaling, train, sweep, tune, visualize, results
+    *(blocks, check, profile, benchmark, marginal, scaling, train, sweep, tune, visualize, results),
+    doctor,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 if TYPE_CHECKING:
     from blockzoo.plan import SweepRequest
+    from blockzoo.results.records import LatencyRecord
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
+_NAMED = 3
 
 
 def output_console() -> Console:
@@ -42,6 +44,36 @@ def load_data(request: SweepRequest) -> None:
         message_console().print(
             f"skipped {len(skipped)} bad images, first {skipped[0]}",
             highlight=False,
+            soft_wrap=True,
+        )
+
+
+def warn_of_neighbours(device: str) -> None:
+    """Say in one line, on standard error, who else uses the device that is about to be timed."""
+    from blockzoo.measure.environment import resolve_device
+    from blockzoo.measure.neighbours import busy_neighbours
+
+    where = resolve_device(device)
+    if others := busy_neighbours(where):
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        message_console().print(
+            f"warning: others use {where}, times will be less certain: "
+            f"{', '.join(others[:_NAMED])}{more}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def report_unread_energy(records: Sequence[LatencyRecord]) -> None:
+    """Say, where energy was asked for and no record has any, what may be missing."""
+    if all(record.energy_j_per_image is None for record in records):
+        message_console().print(
+            "no energy was measured: it is for the eager backend and needs a counter: on a GPU "
+            "NVML (pip install 'blockzoo[gpu]'), on a CPU the right to read "
+            "/sys/class/powercap/intel-rapl:*/energy_uj",
+            highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 

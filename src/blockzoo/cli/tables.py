@@ -109,9 +109,18 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
         table.add_column(title, justify="right")
     for title in ("verdict", "samples", "flags"):
         table.add_column(title)
+    energies = any(record.energy_j_per_image is not None for record in records)
+    if energies:
+        table.add_column("mJ/image", justify="right")
     for record in records:
-        table.add_row(record.block, _where(record), *_latency_cells(record))
+        cells = _latency_cells(record)
+        table.add_row(record.block, _where(record), *cells, *([_energy(record)] * energies))
     return table
+
+
+def _energy(record: LatencyRecord) -> str:
+    joules = record.energy_j_per_image
+    return "-" if joules is None else f"{1e3 * joules:,.3f}"
 
 
 def _latency_title(records: Sequence[LatencyRecord]) -> str:

@@ -125,6 +125,12 @@ def benchmark(
     ] = 6.0,
     warmup_runs: options.WarmupRuns = None,
     benchmark_runs: options.BenchmarkRuns = None,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy", help="Also measure joules per image; 13 s per block and position."
+        ),
+    ] = False,
     results: options.SaveTo = None,
     output: options.Output = None,
 ) -> None:
@@ -135,6 +141,7 @@ def benchmark(
     whose deploy form does not equal its training form is not timed.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
+    from blockzoo.cli.screen import warn_of_neighbours
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = _scaffold(protocol, context, depth, width, classes, shape)
@@ -147,7 +154,10 @@ def benchmark(
         processes=_processes(processes, rigorous, quick) or settings.processes,
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
-    records = _timed(names, where, config, settings, baseline, backends or (), precisions or ())
+    warn_of_neighbours(device)
+    records = _timed(
+        names, where, config, settings, baseline, backends or (), precisions or (), energy
+    )
     keep(records, results, output)
     _fail_if_any_failed(records)
 
@@ -300,11 +310,12 @@ def _timed(
     baseline: str | None,
     backends: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
     from blockzoo.benchmark import benchmark_blocks
     from blockzoo.cli.live import LiveTable, showing
-    from blockzoo.cli.screen import message_console, output_console
+    from blockzoo.cli.screen import message_console, output_console, report_unread_energy
     from blockzoo.cli.tables import latency_table
 
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
@@ -318,8 +329,11 @@ def _timed(
             backends=backends,
             precisions=precisions,
             listener=listener,
+            energy=energy,
         )
     output_console().print(latency_table(records))
+    if energy:
+        report_unread_energy(records)
     return records
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from dataclasses import asdict, fields
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,14 @@ import torch
 
 import blockzoo
 from blockzoo.errors import DeviceError
+from blockzoo.measure import limits, machine
+from blockzoo.measure.nvml import Gpu, GpuState
+
+VOLATILE = frozenset({"load_average", "cpu_mhz", "gpu_clock_mhz", "thread_variables"})
+"""Fields that may differ between two readings of one machine: no part of a result's identity.
+
+Thread variables are among them because commands set some for the processes that they start.
+"""
 
 _PACKAGE = Path(blockzoo.__file__).resolve().parent
 _GIT_TIMEOUT_S = 10
@@ -22,15 +31,23 @@ _GIT_TIMEOUT_S = 10
 def describe_environment(device: str | torch.device = "cpu") -> dict[str, object]:
     """Return the fields of `blockzoo.results.records.Environment` for a result made on `device`.
 
-    What cannot be read is None, never an error: the commit outside a git checkout, and the
-    accelerator and its driver where `device` is the CPU. `threads` is torch's number at this
-    moment; `cores` are those this process may run on; the rest is read once.
+    What cannot be read is None, never an error: the commit outside a git checkout, and all about
+    an accelerator where `device` is the CPU. `threads` is torch's number at this moment, `cores`
+    are those this process may run on, clocks and governor are of this moment. The rest is read
+    once, the load too, so that it is the load before this process added its own.
     """
+    clock_min_mhz, clock_max_mhz = machine.clock_range_mhz()
     return {
         **_machine(),
         **_accelerator(str(device)),
+        **_gpu(str(device)),
         "cores": available_cores(),
         "threads": torch.get_num_threads(),
+        "thread_variables": machine.thread_variables(),
+        "governor": machine.governor(),
+        "cpu_min_mhz": clock_min_mhz,
+        "cpu_max_mhz": clock_max_mhz,
+        "cpu_mhz": machine.clock_mhz(),
     }
 
 
@@ -70,17 +87,46 @@ def _machine() -> dict[str, object]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "timm": version("timm"),
+        "numpy": version("numpy"),
+        "torchvision": version("torchvision"),
+        "lightning": version("lightning"),
+        "onnxruntime": _version("onnxruntime") or _version("onnxruntime-gpu"),
+        "openvino": _version("openvino"),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": machine.processor(),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "virtualised": machine.virtualised(),
+        "load_average": machine.load_average(),
         "memory_bytes": psutil.virtual_memory().total,
+        "cpu_quota_cores": limits.cpu_quota_cores(),
+        "memory_limit_bytes": limits.memory_limit_bytes(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=16)
 def _accelerator(device: str) -> dict[str, object]:
     if not device.startswith("cuda"):
-        return {"accelerator": None, "driver": None}
-    return {"accelerator": torch.cuda.get_device_name(device), "driver": _driver()}
+        return dict.fromkeys(("accelerator", "driver", "cuda", "cudnn"))
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return {
+        "accelerator": torch.cuda.get_device_name(device),
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": None if cudnn is None else str(cudnn),
+    }
+
+
+def _gpu(device: str) -> dict[str, object]:
+    gpu = Gpu.find(device) if device.startswith("cuda") else None
+    state = {} if gpu is None else asdict(gpu.state())
+    return {f"gpu_{field.name}": state.get(field.name) for field in fields(GpuState)}
 
 
 def _driver(version_file: Path = Path("/sys/module/nvidia/version")) -> str | None:
@@ -89,16 +135,6 @@ def _driver(version_file: Path = Path("/sys/module/nvidia/version")) -> str | No
         return version_file.read_text().strip() or None
     except OSError:
         return None
-
-
-def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the model name of the CPU: from Linux's own list, else what Python can tell."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def commit_of(package: Path) -> str | None:

@@ -25,7 +25,12 @@ class _Frozen(BaseModel):
 
 
 class Environment(_Frozen):
-    """The machine and the software a result was made with; absent means not readable."""
+    """The machine and the software a result was made with; absent means not readable.
+
+    `cpu_quota_cores` and `memory_limit_bytes` are a container's, absent without a limit. Clocks of
+    the CPU are means over cores, the range is the governor's; `load_average` is of the minute
+    before the process began to measure. Clocks of a GPU are those of its multiprocessors.
+    """
 
     blockzoo: str
     commit: str | None = None
@@ -39,6 +44,28 @@ class Environment(_Frozen):
     memory_bytes: int
     accelerator: str | None = None
     driver: str | None = None
+    numpy: str | None = None
+    torchvision: str | None = None
+    lightning: str | None = None
+    onnxruntime: str | None = None
+    openvino: str | None = None
+    physical_cores: int | None = None
+    virtualised: bool | None = None
+    cpu_quota_cores: float | None = None
+    memory_limit_bytes: int | None = None
+    governor: str | None = None
+    cpu_min_mhz: int | None = None
+    cpu_max_mhz: int | None = None
+    cpu_mhz: float | None = None
+    load_average: float | None = None
+    thread_variables: dict[str, str] | None = None
+    cuda: str | None = None
+    cudnn: str | None = None
+    gpu_clock_default_mhz: int | None = None
+    gpu_clock_max_mhz: int | None = None
+    gpu_clock_mhz: int | None = None
+    gpu_power_limit_w: float | None = None
+    gpu_ecc: bool | None = None
 
 
 class ScaffoldSettings(_Frozen):
@@ -132,6 +159,7 @@ class LatencyRecord(Record):
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `overhead_fraction` of the session was spent outside forward passes.
+    `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -159,6 +187,8 @@ class LatencyRecord(Record):
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
     flags: tuple[str, ...] = ()
     parity_error: float | None = None
+    energy_j_per_image: float | None = None
+    energy_counter: str | None = None
 
 
 class EpochMetrics(_Frozen):

@@ -1,0 +1,71 @@
+"""What a container lets its processes have, from the control groups of Linux, versions 1 and 2.
+
+A limit may stand at any group from the process's own up to the root; the least of them holds.
+Format: the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def cpu_quota_cores(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
+    """Return how many cores' worth of time this process may use, or None without a limit."""
+    return _least(_cpu_limit, "cpu", root, membership)
+
+
+def memory_limit_bytes(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
+    """Return how much memory this process may use, or None without a limit."""
+    least = _least(_memory_limit, "memory", root, membership)
+    return None if least is None else int(least)
+
+
+def _least(
+    limit: Callable[[Path], float | None], controller: str, root: Path, membership: Path
+) -> float | None:
+    found = [limit(group) for group in _groups(controller, root, membership)]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
+    """Yield the folders of the process's groups; a path from outside the container is not there."""
+    for line in _text(membership).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        mounts = (controllers, controller) if controllers else ("", "unified")
+        for mount in dict.fromkeys(mounts):
+            group = Path(path.lstrip("/"))
+            yield from (root / mount / each for each in (group, *group.parents))
+
+
+def _cpu_limit(group: Path) -> float | None:
+    quota, _, period = _text(group / "cpu.max").strip().partition(" ")
+    if not quota:
+        quota = _text(group / "cpu.cfs_quota_us").strip()
+        period = _text(group / "cpu.cfs_period_us").strip()
+    if not (quota.isdecimal() and period.isdecimal()):
+        return None  # "max", -1 or not there
+    return int(quota) / int(period)
+
+
+def _memory_limit(group: Path) -> float | None:
+    text = _text(group / "memory.max") or _text(group / "memory.limit_in_bytes")
+    limit = int(text) if text.strip().isdecimal() else _UNLIMITED_BYTES
+    return limit if limit < _UNLIMITED_BYTES else None
+
+
+_UNLIMITED_BYTES = 2**60
+"""Version 1 says "no limit" by the largest whole page of 63 bits."""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,84 @@
+"""What the operating system tells of the processor: clocks, governor, load, hypervisor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_CPUINFO = Path("/proc/cpuinfo")
+_GOVERNORS = Path("/sys/devices/system/cpu")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+_THREAD_PREFIX = "KMP_"
+
+
+def processor(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the model name of the CPU: from Linux's own list, else what Python can tell."""
+    return _first(cpuinfo, "model name") or platform.processor() or platform.machine()
+
+
+def virtualised(cpuinfo: Path = _CPUINFO) -> bool | None:
+    """Tell whether a hypervisor lies below; None where the processor's flags do not say."""
+    flags = _first(cpuinfo, "flags")
+    return "hypervisor" in flags.split() if flags else None
+
+
+def governor(cpus: Path = _GOVERNORS) -> str | None:
+    """Return the frequency governors of all cores, joined by a comma where they differ."""
+    files = cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")
+    names = {_text(path).strip() for path in files} - {""}
+    return ",".join(sorted(names)) or None
+
+
+def clock_range_mhz() -> tuple[int | None, int | None]:
+    """Return the lowest and the highest clock that the governor may choose, mean over cores."""
+    clocks = _clocks()
+    # psutil says 0 for what it cannot read.
+    return (round(clocks.min) or None, round(clocks.max) or None) if clocks else (None, None)
+
+
+def clock_mhz() -> float | None:
+    """Return the clock at this moment, mean over cores."""
+    clocks = _clocks()
+    return float(clocks.current) or None if clocks else None
+
+
+def load_average() -> float | None:
+    """Return the mean number of runnable processes over the last minute."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def thread_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment variables that steer thread pools, as far as they are set."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name in _THREAD_VARIABLES or name.startswith(_THREAD_PREFIX)
+    }
+
+
+def _clocks() -> Any:
+    try:
+        return psutil.cpu_freq()
+    except (AttributeError, NotImplementedError, OSError, RuntimeError):
+        return None  # psutil has no such function on some systems
+
+
+def _first(cpuinfo: Path, key: str) -> str:
+    """Return the value of the first line with that key, or an empty text."""
+    pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
+    return next((value.strip() for name, _, value in pairs if name.strip() == key), "")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # not Linux, or a core that just went offline

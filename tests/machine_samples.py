@@ -1,0 +1,20 @@
+"""Readings of a machine on which nothing is wrong."""
+
+from __future__ import annotations
+
+from blockzoo.measure import probes
+from blockzoo.measure.fitness import Readings
+
+QUIET = Readings(
+    cores=4,
+    governor="performance",
+    virtualised=False,
+    load_average=0.1,
+    busy=(),
+    cpu_quota_cores=None,
+    steal_fraction=0.0,
+    noise=probes.Noise(iqr=0.004, worst=1.8),
+    timer_resolution_ns=40,
+    memory_available_bytes=8 * 2**30,
+    swap_used_bytes=0,
+)

@@ -1,0 +1,65 @@
+"""What the operating system tells of the processor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from blockzoo.measure import machine
+
+CPUINFO = """\
+processor : 0
+model name\t: Fast CPU @ 2GHz
+flags\t\t: fpu sse {flag}
+model name\t: Other
+"""
+
+
+def test_the_model_name_is_the_first(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO)
+    assert machine.processor(tmp_path / "cpuinfo") == "Fast CPU @ 2GHz"
+    assert machine.processor(tmp_path / "absent") not in ("", "Fast CPU @ 2GHz")
+
+
+@pytest.mark.parametrize(("flag", "told"), [("hypervisor", True), ("avx2", False)])
+def test_a_hypervisor_is_a_flag_of_the_processor(flag: str, told: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO.format(flag=flag))
+    assert machine.virtualised(tmp_path / "cpuinfo") is told
+    assert machine.virtualised(tmp_path / "absent") is None
+
+
+def test_governors_are_named_once_each(tmp_path: Path) -> None:
+    assert machine.governor(tmp_path) is None
+    for core, name in enumerate(("powersave", "performance", "powersave")):
+        folder = tmp_path / f"cpu{core}" / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(f"{name}\n")
+    assert machine.governor(tmp_path) == "performance,powersave"
+
+
+def test_clocks_that_cannot_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = SimpleNamespace(current=2596.1, min=0.0, max=0.0)
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: clocks)
+    assert (machine.clock_range_mhz(), machine.clock_mhz()) == ((None, None), 2596.1)
+    clocks.min, clocks.max = 800.0, 4700.4
+    assert machine.clock_range_mhz() == (800, 4700)
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
+    assert (machine.clock_range_mhz(), machine.clock_mhz()) == ((None, None), None)
+    monkeypatch.delattr(psutil, "cpu_freq")
+    assert machine.clock_mhz() is None
+
+
+def test_the_load_is_of_the_last_minute_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 2.5, 3.5))
+    assert machine.load_average() == 1.5
+    monkeypatch.delattr(os, "getloadavg")
+    assert machine.load_average() is None
+
+
+def test_thread_variables_are_those_that_are_set() -> None:
+    environment = {"OMP_NUM_THREADS": "2", "KMP_BLOCKTIME": "0", "PATH": "/bin", "OMP_DISPLAY": "x"}
+    assert machine.thread_variables(environment) == {"KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": "2"}

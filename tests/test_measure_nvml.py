@@ -1,0 +1,95 @@
+"""The door to NVML, with a library that is made up."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from blockzoo.measure.nvml import Gpu, GpuState
+
+
+class NVMLError(Exception):
+    pass
+
+
+def refused(*_: object) -> Any:
+    raise NVMLError
+
+
+def library(**changed: Any) -> SimpleNamespace:
+    handles = {"GPU-1234": "handle"}
+    answers = {
+        "NVMLError": NVMLError,
+        "NVML_CLOCK_GRAPHICS": 0,
+        "NVML_CLOCK_SM": 1,
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetHandleByUUID": handles.__getitem__,
+        "nvmlDeviceGetDefaultApplicationsClock": lambda handle, clock: 1305 + clock,
+        "nvmlDeviceGetMaxClockInfo": lambda handle, clock: 1979 + clock,
+        "nvmlDeviceGetClockInfo": lambda handle, clock: 344 + clock,
+        "nvmlDeviceGetEnforcedPowerLimit": lambda handle: 700_000,
+        "nvmlDeviceGetEccMode": lambda handle: [1, 0],
+        "nvmlDeviceGetTotalEnergyConsumption": lambda handle: 12_345,
+        "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=77)],
+    }
+    return SimpleNamespace(**{**answers, **changed})
+
+
+@pytest.fixture(autouse=True)
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234")
+    )
+
+
+def found(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Gpu | None:
+    monkeypatch.setitem(sys.modules, "pynvml", library(**changed))
+    return Gpu.find("cuda:0")
+
+
+def test_readings_are_in_the_units_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = found(monkeypatch)
+    assert gpu is not None
+    assert gpu.state() == GpuState(
+        clock_default_mhz=1305, clock_max_mhz=1980, clock_mhz=345, power_limit_w=700.0, ecc=True
+    )
+    assert gpu.energy_j() == 12.345
+    assert gpu.process_ids() == (77,)
+
+
+def test_what_is_refused_is_none_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = found(
+        monkeypatch,
+        nvmlDeviceGetEccMode=refused,
+        nvmlDeviceGetDefaultApplicationsClock=refused,
+        nvmlDeviceGetTotalEnergyConsumption=refused,
+        nvmlDeviceGetComputeRunningProcesses=refused,
+    )
+    assert gpu is not None
+    state = gpu.state()
+    assert (state.ecc, state.clock_default_mhz, state.clock_max_mhz) == (None, None, 1980)
+    assert gpu.energy_j() is None
+    assert gpu.process_ids() is None
+
+
+def test_without_package_driver_or_such_a_gpu_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert found(monkeypatch, nvmlInit=refused) is None
+    assert found(monkeypatch, nvmlDeviceGetHandleByUUID=refused) is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert Gpu.find("cuda:0") is None
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_tells_its_clocks() -> None:
+    pytest.importorskip("pynvml")
+    gpu = Gpu.find("cuda:0")
+    assert gpu is not None
+    clock_max_mhz = gpu.state().clock_max_mhz
+    assert clock_max_mhz is not None
+    assert clock_max_mhz > 0
