@@ -13,10 +13,11 @@ from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.blocks import blocks
 from blockzoo.cli.check import check
 from blockzoo.cli.results import results, visualize
+from blockzoo.cli.roofline import roofline
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.verbs import benchmark, profile, train
 
-add_commands(blocks, check, profile, benchmark, train, sweep, visualize, results)
+add_commands(blocks, check, profile, benchmark, roofline, train, sweep, visualize, results)
 
 
 _TRAINING = ("train", "sweep")
