@@ -145,7 +145,7 @@ def roofline_frame(result: RooflineResult) -> pd.DataFrame:
                 "median_ms": record.median_ms,
                 "samples": len(record.samples_ms),
                 **asdict(row.traffic),
-                **{f"achieved_{name}": value for name, value in asdict(row.achieved).items()},
+                **asdict(row.achieved),
                 **{f"peak_{name}": getattr(peaks, name) for name in ("flops_per_s", "bytes_per_s")},
                 "device": peaks.device,
                 "threads": peaks.threads,
@@ -165,17 +165,21 @@ def roofline_figure(result: RooflineResult) -> Figure:
         for row in result.rows
         if (achieved := row.achieved) is not None
     ]
-    if not points:
-        raise ResultsError("no network was measured; a roofline plot needs one or more")
     records = [row.record for row in result.rows if row.achieved is not None]
+    if not records:
+        raise ResultsError("no network was measured; a roofline plot needs one or more")
     first, samples = records[0], [len(record.samples_ms) for record in records]
     threads = f", {first.threads} thread(s)" if result.peaks.device == "cpu" else ""
+    fewest, most = min(samples), max(samples)
+    count = str(most) if fewest == most else f"{fewest} to {most}"
+    several = any(len(record.positions) > 1 for record in records)
     note = (
         "Whole scaffold in deploy form. Work is 2 x MACs; bytes are those of eager execution, and "
         "lines lead to the intensity with everything fused.",
         f"{_hardware(first)}{threads}, torch {first.environment.torch}, "
         f"commit {(first.environment.commit or 'unknown')[:12]}, "
-        f"medians of {min(samples)} to {max(samples)} samples.",
+        f"medians of {count} samples.",
+        *(["A network that is the same at several positions is shown once."] if several else []),
     )
     subtitle = f"batch {first.batch_size}, {first.precision}, {first.backend}"
     return plot_roofline(points, result.roof, subtitle=subtitle, note=note)

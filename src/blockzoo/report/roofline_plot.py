@@ -20,6 +20,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from blockzoo.analysis.roofline import Achieved, Roof
+from blockzoo.errors import ResultsError
 from blockzoo.position import POSITIONS, Position
 from blockzoo.report.captions import KEY_LOOK, legend_beside, write_note, write_title
 from blockzoo.report.layout import Array, boxes_around, fit_figure, place_label, points_along
@@ -30,6 +31,7 @@ _GIGA = 1e9
 _AXES_INCHES = (6.4, 4.4)
 _ROOM = 1.6
 """Factor left free around what is shown, on both axes."""
+_ABOVE_ROOF_POINTS = 4.0
 _MOST_ROWS = 24
 _ROOF, _POINTS, _NAMES = 2.2, 3.0, 5.0
 
@@ -54,9 +56,11 @@ def plot_roofline(
     """Draw one marker per block and position below the roof, on logarithmic axes.
 
     `note` is written below, sentence by sentence: how it was measured. A network without FLOPs has
-    no place on such axes and is counted in the note.
+    no place on such axes and is counted in the note. Raises `ResultsError` where none has a place.
     """
     shown = [point for point in points if point.achieved.flops_per_s > 0]
+    if not shown:
+        raise ResultsError("no network with FLOPs was measured; a roofline plot needs one or more")
     looks = assign_looks(point.block for point in points)
     missing = len(points) - len(shown)
     counted = [f"Without FLOPs, and not shown: {missing}."] if missing else []
@@ -87,7 +91,7 @@ def _set_view(axes: Axes, points: Sequence[RooflinePoint], roof: Roof) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(min(intensities) / _ROOM**2, max(intensities) * _ROOM**2)
-    axes.set_ylim(min(speeds) / _ROOM**2, max(speeds) * _ROOM**2)
+    axes.set_ylim(min(speeds) / _ROOM**2, max(speeds) * _ROOM)
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e3 * low else (1,)))
@@ -109,24 +113,26 @@ def _draw_roof(axes: Axes, roof: Roof) -> list[Text]:
     # The slanted line enters the view at its left edge or at its lower one.
     start = max(left, axes.get_ylim()[0] / bandwidth)
     middle = math.sqrt(start * ridge)
+    low, high = _pixels(axes, [(start, start * bandwidth), (ridge, peak)])
+    slope_degrees = math.degrees(math.atan2(high[1] - low[1], high[0] - low[0]))
     return [
         _on_roof(axes, (math.sqrt(ridge * right), peak), f"{peak:,.3g} GFLOP/s", 0.0),
-        _on_roof(axes, (middle, middle * bandwidth), f"{bandwidth:,.3g} GB/s", 45.0),
+        _on_roof(axes, (middle, middle * bandwidth), f"{bandwidth:,.3g} GB/s", slope_degrees),
     ]
 
 
 def _on_roof(axes: Axes, place: tuple[float, float], text: str, slope_degrees: float) -> Text:
-    """Write along the roof, just above it; 45 degrees are those of equal steps on both axes."""
+    """Write along the roof, just above its point `place`."""
+    up = math.radians(slope_degrees + 90)
     return axes.annotate(
         text,
         xy=place,
-        xytext=(-3, 3) if slope_degrees else (0, 4),
+        xytext=(_ABOVE_ROOF_POINTS * math.cos(up), _ABOVE_ROOF_POINTS * math.sin(up)),
         textcoords="offset points",
-        ha="right" if slope_degrees else "center",
+        ha="center",
         va="bottom",
         rotation=slope_degrees,
         rotation_mode="anchor",
-        transform_rotates_text=True,
         fontsize=8.5,
         color=INK,
         zorder=_NAMES,
@@ -142,7 +148,7 @@ def _draw_points(
     for rank, point in enumerate(ordered):
         look, (intensity, speed) = looks[point.block], point.place
         fused = point.achieved.fused_intensity_flops_per_byte
-        axes.plot([intensity, fused], [speed, speed], color=look.colour, linewidth=0.7, alpha=0.45)
+        axes.plot([intensity, fused], [speed, speed], color=look.colour, linewidth=0.7, alpha=0.35)
         marker = lone_marker(look, diameter_points=MARKER_POINTS[point.position] * look.scale)
         marker.set_data([intensity], [speed])
         marker.set_label(f"{point.block}/{point.position}")
@@ -180,14 +186,11 @@ def _name_blocks(
     """Name each block once, at the first of its points with room; the legend names all."""
     scale = float(axes.figure.dpi) / 72
     places = _pixels(axes, [point.place for point in points])
-    radii = [MARKER_POINTS[p.position] * looks[p.block].scale / 2 + 1 for p in points]
-    taken = np.vstack(
-        [
-            boxes_around(places, np.array(radii) * scale),
-            np.array([name.get_window_extent().extents for name in names]),
-        ]
-    )
-    lines = _lines(axes, points, roof)
+    radii = np.array([_radius_points(point, looks) for point in points]) * scale
+    marks = boxes_around(places, radii)
+    line = boxes_around(points_along(_roof_line(axes, roof)), scale)
+    taken = np.vstack([marks, line, [name.get_window_extent().extents for name in names]])
+    lines = np.vstack([points_along(_fused_line(axes, point)) for point in points])
     inside = np.array(axes.bbox.padded(-3 * scale).extents)
     named: set[str] = set()
     for point, anchor, radius in zip(points, places, radii, strict=True):
@@ -197,7 +200,7 @@ def _name_blocks(
         box = place_label(
             anchor,
             np.array(label.get_window_extent().size),
-            radius=radius * scale,
+            radius=radius,
             others=places,
             forbidden=taken,
             crossed=lines,
@@ -212,16 +215,20 @@ def _name_blocks(
         named.add(point.block)
 
 
-def _lines(axes: Axes, points: Sequence[RooflinePoint], roof: Roof) -> Array:
-    """Return the points, in pixels, of the lines that a name should rather not cross."""
+def _radius_points(point: RooflinePoint, looks: Mapping[str, BlockLook]) -> float:
+    return MARKER_POINTS[point.position] * looks[point.block].scale / 2 + 1
+
+
+def _roof_line(axes: Axes, roof: Roof) -> Array:
+    """Return the roof's three corners in pixels."""
     (left, right), ridge = axes.get_xlim(), roof.ridge_flops_per_byte
-    peak = roof.flops_per_s / _GIGA
-    paths = [[(left, roof.at(left) / _GIGA), (ridge, peak), (right, peak)]]
-    for point in points:
-        intensity, speed = point.place
-        fused = point.achieved.fused_intensity_flops_per_byte
-        paths.append([(intensity, speed), (fused, speed)])
-    return np.vstack([points_along(_pixels(axes, path)) for path in paths])
+    return _pixels(axes, [(x, roof.at(x) / _GIGA) for x in (left, ridge, right)])
+
+
+def _fused_line(axes: Axes, point: RooflinePoint) -> Array:
+    """Return the ends, in pixels, of the line from the point to its fused intensity."""
+    fused = point.achieved.fused_intensity_flops_per_byte
+    return _pixels(axes, [point.place, (fused, point.place[1])])
 
 
 def _pixels(axes: Axes, places: Sequence[tuple[float, float]]) -> Array:
