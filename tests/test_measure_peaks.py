@@ -65,7 +65,7 @@ def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("not enough memory\nwith details")
 
     monkeypatch.setattr(torch, "rand", full)
-    with pytest.raises(InputError, match="peaks of cpu cannot be measured: not enough memory$"):
+    with pytest.raises(InputError, match=r"peaks of cpu cannot be measured: not enough memory$"):
         measure_peaks(settings=TINY)
 
 

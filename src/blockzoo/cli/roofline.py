@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from blockzoo.roofline import RooflineResult, RooflineRow
 
 _GIGA = 1e9
+_NUMBERS = (
+    "ms",
+    "GFLOP/s",
+    "GB/s",
+    "FLOPs/byte",
+    "% of compute peak",
+    "% of bandwidth peak",
+    "% of roof",
+)
 
 
 @examples(
@@ -91,7 +100,7 @@ def roofline_table(result: RooflineResult) -> Table:
     table = Table(title="Roofline of the scaffold in deploy form, eager", box=None)
     table.add_column("block")
     table.add_column("position")
-    for title in ("ms", "GFLOP/s", "GB/s", "FLOP/byte", "% compute", "% bandwidth", "% roof"):
+    for title in _NUMBERS:
         table.add_column(title, justify="right")
     table.add_column("bound by")
     for row in result.rows:
@@ -109,9 +118,9 @@ def _cells(row: RooflineRow) -> list[str]:
         f"{achieved.flops_per_s / _GIGA:,.1f}",
         f"{achieved.bytes_per_s / _GIGA:,.1f}",
         f"{achieved.intensity_flops_per_byte:.1f}",
-        f"{achieved.compute_share:.1%}",
-        f"{achieved.bandwidth_share:.1%}",
-        f"{achieved.roof_share:.1%}",
+        f"{100 * achieved.compute_share:.1f}",
+        f"{100 * achieved.bandwidth_share:.1f}",
+        f"{100 * achieved.roof_share:.1f}",
         achieved.bound,
     ]
 
