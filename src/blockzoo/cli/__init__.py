@@ -15,14 +15,15 @@ from blockzoo.cli.check import check
 from blockzoo.cli.doctor import doctor
 from blockzoo.cli.marginal import marginal
 from blockzoo.cli.results import results, visualize
+from blockzoo.cli.roofline import roofline
 from blockzoo.cli.scaling import scaling
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.tune import tune
 from blockzoo.cli.verbs import benchmark, profile, train
 
 add_commands(
-    *(blocks, check, profile, benchmark, marginal, scaling, train, sweep, tune, visualize, results),
-    doctor,
+    *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, tune),
+    *(visualize, results, doctor),
 )
 
 

@@ -47,8 +47,9 @@ _NOISY_IQR = 0.10
 _DRIFT = 0.05
 _WIDE = 0.01
 _GPU_WARMUP_S = 1.0
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_PRECISIONS = (*_DTYPES, "int8")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Of weights and inputs, by precision."""
+_PRECISIONS = (*DTYPES, "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +161,13 @@ def measure_latency(
         raise InputError(f"example holds {len(example)} images, settings {settings.batch_size}")
     device = resolve_device(settings.device)
     baselines = dict.fromkeys(models, baseline) if isinstance(baseline, str) else baseline or {}
-    with _fixed_threads(settings.threads), torch.inference_mode():
+    with fixed_threads(settings.threads), torch.inference_mode():
         ready = _prepared_input(example, device, settings)
         sampled = sample_cells(
             {name: _call(_prepared(net, device, settings), ready) for name, net in models.items()},
             _plan_for(device, settings),
             baselines=baselines,
-            timer=_timer(device),
+            timer=timer_of(device),
             progress=progress,
         )
     return {
@@ -289,14 +290,14 @@ def _drifts(samples: Samples) -> bool:
 
 
 def _prepared(model: nn.Module, device: torch.device, settings: LatencySettings) -> nn.Module:
-    twin = copy.deepcopy(model).eval().to(device=device, dtype=_DTYPES[settings.precision])
+    twin = copy.deepcopy(model).eval().to(device=device, dtype=DTYPES[settings.precision])
     # Module.to accepts a memory format, but its type stub does not.
     move: Callable[..., nn.Module] = twin.to
     return move(memory_format=_memory_format(settings))
 
 
 def _prepared_input(example: Tensor, device: torch.device, settings: LatencySettings) -> Tensor:
-    ready = example.to(device=device, dtype=_DTYPES[settings.precision])
+    ready = example.to(device=device, dtype=DTYPES[settings.precision])
     return ready.contiguous(memory_format=_memory_format(settings))
 
 
@@ -315,7 +316,8 @@ def _plan_for(device: torch.device, settings: LatencySettings) -> SamplingPlan:
     return replace(settings, warmup_min_s=_GPU_WARMUP_S, warmup_max_s=longest)
 
 
-def _timer(device: torch.device) -> Timer:
+def timer_of(device: torch.device) -> Timer:
+    """Return the clock of that device: the wall clock for the CPU, events for CUDA."""
     return wall_clock_timer() if device.type == "cpu" else device_timer(device)
 
 
@@ -338,7 +340,8 @@ def device_timer(device: torch.device) -> Timer:
 
 
 @contextmanager
-def _fixed_threads(threads: int) -> Iterator[None]:
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Within it torch uses that many threads in an operation."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -43,21 +43,27 @@ class Traffic:
 
 
 def measure_traffic(
-    module: nn.Module, input_shape: tuple[int, ...], batch_size: int = 1
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    batch_size: int = 1,
+    dtype: torch.dtype = torch.float32,
 ) -> Traffic:
-    """Return the traffic of `module` for `batch_size` inputs of shape (C, H, W), without data."""
+    """Return the traffic of `module` for `batch_size` inputs of shape (C, H, W), without data.
+
+    `dtype` is that of the inputs, and should be that of the weights.
+    """
 
     def run(device: str) -> tuple[int, int]:
         counter = _Mover()
         parameters, buffers = stand_ins(module, device)
-        features = torch.zeros(batch_size, *input_shape, device=device)
+        features = torch.zeros(batch_size, *input_shape, device=device, dtype=dtype)
         with torch.no_grad(), counter:
             output = call(module, parameters, buffers, [features])
         return counter.moved_bytes, _size(features) + sum(map(_size, _tensors(output)))
 
     with in_mode(module, training=False):
         moved, ends = without_data(run)
-        macs = count_macs(module, torch.empty(batch_size, *input_shape, device="meta"))
+        macs = count_macs(module, torch.empty(batch_size, *input_shape, device="meta", dtype=dtype))
     weights = sum(_size(value) for value in (*module.parameters(), *module.buffers()))
     return Traffic(
         flops=2 * macs,

@@ -18,7 +18,8 @@ from blockzoo.report.style import MARKER_POINTS, QUIET, BlockLook
 
 _GAP_INCHES = 0.14
 _LEGEND_POINTS, _NOTE_POINTS = 8.0, 7.5
-_KEY_LOOK = BlockLook(marker="o", colour=QUIET)
+KEY_LOOK = BlockLook(marker="o", colour=QUIET)
+"""Of markers that stand for a size, not a block."""
 
 
 def write_axis_labels(axes: Axes, selection: Selection, cost: CostAxis) -> None:
@@ -81,7 +82,7 @@ def draw_legends(axes: Axes, selection: Selection, marks: Marks) -> None:
 def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
     entries = {
         f"{position} stage": lone_marker(
-            _KEY_LOOK, diameter_points=MARKER_POINTS[position] * marks.scale
+            KEY_LOOK, diameter_points=MARKER_POINTS[position] * marks.scale
         )
         for position in POSITIONS
     }
@@ -90,7 +91,7 @@ def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
         entries["95% interval"] = Line2D(
             [], [], linestyle="none", marker="|", markersize=11, color=QUIET
         )
-    return _legend(axes, entries, below_inches=0.0, columns=1)
+    return legend_beside(axes, entries, below_inches=0.0, columns=1)
 
 
 def _blocks(
@@ -99,12 +100,13 @@ def _blocks(
     entries = {
         block: lone_marker(look, diameter_points=7.5 * look.scale) for block, look in looks.items()
     }
-    return _legend(axes, entries, below_inches=below_inches, columns=columns)
+    return legend_beside(axes, entries, below_inches=below_inches, columns=columns)
 
 
-def _legend(
+def legend_beside(
     axes: Axes, entries: Mapping[str, Line2D], *, below_inches: float, columns: int
 ) -> Legend:
+    """Draw a legend right of the axes, that far below their top."""
     shift = ScaledTranslation(_GAP_INCHES, -below_inches, axes.figure.dpi_scale_trans)
     legend = Legend(
         axes,

@@ -1,0 +1,147 @@
+"""`blockzoo roofline`: how close blocks come to what the machine can do, and what binds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from blockzoo.cli import options
+from blockzoo.cli.app import examples
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from blockzoo.measure.peaks import Peaks
+    from blockzoo.roofline import RooflineResult, RooflineRow
+
+_GIGA = 1e9
+_NUMBERS = (
+    "ms",
+    "GFLOP/s",
+    "GB/s",
+    "FLOPs/byte",
+    "% of compute peak",
+    "% of bandwidth peak",
+    "% of roof",
+)
+
+
+@examples(
+    "blockzoo roofline ResNetBasicBlock MobileOneBlock --position mid",
+    "blockzoo roofline --all --plot roofline.png --output roofline.csv",
+    "blockzoo roofline RepMixer MBConv --device cuda --batch-size 256",
+)
+def roofline(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
+    budget: Annotated[
+        float,
+        typer.Option("--budget", help="Seconds of timing per block and position at the most."),
+    ] = 6.0,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw it, as PNG or SVG.")
+    ] = None,
+    output: options.Output = None,
+) -> None:
+    """Compare the arithmetic and the memory traffic of blocks with the machine's measured peaks.
+
+    Networks run eagerly in deploy form. Each is bound by compute or by memory, whichever peak it
+    uses more of, or by overhead where it uses less than a quarter of both.
+    """
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.protocol import get_protocol
+    from blockzoo.report.plots import require_format
+    from blockzoo.roofline import measure_roofline
+
+    require_format(plot.suffix.lstrip(".") if plot else "png")
+    shape, batch = chosen_shape(None, batch_size, 1)
+    settings = LatencySettings(
+        device=device,
+        batch_size=batch,
+        threads=threads,
+        precision=cast(Any, precision),  # checked by the settings themselves
+        budget_s=budget,
+    )
+    names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
+    config = get_protocol(protocol).scaffold(classes=10, input_shape=shape)
+    with progress("roofline") as update:
+        result = measure_roofline(names, where, config=config, settings=settings, progress=update)
+    console = output_console()
+    console.print(peaks_line(result.peaks), highlight=False, soft_wrap=True)
+    console.print(roofline_table(result))
+    _write(result, plot, output)
+    _fail_if_any_failed(result)
+
+
+def peaks_line(peaks: Peaks) -> str:
+    """Return the measured peaks in one line."""
+    threads = f", {peaks.threads} thread(s)" if peaks.device == "cpu" else ""
+    return (
+        f"Measured peaks of {peaks.device}{threads}, {peaks.precision}: "
+        f"{peaks.flops_per_s / _GIGA:,.1f} GFLOP/s, {peaks.bytes_per_s / _GIGA:,.1f} GB/s, "
+        f"meeting at {peaks.flops_per_s / peaks.bytes_per_s:,.1f} FLOPs per byte"
+    )
+
+
+def roofline_table(result: RooflineResult) -> Table:
+    """Return one row per network: what it achieved, and its shares of what is possible."""
+    from rich.table import Table
+
+    table = Table(title="Roofline of the scaffold in deploy form, eager", box=None)
+    table.add_column("block")
+    table.add_column("position")
+    for title in _NUMBERS:
+        table.add_column(title, justify="right")
+    table.add_column("bound by")
+    for row in result.rows:
+        where = "/".join(position.value for position in row.record.positions)
+        table.add_row(row.record.block, where, *_cells(row))
+    return table
+
+
+def _cells(row: RooflineRow) -> list[str]:
+    achieved = row.achieved
+    if achieved is None:
+        return [f"[red]failed: {row.record.reason}[/red]"]
+    return [
+        f"{row.record.median_ms:.3f}",
+        f"{achieved.flops_per_s / _GIGA:,.1f}",
+        f"{achieved.bytes_per_s / _GIGA:,.1f}",
+        f"{achieved.intensity_flops_per_byte:.1f}",
+        f"{100 * achieved.compute_share:.1f}",
+        f"{100 * achieved.bandwidth_share:.1f}",
+        f"{100 * achieved.roof_share:.1f}",
+        achieved.bound,
+    ]
+
+
+def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
+    from blockzoo.cli.screen import output_console
+    from blockzoo.report.plots import render
+    from blockzoo.results.files import replacing
+    from blockzoo.roofline import roofline_figure, roofline_frame
+
+    if output is not None:
+        with replacing(output) as scratch:
+            roofline_frame(result).to_csv(scratch, index=False)
+    if plot is not None:
+        with replacing(plot) as scratch:
+            scratch.write_bytes(render(roofline_figure(result), plot.suffix.lstrip(".")))
+    for written in (output, plot):
+        if written is not None:
+            output_console().print(f"wrote {written}", highlight=False, soft_wrap=True)
+
+
+def _fail_if_any_failed(result: RooflineResult) -> None:
+    if any(row.achieved is None for row in result.rows):
+        raise typer.Exit(1)

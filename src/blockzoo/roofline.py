@@ -1,0 +1,189 @@
+"""The verb roofline: how close scaffolded blocks come to what the machine can do, and what binds.
+
+The peaks are measured before and after the blocks, and the better of both counts; latency is that
+of `benchmark_blocks`, of the whole scaffold in deploy form; FLOPs and bytes are those of the same
+network, known from its structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from blockzoo.analysis.roofline import Achieved, Roof, place_under
+from blockzoo.benchmark import benchmark_blocks
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks.blame import describe_error
+from blockzoo.errors import InputError, ResultsError
+from blockzoo.measure.environment import resolve_device
+from blockzoo.measure.latency import DTYPES, LatencySettings
+from blockzoo.measure.peaks import Peaks, PeakSettings, measure_peaks
+from blockzoo.measure.traffic import Traffic, measure_traffic
+from blockzoo.position import Position
+from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
+from blockzoo.results.records import LatencyRecord
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.trials import build_without_data, deploy_without_data
+
+Progress = Callable[[float, str], None]
+_SHARE_OF_PEAKS = 0.1
+"""Of the progress that is reported, at each end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RooflineRow:
+    """One network; `traffic` and `achieved` are None where its record is a failed one."""
+
+    record: LatencyRecord
+    traffic: Traffic | None = None
+    achieved: Achieved | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RooflineResult:
+    """All networks of one session, and the peaks of the machine they ran on."""
+
+    peaks: Peaks
+    rows: tuple[RooflineRow, ...]
+
+    @property
+    def roof(self) -> Roof:
+        """The roof that the peaks make."""
+        return Roof(flops_per_s=self.peaks.flops_per_s, bytes_per_s=self.peaks.bytes_per_s)
+
+
+def measure_roofline(
+    blocks: Sequence[str | BlockSpec],
+    positions: Sequence[str | Position],
+    *,
+    config: ScaffoldConfig | None = None,
+    settings: LatencySettings | None = None,
+    peak_settings: PeakSettings | None = None,
+    progress: Progress | None = None,
+) -> RooflineResult:
+    """Time the blocks at the positions and place each network under the machine's roof.
+
+    The bytes are those of eager PyTorch, so no other backend is taken. A block that fails leaves a
+    failed record, and the others go on. Raises `InputError` for another backend or precision, and
+    what `benchmark_blocks` and `measure_peaks` raise.
+    """
+    config, settings = config or ScaffoldConfig(), settings or LatencySettings()
+    if settings.backend != "eager":
+        raise InputError(f"backend is {settings.backend!r}; bytes moved are known for eager only")
+    if settings.precision not in DTYPES:
+        raise InputError(f"precision is {settings.precision!r}; allowed: {', '.join(DTYPES)}")
+    settings = replace(settings, device=str(resolve_device(settings.device)))
+    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
+    places = [Position.parse(str(position)) for position in positions]
+    report = progress or (lambda fraction, text: None)
+
+    def within(fraction: float, text: str) -> None:
+        report(_SHARE_OF_PEAKS + (1 - 2 * _SHARE_OF_PEAKS) * fraction, text)
+
+    report(0.0, "peaks")
+    before = _peaks(settings, peak_settings)
+    records = benchmark_blocks(specs, places, config=config, settings=settings, progress=within)
+    report(1 - _SHARE_OF_PEAKS, "peaks again")
+    peaks = before.best(_peaks(settings, peak_settings))
+    bare = RooflineResult(peaks=peaks, rows=())
+    by_name = {spec.name: spec for spec in specs}
+    rows = (_row(record, by_name[record.block], config, bare.roof) for record in records)
+    return replace(bare, rows=tuple(rows))
+
+
+def _peaks(settings: LatencySettings, peak_settings: PeakSettings | None) -> Peaks:
+    return measure_peaks(
+        settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        settings=peak_settings,
+    )
+
+
+def _row(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig, roof: Roof) -> RooflineRow:
+    if record.median_ms is None:
+        return RooflineRow(record=record)
+    try:
+        traffic = _traffic(record, spec, config)
+    except Exception as error:  # noqa: BLE001 - a block is foreign code; the others go on
+        failure = {"status": "failed", "reason": describe_error(error)}
+        return RooflineRow(record=record.model_copy(update=failure))
+    achieved = place_under(
+        roof,
+        flops=traffic.flops,
+        moved_bytes=traffic.moved_bytes,
+        least_bytes=traffic.least_bytes,
+        latency_ms=record.median_ms,
+    )
+    return RooflineRow(record=record, traffic=traffic, achieved=achieved)
+
+
+def _traffic(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig) -> Traffic:
+    """Return what the network that was timed computes and moves in one call."""
+    dtype = DTYPES[record.precision]
+    network = build_without_data(spec, record.positions[0], config).eval()
+    deploy_form = deploy_without_data(network).to(dtype)
+    return measure_traffic(deploy_form, config.input_shape, record.batch_size, dtype)
+
+
+def roofline_frame(result: RooflineResult) -> pd.DataFrame:
+    """Return one row per network that was measured, each with all that it was measured with."""
+    peaks = result.peaks
+    rows = []
+    for row in result.rows:
+        if row.traffic is None or row.achieved is None:
+            continue
+        record = row.record
+        rows.append(
+            {
+                "block": record.block,
+                "positions": "/".join(position.value for position in record.positions),
+                "batch_size": record.batch_size,
+                "median_ms": record.median_ms,
+                "samples": len(record.samples_ms),
+                **asdict(row.traffic),
+                **asdict(row.achieved),
+                **{f"peak_{name}": getattr(peaks, name) for name in ("flops_per_s", "bytes_per_s")},
+                "device": peaks.device,
+                "threads": peaks.threads,
+                "precision": peaks.precision,
+                "hardware": _hardware(record),
+                "torch": record.environment.torch,
+                "commit": record.environment.commit,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def roofline_figure(result: RooflineResult) -> Figure:
+    """Return the roofline with every network under it; `ResultsError` where none was measured."""
+    points = [
+        RooflinePoint(block=row.record.block, position=row.record.positions[0], achieved=achieved)
+        for row in result.rows
+        if (achieved := row.achieved) is not None
+    ]
+    records = [row.record for row in result.rows if row.achieved is not None]
+    if not records:
+        raise ResultsError("no network was measured; a roofline plot needs one or more")
+    first, samples = records[0], [len(record.samples_ms) for record in records]
+    threads = f", {first.threads} thread(s)" if result.peaks.device == "cpu" else ""
+    fewest, most = min(samples), max(samples)
+    count = str(most) if fewest == most else f"{fewest} to {most}"
+    several = any(len(record.positions) > 1 for record in records)
+    note = (
+        "Whole scaffold in deploy form. Work is 2 x MACs; bytes are those of eager execution, and "
+        "lines lead to the intensity with everything fused.",
+        f"{_hardware(first)}{threads}, torch {first.environment.torch}, "
+        f"commit {(first.environment.commit or 'unknown')[:12]}, "
+        f"medians of {count} samples.",
+        *(["A network that is the same at several positions is shown once."] if several else []),
+    )
+    subtitle = f"batch {first.batch_size}, {first.precision}, {first.backend}"
+    return plot_roofline(points, result.roof, subtitle=subtitle, note=note)
+
+
+def _hardware(record: LatencyRecord) -> str:
+    return record.environment.accelerator or record.environment.processor
