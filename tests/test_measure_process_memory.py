@@ -24,7 +24,7 @@ from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 _MB = 1_000_000
 _SHARE, _FIXED = 0.02, 8 * _MB
-"""The bound without convolutions: 2% and 8 MB (pages, code made for shapes, MKL's packed panels)."""
+"""The bound without convolutions: 2% and 8 MB (pages, code made for shapes, MKL's packing)."""
 
 _SIDE = 256
 _PLANE = _SIDE * _SIDE * 4

@@ -81,10 +81,11 @@ def profile_blocks(
     """Return the costs of all blocks at all positions, one record for each network there is.
 
     With `on_error="record"` a block that fails leaves a failed record with its reason, and the
-    others go on; names, positions and batch sizes that are not allowed are always raised.
-    With `measure_memory` the same inference and training step are also computed on the CPU, each in
-    a fresh process, whose peak is recorded beside the counted one. `progress` is called after each block with (done, total, block). Many blocks may be spread over
-    `processes`, where the system can fork; the records are the same.
+    others go on; names, positions and batch sizes that are not allowed are always raised. With
+    `measure_memory` the same inference and training step are also computed on the CPU, each in a
+    fresh process, whose peak is recorded beside the counted one. `progress` is called after each
+    block with (done, total, block). Many blocks may be spread over `processes`, where the system
+    can fork; the records are the same.
     """
     if training_batch_size < 1:
         raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")

@@ -4,11 +4,11 @@ An estimate is in MACs: one multiplication and one addition. The formulas:
 
 addbmm, addmv, addr, mv, dot, vdot    one per pair of factors, as in any product
 linalg_vector_norm (of order 2)       one per value: its square is added
-grid_sampler_2d, grid_sampler_3d      one per output value and neighbour that it is mixed from: 4 or 8
-                                      linear, 16 cubic, none nearest
+grid_sampler_2d, grid_sampler_3d      one per output value and neighbour that it is mixed from: 4
+                                      or 8 linear, 16 cubic, none nearest
 im2col                                one per value laid out, as in the weighted sum over windows of
-                                      k x k values that it is made for (involution: k k C H W); too much
-                                      where a matrix product follows, since that is counted already
+                                      k x k values that it is made for (involution: k k C H W); too
+                                      much where a matrix product follows, which is counted already
 torchvision.deform_conv2d             those of the convolution, and per sampled value 4 for bilinear
                                       interpolation and 1 for its mask
 
