@@ -102,11 +102,11 @@ def test_profile_shows_and_keeps_the_peaks_of_real_processes(run: Run) -> None:
                             "--results", "kept")  # fmt: skip
     assert status == 0
     with Store("kept") as store:
-        (record,) = store.read()
+        (record,) = store.records()
     assert isinstance(record, CostRecord)
     assert record.measured_inference_bytes is not None
     assert record.measured_training_bytes is not None
-    assert record.measured_training_bytes > record.measured_inference_bytes * 0.1
+    assert min(record.measured_inference_bytes, record.measured_training_bytes) > 0
     measured_mb = f"{record.measured_training_bytes / 1e6:,.1f}"
     assert re.search(rf"Identity\s+mid.*\s{re.escape(measured_mb)}\s", output)
 

@@ -172,7 +172,7 @@ def _training_step(module: nn.Module, optimizer: torch.optim.Optimizer) -> Calla
         targets = torch.zeros(len(images), dtype=torch.long, device=images.device)
         logits = module(images)
         loss = F.cross_entropy(logits, targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

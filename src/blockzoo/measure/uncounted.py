@@ -67,7 +67,8 @@ def _vector_norm(args: tuple[Any, ...], output: Any) -> int | None:
 def _grid_sample(args: tuple[Any, ...], output: Tensor) -> int:
     dimensions, mode = output.dim() - 2, args[2]
     neighbours = {0: 2**dimensions, 1: 0, 2: 4**dimensions}  # bilinear, nearest, bicubic
-    return neighbours[mode] * output.numel()
+    macs: int = neighbours[mode] * output.numel()
+    return macs
 
 
 def _deformable_convolution(args: tuple[Any, ...], output: Tensor) -> int:
@@ -75,7 +76,8 @@ def _deformable_convolution(args: tuple[Any, ...], output: Tensor) -> int:
     uses_mask = bool(args[-1])
     window, places = math.prod(weight.shape[2:]), math.prod(output.shape[2:])
     sampled = output.shape[0] * images.shape[1] * window * places
-    return output.numel() * math.prod(weight.shape[1:]) + (5 if uses_mask else 4) * sampled
+    macs: int = output.numel() * math.prod(weight.shape[1:]) + (5 if uses_mask else 4) * sampled
+    return macs
 
 
 _FORMULAS: Mapping[str, Callable[[tuple[Any, ...], Any], int | None]] = {
