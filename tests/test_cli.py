@@ -24,6 +24,7 @@ from blockzoo.errors import UnknownNameError
 from blockzoo.measure import energy, neighbours
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
+from blockzoo.results.records import CostRecord
 from blockzoo.results.store import Store
 from tests.record_samples import latency
 
@@ -101,6 +102,27 @@ def test_profile_prints_exact_counts_and_writes_rows(run: Run, tmp_path: Path) -
         "64",
     )
     assert int(row["flops"]) == 2 * int(row["macs_deploy"])
+
+
+def test_profile_shows_and_keeps_the_peaks_of_real_processes(run: Run) -> None:
+    status, output, _ = run("profile", "Identity", "-p", "mid", *TINY, "--measure-memory",
+                            "--results", "kept")  # fmt: skip
+    assert status == 0
+    with Store("kept") as store:
+        (record,) = store.records()
+    assert isinstance(record, CostRecord)
+    assert record.measured_inference_bytes is not None
+    assert record.measured_training_bytes is not None
+    assert min(record.measured_inference_bytes, record.measured_training_bytes) > 0
+    measured_mb = f"{record.measured_training_bytes / 1e6:,.1f}"
+    assert re.search(rf"Identity\s+mid.*\s{re.escape(measured_mb)}\s", output)
+
+
+def test_profile_names_what_is_not_among_the_macs(run: Run) -> None:
+    """An involution in a quarter of the channels; windows of 7 x 7 on 16 x 16 places."""
+    status, output, _ = run("profile", "RedNetInvolution", "-p", "mid", *TINY)
+    assert status == 0
+    assert f"Not among the MACs: aten.im2col (about {49 * 2 * 256:,})" in output
 
 
 def test_profile_with_a_device_also_times(run: Run) -> None:

@@ -99,6 +99,20 @@ def test_memory_is_that_of_the_real_network() -> None:
     assert training.optimizer_bytes == 4 * counted(net, SMALL).params_trainable
 
 
+@pytest.mark.slow
+def test_measured_memory_is_near_the_counted_one() -> None:
+    (record,) = profile_blocks(["Identity"], ["mid"], training_batch_size=64, measure_memory=True)
+    assert record.memory_inference is not None
+    assert record.memory_training is not None
+    assert record.measured_inference_bytes is not None
+    assert record.measured_training_bytes is not None
+    largest = 64 * 64 * 32 * 32 * 4
+    counted = record.memory_training.peak_bytes
+    assert 0.9 * counted <= record.measured_training_bytes <= 1.1 * counted + 2 * largest
+    counted = record.memory_inference.peak_bytes
+    assert abs(record.measured_inference_bytes - counted) <= 8_000_000
+
+
 def test_a_stage_of_plain_convolutions_by_hand() -> None:
     record = profile_block(spec(Plain), Position.MID, config=SMALL)
     height, width = 9, 7  # of 17 and 14, halved and rounded up

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.measure.complexity import count_complexity, count_parameters
+from blockzoo.measure.complexity import Complexity, count_complexity, count_parameters
 from blockzoo.measure.dataless import in_mode
 from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import FormCost, PartCost
@@ -30,12 +30,16 @@ from blockzoo.trials import (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One part of the scaffold in both forms, without data, and what it costs."""
+    """One part of the scaffold in both forms, without data, and what it costs.
+
+    `uncounted` is of both forms, `uncounted_macs` of the deploy form.
+    """
 
     train: nn.Module
     deploy: nn.Module
     cost: PartCost
     uncounted: tuple[str, ...]
+    uncounted_macs: dict[str, int]
 
 
 def measured_parts(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> dict[str, Part]:
@@ -55,20 +59,20 @@ def measured_context(config: ScaffoldConfig) -> dict[str, Part]:
 def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
     deploy = deploy_without_data(part)
     features = torch.empty(1, *_input_shapes(config)[name], device="meta")
-    train_cost, train_uncounted = _form_cost(part, features)
-    if deploy is part:
-        deploy_cost, deploy_uncounted = train_cost, train_uncounted
-    else:
-        deploy_cost, deploy_uncounted = _form_cost(deploy, features)
+    train_cost, trained = _form_cost(part, features)
+    deploy_cost, deployed = (
+        (train_cost, trained) if deploy is part else _form_cost(deploy, features)
+    )
     return Part(
         train=part,
         deploy=deploy,
         cost=PartCost(name=name, train=train_cost, deploy=deploy_cost),
-        uncounted=(*train_uncounted, *deploy_uncounted),
+        uncounted=(*trained.uncounted, *deployed.uncounted),
+        uncounted_macs=deployed.uncounted_macs,
     )
 
 
-def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, tuple[str, ...]]:
+def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, Complexity]:
     with in_mode(form, training=False):
         complexity = count_complexity(form, features)
     parameters = count_parameters(form)
@@ -77,7 +81,7 @@ def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, tuple
         params_trainable=parameters.trainable,
         macs=complexity.macs,
     )
-    return cost, complexity.uncounted
+    return cost, complexity
 
 
 def summed(costs: Iterable[FormCost]) -> FormCost:

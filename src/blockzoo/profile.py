@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,15 +19,16 @@ from typing import Literal
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import InputError
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.memory import MemoryPeak, inference_memory, training_memory
+from blockzoo.measure.process_memory import measured_inference_memory, measured_training_memory
 from blockzoo.parts import Part, measured_context, measured_parts, summed
 from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import (
     fingerprints,
     recorded_fingerprint,
@@ -72,6 +74,7 @@ def profile_blocks(
     config: ScaffoldConfig | None = None,
     training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
     memory: bool = True,
+    measure_memory: bool = False,
     on_error: Literal["raise", "record"] = "raise",
     progress: Progress | None = None,
     processes: int = 1,
@@ -79,9 +82,11 @@ def profile_blocks(
     """Return the costs of all blocks at all positions, one record for each network there is.
 
     With `on_error="record"` a block that fails leaves a failed record with its reason, and the
-    others go on; names, positions and batch sizes that are not allowed are always raised.
-    `progress` is called after each block with (done, total, block). Many blocks may be spread over
-    `processes`, where the system can fork; the records are the same.
+    others go on; names, positions and batch sizes that are not allowed are always raised. With
+    `measure_memory` the same inference and training step are also computed on the CPU, each in a
+    fresh process, whose peak is recorded beside the counted one. `progress` is called after each
+    block with (done, total, block). Many blocks may be spread over `processes`, where the system
+    can fork; the records are the same.
     """
     if training_batch_size < 1:
         raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")
@@ -89,6 +94,7 @@ def profile_blocks(
         config=config or ScaffoldConfig(),
         training_batch_size=training_batch_size,
         memory=memory,
+        measure_memory=measure_memory,
         on_error=on_error,
     )
     specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
@@ -139,6 +145,7 @@ class _Settings:
     config: ScaffoldConfig
     training_batch_size: int
     memory: bool
+    measure_memory: bool
     on_error: Literal["raise", "record"]
 
 
@@ -233,8 +240,13 @@ def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str
         "stage_deploy": stage.cost.deploy,
         "parts": tuple(part.cost for part in parts.values()),
         "uncounted": tuple(sorted({name for part in parts.values() for name in part.uncounted})),
+        "uncounted_macs": dict(sum((Counter(p.uncounted_macs) for p in parts.values()), Counter())),
     }
-    return {**costs, **(_memory(parts, settings) if settings.memory else {})}
+    return {
+        **costs,
+        **(_memory(parts, settings) if settings.memory else {}),
+        **(_measured_memory(spec, position, settings) if settings.measure_memory else {}),
+    }
 
 
 def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]:
@@ -244,6 +256,17 @@ def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]
     return {
         "memory_inference": _memory_use(inference_memory(deploy, shape)),
         "memory_training": _memory_use(training_memory(train, shape, settings.training_batch_size)),
+    }
+
+
+def _measured_memory(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, int]:
+    net = ScaffoldNet(spec, position, settings.config)
+    shape = settings.config.input_shape
+    return {
+        "measured_inference_bytes": measured_inference_memory(to_deploy(net), shape),
+        "measured_training_bytes": measured_training_memory(
+            net, shape, settings.training_batch_size
+        ),
     }
 
 

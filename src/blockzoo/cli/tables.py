@@ -66,12 +66,22 @@ def parts_table(record: CostRecord) -> Table:
         table.add_column(title, justify="right")
     for part in record.parts:
         table.add_row(part.name, *_form_cells(part.train, part.deploy))
+    if record.uncounted:
+        table.caption = f"Not among the MACs: {_uncounted(record)}"
     if record.train is not None and record.deploy is not None:
         table.add_section()
         table.add_row("whole", *_form_cells(record.train, record.deploy), style="bold")
     if record.stage_train is not None and record.stage_deploy is not None:
         table.add_row("stage under test", *_form_cells(record.stage_train, record.stage_deploy))
     return table
+
+
+def _uncounted(record: CostRecord) -> str:
+    """Return the operations no counter saw, with their MACs in the deploy form where known."""
+    known = record.uncounted_macs
+    return ", ".join(
+        f"{name} (about {known[name]:,})" if name in known else name for name in record.uncounted
+    )
 
 
 def _form_cells(train: FormCost, deploy: FormCost) -> list[str]:
@@ -98,6 +108,30 @@ def memory_table(record: CostRecord) -> Table:
             cells = [f"{getattr(memory, f'{title}_bytes'):,}" for title in titles]
             table.add_row(f"{name}, batch {memory.batch_size}", *cells)
     return table
+
+
+def measured_memory_table(records: Sequence[CostRecord]) -> Table:
+    """Return one row per record: the peaks counted from shapes and those of real processes."""
+    table = Table(title="Peak memory, MB: counted from shapes and of the process", box=None)
+    table.add_column("block")
+    table.add_column("position")
+    for run in ("inference", "training"):
+        for title in ("counted", "measured", "ratio"):
+            table.add_column(f"{run} {title}", justify="right")
+    for record in records:
+        if record.status == "ok":
+            inference = (record.memory_inference, record.measured_inference_bytes)
+            training = (record.memory_training, record.measured_training_bytes)
+            cells = (*_side_by_side(*inference), *_side_by_side(*training))
+            table.add_row(record.block, _where(record), *cells)
+    return table
+
+
+def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tuple[str, str, str]:
+    if counted is None or measured_bytes is None:
+        return _megabytes(counted), "-", "-"
+    ratio = f"{measured_bytes / counted.peak_bytes:.2f}"
+    return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
 def latency_table(records: Sequence[LatencyRecord]) -> Table:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "blockzoo profile --all",
     "blockzoo profile classic/RepMixer --protocol classic --output costs.csv",
     "blockzoo profile RepMixer --width 32 --input-shape 1 3 64 64 --batch-size 128",
+    "blockzoo profile ResNetBasicBlock RepMixer --position mid --measure-memory",
 )
 def profile(
     blocks: options.Blocks = None,
@@ -38,6 +39,12 @@ def profile(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Batch of the training step. (default: 64)")
     ] = None,
+    measure_memory: Annotated[
+        bool,
+        typer.Option(
+            "--measure-memory", help="Also compute both on the CPU, and read the processes' peaks."
+        ),
+    ] = False,
     device: Annotated[
         str | None, typer.Option("--device", help="Also time the blocks on cpu, cuda or cuda:N.")
     ] = None,
@@ -50,7 +57,8 @@ def profile(
 
     Counts are exact, of the training form and of the deploy form, of the whole network and of the
     stage under test alone; FLOPs are 2 x MACs. Memory is the peak of inference at batch 1 and of
-    one training step. Nothing is computed, so any machine can profile any block.
+    one training step. Nothing is computed, so any machine can profile any block, unless
+    `--measure-memory` asks for the peaks of real processes, to stand beside the counted ones.
     """
     from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
@@ -67,14 +75,17 @@ def profile(
             where,
             config=config,
             training_batch_size=batch,
+            measure_memory=measure_memory,
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
-            processes=available_cores(),
+            processes=1 if measure_memory else available_cores(),
         )
     output_console().print(tables.cost_table(costs))
     if len(costs) == 1 and costs[0].status == "ok":
         output_console().print(tables.parts_table(costs[0]))
         output_console().print(tables.memory_table(costs[0]))
+    if measure_memory:
+        output_console().print(tables.measured_memory_table(costs))
     records: list[Record] = [*costs]
     if device is not None or warmup_runs is not None or benchmark_runs is not None:
         settings = _latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)

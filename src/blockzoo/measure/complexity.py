@@ -3,14 +3,16 @@
 One MAC is one multiplication and one addition; FLOPs are 2 x MACs. Convolutions and matrix
 products count, with the formulas of `torch.utils.flop_counter`, whose figures are FLOPs. By
 convention element-wise work, normalisation, pooling and biases do not. Operations that do the work
-of a convolution or a matrix product where no formula sees it are named, not guessed. Counts are of
-the module in the mode it is in, for the inputs given: one image if the batch is 1.
+of a convolution or a matrix product where no formula sees it are named, and what they come to by
+`measure/uncounted` is told apart from the MACs. Counts are of the module in the mode it is in, for
+the inputs given: one image if the batch is 1.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 
 from blockzoo.measure.dataless import call, stand_in, stand_ins, without_data
 from blockzoo.measure.shapes import run_operation
+from blockzoo.measure.uncounted import does_unseen_work, estimated_macs
 
 aten = torch.ops.aten
 
@@ -42,17 +45,6 @@ _ADDED_FORMULAS: dict[Any, Callable[..., int]] = dict.fromkeys(
 )
 """Fused attention that not every release of torch counts: its formula is that of the others."""
 
-_UNSEEN_NAMES = frozenset(
-    {
-        *("addbmm", "addmv", "addr", "dot", "mv", "vdot"),
-        *("_cdist_forward", "_trilinear", "col2im", "im2col", "grid_sampler_2d"),
-        *("grid_sampler_3d", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_cudnn_rnn", "mkldnn_rnn_layer"),
-    }
-)
-"""ATen operations that multiply and add as matrices do (or lay data out for it), uncounted here."""
-
-_PLAIN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
-
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterCount:
@@ -64,11 +56,15 @@ class ParameterCount:
 
 @dataclass(frozen=True, kw_only=True)
 class Complexity:
-    """MACs of a forward pass, of a training step, and the operations in it that none counted."""
+    """MACs of a forward pass, of a training step, and the operations in it that none counted.
+
+    `uncounted_macs` are those of the forward pass by operation, where a formula is documented.
+    """
 
     macs: int
     training_macs: int
     uncounted: tuple[str, ...]
+    uncounted_macs: dict[str, int] = field(default_factory=dict)
 
 
 def count_parameters(module: nn.Module) -> ParameterCount:
@@ -126,12 +122,14 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._macs = self._backward_macs = 0
         self._uncounted: set[str] = set()
+        self._uncounted_macs: Counter[str] = Counter()
 
     def result(self) -> Complexity:
         return Complexity(
             macs=self._macs,
             training_macs=self._macs + self._backward_macs,
             uncounted=tuple(sorted(self._uncounted)),
+            uncounted_macs=dict(self._uncounted_macs),
         )
 
     def __torch_dispatch__(
@@ -155,9 +153,14 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             output = func.decompose(*args, **kwargs)
         if output is not NotImplemented:
             return output
-        if _does_unseen_work(func):
-            self._uncounted.add(str(func._overloadpacket))
-        return run_operation(func, args, kwargs)
+        output = run_operation(func, args, kwargs)
+        if does_unseen_work(func):
+            name = str(func._overloadpacket)
+            self._uncounted.add(name)
+            macs = estimated_macs(func, args, output)
+            if macs is not None:
+                self._uncounted_macs[name] += macs
+        return output
 
     def _count(
         self,
@@ -182,10 +185,3 @@ def _factors_with_gradient(operation: Any, args: tuple[Any, ...]) -> int:
         return sum(args[index].requires_grad for index in _MATRIX_OPERANDS[operation])
     needs_gradient = any(value.requires_grad for value in args if isinstance(value, Tensor))
     return 2 if needs_gradient else 0
-
-
-def _does_unseen_work(func: Any) -> bool:
-    if func.namespace not in _PLAIN_NAMESPACES:
-        return True
-    name = func._schema.name.split("::")[1]
-    return name in _UNSEEN_NAMES or name.startswith("linalg_")

@@ -49,13 +49,9 @@ def run_process(
 ) -> ProcessRun:
     """Run `task` in a fresh process; it is killed when it is at one thing for `hang_s` seconds."""
     run = ProcessRun()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
-    }
     command = [sys.executable, "-c", "from blockzoo.measure.child import main; main()"]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -76,8 +72,13 @@ def run_process(
         for pipe in (process.stdin, process.stdout):
             _close(pipe)
     if not run.ends:
-        _blame(run, task, _why(status, hung, hang_s))
+        _blame(run, task, why_ended(status, hung, hang_s))
     return run
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment in which a fresh process finds the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
 
 
 def mark_file(folder: str) -> str:
@@ -145,7 +146,8 @@ def _blame(run: ProcessRun, task: ChildTask, why: str) -> None:
         run.death = f"{why} while {run.death_stage} {run.death_cell}"
 
 
-def _why(status: int, hung: bool, hang_s: float) -> str:
+def why_ended(status: int, hung: bool, hang_s: float) -> str:
+    """Return in words why a process is gone that left `status`, or `hung` for `hang_s`."""
     if hung:
         return f"the measuring process was stopped after hanging for {hang_s:g} s"
     if status < 0:

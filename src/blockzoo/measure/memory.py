@@ -118,7 +118,7 @@ def _train_one_step(
     images = torch.zeros(batch_size, *input_shape, device=device)
     targets = torch.zeros(batch_size, dtype=torch.long, device=device)
     ledger.enter("parameters", (*parameters.values(), *buffers.values()))
-    ledger.enter("optimizer", _state_tensors(optimizer))
+    ledger.enter("optimizer", state_tensors(optimizer))
     ledger.enter("activations", [images, targets])
     with torch.enable_grad(), ledger:
         logits = call(module, parameters, buffers, [images])
@@ -128,7 +128,7 @@ def _train_one_step(
         loss.backward()  # type: ignore[no-untyped-call]
         ledger.enter("gradients", [value.grad for value in trainable if value.grad is not None])
         optimizer.step()
-    ledger.enter("optimizer", _state_tensors(optimizer))
+    ledger.enter("optimizer", state_tensors(optimizer))
     return ledger.peak(batch_size)
 
 
@@ -145,7 +145,8 @@ def _with_state(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return all tensors in the optimizer's state."""
     states = optimizer.state.values()
     return [value for state in states for value in state.values() if isinstance(value, Tensor)]
 

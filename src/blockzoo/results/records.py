@@ -139,7 +139,9 @@ class CostRecord(Record):
 
     `train` and `deploy` are of the whole scaffold, `stage_train` and `stage_deploy` of the stage
     under test alone (the scaffold minus the same scaffold with an identity stage). `uncounted`
-    names operations that no counter saw.
+    names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
+    have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
+    and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them.
     """
 
     kind: Literal["cost"] = "cost"
@@ -151,6 +153,9 @@ class CostRecord(Record):
     memory_inference: MemoryUse | None = None
     memory_training: MemoryUse | None = None
     uncounted: tuple[str, ...] = ()
+    uncounted_macs: dict[str, int] = Field(default_factory=dict)
+    measured_inference_bytes: int | None = None
+    measured_training_bytes: int | None = None
 
 
 class LatencyRecord(Record):
