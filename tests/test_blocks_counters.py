@@ -107,8 +107,8 @@ def ptflops_macs(module: nn.Module, images: Tensor) -> int:
         ost=io.StringIO(),
     )
     assert isinstance(macs, int)
-    return macs - biases.total
     return int(macs) - int(biases.total)
+
 
 @pytest.mark.parametrize("name", list_available_blocks())
 def test_three_counters_agree_on_every_block(name: str) -> None:
