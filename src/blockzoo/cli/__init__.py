@@ -10,16 +10,18 @@ import sys
 from collections.abc import Sequence
 
 from blockzoo.cli.app import add_commands, app
+from blockzoo.cli.benchmark import benchmark
 from blockzoo.cli.blocks import blocks
 from blockzoo.cli.check import check
 from blockzoo.cli.doctor import doctor
 from blockzoo.cli.marginal import marginal
+from blockzoo.cli.profile import profile
 from blockzoo.cli.results import results, visualize
 from blockzoo.cli.roofline import roofline
 from blockzoo.cli.scaling import scaling
 from blockzoo.cli.sweep import sweep
+from blockzoo.cli.train import train
 from blockzoo.cli.tune import tune
-from blockzoo.cli.verbs import benchmark, profile, train
 
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, tune),

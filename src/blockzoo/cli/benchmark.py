@@ -1,0 +1,102 @@
+"""`blockzoo benchmark`: how fast blocks run, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from blockzoo.cli import options
+from blockzoo.cli.app import examples
+from blockzoo.cli.timing import fail_if_any_failed, latency_settings, scaffold_of, timed
+
+
+@examples(
+    "blockzoo benchmark ResNetBasicBlock MobileOneBlock --position mid",
+    "blockzoo benchmark --all --batch-size 64 --threads 2 --results results",
+    "blockzoo benchmark RepMixer --baseline ResNetBasicBlock --device cuda",
+)
+def benchmark(
+    blocks: options.Blocks = None,
+    everything: options.All = False,
+    positions: options.Positions = None,
+    protocol: options.ProtocolName = "v1",
+    context: options.Context = None,
+    depth: options.Depth = None,
+    width: options.Width = None,
+    classes: options.Classes = 10,
+    input_shape: options.InputShape = None,
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    backends: Annotated[
+        list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+    ] = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+    ] = None,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Fresh processes. (default: 3)")
+    ] = None,
+    rigorous: Annotated[bool, typer.Option("--rigorous", help="Ten processes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option("--budget", help="Seconds of timing per block and position at the most."),
+    ] = 6.0,
+    warmup_runs: options.WarmupRuns = None,
+    benchmark_runs: options.BenchmarkRuns = None,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy", help="Also measure joules per image; 13 s per block and position."
+        ),
+    ] = False,
+    results: options.SaveTo = None,
+    output: options.Output = None,
+) -> None:
+    """Time blocks side by side in the scaffold, in deploy form.
+
+    The blocks of one position are timed in interleaved random rounds until the interval of each
+    median is within 1% of it; ratios to the baseline come from samples of the same round. A block
+    whose deploy form does not equal its training form is not timed.
+    """
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
+    from blockzoo.cli.screen import warn_of_neighbours
+
+    shape, batch = chosen_shape(input_shape, batch_size, 1)
+    config = scaffold_of(protocol, context, depth, width, classes, shape)
+    settings = latency_settings(device, batch, warmup_runs, benchmark_runs)
+    settings = replace(
+        settings,
+        threads=threads,
+        budget_s=budget,
+        channels_last=channels_last,
+        processes=_processes(processes, rigorous, quick) or settings.processes,
+    )
+    names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
+    warn_of_neighbours(device)
+    records = timed(
+        names, where, config, settings, baseline, backends or (), precisions or (), energy
+    )
+    keep(records, results, output)
+    fail_if_any_failed(records)
+
+
+def _processes(processes: int | None, rigorous: bool, quick: bool) -> int | None:
+    """Return how many were asked for; raises `InputError` when more than one option says so."""
+    from blockzoo.errors import InputError
+
+    if (processes is not None) + rigorous + quick > 1:
+        raise InputError("--processes, --rigorous and --quick exclude each other; give one")
+    if processes is not None:
+        return processes
+    return 10 if rigorous else 1 if quick else None
