@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo import benchmark
-from blockzoo.benchmark import benchmark_blocks, latency_trial_id
+from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.cells import Cell
 from blockzoo.measure.energy import EnergyResult
 from blockzoo.measure.environment import describe_environment

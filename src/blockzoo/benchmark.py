@@ -16,36 +16,31 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import BlockError, InputError
+from blockzoo.latency_identity import latency_trial_id, resolved, spec_of
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.driver import Event
 from blockzoo.measure.energy import measure_cell_energy
-from blockzoo.measure.environment import VOLATILE, describe_environment, resolve_device
+from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.sampling import Progress
 from blockzoo.position import Position
-from blockzoo.results.records import Environment, LatencyRecord, trial_id
+from blockzoo.results.records import Environment, LatencyRecord
 from blockzoo.scaffold import (
     ScaffoldConfig,
     ScaffoldNet,
 )
 from blockzoo.trials import (
-    fingerprints,
     recorded_fingerprint,
     same_positions,
-    scaffold_identity,
     scaffold_settings,
 )
 
 _PARITY_IMAGES = 4
-# Not of the environment that determines a latency: the commit changes with every line of
-# documentation, the threads are those of the settings, and Lightning only trains.
-_NOT_IDENTITY = VOLATILE | {"commit", "threads", "lightning"}
-_RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
 def benchmark_blocks(
@@ -85,18 +80,18 @@ def benchmark_blocks(
     """
     if not blocks or not positions:
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
-    settings = _resolved(settings or LatencySettings())
+    settings = resolved(settings or LatencySettings())
     if processes is not None:
         settings = replace(settings, processes=processes)
     session = _Session(
         config=config or ScaffoldConfig(),
         settings=settings,
         ways=_ways(settings, backends, precisions, threads),
-        baseline=_spec(blocks[0] if baseline is None else baseline),
+        baseline=spec_of(blocks[0] if baseline is None else baseline),
         on_error=on_error,
     )
     cells = session.cells(
-        [_spec(block) for block in blocks], [Position.parse(str(p)) for p in positions]
+        [spec_of(block) for block in blocks], [Position.parse(str(p)) for p in positions]
     )
     gated = [session.gate(cell) for cell in cells]
     results = session.measure(gated, progress, listener)
@@ -105,34 +100,6 @@ def benchmark_blocks(
         records = [session.with_energy(*pair) for pair in zip(records, gated, strict=True)]
     labels = {"experiment_name": experiment_name, "notes": notes}
     return [record.model_copy(update=labels) for record in records]
-
-
-def latency_trial_id(
-    block: str | BlockSpec,
-    position: str | Position,
-    *,
-    config: ScaffoldConfig,
-    settings: LatencySettings,
-    baseline: str | BlockSpec | None = None,
-) -> str:
-    """Return the id that this block's record will have; `baseline` is the block itself if None.
-
-    It covers the block and the baseline as built, scaffold, settings and environment, not which
-    other cells shared the session. A block that cannot be built has an id too.
-    """
-    spec, place = _spec(block), Position.parse(str(position))
-    reference = spec if baseline is None else _spec(baseline)
-    settings = _resolved(settings)
-    return trial_id(
-        "latency",
-        block=spec.name,
-        network=fingerprints(spec, place, config).network,
-        baseline=reference.name,
-        baseline_network=fingerprints(reference, place, config).network,
-        scaffold=scaffold_identity(config),
-        settings=asdict(settings),
-        environment=_identity(settings),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,14 +267,6 @@ class _Session:
         )
 
 
-def _spec(block: str | BlockSpec) -> BlockSpec:
-    return get_block(block) if isinstance(block, str) else block
-
-
-def _resolved(settings: LatencySettings) -> LatencySettings:
-    return replace(settings, device=str(resolve_device(settings.device)))
-
-
 def _ways(
     settings: LatencySettings,
     backends: Sequence[str],
@@ -338,14 +297,6 @@ def _options(settings: LatencySettings) -> CellOptions:
         channels_last=settings.channels_last,
         threads=settings.threads,
     )
-
-
-def _identity(settings: LatencySettings) -> dict[str, object]:
-    """Return what determines a latency of the environment: of the runtimes, only the one used."""
-    used = _RUNTIMES.get(settings.backend)
-    left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
-    described = describe_environment(settings.device)
-    return {name: value for name, value in described.items() if name not in left_out}
 
 
 def _environment(settings: LatencySettings) -> Environment:

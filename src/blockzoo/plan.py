@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from blockzoo.benchmark import latency_trial_id
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset, Progress, load_dataset
+from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.position import Position
