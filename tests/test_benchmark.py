@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import benchmark
+from blockzoo import benchmark, latency_identity
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
@@ -25,7 +25,7 @@ from blockzoo.scaffold import ScaffoldConfig
 
 CONFIG = ScaffoldConfig(context="Identity", depth=1, width=4, input_shape=(3, 8, 8))
 SETTINGS = LatencySettings(
-    processes=1,
+    processes=0,
     min_rounds=4,
     rounds_max=4,
     min_seconds=0.0,
@@ -270,7 +270,7 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
 
     def id_with(backend: str, **changed: object) -> str:
         told = {**described, **changed}
-        monkeypatch.setattr(benchmark, "describe_environment", lambda device: told)
+        monkeypatch.setattr(latency_identity, "describe_environment", lambda device: told)
         settings = replace(SETTINGS, backend=backend)
         return latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
 

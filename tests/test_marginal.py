@@ -19,7 +19,7 @@ from tests import record_samples
 
 SMALL = ScaffoldConfig(width=8, depth=1)
 FAST = LatencySettings(
-    processes=1,
+    processes=0,
     min_rounds=4,
     rounds_max=4,
     min_seconds=0.0,
@@ -88,7 +88,7 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     output = tmp_path / "marginal.csv"
     arguments = ["ConvBNAct", "-p", "mid", "--protocol", "quick", "--budget", "0.2"]
     result = CliRunner().invoke(
-        app, ["marginal", *arguments, "--processes", "1", "--output", str(output)]
+        app, ["marginal", *arguments, "--processes", "0", "--output", str(output)]
     )
     assert result.exit_code == 0, result.output
     assert "ConvBNAct" in result.stdout

@@ -15,7 +15,7 @@ from blockzoo.measure import measure
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 
 SETTINGS = LatencySettings(
-    processes=1, min_rounds=4, rounds_max=4, min_seconds=0.0, warmup_max_s=0.01, min_sample_ms=0.01
+    processes=0, min_rounds=4, rounds_max=4, min_seconds=0.0, warmup_max_s=0.01, min_sample_ms=0.01
 )
 EXAMPLE = torch.randn(2, 3, 8, 8)
 

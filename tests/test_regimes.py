@@ -16,7 +16,7 @@ from blockzoo.scaffold import ScaffoldConfig
 
 SMALL = ScaffoldConfig(width=8, depth=1)
 FAST = LatencySettings(
-    processes=1,
+    processes=0,
     min_rounds=3,
     rounds_max=3,
     min_seconds=0.0,
@@ -85,7 +85,7 @@ def test_the_command_ranks_and_draws(tmp_path: Path) -> None:
             "--budget",
             "0.2",
             "--processes",
-            "1",
+            "0",
             "--plot",
             str(plot),
             "--output",

@@ -31,7 +31,7 @@ FAST = LatencySettings(
     warmup_calls=1,
     warmup_max_s=0.01,
     budget_s=5.0,
-    processes=1,
+    processes=0,
     batch_size=2,
 )
 PRECISIONS: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")

@@ -40,7 +40,7 @@ def protocol_of(dataset: Path, *blocks: str, **changes: object) -> Protocol:
         blocks=blocks,
         seeds=(0, 1),
         latency_budget_s=0.05,
-        latency_processes=1,
+        latency_processes=0,
     )
     return base.changed(**{"epochs": 1, "precision": "fp32", **changes})
 

@@ -41,7 +41,7 @@ def benchmark(
         bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
     ] = False,
     processes: Annotated[
-        int | None, typer.Option("--processes", help="Fresh processes. (default: 3)")
+        int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
     ] = None,
     rigorous: Annotated[bool, typer.Option("--rigorous", help="Ten processes.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False,
@@ -80,7 +80,7 @@ def benchmark(
         threads=threads,
         budget_s=budget,
         channels_last=channels_last,
-        processes=_processes(processes, rigorous, quick) or settings.processes,
+        processes=_processes(processes, rigorous, quick, settings.processes),
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     warn_of_neighbours(device)
@@ -91,7 +91,7 @@ def benchmark(
     fail_if_any_failed(records)
 
 
-def _processes(processes: int | None, rigorous: bool, quick: bool) -> int | None:
+def _processes(processes: int | None, rigorous: bool, quick: bool, usual: int) -> int:
     """Return how many were asked for; raises `InputError` when more than one option says so."""
     from blockzoo.errors import InputError
 
@@ -99,4 +99,4 @@ def _processes(processes: int | None, rigorous: bool, quick: bool) -> int | None
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
     if processes is not None:
         return processes
-    return 10 if rigorous else 1 if quick else None
+    return 10 if rigorous else 1 if quick else usual

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from blockzoo.errors import BlockZooError, InputError
 from blockzoo.measure.backends import Backend, CellOptions, get_backend
 from blockzoo.measure.child import ChildCell, ChildTask
-from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_process
+from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
 from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, SamplingPlan, Spent
@@ -113,9 +113,9 @@ class _Session:
             )
 
     def run(self, baselines: Mapping[str, str]) -> None:
-        """Run the processes, and one more for each that died."""
+        """Run the processes, and one more for each that died; with none, run in this one."""
         finished = 0
-        while finished < self.settings.processes:
+        while finished < max(self.settings.processes, 1):
             cells = tuple(c for name, c in self.ready.items() if name not in self.failures)
             if not cells:
                 return
@@ -126,7 +126,10 @@ class _Session:
                 baselines=dict(baselines),
                 mark_path=mark_file(self.folder),
             )
-            run = run_process(task, hang_s=self.hang_s, listener=self.listener)
+            if self.settings.processes:
+                run = run_process(task, hang_s=self.hang_s, listener=self.listener)
+            else:
+                run = run_here(task, listener=self.listener)
             self.runs.append(run)
             self._judge(run, cells)
             finished += run.death is None
@@ -187,7 +190,7 @@ class _Session:
 
     def _tell(self, finished: int) -> None:
         if self.progress is not None:
-            processes = self.settings.processes
+            processes = max(self.settings.processes, 1)
             text = "done" if finished == processes else f"process {finished + 1} of {processes}"
             self.progress(finished / processes, text)
         if self.listener is not None:
@@ -230,7 +233,7 @@ def _worth_keeping(processes: Sequence[CellSamples]) -> list[int]:
 
 def _share(settings: LatencySettings, index: int) -> SamplingPlan:
     """Return what one of the processes has to do of the whole plan."""
-    count = settings.processes
+    count = max(settings.processes, 1)
     return replace(
         settings,
         rounds_max=max(math.ceil(settings.rounds_max / count), settings.min_rounds),

@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from torch import Tensor
 
@@ -56,7 +57,12 @@ def main() -> None:
     os.dup2(2, 1)
     task: ChildTask = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Child(task, out).run()
+
+    def send(*message: object) -> None:
+        pickle.dump(message, out)
+        out.flush()
+
+    Worker(task, send).run()
     out.close()
 
 
@@ -66,9 +72,11 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-class _Child:
-    def __init__(self, task: ChildTask, out: BinaryIO) -> None:
-        self._task, self._out = task, out
+class Worker:
+    """Measures a task's cells and sends what it sees, in whatever process it is run."""
+
+    def __init__(self, task: ChildTask, send: Callable[..., None]) -> None:
+        self._task, self._send = task, send
         self._index = {cell.name: index for index, cell in enumerate(task.cells)}
         self._options = {cell.name: cell.options for cell in task.cells}
         with Path(task.mark_path).open("r+b") as file:
@@ -78,6 +86,7 @@ class _Child:
         self._stage, self._threads = "", 0
 
     def run(self) -> None:
+        """Load, warm up and sample all cells."""
         import torch
 
         from blockzoo.measure.sampling import Spent, sample_cells
@@ -155,7 +164,3 @@ class _Child:
     def _flush(self) -> None:
         self._send("samples", self._batch)
         self._batch, self._flushed_s = [], time.monotonic()
-
-    def _send(self, *message: object) -> None:
-        pickle.dump(message, self._out)
-        self._out.flush()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from blockzoo.measure.child import MARK, STAGES, ChildTask
+from blockzoo.measure.child import MARK, STAGES, ChildTask, Worker
 from blockzoo.measure.sampling import Spent
 
 _POLL_S = 0.5
@@ -79,6 +79,24 @@ def run_process(
 def child_environment() -> dict[str, str]:
     """Return the environment in which a fresh process finds the modules that this one finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
+
+
+def run_here(task: ChildTask, *, listener: Callable[[Event], None] | None = None) -> ProcessRun:
+    """Run `task` in this very process: soon, but what kills or hangs it does so to the caller."""
+    import torch
+
+    run, threads = ProcessRun(), torch.get_num_threads()
+
+    def send(*event: object) -> None:
+        _take(event, run)
+        if listener is not None:
+            listener(event)
+
+    try:
+        Worker(task, send).run()
+    finally:
+        torch.set_num_threads(threads)
+    return run
 
 
 def mark_file(folder: str) -> str:

@@ -58,7 +58,8 @@ class LatencySettings(SamplingPlan):
 
     `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
     operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
-    `measure/parity.py`. `processes`: fresh ones that share rounds and budget.
+    `measure/parity.py`. `processes`: fresh ones that share rounds and budget; 0 is
+    this process, which starts at once, but one process cannot tell how far others would differ.
     `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a
     GPU is warmed up for at least a second per model whatever `warmup_min_s`.
     """
@@ -76,7 +77,7 @@ class LatencySettings(SamplingPlan):
         super().__post_init__()
         self._require_at_least(1, "batch_size")
         self._require_at_least(1, "threads")
-        self._require_at_least(1, "processes")
+        self._require_at_least(0, "processes")
         self._require_at_least(0, "parity_tolerance")
         if self.precision not in _PRECISIONS:
             allowed = ", ".join(_PRECISIONS)
