@@ -144,7 +144,7 @@ def test_benchmark_warns_of_neighbours_and_of_unreadable_energy(
         "--input-shape", "1", "3", "8", "8", "--device", "cpu", "--energy",
     )  # fmt: skip
     assert status == 0
-    warning, missing = told.splitlines()
+    warning, _, missing = told.splitlines()
     assert warning == (
         "warning: others use cpu, times will be less certain: make (7) at 90% of a core, a, b "
         "and 2 more"
@@ -465,3 +465,17 @@ def test_what_to_do_without_memory_is_one_of_two() -> None:
     assert [chosen_on_oom(name) for name in ("split", "fail")] == ["split", "fail"]
     with pytest.raises(UnknownNameError, match="unknown --on-oom 'halve'; allowed: split, fail"):
         chosen_on_oom("halve")
+
+
+def test_ways_to_run_that_differ_have_columns_and_the_others_are_in_the_title(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    records = [latency(backend=name, threads=1, batch_size=8) for name in ("eager", "openvino")]
+    Console(width=200).print(latency_table(records))
+    title, heads, first, second = capsys.readouterr().out.splitlines()[:4]
+    assert title.strip() == "Latency in deploy form: batch 8, fp32, 1 thread(s), cpu, Some CPU"
+    assert heads.split()[:4] == ["block", "position", "backend", "median"]
+    assert [line.split()[:4] for line in (first, second)] == [
+        ["A", "mid", "eager", "5.000"],
+        ["A", "mid", "openvino", "5.000"],
+    ]

@@ -61,7 +61,8 @@ class LiveTable:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows: dict[str, _Row] = {}
-        self._processes, self._budget_s, self._clock = processes, budget_s, clock
+        self._processes = max(processes, 1)  # 0 is this process
+        self._budget_s, self._clock = budget_s, clock
         self._start_s = self._process_s = clock()
         self._finished = 0
 

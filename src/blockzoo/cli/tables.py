@@ -134,11 +134,16 @@ def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tupl
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
+_WAYS = ("backend", "precision", "threads", "batch_size")
+"""How a network can be run: in the title where all records agree, else a column each."""
+
+
 def latency_table(records: Sequence[LatencyRecord]) -> Table:
     """Return one row per record: median with its interval, ratio to the baseline, verdict."""
-    table = Table(title=_latency_title(records), box=None)
-    table.add_column("block")
-    table.add_column("position")
+    ways = [way for way in _WAYS if len({getattr(record, way) for record in records}) > 1]
+    table = Table(title=_latency_title(records, ways), box=None)
+    for title in ("block", "position", *(way.replace("_", " ") for way in ways)):
+        table.add_column(title)
     for title in ("median ms", "95% interval", "images/s", "ratio", "95% interval"):
         table.add_column(title, justify="right")
     for title in ("verdict", "samples", "flags"):
@@ -147,8 +152,9 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     if energies:
         table.add_column("mJ/image", justify="right")
     for record in records:
+        place = [record.block, _where(record), *(str(getattr(record, way)) for way in ways)]
         cells = _latency_cells(record)
-        table.add_row(record.block, _where(record), *cells, *([_energy(record)] * energies))
+        table.add_row(*place, *cells, *([_energy(record)] * energies))
     return table
 
 
@@ -157,14 +163,20 @@ def _energy(record: LatencyRecord) -> str:
     return "-" if joules is None else f"{1e3 * joules:,.3f}"
 
 
-def _latency_title(records: Sequence[LatencyRecord]) -> str:
+def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str:
     first = next((record for record in records if record.status == "ok"), None)
     if first is None:
         return "Latency"
-    return (
-        f"Latency in deploy form: batch {first.batch_size}, {first.precision}, {first.backend}, "
-        f"{first.device}, {first.threads} thread(s), {first.environment.processor}"
-    )
+    told = {
+        "batch_size": f"batch {first.batch_size}",
+        "precision": first.precision,
+        "backend": first.backend,
+        "threads": f"{first.threads} thread(s)",
+    }
+    common = [text for way, text in told.items() if way not in ways]
+    return ", ".join(
+        ["Latency in deploy form", *common, first.device, first.environment.processor]
+    ).replace(",", ":", 1)
 
 
 def _latency_cells(record: LatencyRecord) -> list[str]:
