@@ -37,7 +37,6 @@ class FakeProcess:
         return f"program{self.pid}"
 
 
-@pytest.fixture
 def two_seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [10.0]
     clock = SimpleNamespace(
@@ -48,11 +47,12 @@ def two_seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *processes: FakeProcess) -> None:
+    two_seconds_pass(monkeypatch)
     monkeypatch.setattr(psutil, "process_iter", lambda fields: processes)
 
 
 def test_the_busiest_comes_first_and_small_ones_and_the_family_do_not_count(
-    monkeypatch: pytest.MonkeyPatch, two_seconds_pass: None
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looks(
         monkeypatch,
@@ -70,7 +70,7 @@ def test_the_busiest_comes_first_and_small_ones_and_the_family_do_not_count(
     )
 
 
-def test_a_limit_can_be_chosen(monkeypatch: pytest.MonkeyPatch, two_seconds_pass: None) -> None:
+def test_a_limit_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     looks(monkeypatch, FakeProcess(OTHER, 5.0, 5.2))
     (found,) = busy_processes(look_s=2.0, least_percent=5.0)
     assert (found.pid, found.name) == (OTHER, f"program{OTHER}")

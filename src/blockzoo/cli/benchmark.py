@@ -69,8 +69,10 @@ def benchmark(
     median is within 1% of it; ratios to the baseline come from samples of the same round. A block
     whose deploy form does not equal its training form is not timed.
     """
+    from blockzoo.blocks import get_block
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.screen import warn_of_neighbours
+    from blockzoo.measure.backends import get_backend
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = scaffold_of(protocol, context, depth, width, classes, shape)
@@ -83,7 +85,11 @@ def benchmark(
         processes=_processes(processes, rigorous, quick, settings.processes),
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
-    warn_of_neighbours(device)
+    if baseline is not None:
+        get_block(baseline)
+    for backend in backends or ():
+        get_backend(backend)
+    warn_of_neighbours(device)  # after all that may be refused, so that bad input is one line
     records = timed(
         names, where, config, settings, baseline, backends or (), precisions or (), energy
     )
