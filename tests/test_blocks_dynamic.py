@@ -202,3 +202,30 @@ def test_dcnv3_samples_in_single_precision_under_autocast() -> None:
 def test_dcnv3_runs_in_bfloat16_altogether() -> None:
     module = DCNv3(16, 1).bfloat16()
     assert module(torch.randn(1, 3, 4, 16).bfloat16()).dtype == torch.bfloat16
+
+
+def test_odconv_cools_its_softmax_over_the_first_tenth_of_a_training() -> None:
+    conv = ODConv2d(4, 4)
+    assert conv.temperature.item() == 1.0
+    cooled = []
+    for fraction in (0.0, 0.05, 0.1, 0.5):
+        conv.on_training_progress(fraction)
+        cooled.append(conv.temperature.item())
+    assert cooled == pytest.approx([30.0, 15.5, 1.0, 1.0])
+    assert "temperature" in conv.state_dict()
+
+
+def test_a_hot_softmax_mixes_kernels_evenly() -> None:
+    conv = ODConv2d(2, 2, kernels=2).eval()
+    assert conv.kernel_gate is not None
+    nn.init.zeros_(conv.kernel_gate.weight)
+    with torch.no_grad():
+        assert conv.kernel_gate.bias is not None
+        conv.kernel_gate.bias.copy_(torch.tensor([3.0, 0.0]))
+        conv.temperature.fill_(3.0)
+    squeezed = torch.zeros(1, conv.kernel_gate.in_channels, 1, 1)
+    share = torch.softmax(torch.tensor([1.0, 0.0]), dim=0)  # 3 / 3 and 0 / 3
+    first, second = conv.weight.chunk(2)
+    position = torch.sigmoid(conv.position_gate(squeezed)).reshape(1, 1, 1, 3, 3)
+    expected = position * (share[0] * first + share[1] * second)
+    torch.testing.assert_close(conv._kernels(squeezed), expected)
