@@ -27,7 +27,7 @@ from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
-CALIBRATION_CALLS = 200
+CALIBRATION_CALLS = 60
 
 
 class WithMoreWork(nn.Module):
@@ -99,25 +99,29 @@ def main() -> None:
 
 
 def _calibrated(net: nn.Module, example: Tensor, share: float) -> Subject:
-    """Add as many channels of work as take `share` of the network's time."""
-    goal_s = share * _median_s(net, example)
-    channels = 8
-    while _median_s(WithMoreWork(nn.Identity(), channels).eval(), example) < goal_s:
-        channels += 8
-    heavier = WithMoreWork(net, channels).eval()
-    added_s = _median_s(WithMoreWork(nn.Identity(), channels).eval(), example)
-    return Subject(net=net, heavier=heavier, added_share=added_s / goal_s * share)
+    """Add as many channels of work as take `share` of the network's time, by bisection."""
+    least, most = 1, 4096
+    while most - least > 1 and most / least > 1.02:
+        channels = (least + most) // 2
+        if _share_of(WithMoreWork(nn.Identity(), channels), net, example) < share:
+            least = channels
+        else:
+            most = channels
+    found = _share_of(WithMoreWork(nn.Identity(), most), net, example)
+    return Subject(net=net, heavier=WithMoreWork(net, most).eval(), added_share=found)
 
 
-def _median_s(net: nn.Module, example: Tensor) -> float:
-    """Return the median seconds of many calls."""
-    seconds = []
+def _share_of(work: nn.Module, net: nn.Module, example: Tensor) -> float:
+    """Return the time of `work` over that of `net`, the median of calls in turn."""
+    shares = []
     with torch.inference_mode():
         for _ in range(CALIBRATION_CALLS):
             start = time.perf_counter()
             net(example)
-            seconds.append(time.perf_counter() - start)
-    return sorted(seconds)[len(seconds) // 2]
+            middle = time.perf_counter()
+            work(example)
+            shares.append((time.perf_counter() - middle) / (middle - start))
+    return sorted(shares)[len(shares) // 2]
 
 
 def _run(subject: Subject, example: Tensor, settings: LatencySettings) -> dict[str, Any]:

@@ -142,9 +142,9 @@ def _origin(record: Mapping[str, Any]) -> str:
     environment = record["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in record["packages"].items())
     return (
-        f"Measured on {environment['processor']}, {environment['cores']} cores, "
+        f"Measured on {environment['processor']}, cores available: {environment['cores']}, "
         f"{environment['system']}; {packages}; n = {min(counts)} to {max(counts)} samples per cell "
-        f"from {max(cell['processes'] for cell in timed)} processes; "
+        f"in fresh processes: {max(cell['processes'] for cell in timed)}; "
         f"commit {environment['commit']}; {record['made'][:10]}."
     )
 
