@@ -223,7 +223,8 @@ def test_noise_for_test_images_changes_nothing_but_what_is_read_at_the_end(tmp_p
     def outcome(folder: str, dataset: ImageDataset) -> tuple[object, float | None]:
         tuned = tune(tmp_path / folder, dataset=dataset)
         record = train_tuned(tuned, dataset=dataset, seed=1, device="cpu")
-        learned = [epoch.model_copy(update={"seconds": 0.0}) for epoch in record.epochs]
+        clock = {"seconds": 0.0, "images_per_s": 0.0, "elapsed_seconds": 0.0}
+        learned = [epoch.model_copy(update=clock) for epoch in record.epochs]
         return (record.recipe, record.best_epoch, learned), record.test_accuracy
 
     real, real_accuracy = outcome("real", DATA)
