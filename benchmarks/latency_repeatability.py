@@ -38,7 +38,7 @@ def main() -> None:
         return
     runs: list[dict[str, Any]] = []
     for index in range(arguments.runs):
-        found, about = _by_blockzoo(arguments)
+        found, about = _by_blockzoo(arguments, index)
         naive = _by_mean(arguments, found)
         runs.append({"blockzoo": found, "naive": naive, **about})
         print(f"run {index + 1} of {arguments.runs}: {about}", flush=True)
@@ -57,16 +57,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--budget-s", type=float, default=6.0, help="seconds per cell and run")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--keep", type=Path, help="folder to keep each run's results in")
     parser.add_argument("--naive-child", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _by_blockzoo(arguments: argparse.Namespace) -> tuple[Figures, dict[str, Any]]:
+def _by_blockzoo(arguments: argparse.Namespace, index: int) -> tuple[Figures, dict[str, Any]]:
     """Run the command; return its figures, and its wall seconds, overhead and flags."""
     from blockzoo.results.records import LatencyRecord
     from blockzoo.results.store import Store
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = str(arguments.keep / f"run{index}") if arguments.keep else scratch
         command = [sys.executable, "-m", "blockzoo", "benchmark", *arguments.blocks]
         for position in arguments.positions:
             command += ["--position", position]
