@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +38,42 @@ class Hangs(nn.Module):
 class Raises(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise RuntimeError("no kernel")
+
+
+class NotesPageFaults(nn.Module):
+    """Allocates and frees 24 MiB per call, and writes down the page faults that this took."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        import resource
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [torch.ones(3 << 20, dtype=torch.float32) for _ in range(2)]
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        self.path.write_text(str(taken))
+        return x + blocks[0][0]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_freed_memory_is_kept_unless_asked_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = 2 * (12 << 20) // os.sysconf("SC_PAGE_SIZE")
+
+    def faults(*, keep: bool) -> int:
+        model = NotesPageFaults(tmp_path / "faults")
+        settings = replace(SETTINGS, processes=1, keep_freed_memory=keep)
+        measure_cells([Cell(name="model", model=model, example=EXAMPLE)], settings)
+        return int(model.path.read_text())
+
+    assert faults(keep=True) < pages / 10
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")  # glibc maps each block anew
+    assert faults(keep=False) >= pages
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
+    assert faults(keep=True) >= pages, "the user's own settings count"
 
 
 def test_faults_cost_one_cell() -> None:

@@ -127,7 +127,12 @@ class _Session:
                 mark_path=mark_file(self.folder),
             )
             if self.settings.processes:
-                run = run_process(task, hang_s=self.hang_s, listener=self.listener)
+                run = run_process(
+                    task,
+                    hang_s=self.hang_s,
+                    keep_freed_memory=self.settings.keep_freed_memory,
+                    listener=self.listener,
+                )
             else:
                 run = run_here(task, listener=self.listener)
             self.runs.append(run)

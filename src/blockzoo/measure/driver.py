@@ -23,6 +23,10 @@ from blockzoo.measure.sampling import Spent
 _POLL_S = 0.5
 # Importing torch on a busy machine takes its time.
 _START_S = 120.0
+# glibc maps large blocks anew or keeps them by a threshold that it moves as a process frees memory.
+# A mapped block costs a page fault per 4 KiB and call: for one block of the zoo 0 to 37,000 faults,
+# 30 to 108 ms, from one process to the next. Other allocators ignore these.
+_KEEPING_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 Event = tuple[Any, ...]
 
 
@@ -45,13 +49,25 @@ class ProcessRun:
 
 
 def run_process(
-    task: ChildTask, *, hang_s: float, listener: Callable[[Event], None] | None = None
+    task: ChildTask,
+    *,
+    hang_s: float,
+    keep_freed_memory: bool = True,
+    listener: Callable[[Event], None] | None = None,
 ) -> ProcessRun:
-    """Run `task` in a fresh process; it is killed when it is at one thing for `hang_s` seconds."""
+    """Run `task` in a fresh process; it is killed when it is at one thing for `hang_s` seconds.
+
+    With `keep_freed_memory` glibc does not return memory to the system while it runs, unless the
+    environment has `MALLOC_...` variables that say otherwise.
+    """
     run = ProcessRun()
     command = [sys.executable, "-c", "from blockzoo.measure.child import main; main()"]
+    kept = _KEEPING_FREED_MEMORY if keep_freed_memory else {}
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**kept, **child_environment()},
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -60,6 +60,8 @@ class LatencySettings(SamplingPlan):
     operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
     `measure/parity.py`. `processes`: fresh ones that share rounds and budget; 0 is
     this process, which starts at once, but one process cannot tell how far others would differ.
+    `keep_freed_memory`: fresh processes reuse memory that a call freed, as under the allocators of
+    servers, instead of getting it anew from the system whenever glibc happens to have returned it.
     `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a
     GPU is warmed up for at least a second per model whatever `warmup_min_s`.
     """
@@ -71,6 +73,7 @@ class LatencySettings(SamplingPlan):
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     parity_tolerance: float = TOLERANCE
     processes: int = 3
+    keep_freed_memory: bool = True
     backend: str = "eager"
 
     def __post_init__(self) -> None:

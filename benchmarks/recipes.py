@@ -1,0 +1,141 @@
+"""Test accuracy of recipe `v1` against `classic`: same blocks, data, epochs and seeds, in pairs.
+
+    python benchmarks/recipes.py cifar100-q95.npz --epochs 15 --width 16 --output recipes.json
+
+Trains every block with every seed by both recipes; checkpoint and plateau are decided on validation
+and the test set is read once per training, at the end. Records are kept in the results folder as
+each training ends, so that a run that was stopped goes on. The table shows mean test accuracies and
+the paired difference with Student-t intervals of 95% over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blockzoo.analysis.statistics import MeanInterval, mean_interval
+from blockzoo.data import load_dataset
+from blockzoo.measure.environment import describe_environment
+from blockzoo.results.records import TrainingRecord
+from blockzoo.results.store import Store
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.train import train_block, training_trial_id
+from blockzoo.training.recipe import Recipe, get_recipe
+
+RECIPES = ("classic", "v1")
+Accuracies = dict[str, dict[str, dict[int, float]]]
+"""Test accuracy by block, recipe and seed."""
+
+
+def main() -> None:
+    """Train what the store does not hold yet, print the table, save the record."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    records = list(trained(options))
+    environment = {**describe_environment(options.device), "threads": options.threads}
+    found: Accuracies = {}
+    for record in records:
+        name, accuracy = str(record.recipe["name"]), record.test_accuracy
+        assert accuracy is not None
+        found.setdefault(record.block, {}).setdefault(name, {})[record.seed] = accuracy
+    summary = {block: summarised(of_recipe) for block, of_recipe in found.items()}
+    print_table(summary)
+    if options.output:
+        saved = {
+            "created_at": datetime.now(timezone.utc).isoformat(),
+            "environment": environment,
+            "settings": {k: v for k, v in vars(options).items() if k not in ("output", "results")}
+            | {"data": Path(options.data).name},
+            "dataset": [records[0].dataset, records[0].dataset_fingerprint],
+            "recipes": {name: asdict(recipe_of(name, options)) for name in RECIPES},
+            "summary": summary,
+            "test_accuracy": found,
+        }
+        options.output.write_text(json.dumps(saved, indent=1) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", help="a data set as `blockzoo train --dataset` takes it")
+    blocks = ["ResNetBasicBlock", "InvertedResidual", "MBConvLNBlock", "RepMixer"]
+    parser.add_argument("--blocks", nargs="+", default=blocks)
+    parser.add_argument("--position", default="mid")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--output", type=Path)
+    return parser.parse_args()
+
+
+def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
+    """Return the recipe with the epochs asked for; a shorter one warms up for as large a share."""
+    recipe = get_recipe(name)
+    warmup = recipe.warmup_epochs * options.epochs / recipe.epochs
+    return replace(recipe, epochs=options.epochs, warmup_epochs=warmup)
+
+
+def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
+    """Yield a record per seed, block and recipe, from the store or from a training."""
+    dataset = load_dataset(options.data)
+    config = ScaffoldConfig(width=options.width, depth=options.depth)
+    with Store(options.results, create=True) as store:
+        for seed in range(options.seeds):
+            for block in options.blocks:
+                for name in RECIPES:
+                    given: dict[str, Any] = {
+                        "config": config,
+                        "dataset": dataset,
+                        "recipe": recipe_of(name, options),
+                        "seed": seed,
+                        "device": options.device,
+                    }
+                    known = store.get(training_trial_id(block, options.position, **given))
+                    if not isinstance(known, TrainingRecord):
+                        known = train_block(block, options.position, progress=False, **given)
+                        store.put_all([known])
+                    print(f"{time.strftime('%H:%M:%S')} {block} {name} seed {seed}", end=" ")
+                    print(f"{known.test_accuracy:.4f}, {known.training_seconds:.0f} s", flush=True)
+                    yield known
+
+
+def summarised(of_recipe: dict[str, dict[int, float]]) -> dict[str, dict[str, float | None]]:
+    """Return mean and interval of each recipe and of `v1` minus `classic` over shared seeds."""
+    first, second = (of_recipe[name] for name in RECIPES)
+    differences = [second[seed] - first[seed] for seed in first.keys() & second.keys()]
+    intervals: dict[str, MeanInterval] = {
+        **{name: mean_interval(list(of_recipe[name].values())) for name in RECIPES},
+        "v1 minus classic": mean_interval(differences),
+    }
+    return {name: asdict(interval) for name, interval in intervals.items()}
+
+
+def print_table(summary: dict[str, dict[str, dict[str, float | None]]]) -> None:
+    """Print accuracies in per cent, and the differences in points."""
+    print(f"\n{'block':28} {'classic':>22} {'v1':>22} {'v1 minus classic':>24}  n")
+    for block, of_name in summary.items():
+        texts = [f"{told(found)}" for found in of_name.values()]
+        print(f"{block:28} {texts[0]:>22} {texts[1]:>22} {texts[2]:>24}  {of_name['v1']['n']}")
+
+
+def told(found: dict[str, float | None]) -> str:
+    """Return a mean with its interval, in per cent."""
+    low, high = found["low"], found["high"]
+    text = f"{100 * (found['mean'] or 0):.1f}"
+    return text if low is None or high is None else f"{text} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+if __name__ == "__main__":
+    main()
