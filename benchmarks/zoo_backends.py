@@ -234,7 +234,7 @@ def _loaded(
 def _network(block: str, arguments: argparse.Namespace) -> nn.Module:
     config = ScaffoldConfig(context=arguments.context, depth=arguments.depth, width=arguments.width)
     network = ScaffoldNet(block, arguments.position, config).eval()
-    return to_deploy(with_nontrivial_state(network))
+    return to_deploy(with_nontrivial_state(network, example=_images(GATE_IMAGES)))
 
 
 def _images(count: int) -> Tensor:

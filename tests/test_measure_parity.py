@@ -15,6 +15,7 @@ from blockzoo.measure.parity import (
     max_relative_difference,
     with_nontrivial_state,
 )
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 EXAMPLE = torch.tensor([[1.0, -4.0], [2.0, 0.5]])
 
@@ -190,6 +191,34 @@ def test_small_biases_are_raised_and_large_vectors_kept() -> None:
 def test_normalization_without_state_is_left_alone() -> None:
     norm = nn.InstanceNorm2d(3)
     assert with_nontrivial_state(norm).state_dict() == {}
+
+
+def test_running_statistics_move_nine_tenths_of_the_way_to_those_of_the_example() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    before = with_nontrivial_state(net)
+    after = with_nontrivial_state(net, example=images())
+    activations = before[0](images()).transpose(0, 1).flatten(1)
+    mean, variance = activations.mean(1), activations.var(1)
+    norms = [module[1] for module in (before, after)]
+    assert all(isinstance(norm, nn.BatchNorm2d) and not norm.training for norm in norms)
+    expected = 0.1 * norms[0].get_buffer("running_mean") + 0.9 * mean
+    torch.testing.assert_close(norms[1].get_buffer("running_mean"), expected)
+    expected = 0.1 * norms[0].get_buffer("running_var") + 0.9 * variance
+    torch.testing.assert_close(norms[1].get_buffer("running_var"), expected)
+    assert norms[1].momentum == 0.1
+
+
+def test_with_statistics_of_activations_a_network_does_not_magnify_rounding() -> None:
+    example = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(8))
+
+    def error_of_float(net: nn.Module) -> float:
+        exact = copy.deepcopy(net).double()(example.double())
+        return float((net(example) - exact).abs().max() / exact.abs().max())
+
+    net = ScaffoldNet("EfficientViTCGA", "mid", ScaffoldConfig()).eval()
+    with torch.no_grad():
+        assert error_of_float(with_nontrivial_state(net)) > 1e-3
+        assert error_of_float(with_nontrivial_state(net, example=example)) < 1e-5
 
 
 def test_a_right_merge_is_returned_with_its_difference() -> None:

@@ -169,10 +169,11 @@ class _Session:
         seed = self.settings.seed
         try:
             net = ScaffoldNet(cell.spec, cell.position, self.config, seed=seed).eval()
+            images = _images(_PARITY_IMAGES, self.config, seed)
             deploy_form, parity_error = check_merge(
-                with_nontrivial_state(net, seed),
+                with_nontrivial_state(net, seed, images),
                 to_deploy,
-                _images(_PARITY_IMAGES, self.config, seed),
+                images,
                 tolerance=self.settings.parity_tolerance,
             )
         except Exception as error:  # a block is foreign code; the others go on

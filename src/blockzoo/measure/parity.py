@@ -2,7 +2,9 @@
 
 A fresh network hides mistakes: its batch statistics are 0 and 1, its layer scales near 0, so a
 merge that drops a mean or a whole branch changes nothing. `with_nontrivial_state` gives a copy
-whose statistics and scales would show it.
+whose statistics and scales would show it. An untrained network can also hide behind rounding: where
+nothing normalises, activations grow layer by layer until a softmax saturates, and a change in the
+last bit of the input changes the output by percents. Statistics of real activations end that.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from blockzoo.errors import BlockError, ParityError
 
 TOLERANCE = 1e-4
 _SMALL_SCALE = 1e-3
+# Of a batch's statistics in the running ones; the rest keeps the variance of dead channels off 0.
+_BATCH_SHARE = 0.9
 
 
 def check_parity(
@@ -74,13 +78,17 @@ def max_relative_difference(a: nn.Module, b: nn.Module, example: Tensor) -> floa
     return _relative_difference(*_outputs(a, b, example))
 
 
-def with_nontrivial_state(module: nn.Module, seed: int = 0) -> nn.Module:
+def with_nontrivial_state(
+    module: nn.Module, seed: int = 0, example: Tensor | None = None
+) -> nn.Module:
     """Return a copy whose state no longer hides mistakes of a merge, drawn from `seed`.
 
     Batch (and instance) normalization gets means and biases of N(0, 0.1), variances and weights
     between 0.5 and 1.5. Of the other parameters with one dimension larger than 1, such as layer
     scales (C,) or (C, 1, 1), those that are all within 0.001 of zero are raised: biases to
-    N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays.
+    N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays. With `example` (N, ...), N >= 2,
+    the running statistics are then moved nine tenths of the way to those of the activations on it,
+    as training would.
     """
     twin = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(seed)
@@ -93,7 +101,23 @@ def with_nontrivial_state(module: nn.Module, seed: int = 0) -> nn.Module:
                 _spread(layer.weight, generator)
             else:
                 _raise_small(layer, generator)
+        if example is not None:
+            _take_statistics(twin, example)
     return twin
+
+
+def _take_statistics(module: nn.Module, example: Tensor) -> None:
+    layers = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, _NormBase) and layer.running_mean is not None
+    ]
+    before = [(layer.training, layer.momentum) for layer in layers]
+    for layer in layers:
+        layer.training, layer.momentum = True, _BATCH_SHARE
+    module(example)
+    for layer, (training, momentum) in zip(layers, before, strict=True):
+        layer.training, layer.momentum = training, momentum
 
 
 def _raise_small(layer: nn.Module, generator: torch.Generator) -> None:
