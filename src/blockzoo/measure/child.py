@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ STAGES = ("starting", "loading", "warm-up", "sampling")
 MARK = struct.Struct("=ii")
 """Shared between driver and process: index of the cell at work, index of what is done to it."""
 _FLUSH_S = 0.25
+_GPU_WARMUP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class Worker:
             }
             done = sample_cells(
                 calls,
-                self._task.plan,
+                self._plan(),
                 baselines=baselines,
                 timers=timers,
                 enter=self._enter,
@@ -118,11 +119,19 @@ class Worker:
         for each in loaded:
             each.close()
 
+    def _plan(self) -> SamplingPlan:
+        """Return the task's plan; a GPU needs a while until its clock has risen."""
+        plan = self._task.plan
+        if not any(options.on_cuda for options in self._options.values()):
+            return plan
+        least_s = max(plan.warmup_min_s, _GPU_WARMUP_S)
+        return replace(plan, warmup_min_s=least_s, warmup_max_s=max(plan.warmup_max_s, least_s))
+
     def _load(self) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         import torch
 
         from blockzoo.measure.backends import get_backend
-        from blockzoo.measure.latency import device_timer
+        from blockzoo.measure.timers import device_timer
 
         calls: dict[str, Any] = {}
         timers: dict[str, Any] = {}

@@ -14,8 +14,9 @@ import torch
 
 from blockzoo.errors import InputError
 from blockzoo.measure.environment import resolve_device
-from blockzoo.measure.latency import DTYPES, fixed_threads, timer_of
+from blockzoo.measure.latency import DTYPES
 from blockzoo.measure.sampling import Call, Timer
+from blockzoo.measure.timers import fixed_threads, timer_of
 
 _MIB = 2**20
 
