@@ -8,8 +8,11 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import Tensor, nn
@@ -184,6 +187,138 @@ def test_faults_cost_one_cell() -> None:
     assert results["good"].process_counts == (8, 8)
     assert results["same"].ratio is not None
     assert 0 < (results["good"].overhead_fraction or 0) < 1
+
+
+class Sleeps(nn.Module):
+    """Takes 3 ms, so that with 10 ms of warm-up its calls are: 5 to warm up, then 2 a round."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(0.003)
+        return x
+
+
+class DiesLater(Sleeps):
+    """Kills its process in the fourth round."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == 5 + 3 * 2 + 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+
+
+def test_a_cell_that_kills_its_process_while_sampled_is_named_and_the_others_are_measured() -> None:
+    models = {"good": Sleeps(), "dies": DiesLater(), "same": Sleeps()}
+    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()]
+    results = measure_cells(cells, SETTINGS)
+    assert results["dies"].failure == "the measuring process died by SIGKILL while sampling dies"
+    assert results["dies"].median_ms is None
+    for name in ("good", "same"):
+        assert results[name].failure is None
+        assert results[name].process_counts[-2:] == (8, 8)
+        assert "process lost" not in results[name].flags
+    assert results["same"].verdict is not None
+
+
+def test_a_process_that_somebody_kills_once_is_replaced_and_flagged() -> None:
+    killed: list[int] = []
+
+    def kill_the_first(event: tuple[Any, ...]) -> None:
+        if event[:2] == ("state", "sampling") and not killed:
+            (process,) = psutil.Process().children()
+            killed.append(process.pid)
+            process.kill()
+
+    cells = [Cell(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
+    results = measure_cells(cells, SETTINGS, listener=kill_the_first)
+    assert len(killed) == 1
+    assert [result.failure for result in results.values()] == [None, None]
+    assert all(result.process_counts[-2:] == (8, 8) for result in results.values())
+    assert sum("process lost" in result.flags for result in results.values()) == 1
+
+
+class OutOfMemory(nn.Module):
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise self.error("no room")
+
+
+class TooLarge(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.empty(2**60)
+
+
+def test_out_of_memory_costs_one_cell() -> None:
+    models = {
+        "python": OutOfMemory(MemoryError),
+        "torch": OutOfMemory(torch.OutOfMemoryError),
+        "system": TooLarge(),
+        "good": Sleeps(),
+    }
+    cells = [Cell(name=name, model=model, example=EXAMPLE) for name, model in models.items()]
+    results = measure_cells(cells, replace(SETTINGS, processes=1))
+    assert results["python"].failure == "MemoryError: no room"
+    assert results["torch"].failure == "OutOfMemoryError: no room"
+    assert "RuntimeError" in (results["system"].failure or "")
+    assert "allocate" in (results["system"].failure or "")
+    assert results["good"].process_counts == (8,)
+
+
+def test_a_budget_too_small_for_a_round_gives_three_and_says_so() -> None:
+    cells = [Cell(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
+    results = measure_cells(cells, replace(SETTINGS, processes=1, budget_s=1e-6, rounds_max=100))
+    for result in results.values():
+        assert result.process_counts == (3,)
+        assert result.failure is None
+        assert "budget" in result.flags
+        assert result.median_ms is not None
+        assert result.median_ms > 3
+
+
+class Recorder(nn.Module):
+    """Writes to a file what it is run with, from whatever process; copies may be exported."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.mix = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with self.path.open("a") as file:
+            layout = x.is_contiguous(memory_format=torch.channels_last)
+            file.write(f"{x.dtype} {layout} {len(x)} {torch.get_num_threads()}\n")
+        mixed: Tensor = self.mix(x)
+        return mixed
+
+
+def test_backends_batches_and_threads_mix_in_one_process(tmp_path: Path) -> None:
+    """Options of eager cells hold in every call, whatever other backends did in between."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    cells, told = [], {}
+    for threads, batch_size, channels_last in ((1, 2, False), (2, 1, True)):
+        name = f"eager {threads}"
+        told[name] = f"torch.float32 {channels_last} {batch_size} {threads}"
+        options = CellOptions(threads=threads, channels_last=channels_last)
+        model, example = Recorder(tmp_path / name), torch.randn(batch_size, 3, 8, 8)
+        cells.append(Cell(name=name, model=model, example=example, options=options))
+        for backend in ("export", "onnxruntime", "openvino"):
+            options = CellOptions(backend=backend, threads=threads)
+            name = f"{backend} {threads}"
+            cells.append(Cell(name=name, model=model.mix, example=example, options=options))
+    results = measure_cells(cells, replace(SETTINGS, processes=1))
+    assert {name: result.failure for name, result in results.items()} == dict.fromkeys(results)
+    assert all(result.process_counts == (8,) for result in results.values())
+    for name, line in told.items():
+        lines = (tmp_path / name).read_text().splitlines()
+        assert set(lines) == {line}
+        assert len(lines) >= 5 + 8 * 2
+    assert len(results) == 8
 
 
 def test_a_baseline_must_be_a_cell() -> None:

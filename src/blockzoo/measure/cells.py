@@ -22,7 +22,8 @@ from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
-from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, SamplingPlan, Spent
+from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, Spent
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 HANG_S = 120.0
 """Longest time one call may take before its process is stopped."""
@@ -177,13 +178,15 @@ class _Session:
         if base is not None:
             gone = CellSamples(failure=self.failures[base][0]) if base in self.failures else None
             of_baseline = [gone or samples[base][index] for index in kept]
-        return summarize(
+        result = summarize(
             [own[index] for index in kept],
             of_baseline,
             is_baseline=base == cell.name,
             batch_size=len(cell.example),
             seed=self.settings.seed,
         )
+        lost = ("process lost",) if cell.name in self.deaths else ()
+        return replace(result, flags=(*result.flags, *lost))
 
     def _samples(self, name: str) -> list[CellSamples]:
         return [_samples_of(run, name) for run in self.runs]

@@ -23,7 +23,7 @@ from typing import Any
 from torch import Tensor
 
 from blockzoo.measure.backends.options import CellOptions
-from blockzoo.measure.sampling import SamplingPlan
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 STAGES = ("starting", "loading", "warm-up", "sampling")
 MARK = struct.Struct("=ii")
@@ -57,7 +57,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     task: ChildTask = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
     def send(*message: object) -> None:
         pickle.dump(message, out)
@@ -67,8 +67,16 @@ def main() -> None:
     out.close()
 
 
-def _end_with_parent() -> None:
-    # The driver keeps its end open while it lives and wants this process.
+def end_with_parent() -> None:
+    """End this process as soon as the other end of standard input is closed.
+
+    The parent keeps that open while it lives and wants an answer, and the system closes it however
+    the parent ends.
+    """
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
     os.read(0, 1)
     os._exit(1)
 

@@ -23,7 +23,8 @@ from blockzoo.measure.bootstrap import (
     verdict_of,
 )
 from blockzoo.measure.parity import TOLERANCE
-from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, SamplingPlan, paired_ratios
+from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, paired_ratios
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44
@@ -87,7 +88,7 @@ class LatencyResult:
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
     narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
-    failed).
+    failed), "process lost" (a process died while it sampled this cell, and another took its place).
     """
 
     samples_ms: tuple[float, ...] = ()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from blockzoo.measure.sampling import Call, Timer, wall_clock_timer
+from blockzoo.measure.clock import Call, Timer, wall_clock_timer
 
 
 def timer_of(device: torch.device) -> Timer:
