@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.errors import InputError
+from blockzoo.measure import machine
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencySettings
@@ -153,6 +154,18 @@ def test_a_device_that_is_absent_costs_its_cells_alone() -> None:
     )
     assert results["gpu"].failure == "device 'cuda' is not available; there is: cpu"
     assert results["cpu"].median_ms is not None
+
+
+@pytest.mark.parametrize(("rise", "told"), [(1, True), (0, False)])
+def test_cells_sampled_on_a_hot_processor_are_flagged(
+    rise: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = itertools.count(step=rise)
+    monkeypatch.setattr(machine, "thermal_events", lambda: next(events))
+    cells = [Cell(name=n, model=m, example=EXAMPLE) for n, m in (("a", Sleeps()), ("b", Raises()))]
+    results = measure_cells(cells, HERE)
+    assert ("throttled" in results["a"].flags) is told
+    assert results["b"].failure == "RuntimeError: no kernel"
 
 
 @pytest.mark.gpu

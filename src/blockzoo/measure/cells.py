@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -185,8 +185,16 @@ class _Session:
             batch_size=len(cell.example),
             seed=self.settings.seed,
         )
-        lost = ("process lost",) if cell.name in self.deaths else ()
-        return replace(result, flags=(*result.flags, *lost))
+        return replace(result, flags=(*result.flags, *self._flags(cell.name)))
+
+    def _flags(self, name: str) -> Iterator[str]:
+        """Yield what the processes, not the samples, say of a cell."""
+        device = self.ready[name].options.device
+        # A GPU waits for the CPU that launches its work.
+        if any({"cpu", device} & set(run.throttled) for run in self.runs):
+            yield "throttled"
+        if name in self.deaths:
+            yield "process lost"
 
     def _samples(self, name: str) -> list[CellSamples]:
         return [_samples_of(run, name) for run in self.runs]

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from blockzoo.measure.backends.options import CellOptions
 from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.measure.throttling import ThrottleWatch
 
 STAGES = ("starting", "loading", "warm-up", "sampling")
 MARK = struct.Struct("=ii")
@@ -93,6 +94,7 @@ class Worker:
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()
         self._stage, self._threads = "", 0
+        self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
 
     def run(self) -> None:
         """Load, warm up and sample all cells."""
@@ -115,6 +117,7 @@ class Worker:
                 timers=timers,
                 enter=self._enter,
                 sink=self._sink,
+                between=self._watch.look,
                 spent=spent,
             )
         self._flush()
@@ -123,6 +126,7 @@ class Worker:
                    cell.traceback)
             for name, cell in done.items()
         }  # fmt: skip
+        self._send("throttled", self._watch.throttled())
         self._send("done", ends, spent)
         for each in loaded:
             each.close()
@@ -170,6 +174,7 @@ class Worker:
             torch.set_num_threads(threads)
             self._threads = threads
         if stage != "sampling" or self._stage != stage:
+            self._watch.start()  # loading and warming up do not count
             self._stage = stage
             self._send("state", stage, name)
 

@@ -88,7 +88,8 @@ class LatencyResult:
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
     narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
-    failed), "process lost" (a process died while it sampled this cell, and another took its place).
+    failed), "throttled" (heat, power limit or quota slowed the device, see `throttling.py`),
+    "process lost" (a process died while it sampled this cell, and another took its place).
     """
 
     samples_ms: tuple[float, ...] = ()

@@ -78,6 +78,7 @@ def sample_cells(
     clock: Clock = time.perf_counter_ns,
     enter: Enter | None = None,
     sink: Sink | None = None,
+    between: Callable[[], None] | None = None,
     spent: Spent | None = None,
     progress: Progress | None = None,
 ) -> dict[str, CellSamples]:
@@ -85,8 +86,8 @@ def sample_cells(
 
     `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
     cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
-    cells. `spent` is filled in. A cell that raises an `Exception` is
-    failed and the others go on. Raises `InputError` when a baseline is not a cell.
+    cells. `between` is called after every round. `spent` is filled in. A cell that raises an
+    `Exception` is failed and the others go on. Raises `InputError` when a baseline is not a cell.
     """
     by_default = timer or wall_clock_timer(clock)
     session = _Session(
@@ -95,6 +96,7 @@ def sample_cells(
         clock=clock,
         enter=enter or _ignore,
         sink=sink or _ignore,
+        between=between or _ignore,
         spent=spent or Spent(),
         progress=progress or _no_progress,
         cells={
@@ -154,6 +156,7 @@ class _Session:
     clock: Clock
     enter: Enter
     sink: Sink
+    between: Callable[[], None]
     spent: Spent
     progress: Progress
     cells: dict[str, _Cell]
@@ -184,6 +187,7 @@ class _Session:
             order.shuffle(cells)
             for cell in cells:
                 self._sample(cell, index)
+            self.between()
             budget_ns = self.plan.budget_s * 1e9 * len(self.alive)
             spent = watch.elapsed_ns() / max(budget_ns, 1)
             out_of_time = spent >= 1 and index + 1 >= LEAST_ROUNDS
