@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blockzoo.measure import limits, machine, throttling
+from blockzoo.measure import limits, machine
 from blockzoo.measure.nvml import Gpu
 from blockzoo.measure.throttling import CpuCounters, ThrottleWatch, read_cpu, slowed
 
@@ -78,7 +78,7 @@ def test_a_gpu_is_asked_ten_times_a_second_and_once_is_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpus = {"cuda:0": Hot((), ("power limit",), ()), "cuda:1": Hot(None, (), ()), "cuda:2": None}
-    monkeypatch.setattr(throttling.Gpu, "find", gpus.__getitem__)
+    monkeypatch.setattr(Gpu, "find", gpus.__getitem__)
     ticks = itertools.count()
     watch = ThrottleWatch(
         ["cpu", *gpus, "cuda:0"],

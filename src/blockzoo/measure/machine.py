@@ -34,6 +34,21 @@ def governor(cpus: Path = _CPUS) -> str | None:
     return ",".join(sorted(names)) or None
 
 
+def boost(cpus: Path = _CPUS) -> bool | None:
+    """Tell whether cores may run above their base clock while heat allows (turbo)."""
+    # The two drivers mean opposite things by 1.
+    for name, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
+        text = _text(cpus / name).strip()
+        if text in ("0", "1"):
+            return text == on
+    return None
+
+
+def hyper_threading(cpus: Path = _CPUS) -> bool | None:
+    """Tell whether several logical cores share a physical one at this moment."""
+    return {"0": False, "1": True}.get(_text(cpus / "smt" / "active").strip())
+
+
 def thermal_events(cpus: Path = _CPUS) -> int | None:
     """Return how often heat has slowed a core or its package down since the start of the system.
 
