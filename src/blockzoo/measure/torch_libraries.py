@@ -24,7 +24,7 @@ class TorchLibraries:
 def torch_libraries(told: str | None = None) -> TorchLibraries:
     """Read the versions from `told`, by default from what torch says of how it was built."""
     if told is None:
-        told = str(torch.__config__.show())  # type: ignore[no-untyped-call]
+        told = str(torch.__config__.show())
     openmp = _OPENMP.search(told)
     return TorchLibraries(
         openmp=openmp and (openmp[2] or openmp[1]),
