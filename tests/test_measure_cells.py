@@ -282,6 +282,55 @@ def test_out_of_memory_costs_one_cell() -> None:
     assert results["good"].process_counts == (8,)
 
 
+class Forks(nn.Module):
+    """Cannot be exported: which way it takes depends on values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1 if x.sum() > 0 else x
+
+
+class GoneOnArrival(Sleeps):
+    """Cannot be made in another process, as if what it needs had vanished in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["home"] != os.getpid():
+            raise FileNotFoundError("the weights are gone")
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+
+
+def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
+    models = {
+        "unexportable": (Forks(), CellOptions(backend="export")),
+        "no GPU": (Sleeps(), CellOptions(backend="cudagraphs")),
+        "int8": (Sleeps(), CellOptions(backend="openvino", precision="int8")),
+        "gone": (GoneOnArrival(), CellOptions()),
+        "good": (Sleeps(), CellOptions()),
+    }
+    events: list[tuple[Any, ...]] = []
+    results = measure_cells(
+        [
+            Cell(name=name, model=model, example=EXAMPLE, options=options)
+            for name, (model, options) in models.items()
+        ],
+        replace(SETTINGS, processes=1),
+        listener=events.append,
+    )
+    failures = {name: result.failure for name, result in results.items()}
+    assert "torch.export cannot export it" in (failures["unexportable"] or "")
+    assert "CUDA" in (failures["no GPU"] or "")
+    assert "int8 is for onnxruntime" in (failures["int8"] or "")
+    assert failures["gone"] == ("BlockError: the network cannot be unpickled: the weights are gone")
+    assert all(len(str(failure).splitlines()) == 1 for failure in failures.values())
+    assert failures["good"] is None
+    assert results["good"].process_counts == (8,)
+    told = {event[1] for event in events if event[0] == "failed"}
+    assert told == set(models) - {"good"}
+
+
 def test_a_budget_too_small_for_a_round_gives_three_and_says_so() -> None:
     cells = [Cell(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
     results = measure_cells(cells, replace(SETTINGS, processes=1, budget_s=1e-6, rounds_max=100))

@@ -1,4 +1,4 @@
-"""A measuring process does not outlive the process that wants its answer."""
+"""A measuring process warms a GPU up, and does not outlive who wants its answer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
+from blockzoo.measure.backends import CellOptions
+from blockzoo.measure.child import ChildCell, ChildTask, plan_for
 from blockzoo.measure.driver import child_environment
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 _START_S = 120
 _END_S = 20
@@ -75,3 +79,28 @@ def _wait_until_there(sign: Path, parent: subprocess.Popen[bytes]) -> None:
         assert parent.poll() is None
         time.sleep(0.1)
     raise AssertionError("the measuring process did not start")
+
+
+@pytest.mark.parametrize(
+    ("devices", "given", "expected"),
+    [
+        (("cpu", "cpu"), (0.0, 0.5), (0.0, 0.5)),
+        (("cpu", "cuda:0"), (0.0, 0.5), (1.0, 1.0)),
+        (("cuda",), (0.2, 5.0), (1.0, 5.0)),
+        (("cuda",), (2.0, 5.0), (2.0, 5.0)),
+    ],
+)
+def test_a_gpu_is_warmed_up_for_a_second_at_least(
+    devices: tuple[str, ...], given: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    cells = tuple(
+        ChildCell(
+            name=str(index), payload=b"", example=torch.ones(1), options=CellOptions(device=device)
+        )
+        for index, device in enumerate(devices)
+    )
+    plan = SamplingPlan(warmup_min_s=given[0], warmup_max_s=given[1], seed=5)
+    task = ChildTask(cells=cells, plan=plan, baselines={}, mark_path="")
+    found = plan_for(task)
+    assert (found.warmup_min_s, found.warmup_max_s) == expected
+    assert found.seed == 5

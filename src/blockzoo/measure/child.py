@@ -82,6 +82,15 @@ def _wait_for_the_end() -> None:
     os._exit(1)
 
 
+def plan_for(task: ChildTask) -> SamplingPlan:
+    """Return the task's plan; a GPU's clock needs a while to rise, so it is warmed up longer."""
+    if not any(cell.options.on_cuda for cell in task.cells):
+        return task.plan
+    least_s = max(task.plan.warmup_min_s, _GPU_WARMUP_S)
+    longest_s = max(task.plan.warmup_max_s, least_s)
+    return replace(task.plan, warmup_min_s=least_s, warmup_max_s=longest_s)
+
+
 class Worker:
     """Measures a task's cells and sends what it sees, in whatever process it is run."""
 
@@ -112,7 +121,7 @@ class Worker:
             }
             done = sample_cells(
                 calls,
-                self._plan(),
+                plan_for(self._task),
                 baselines=baselines,
                 timers=timers,
                 enter=self._enter,
@@ -130,14 +139,6 @@ class Worker:
         self._send("done", ends, spent)
         for each in loaded:
             each.close()
-
-    def _plan(self) -> SamplingPlan:
-        """Return the task's plan; a GPU needs a while until its clock has risen."""
-        plan = self._task.plan
-        if not any(options.on_cuda for options in self._options.values()):
-            return plan
-        least_s = max(plan.warmup_min_s, _GPU_WARMUP_S)
-        return replace(plan, warmup_min_s=least_s, warmup_max_s=max(plan.warmup_max_s, least_s))
 
     def _load(self) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         import torch
