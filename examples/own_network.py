@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from blockzoo.measure import measure
 from blockzoo.measure.complexity import count_macs, count_parameters
-from blockzoo.measure.latency import LatencySettings, measure_latency
 
 dense = nn.Conv2d(32, 32, 3, padding=1)
 separable = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 1))
 image = torch.randn(1, 32, 32, 32)
 
-settings = LatencySettings(budget_s=2.0)
-results = measure_latency(
-    {"dense": dense, "separable": separable}, image, settings=settings, baseline="dense"
+results = measure(
+    {"dense": dense, "separable": separable}, image, baseline="dense", device="cpu", quick=True
 )
 for name, module in (("dense", dense), ("separable", separable)):
     result = results[name]

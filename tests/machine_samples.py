@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockzoo.measure import probes
 from blockzoo.measure.fitness import Readings
+from blockzoo.measure.torch_libraries import TorchLibraries
 
 QUIET = Readings(
     cores=4,
@@ -17,4 +18,9 @@ QUIET = Readings(
     timer_resolution_ns=40,
     memory_available_bytes=8 * 2**30,
     swap_used_bytes=0,
+    libraries=TorchLibraries(openmp="4.5", mkl="2024.2", onednn="3.12.0"),
+    boost=False,
+    hyper_threading=False,
+    thermal_events=0,
+    new_thermal_events=0,
 )

@@ -278,6 +278,8 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
     assert id_with("eager", load_average=9.0, cpu_mhz=1.0, thread_variables={"A": "1"}) == eager
     assert id_with("eager", commit="other", openvino="1", onnxruntime="1", lightning="1") == eager
     assert id_with("eager", governor="powersave") != eager
+    assert id_with("eager", thermal_events=7, hyper_threading=True, mkl="1") == eager
+    assert id_with("eager", boost=True) != id_with("eager", boost=False)
     assert id_with("openvino", openvino="1") != id_with("openvino", openvino="2")
     assert id_with("openvino", onnxruntime="1") == id_with("openvino", onnxruntime="2")
     assert id_with("tensorrt", onnxruntime="1") != id_with("tensorrt", onnxruntime="2")

@@ -52,7 +52,7 @@ def test_an_unfit_line_ends_in_status_1(monkeypatch: pytest.MonkeyPatch) -> None
 def test_json_of_a_fit_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, _ = doctor(monkeypatch, QUIET, "--json")
     told = json.loads(output)
-    assert (status, told["fit"], len(told["findings"])) == (0, True, 10)
+    assert (status, told["fit"], len(told["findings"])) == (0, True, 14)
 
 
 def test_an_absent_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,8 @@ def test_real_networks_have_marginals_and_sums() -> None:
     assert found.identity_ms is not None
     (added,) = room.check_additivity(["ConvBNAct"], config=SMALL, settings=FAST)
     assert added.measured_ms > 0
-    assert added.error > -1
+    low, high = added.error_interval  # no more: how far off it is, is a matter of the load
+    assert low <= high
 
 
 def test_no_blocks_are_refused() -> None:

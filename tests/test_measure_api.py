@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import InputError
+from blockzoo.errors import DeviceError, InputError
 from blockzoo.measure import measure
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 
@@ -41,6 +41,12 @@ def test_modules_are_timed_against_the_baseline() -> None:
 def test_what_cannot_be_measured_is_told(models: Any, baseline: str | None, told: str) -> None:
     with pytest.raises(InputError, match=told):
         measure(models, EXAMPLE, baseline=baseline)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_absent_is_refused() -> None:
+    with pytest.raises(DeviceError, match="device 'cuda' is not available"):
+        measure({"a": nn.ReLU()}, EXAMPLE, device="cuda")
 
 
 def test_a_result_is_one_line() -> None:

@@ -86,25 +86,6 @@ def test_training_macs_are_threefold_but_twofold_for_the_first_layer() -> None:
     assert count_training_macs(net, images.requires_grad_()) == 3 * first + 3 * second
 
 
-@pytest.mark.parametrize("groups", [1, 2, 4, 8])
-def test_backward_of_a_grouped_convolution_costs_twice_its_forward_pass(groups: int) -> None:
-    """By hand: both gradients have as many products as the output; torch forgets the groups.
-
-    Its formula for the gradient of the weight takes every input channel with every output channel,
-    so that it tells groups times too much there: 1 + groups times the forward pass in all.
-    """
-    layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups)
-    images = torch.ones(1, 8, 5, 5, requires_grad=True)
-    forward = 8 * (8 // groups) * 9 * 25
-    counts = count_complexity(layer, images)
-    assert counts.macs == forward
-    assert counts.training_macs - counts.macs == 2 * forward
-    output = layer(images)
-    with FlopCounterMode(display=False) as torch_backward:
-        output.sum().backward()
-    assert torch_backward.get_total_flops() == 2 * (1 + groups) * forward
-
-
 def test_a_frozen_layer_in_the_middle_still_passes_the_gradient_on() -> None:
     """By hand: first layer forward and weight, second forward and input, third all three."""
     net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1))

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from blockzoo.measure import limits, probes
+from blockzoo.measure import limits, machine, probes
 from blockzoo.measure.fitness import Finding, Readings, judge, read_machine
 from blockzoo.measure.neighbours import BusyProcess
 from blockzoo.measure.nvml import GpuState
+from blockzoo.measure.torch_libraries import TorchLibraries
 from tests.machine_samples import QUIET
 
 GPU = GpuState(
@@ -33,8 +34,8 @@ def finding(subject: str, readings: Readings) -> Finding:
 def test_on_a_quiet_machine_all_is_ok_and_there_is_nothing_to_do() -> None:
     findings = judge(QUIET)
     assert [each.subject for each in findings] == [
-        "governor", "load", "other processes", "CPU quota", "hypervisor", "stolen time", "noise",
-        "timer", "memory", "swap",
+        "governor", "boost", "hyper-threading", "heat", "load", "other processes", "CPU quota",
+        "hypervisor", "stolen time", "noise", "timer", "memory", "swap", "torch's libraries",
     ]  # fmt: skip
     assert {(each.verdict, each.advice) for each in findings} == {("ok", "")}
 
@@ -44,6 +45,13 @@ def test_on_a_quiet_machine_all_is_ok_and_there_is_nothing_to_do() -> None:
     [
         ("governor", {"governor": "powersave"}, "caution"),
         ("governor", {"governor": None}, "caution"),
+        ("boost", {"boost": True}, "caution"),
+        ("boost", {"boost": None}, "ok"),
+        ("hyper-threading", {"hyper_threading": True}, "caution"),
+        ("hyper-threading", {"hyper_threading": None}, "ok"),
+        ("heat", {"thermal_events": 9, "new_thermal_events": 0}, "ok"),
+        ("heat", {"thermal_events": 9, "new_thermal_events": 2}, "caution"),
+        ("heat", {"thermal_events": None}, "ok"),
         ("load", {"load_average": 1.0}, "caution"),
         ("load", {"load_average": 4.0}, "unfit"),
         ("load", {"load_average": None}, "caution"),
@@ -80,6 +88,25 @@ def test_readings_are_told_with_their_units() -> None:
     assert finding("other processes", crowd).reading == (
         "make (10) at 90% of a core; make (11) at 80% of a core; make (12) at 70% of a core"
     )
+
+
+def test_what_cannot_be_read_says_so() -> None:
+    blind = replace(QUIET, boost=None, hyper_threading=None, thermal_events=None)
+    subjects = ("boost", "hyper-threading", "heat")
+    assert {finding(each, blind).reading for each in subjects} == {"not readable"}
+
+
+def test_heat_is_told_since_the_start_and_during_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = iter([40, 43])
+    monkeypatch.setattr(machine, "thermal_events", lambda: next(events))
+    found = finding("heat", read_machine("cpu", seconds=0.01))
+    assert found.verdict == "caution"
+    assert found.reading == "43 thermal event(s) since the system started, 3 in the last seconds"
+
+
+def test_libraries_are_listed_and_missing_ones_are_none() -> None:
+    bare = replace(QUIET, libraries=TorchLibraries(openmp="4.5", mkl=None, onednn="3.12.0"))
+    assert finding("torch's libraries", bare).reading == "OpenMP 4.5, MKL none, oneDNN 3.12.0"
 
 
 def test_a_gpu_is_judged_where_it_is_the_device() -> None:

@@ -41,6 +41,33 @@ def test_governors_are_named_once_each(tmp_path: Path) -> None:
     assert machine.governor(tmp_path) == "performance,powersave"
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("intel_pstate/no_turbo", "0\n", True),
+        ("intel_pstate/no_turbo", "1\n", False),
+        ("cpufreq/boost", "1\n", True),
+        ("cpufreq/boost", "0\n", False),
+        ("cpufreq/boost", "\n", None),
+        ("cpufreq/other", "1\n", None),
+    ],
+)
+def test_boost_is_told_by_either_driver(
+    file: str, text: str, told: bool | None, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(text)
+    assert machine.boost(tmp_path) is told
+
+
+@pytest.mark.parametrize(("text", "told"), [("1\n", True), ("0\n", False), ("odd", None)])
+def test_hyper_threading_is_what_is_active(text: str, told: bool | None, tmp_path: Path) -> None:
+    assert machine.hyper_threading(tmp_path) is None
+    (tmp_path / "smt").mkdir()
+    (tmp_path / "smt" / "active").write_text(text)
+    assert machine.hyper_threading(tmp_path) is told
+
+
 def test_clocks_that_cannot_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = SimpleNamespace(current=2596.1, min=0.0, max=0.0)
     monkeypatch.setattr(psutil, "cpu_freq", lambda: clocks)

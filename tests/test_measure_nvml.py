@@ -35,6 +35,7 @@ def library(**changed: Any) -> SimpleNamespace:
         "nvmlDeviceGetEccMode": lambda handle: [1, 0],
         "nvmlDeviceGetTotalEnergyConsumption": lambda handle: 12_345,
         "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=77)],
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: 0x44,
     }
     return SimpleNamespace(**{**answers, **changed})
 
@@ -59,6 +60,13 @@ def test_readings_are_in_the_units_of_their_names(monkeypatch: pytest.MonkeyPatc
     )
     assert gpu.energy_j() == 12.345
     assert gpu.process_ids() == (77,)
+    assert gpu.slowdowns() == ("power limit", "heat, by the hardware")
+
+
+def test_an_idle_or_chosen_clock_is_no_slowdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = found(monkeypatch, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x113)
+    assert gpu is not None
+    assert gpu.slowdowns() == ()
 
 
 def test_what_is_refused_is_none_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +76,14 @@ def test_what_is_refused_is_none_and_the_rest_is_told(monkeypatch: pytest.Monkey
         nvmlDeviceGetDefaultApplicationsClock=refused,
         nvmlDeviceGetTotalEnergyConsumption=refused,
         nvmlDeviceGetComputeRunningProcesses=refused,
+        nvmlDeviceGetCurrentClocksThrottleReasons=refused,
     )
     assert gpu is not None
     state = gpu.state()
     assert (state.ecc, state.clock_default_mhz, state.clock_max_mhz) == (None, None, 1980)
     assert gpu.energy_j() is None
     assert gpu.process_ids() is None
+    assert gpu.slowdowns() is None
 
 
 def test_without_package_driver_or_such_a_gpu_there_is_none(
@@ -93,3 +103,4 @@ def test_a_real_gpu_tells_its_clocks() -> None:
     clock_max_mhz = gpu.state().clock_max_mhz
     assert clock_max_mhz is not None
     assert clock_max_mhz > 0
+    assert gpu.slowdowns() is not None

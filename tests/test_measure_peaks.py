@@ -7,8 +7,8 @@ import torch
 
 from blockzoo.errors import DeviceError, InputError
 from blockzoo.measure import peaks
+from blockzoo.measure.clock import Call, Timer
 from blockzoo.measure.peaks import ON_CUDA, Peaks, PeakSettings, measure_peaks
-from blockzoo.measure.sampling import Call, Timer
 
 TINY = PeakSettings(matrix_side=10, copy_bytes=4000, repeats=3)
 

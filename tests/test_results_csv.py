@@ -83,6 +83,9 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "training_memory_mb": 80.0,
         "training_memory_batch_size": 64,
         "uncounted": "",
+        "uncounted_macs": 0,
+        "measured_memory_mb": None,
+        "measured_training_memory_mb": None,
         "latency_low_ms": 4.5,
         "latency_high_ms": 5.5,
         "latency_iqr_ms": None,
@@ -112,6 +115,45 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "schema_version": 1,
     }
     assert row == expected
+
+
+def test_measured_memory_stands_beside_what_was_counted() -> None:
+    (row,) = result_rows(
+        [cost(measured_inference_bytes=2_600_000, measured_training_bytes=90_000_000)]
+    )
+    assert (row["memory_mb"], row["measured_memory_mb"]) == (2.5, 2.6)
+    assert (row["training_memory_mb"], row["measured_training_memory_mb"]) == (80.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "macs", "told"),
+    [
+        (("im2col", "norm"), {"im2col": 40, "norm": 2}, 42),
+        (("im2col", "odd"), {"im2col": 40}, None),
+        (("im2col",), {}, None),  # a record from before there were formulas
+    ],
+)
+def test_uncounted_macs_are_known_where_every_operation_has_a_formula(
+    names: tuple[str, ...], macs: dict[str, int], told: int | None
+) -> None:
+    (row,) = result_rows([cost(uncounted=names, uncounted_macs=macs)])
+    assert (row["uncounted"], row["uncounted_macs"]) == (" ".join(names), told)
+
+
+def test_a_file_from_before_a_column_was_added_reads_as_empty_there(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results_csv([cost(uncounted_macs={"im2col": 3}, uncounted=("im2col",))], path)
+    added = {"uncounted_macs", "measured_memory_mb", "measured_training_memory_mb"}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [name for name in COLUMNS if name not in added]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, kept, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (row,) = read_results_csv(path)
+    assert {row[name] for name in added} == {""}
+    assert {name: row[name] for name in kept} == {name: rows[0][name] for name in kept}
 
 
 def test_a_shared_network_has_a_row_for_each_position_with_that_positions_cost() -> None:

@@ -1,46 +1,39 @@
 """The verb benchmark: scaffolded blocks in deploy form, gated, then timed against each other.
 
-Every cell is a block at a position. A cell must first show that its deploy form computes what its
-training form computes; then all cells that did are interleaved in one session, and each is
-compared with the baseline block at its own position.
+Every cell is a block at a position. All cells that pass their gate, see `latency_cells.py`, are
+interleaved in one session, and each is compared with the baseline block at its own position.
 """
 
 from __future__ import annotations
 
-import itertools
-import traceback
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks import BlockSpec
 from blockzoo.errors import BlockError, InputError
-from blockzoo.latency_identity import latency_trial_id, resolved, spec_of
-from blockzoo.measure.backends import CellOptions, get_backend
+from blockzoo.latency_cells import (
+    GatedCell,
+    LatencyCell,
+    gate,
+    latency_cells,
+    random_images,
+    ways_to_run,
+)
+from blockzoo.latency_identity import resolved, spec_of
+from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.driver import Event
 from blockzoo.measure.energy import measure_cell_energy
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencyResult, LatencySettings
-from blockzoo.measure.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.sampling import Progress
 from blockzoo.position import Position
 from blockzoo.results.records import Environment, LatencyRecord
-from blockzoo.scaffold import (
-    ScaffoldConfig,
-    ScaffoldNet,
-)
-from blockzoo.trials import (
-    recorded_fingerprint,
-    same_positions,
-    scaffold_settings,
-)
-
-_PARITY_IMAGES = 4
+from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.trials import recorded_fingerprint, scaffold_settings
 
 
 def benchmark_blocks(
@@ -86,43 +79,24 @@ def benchmark_blocks(
     session = _Session(
         config=config or ScaffoldConfig(),
         settings=settings,
-        ways=_ways(settings, backends, precisions, threads),
+        ways=ways_to_run(settings, backends, precisions, threads),
         baseline=spec_of(blocks[0] if baseline is None else baseline),
         on_error=on_error,
     )
-    cells = session.cells(
-        [spec_of(block) for block in blocks], [Position.parse(str(p)) for p in positions]
+    cells = latency_cells(
+        [spec_of(block) for block in blocks],
+        [Position.parse(str(p)) for p in positions],
+        config=session.config,
+        ways=session.ways,
+        baseline=session.baseline,
     )
-    gated = [session.gate(cell) for cell in cells]
+    gated = [gate(cell, session.config, raises=on_error == "raise") for cell in cells]
     results = session.measure(gated, progress, listener)
     records = [session.record(each, results) for each in gated]
     if energy:
         records = [session.with_energy(*pair) for pair in zip(records, gated, strict=True)]
     labels = {"experiment_name": experiment_name, "notes": notes}
     return [record.model_copy(update=labels) for record in records]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """One block at one position, and the id of the cell it is compared with."""
-
-    spec: BlockSpec
-    position: Position
-    positions: tuple[Position, ...]
-    settings: LatencySettings
-    trial_id: str
-    baseline_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Gated:
-    """A cell after its gate: the network to be timed, or why there is none."""
-
-    cell: _Cell
-    network: nn.Module | None = None
-    parity_error: float | None = None
-    reason: str | None = None
-    traceback: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,57 +109,9 @@ class _Session:
     baseline: BlockSpec
     on_error: Literal["record", "raise"]
 
-    def cells(self, blocks: Sequence[BlockSpec], positions: Sequence[Position]) -> list[_Cell]:
-        """Return one cell per distinct record, position by position, in the order of the blocks."""
-        specs = {spec.name: spec for spec in blocks}
-        if self.baseline.name not in specs:
-            specs = {self.baseline.name: self.baseline, **specs}
-        cells: dict[str, _Cell] = {}
-        for position in positions:
-            for spec, way in itertools.product(specs.values(), self.ways):
-                cell = self._cell(spec, position, way)
-                cells.setdefault(cell.trial_id, cell)
-        return list(cells.values())
-
-    def _cell(self, spec: BlockSpec, position: Position, way: LatencySettings) -> _Cell:
-        compared_alike = _same_positions(self.baseline, position, self.config)
-        alike = _same_positions(spec, position, self.config)
-        return _Cell(
-            spec=spec,
-            position=position,
-            positions=tuple(p for p in alike if p in compared_alike),
-            settings=way,
-            trial_id=self._trial_id(spec, position, way),
-            baseline_id=self._trial_id(self.baseline, position, way),
-        )
-
-    def _trial_id(self, spec: BlockSpec, position: Position, way: LatencySettings) -> str:
-        return latency_trial_id(
-            spec, position, config=self.config, settings=way, baseline=self.baseline
-        )
-
-    def gate(self, cell: _Cell) -> _Gated:
-        """Build the cell's network and let it through only if both its forms agree."""
-        seed = self.settings.seed
-        try:
-            net = ScaffoldNet(cell.spec, cell.position, self.config, seed=seed).eval()
-            images = _images(_PARITY_IMAGES, self.config, seed)
-            deploy_form, parity_error = check_merge(
-                with_nontrivial_state(net, seed, images),
-                to_deploy,
-                images,
-                tolerance=self.settings.parity_tolerance,
-            )
-        except Exception as error:  # a block is foreign code; the others go on
-            if self.on_error == "raise":
-                raise
-            reason = describe_error(error)
-            return _Gated(cell=cell, reason=reason, traceback=traceback.format_exc())
-        return _Gated(cell=cell, network=deploy_form, parity_error=parity_error)
-
     def measure(
         self,
-        gated: Sequence[_Gated],
+        gated: Sequence[GatedCell],
         progress: Progress | None,
         listener: Callable[[Event], None] | None = None,
     ) -> dict[str, LatencyResult]:
@@ -201,7 +127,7 @@ class _Session:
             listener(("cells", labels))
         return measure_cells(cells, self.settings, progress=progress, listener=listener)
 
-    def _label(self, cell: _Cell) -> str:
+    def _label(self, cell: LatencyCell) -> str:
         """Return block and position, and the way to run it where there are several."""
         way = cell.settings
         place = f"{cell.spec.name} {'/'.join(map(str, cell.positions))}"
@@ -209,16 +135,16 @@ class _Session:
             return place
         return f"{place} {way.backend} {way.precision} {way.threads}t"
 
-    def _timed(self, cell: _Cell, network: nn.Module, passed: Container[str] = ()) -> Cell:
+    def _timed(self, cell: LatencyCell, network: nn.Module, passed: Container[str] = ()) -> Cell:
         return Cell(
             name=cell.trial_id,
             model=network,
-            example=_images(self.settings.batch_size, self.config, self.settings.seed),
+            example=random_images(self.settings.batch_size, self.config, self.settings.seed),
             options=_options(cell.settings),
             baseline=cell.baseline_id if cell.baseline_id in passed else None,
         )
 
-    def with_energy(self, record: LatencyRecord, gated: _Gated) -> LatencyRecord:
+    def with_energy(self, record: LatencyRecord, gated: GatedCell) -> LatencyRecord:
         """Return the record with its energy; without, if there is none to be had."""
         if record.status == "failed" or record.backend != "eager" or gated.network is None:
             return record
@@ -234,7 +160,7 @@ class _Session:
         }
         return record.model_copy(update=found)
 
-    def record(self, gated: _Gated, results: Mapping[str, LatencyResult]) -> LatencyRecord:
+    def record(self, gated: GatedCell, results: Mapping[str, LatencyResult]) -> LatencyRecord:
         """Return the record of a cell; raises `BlockError` if it failed and `on_error` says so."""
         cell, settings = gated.cell, gated.cell.settings
         result = results.get(
@@ -268,28 +194,6 @@ class _Session:
         )
 
 
-def _ways(
-    settings: LatencySettings,
-    backends: Sequence[str],
-    precisions: Sequence[str],
-    threads: Sequence[int],
-) -> tuple[LatencySettings, ...]:
-    """Return the settings of every way to run a network; raises for unknown names."""
-    chosen = list(
-        itertools.product(
-            backends or (settings.backend,),
-            precisions or (settings.precision,),
-            threads or (settings.threads,),
-        )
-    )
-    for backend, _, _ in chosen:
-        get_backend(backend)
-    return tuple(
-        replace(settings, backend=backend, precision=cast(Any, precision), threads=count)
-        for backend, precision, count in chosen
-    )
-
-
 def _options(settings: LatencySettings) -> CellOptions:
     return CellOptions(
         backend=settings.backend,
@@ -303,21 +207,6 @@ def _options(settings: LatencySettings) -> CellOptions:
 def _environment(settings: LatencySettings) -> Environment:
     described = {**describe_environment(settings.device), "threads": settings.threads}
     return Environment.model_validate(described)
-
-
-def _same_positions(
-    spec: BlockSpec, position: Position, config: ScaffoldConfig
-) -> tuple[Position, ...]:
-    try:
-        return same_positions(spec, position, config)
-    except BlockError:
-        return (position,)  # it cannot be built there; its failed record says why
-
-
-def _images(count: int, config: ScaffoldConfig, seed: int) -> Tensor:
-    """Return `count` standard normal images (count, 3, H, W)."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, *config.input_shape, generator=generator)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,11 @@ from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import fingerprints, scaffold_identity
 
 # Not of the environment that determines a latency: the commit changes with every line of
-# documentation, the threads are those of the settings, and Lightning only trains.
-_NOT_IDENTITY = VOLATILE | {"commit", "threads", "lightning"}
+# documentation, the threads are those of the settings, and Lightning only trains; what torch was
+# built with comes with torch, and the numbers of cores tell whether they are threads of one.
+_NOT_IDENTITY = VOLATILE | {
+    "commit", "threads", "lightning", "openmp", "mkl", "onednn", "hyper_threading"
+}  # fmt: skip
 _RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
@@ -57,8 +60,13 @@ def resolved(settings: LatencySettings) -> LatencySettings:
 
 
 def _identity(settings: LatencySettings) -> dict[str, object]:
-    """Return what determines a latency of the environment: of the runtimes, only the one used."""
+    """Return what determines a latency of the environment: of the runtimes, only the one used.
+
+    Boost counts where it can be read; elsewhere ids stay what they were before it was.
+    """
     used = _RUNTIMES.get(settings.backend)
     left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
     described = describe_environment(settings.device)
+    if described["boost"] is None:
+        left_out |= {"boost"}
     return {name: value for name, value in described.items() if name not in left_out}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
-from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, SamplingPlan, Spent
+from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, Spent
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 HANG_S = 120.0
 """Longest time one call may take before its process is stopped."""
@@ -182,13 +183,23 @@ class _Session:
         if base is not None:
             gone = CellSamples(failure=self.failures[base][0]) if base in self.failures else None
             of_baseline = [gone or samples[base][index] for index in kept]
-        return summarize(
+        result = summarize(
             [own[index] for index in kept],
             of_baseline,
             is_baseline=base == cell.name,
             batch_size=len(cell.example),
             seed=self.settings.seed,
         )
+        return replace(result, flags=(*result.flags, *self._flags(cell.name)))
+
+    def _flags(self, name: str) -> Iterator[str]:
+        """Yield what the processes, not the samples, say of a cell."""
+        device = self.ready[name].options.device
+        # A GPU waits for the CPU that launches its work.
+        if any({"cpu", device} & set(run.throttled) for run in self.runs):
+            yield "throttled"
+        if name in self.deaths:
+            yield "process lost"
 
     def _samples(self, name: str) -> list[CellSamples]:
         return [_samples_of(run, name) for run in self.runs]

@@ -16,19 +16,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from blockzoo.measure.backends.options import CellOptions
-from blockzoo.measure.sampling import SamplingPlan
+from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.measure.throttling import ThrottleWatch
 
 STAGES = ("starting", "loading", "warm-up", "sampling")
 MARK = struct.Struct("=ii")
 """Shared between driver and process: index of the cell at work, index of what is done to it."""
 _FLUSH_S = 0.25
+_GPU_WARMUP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     task: ChildTask = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
     def send(*message: object) -> None:
         pickle.dump(message, out)
@@ -66,10 +68,27 @@ def main() -> None:
     out.close()
 
 
-def _end_with_parent() -> None:
-    # The driver keeps its end open while it lives and wants this process.
+def end_with_parent() -> None:
+    """End this process as soon as the other end of standard input is closed.
+
+    The parent keeps that open while it lives and wants an answer, and the system closes it however
+    the parent ends.
+    """
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
     os.read(0, 1)
     os._exit(1)
+
+
+def plan_for(task: ChildTask) -> SamplingPlan:
+    """Return the task's plan; a GPU's clock needs a while to rise, so it is warmed up longer."""
+    if not any(cell.options.on_cuda for cell in task.cells):
+        return task.plan
+    least_s = max(task.plan.warmup_min_s, _GPU_WARMUP_S)
+    longest_s = max(task.plan.warmup_max_s, least_s)
+    return replace(task.plan, warmup_min_s=least_s, warmup_max_s=longest_s)
 
 
 class Worker:
@@ -84,6 +103,7 @@ class Worker:
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()
         self._stage, self._threads = "", 0
+        self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
 
     def run(self) -> None:
         """Load, warm up and sample all cells."""
@@ -101,11 +121,12 @@ class Worker:
             }
             done = sample_cells(
                 calls,
-                self._task.plan,
+                plan_for(self._task),
                 baselines=baselines,
                 timers=timers,
                 enter=self._enter,
                 sink=self._sink,
+                between=self._watch.look,
                 spent=spent,
             )
         self._flush()
@@ -114,6 +135,7 @@ class Worker:
                    cell.traceback)
             for name, cell in done.items()
         }  # fmt: skip
+        self._send("throttled", self._watch.throttled())
         self._send("done", ends, spent)
         for each in loaded:
             each.close()
@@ -122,7 +144,7 @@ class Worker:
         import torch
 
         from blockzoo.measure.backends import get_backend
-        from blockzoo.measure.latency import device_timer
+        from blockzoo.measure.timers import device_timer
 
         calls: dict[str, Any] = {}
         timers: dict[str, Any] = {}
@@ -153,6 +175,7 @@ class Worker:
             torch.set_num_threads(threads)
             self._threads = threads
         if stage != "sampling" or self._stage != stage:
+            self._watch.start()  # loading and warming up do not count
             self._stage = stage
             self._send("state", stage, name)
 

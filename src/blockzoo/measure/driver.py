@@ -35,13 +35,15 @@ class ProcessRun:
     """What one process left.
 
     `samples` per cell are pairs of round and nanoseconds; `ends` are there for the cells of a
-    process that finished; `failed` holds message and traceback of cells that could not be loaded.
+    process that finished, and so are the devices that were `throttled` while it sampled; `failed`
+    holds message and traceback of cells that could not be loaded.
     A process that died has `death` (why), `death_cell` and `death_stage`.
     """
 
     samples: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     ends: dict[str, tuple[bool, int, int, str | None, str | None]] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    throttled: tuple[str, ...] = ()
     spent: Spent = field(default_factory=Spent)
     death: str | None = None
     death_cell: str | None = None
@@ -166,6 +168,8 @@ def _take(event: Event, run: ProcessRun) -> None:
             run.samples.setdefault(name, []).append((index, nanoseconds))
     elif event[0] == "failed":
         run.failed[event[1]] = (event[2], event[3])
+    elif event[0] == "throttled":
+        run.throttled = event[1]
     elif event[0] == "done":
         run.ends, run.spent = event[1], event[2]
         # A process whose every cell failed to load is done too.

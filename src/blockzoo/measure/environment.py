@@ -17,8 +17,11 @@ import blockzoo
 from blockzoo.errors import DeviceError
 from blockzoo.measure import limits, machine
 from blockzoo.measure.nvml import Gpu, GpuState
+from blockzoo.measure.torch_libraries import torch_libraries
 
-VOLATILE = frozenset({"load_average", "cpu_mhz", "gpu_clock_mhz", "thread_variables"})
+VOLATILE = frozenset(
+    {"load_average", "cpu_mhz", "gpu_clock_mhz", "thread_variables", "thermal_events"}
+)
 """Fields that may differ between two readings of one machine: no part of a result's identity.
 
 Thread variables are among them because commands set some for the processes that they start.
@@ -48,6 +51,9 @@ def describe_environment(device: str | torch.device = "cpu") -> dict[str, object
         "cpu_min_mhz": clock_min_mhz,
         "cpu_max_mhz": clock_max_mhz,
         "cpu_mhz": machine.clock_mhz(),
+        "boost": machine.boost(),
+        "hyper_threading": machine.hyper_threading(),
+        "thermal_events": machine.thermal_events(),
     }
 
 
@@ -92,6 +98,7 @@ def _machine() -> dict[str, object]:
         "lightning": version("lightning"),
         "onnxruntime": _version("onnxruntime") or _version("onnxruntime-gpu"),
         "openvino": _version("openvino"),
+        **asdict(torch_libraries()),
         "system": platform.platform(),
         "processor": machine.processor(),
         "physical_cores": psutil.cpu_count(logical=False),

@@ -7,7 +7,7 @@ for is unfit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
@@ -16,6 +16,7 @@ import torch
 from blockzoo.measure import limits, machine, probes
 from blockzoo.measure.neighbours import BusyProcess, busy_processes, gpu_neighbours
 from blockzoo.measure.nvml import Gpu, GpuState
+from blockzoo.measure.torch_libraries import TorchLibraries, torch_libraries
 
 Verdict = Literal["ok", "caution", "unfit"]
 _GIB = 2**30
@@ -27,7 +28,8 @@ class Readings:
     """What was read of the machine; None is not readable, or without a limit for the quota.
 
     `cores` are the machine's, also where this process is bound to some of them: the load and the
-    other processes are the machine's too. `gpu` and `gpu_users` are of the GPU that is asked
+    other processes are the machine's too. `thermal_events` are those since the system started,
+    `new_thermal_events` those during the look. `gpu` and `gpu_users` are of the GPU that is asked
     about; `on_cuda` tells whether one is.
     """
 
@@ -42,6 +44,11 @@ class Readings:
     timer_resolution_ns: int
     memory_available_bytes: int
     swap_used_bytes: int
+    libraries: TorchLibraries
+    boost: bool | None
+    hyper_threading: bool | None
+    thermal_events: int | None
+    new_thermal_events: int
     on_cuda: bool = False
     gpu: GpuState | None = None
     gpu_users: tuple[str, ...] = ()
@@ -62,8 +69,9 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
     on_cuda = torch.device(device).type == "cuda"
     gpu = Gpu.find(device) if on_cuda else None
     memory = psutil.virtual_memory()
+    events = machine.thermal_events()
     limit_bytes = limits.memory_limit_bytes() or memory.available
-    return Readings(
+    readings = Readings(
         cores=psutil.cpu_count() or 1,
         governor=machine.governor(),
         virtualised=machine.virtualised(),
@@ -75,16 +83,27 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
         timer_resolution_ns=probes.timer_resolution_ns(),
         memory_available_bytes=min(memory.available, limit_bytes),
         swap_used_bytes=probes.swap_used_bytes(),
+        libraries=torch_libraries(),
+        boost=machine.boost(),
+        hyper_threading=machine.hyper_threading(),
+        thermal_events=events,
+        new_thermal_events=0,
         on_cuda=on_cuda,
         gpu=gpu.state() if gpu else None,
         gpu_users=gpu_neighbours(device) if on_cuda else (),
     )
+    after = machine.thermal_events()
+    new = 0 if events is None or after is None else after - events
+    return replace(readings, thermal_events=after, new_thermal_events=new)
 
 
 def judge(readings: Readings) -> tuple[Finding, ...]:
     """Return one finding per thing looked at, the machine first, then its GPU."""
     return (
         _governor(readings),
+        _boost(readings),
+        _hyper_threading(readings),
+        _heat(readings),
         _load(readings),
         _neighbours(readings),
         _quota(readings),
@@ -94,6 +113,7 @@ def judge(readings: Readings) -> tuple[Finding, ...]:
         _timer(readings),
         _memory(readings),
         _swap(readings),
+        _libraries(readings),
         *_gpu(readings),
     )
 
@@ -105,6 +125,38 @@ def _governor(readings: Readings) -> Finding:
         return _finding("governor", "caution", "not readable", advice)
     advice = "fix the clock with: sudo cpupower frequency-set -g performance"
     return _finding("governor", "ok" if name == "performance" else "caution", name, advice)
+
+
+def _boost(readings: Readings) -> Finding:
+    told = {None: "not readable", False: "off", True: "on"}
+    return _finding(
+        "boost",
+        "caution" if readings.boost else "ok",
+        told[readings.boost],
+        "clocks fall as the cores get warm; turn it off with: sudo cpupower set --turbo-boost 0",
+    )
+
+
+def _hyper_threading(readings: Readings) -> Finding:
+    told = {None: "not readable", False: "off", True: "logical cores share physical ones"}
+    return _finding(
+        "hyper-threading",
+        "caution" if readings.hyper_threading else "ok",
+        told[readings.hyper_threading],
+        "keep the sibling idle, or: echo off | sudo tee /sys/devices/system/cpu/smt/control",
+    )
+
+
+def _heat(readings: Readings) -> Finding:
+    events, new = readings.thermal_events, readings.new_thermal_events
+    return _finding(
+        "heat",
+        "caution" if new else "ok",
+        "not readable"
+        if events is None
+        else f"{events} thermal event(s) since the system started, {new} in the last seconds",
+        "the cores are being slowed down: let them cool, see to the fans, or lower the clock",
+    )
 
 
 def _load(readings: Readings) -> Finding:
@@ -202,6 +254,13 @@ def _swap(readings: Readings) -> Finding:
     used_gib = readings.swap_used_bytes / _GIB
     verdict: Verdict = "caution" if used_gib > 0.5 else "ok"
     return _finding("swap", verdict, f"{used_gib:.1f} GiB in use", "turn it off with: swapoff -a")
+
+
+def _libraries(readings: Readings) -> Finding:
+    """Nothing to judge: a line that explains why two machines with one torch differ."""
+    names = (("OpenMP", "openmp"), ("MKL", "mkl"), ("oneDNN", "onednn"))
+    told = (f"{title} {getattr(readings.libraries, name) or 'none'}" for title, name in names)
+    return _finding("torch's libraries", "ok", ", ".join(told))
 
 
 def _gpu(readings: Readings) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
-"""Latency of any modules, measured together: what the samples say, and what they do not.
+"""How latency is measured, and what the samples say of it.
 
-`measure_latency` puts modules on a device and hands them to the sampling engine as cells;
 `summarize` turns samples, of one process or several, into medians, intervals, ratios and flags.
 The statistics are of the samples themselves: where a call is too short for the clock, a sample is
 the mean of several calls, and its percentiles are those of such means.
@@ -8,15 +7,12 @@ the mean of several calls, and its percentiles are those of such means.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import (
@@ -26,19 +22,9 @@ from blockzoo.measure.bootstrap import (
     median_of,
     verdict_of,
 )
-from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.parity import TOLERANCE
-from blockzoo.measure.sampling import (
-    LEAST_ROUNDS,
-    Call,
-    CellSamples,
-    Progress,
-    SamplingPlan,
-    Timer,
-    paired_ratios,
-    sample_cells,
-    wall_clock_timer,
-)
+from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, paired_ratios
+from blockzoo.measure.sampling_plan import SamplingPlan
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44
@@ -46,7 +32,6 @@ _LEAST_FOR_P99 = 459
 _NOISY_IQR = 0.10
 _DRIFT = 0.05
 _WIDE = 0.01
-_GPU_WARMUP_S = 1.0
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of weights and inputs, by precision."""
 _PRECISIONS = (*DTYPES, "int8")
@@ -106,7 +91,8 @@ class LatencyResult:
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
     narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
-    failed).
+    failed), "throttled" (heat, power limit or quota slowed the device, see `throttling.py`),
+    "process lost" (a process died while it sampled this cell, and another took its place).
     """
 
     samples_ms: tuple[float, ...] = ()
@@ -142,48 +128,6 @@ class LatencyResult:
         if self.flags:
             parts.append(f"flags: {', '.join(self.flags)}")
         return "; ".join(parts)
-
-
-def measure_latency(
-    models: Mapping[str, nn.Module],
-    example: Tensor,
-    *,
-    settings: LatencySettings | None = None,
-    baseline: str | Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> dict[str, LatencyResult]:
-    """Time all `models` on `example` (N, ...) in one interleaved session.
-
-    Copies of the models run in eval and inference mode, with the settings' device, threads,
-    precision and memory format. `baseline` names the model that all ratios are to, or maps each
-    model to its own. A model that raises gets a `failure`; the others are measured. Raises
-    `InputError` when a baseline is not among the models or N is not the settings' batch size, and
-    `DeviceError` for a device that is not there.
-    """
-    settings = settings or LatencySettings()
-    if len(example) != settings.batch_size:
-        raise InputError(f"example holds {len(example)} images, settings {settings.batch_size}")
-    device = resolve_device(settings.device)
-    baselines = dict.fromkeys(models, baseline) if isinstance(baseline, str) else baseline or {}
-    with fixed_threads(settings.threads), torch.inference_mode():
-        ready = _prepared_input(example, device, settings)
-        sampled = sample_cells(
-            {name: _call(_prepared(net, device, settings), ready) for name, net in models.items()},
-            _plan_for(device, settings),
-            baselines=baselines,
-            timer=timer_of(device),
-            progress=progress,
-        )
-    return {
-        name: summarize(
-            [cell],
-            [sampled[baselines[name]]] if name in baselines else None,
-            is_baseline=baselines.get(name) == name,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
-        for name, cell in sampled.items()
-    }
 
 
 def summarize(
@@ -291,64 +235,3 @@ def _drifts(samples: Samples) -> bool:
         return False
     first, last = np.median(samples[:third]), np.median(samples[-third:])
     return bool(abs(last / first - 1) > _DRIFT)
-
-
-def _prepared(model: nn.Module, device: torch.device, settings: LatencySettings) -> nn.Module:
-    twin = copy.deepcopy(model).eval().to(device=device, dtype=DTYPES[settings.precision])
-    # Module.to accepts a memory format, but its type stub does not.
-    move: Callable[..., nn.Module] = twin.to
-    return move(memory_format=_memory_format(settings))
-
-
-def _prepared_input(example: Tensor, device: torch.device, settings: LatencySettings) -> Tensor:
-    ready = example.to(device=device, dtype=DTYPES[settings.precision])
-    return ready.contiguous(memory_format=_memory_format(settings))
-
-
-def _memory_format(settings: LatencySettings) -> torch.memory_format:
-    return torch.channels_last if settings.channels_last else torch.contiguous_format
-
-
-def _call(model: nn.Module, example: Tensor) -> Call:
-    return lambda: model(example)
-
-
-def _plan_for(device: torch.device, settings: LatencySettings) -> SamplingPlan:
-    if device.type == "cpu" or settings.warmup_min_s >= _GPU_WARMUP_S:
-        return settings
-    longest = max(settings.warmup_max_s, _GPU_WARMUP_S)
-    return replace(settings, warmup_min_s=_GPU_WARMUP_S, warmup_max_s=longest)
-
-
-def timer_of(device: torch.device) -> Timer:
-    """Return the clock of that device: the wall clock for the CPU, events for CUDA."""
-    return wall_clock_timer() if device.type == "cpu" else device_timer(device)
-
-
-def device_timer(device: torch.device) -> Timer:
-    """Return a timer by the device's own events, which leaves out the host's wait for the end."""
-
-    def elapsed_ns(call: Call, count: int) -> int:
-        with torch.cuda.device(device):
-            torch.cuda.synchronize()
-            event: Callable[..., torch.cuda.Event] = torch.cuda.Event  # untyped in torch
-            start, end = event(enable_timing=True), event(enable_timing=True)
-            start.record()
-            for _ in range(count):
-                call()
-            end.record()
-            end.synchronize()
-        return int(start.elapsed_time(end) * 1e6)
-
-    return elapsed_ns
-
-
-@contextmanager
-def fixed_threads(threads: int) -> Iterator[None]:
-    """Within it torch uses that many threads in an operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

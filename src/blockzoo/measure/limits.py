@@ -24,6 +24,16 @@ def memory_limit_bytes(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> in
     return None if least is None else int(least)
 
 
+def withheld_s(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
+    """Return how long CPU quotas have kept the process's groups waiting, in seconds.
+
+    Summed over the groups up to the root, and over cores; None where no group counts it.
+    """
+    found = [_withheld(_text(group / "cpu.stat")) for group in _groups("cpu", root, membership)]
+    counted = [each for each in found if each is not None]
+    return sum(counted) if counted else None
+
+
 def _least(
     limit: Callable[[Path], float | None], controller: str, root: Path, membership: Path
 ) -> float | None:
@@ -52,6 +62,15 @@ def _cpu_limit(group: Path) -> float | None:
     if not (quota.isdecimal() and period.isdecimal()):
         return None  # "max", -1 or not there
     return int(quota) / int(period)
+
+
+def _withheld(stat: str) -> float | None:
+    """Return the throttled time of a cpu.stat in seconds; version 1 counts nanoseconds."""
+    pairs = dict(line.split() for line in stat.splitlines() if len(line.split()) == 2)
+    for key, per_second in (("throttled_usec", 1e6), ("throttled_time", 1e9)):
+        if pairs.get(key, "").isdecimal():
+            return int(pairs[key]) / per_second
+    return None
 
 
 def _memory_limit(group: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""What the operating system tells of the processor: clocks, governor, load, hypervisor."""
+"""What the operating system tells of the processor: clocks, governor, heat, load, hypervisor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 _CPUINFO = Path("/proc/cpuinfo")
-_GOVERNORS = Path("/sys/devices/system/cpu")
+_CPUS = Path("/sys/devices/system/cpu")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _THREAD_PREFIX = "KMP_"
 
@@ -27,11 +27,36 @@ def virtualised(cpuinfo: Path = _CPUINFO) -> bool | None:
     return "hypervisor" in flags.split() if flags else None
 
 
-def governor(cpus: Path = _GOVERNORS) -> str | None:
+def governor(cpus: Path = _CPUS) -> str | None:
     """Return the frequency governors of all cores, joined by a comma where they differ."""
     files = cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")
     names = {_text(path).strip() for path in files} - {""}
     return ",".join(sorted(names)) or None
+
+
+def boost(cpus: Path = _CPUS) -> bool | None:
+    """Tell whether cores may run above their base clock while heat allows (turbo)."""
+    # The two drivers mean opposite things by 1.
+    for name, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
+        text = _text(cpus / name).strip()
+        if text in ("0", "1"):
+            return text == on
+    return None
+
+
+def hyper_threading(cpus: Path = _CPUS) -> bool | None:
+    """Tell whether several logical cores share a physical one at this moment."""
+    return {"0": False, "1": True}.get(_text(cpus / "smt" / "active").strip())
+
+
+def thermal_events(cpus: Path = _CPUS) -> int | None:
+    """Return how often heat has slowed a core or its package down since the start of the system.
+
+    The counts of a package are told by each of its cores, so only differences mean something.
+    """
+    files = cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
+    counts = [int(text) for path in files if (text := _text(path).strip()).isdecimal()]
+    return sum(counts) if counts else None
 
 
 def clock_range_mhz() -> tuple[int | None, int | None]:

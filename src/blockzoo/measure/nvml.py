@@ -16,6 +16,15 @@ import torch
 
 _T = TypeVar("_T")
 
+# Bits of nvmlClocksEventReasons in NVIDIA's nvml.h.
+_SLOWDOWNS = {
+    0x04: "power limit",
+    0x08: "hardware slowdown",
+    0x20: "heat, by the driver",
+    0x40: "heat, by the hardware",
+    0x80: "power brake",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class GpuState:
@@ -65,6 +74,17 @@ class Gpu:
         """Return the joules used since the driver was loaded; GPUs before Volta do not count."""
         used_mj = self._ask(self._library.nvmlDeviceGetTotalEnergyConsumption)
         return None if used_mj is None else used_mj / 1e3
+
+    def slowdowns(self) -> tuple[str, ...] | None:
+        """Return why the clock is held down at this moment: by power, by heat; () for no reason.
+
+        An idle clock, and one that somebody chose, are no slowdowns.
+        """
+        # The older of two names for one question: drivers before 535 know only this one.
+        mask = self._ask(self._library.nvmlDeviceGetCurrentClocksThrottleReasons)
+        if mask is None:
+            return None
+        return tuple(why for bit, why in _SLOWDOWNS.items() if mask & bit)
 
     def process_ids(self) -> tuple[int, ...] | None:
         """Return the ids of the processes that compute on this GPU, as the host counts them."""

@@ -86,9 +86,9 @@ def with_nontrivial_state(
     Batch (and instance) normalization gets means and biases of N(0, 0.1), variances and weights
     between 0.5 and 1.5. Of the other parameters with one dimension larger than 1, such as layer
     scales (C,) or (C, 1, 1), those that are all within 0.001 of zero are raised: biases to
-    N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays. With `example` (N, ...), N >= 2,
-    the running statistics are then moved nine tenths of the way to those of the activations on it,
-    as training would.
+    N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays. With `example`, (N, ...) of two
+    or more, running statistics are then moved nine tenths of the way to those of the activations on
+    it, as training would.
     """
     twin = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(seed)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from blockzoo.errors import InputError
+from blockzoo.measure.clock import Call, Timer
 from blockzoo.measure.environment import resolve_device
-from blockzoo.measure.latency import DTYPES, fixed_threads, timer_of
-from blockzoo.measure.sampling import Call, Timer
+from blockzoo.measure.latency import DTYPES
+from blockzoo.measure.timers import fixed_threads, timer_of
 
 _MIB = 2**20
 

@@ -13,11 +13,13 @@ holes between tensors, which depend on what ran before, are not measured.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ from torch.nn import functional as F
 
 from blockzoo.errors import BlockError, InputError
 from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
+from blockzoo.measure.child import end_with_parent
 from blockzoo.measure.driver import child_environment, why_ended
 from blockzoo.measure.memory import sgd_with_momentum, state_tensors
 
@@ -96,23 +99,42 @@ def _in_fresh_process(
         "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
         "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
     }
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        answer, hung = _answer(process, pickle.dumps(task))
+    if hung or process.returncode != 0 or not answer:
+        raise BlockError(f"peak memory: {why_ended(process.returncode, hung, _LIMIT_S)}")
+    found: int | str = pickle.loads(answer)
+    if isinstance(found, str):
+        raise BlockError(f"peak memory: {found}")
+    return found
+
+
+def _answer(process: subprocess.Popen[bytes], task: bytes) -> tuple[bytes, bool]:
+    """Return what the process says, and whether it hung and was killed instead.
+
+    Standard input stays open meanwhile: the process ends when it is closed.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    expired = threading.Event()
+
+    def kill() -> None:
+        expired.set()
+        process.kill()
+
+    limit = threading.Timer(_LIMIT_S, kill)
+    limit.start()
     try:
-        ended = subprocess.run(
-            command,
-            input=pickle.dumps(task),
-            stdout=subprocess.PIPE,
-            env=environment,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BlockError(f"peak memory: {why_ended(0, True, _LIMIT_S)}") from error
-    if ended.returncode != 0 or not ended.stdout:
-        raise BlockError(f"peak memory: {why_ended(ended.returncode, False, _LIMIT_S)}")
-    answer: int | str = pickle.loads(ended.stdout)
-    if isinstance(answer, str):
-        raise BlockError(f"peak memory: {answer}")
-    return answer
+        with contextlib.suppress(BrokenPipeError):  # it is gone already; its status says why
+            process.stdin.write(task)
+            process.stdin.flush()
+        answer = process.stdout.read()
+        process.wait()
+        return answer, expired.is_set()
+    finally:
+        limit.cancel()
 
 
 def main() -> None:
@@ -123,6 +145,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     task: _Task = pickle.load(sys.stdin.buffer)
+    end_with_parent()
     try:
         answer: int | str = _measure(task)
     except Exception as error:  # noqa: BLE001 - a module is foreign code

@@ -10,25 +10,21 @@ stretch would repeat worse than its interval says.
 from __future__ import annotations
 
 import gc
-import math
 import random
-import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import Samples, order_interval
+from blockzoo.measure.clock import Call, Clock, Stopwatch, Timer, wall_clock_timer
+from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.measure.warmup import warm_up
 
-Call = Callable[[], object]
-Clock = Callable[[], int]
-Timer = Callable[[Call, int], int]
-"""`timer(call, count)` runs `call` `count` times and returns the nanoseconds they took together."""
 Enter = Callable[[str, str], None]
 """`enter(cell, what)`: told before a cell is warmed up ("warm-up") or sampled ("sampling")."""
 Sink = Callable[[str, int, float], None]
@@ -36,61 +32,10 @@ Sink = Callable[[str, int, float], None]
 Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
 
-_WARMUP_BLOCK = 5
-_WARMUP_GAIN = 0.02
-_MOST_CALLS = 10_000
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
 # A clock that stands still or runs backwards this many times in a row is not one to measure with.
 _MOST_DROPPED_IN_A_ROW = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingPlan:
-    """When to start and when to stop.
-
-    A cell is converged after `min_rounds` rounds and `min_seconds` of timed work when the 95%
-    interval of its median lies within `target_relative_interval` of it; with `stop_on` "ratio",
-    when that of its ratio to the baseline does. The session ends when all cells are converged,
-    after `rounds_max` rounds, or when `budget_s` seconds per cell are spent; then whatever is not
-    converged says so.
-
-    A cell is warm when a block of five samples no longer gains 2% on the best before, after
-    `warmup_calls` calls and `warmup_min_s`, and in any case after `warmup_max_s`. A sample repeats
-    its call until it lasts `min_sample_ms`, and is preceded by `prime_calls` calls that are not
-    timed, so that it does not pay for what the cell before left in the caches.
-
-    Raises `InputError` for values that cannot work.
-    """
-
-    min_rounds: int = 10
-    rounds_max: int = 2000
-    min_seconds: float = 0.5
-    target_relative_interval: float = 0.01
-    stop_on: Literal["median", "ratio"] = "median"
-    budget_s: float = 6.0
-    warmup_calls: int = 10
-    warmup_min_s: float = 0.0
-    warmup_max_s: float = 5.0
-    min_sample_ms: float = 1.0
-    prime_calls: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self._require_at_least(1, "min_rounds")
-        self._require_at_least(self.min_rounds, "rounds_max")
-        for name in ("min_seconds", "warmup_calls", "warmup_min_s", "min_sample_ms", "prime_calls"):
-            self._require_at_least(0, name)
-        self._require_at_least(self.warmup_min_s, "warmup_max_s")
-        for name in ("target_relative_interval", "budget_s"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.stop_on not in ("median", "ratio"):
-            raise InputError(f"stop_on is {self.stop_on!r}; allowed: median, ratio")
-
-    def _require_at_least(self, least: float, name: str) -> None:
-        if not getattr(self, name) >= least:
-            raise InputError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +78,7 @@ def sample_cells(
     clock: Clock = time.perf_counter_ns,
     enter: Enter | None = None,
     sink: Sink | None = None,
+    between: Callable[[], None] | None = None,
     spent: Spent | None = None,
     progress: Progress | None = None,
 ) -> dict[str, CellSamples]:
@@ -140,8 +86,8 @@ def sample_cells(
 
     `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
     cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
-    cells. `spent` is filled in. A cell that raises an `Exception` is
-    failed and the others go on. Raises `InputError` when a baseline is not a cell.
+    cells. `between` is called after every round. `spent` is filled in. A cell that raises an
+    `Exception` is failed and the others go on. Raises `InputError` when a baseline is not a cell.
     """
     by_default = timer or wall_clock_timer(clock)
     session = _Session(
@@ -150,6 +96,7 @@ def sample_cells(
         clock=clock,
         enter=enter or _ignore,
         sink=sink or _ignore,
+        between=between or _ignore,
         spent=spent or Spent(),
         progress=progress or _no_progress,
         cells={
@@ -159,18 +106,6 @@ def sample_cells(
     )
     session.run()
     return {name: cell.result() for name, cell in session.cells.items()}
-
-
-def wall_clock_timer(clock: Clock = time.perf_counter_ns) -> Timer:
-    """Return a timer that reads `clock` before the first call and after the last."""
-
-    def elapsed_ns(call: Call, count: int) -> int:
-        start_ns = clock()
-        for _ in range(count):
-            call()
-        return clock() - start_ns
-
-    return elapsed_ns
 
 
 def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
@@ -193,22 +128,22 @@ class _Cell:
     samples_ns: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     converged: bool = False
-    error: Exception | None = None
+    failure: str | None = None
+    traceback: str | None = None
 
     @property
     def seconds(self) -> float:
         return sum(self.samples_ns) * self.calls_per_sample / 1e9
 
     def result(self) -> CellSamples:
-        error = self.error
         return CellSamples(
             samples_ns=tuple(self.samples_ns),
             rounds=tuple(self.rounds),
             calls_per_sample=self.calls_per_sample,
             converged=self.converged,
             dropped=self.dropped,
-            failure=f"{type(error).__name__}: {error}" if error else None,
-            traceback="".join(traceback.format_exception(error)) if error else None,
+            failure=self.failure,
+            traceback=self.traceback,
         )
 
 
@@ -221,6 +156,7 @@ class _Session:
     clock: Clock
     enter: Enter
     sink: Sink
+    between: Callable[[], None]
     spent: Spent
     progress: Progress
     cells: dict[str, _Cell]
@@ -231,41 +167,29 @@ class _Session:
 
     @property
     def alive(self) -> list[_Cell]:
-        return [cell for cell in self.cells.values() if cell.error is None]
+        return [cell for cell in self.cells.values() if cell.failure is None]
 
     def run(self) -> None:
         for cell in self.cells.values():
             self.progress(0.0, f"warm-up {cell.name}")
             with _failing(cell), _collection_paused():
                 self.enter(cell.name, "warm-up")
-                self._warm_up(cell)
-        start_ns = self.clock()
-        self._sample_in_rounds()
-        self.spent.total_ns += self.clock() - start_ns
+                cell.calls_per_sample = warm_up(cell.call, cell.timer, self.plan)
+        watch = Stopwatch(self.clock)
+        self._sample_in_rounds(watch)
+        self.spent.total_ns += watch.elapsed_ns()
         self.progress(1.0, "done")
 
-    def _warm_up(self, cell: _Cell) -> None:
-        plan, best_ns, spent_ns, calls = self.plan, math.inf, 0, 0
-        while True:
-            block = [cell.timer(cell.call, 1) for _ in range(_WARMUP_BLOCK)]
-            spent_ns, calls = spent_ns + sum(block), calls + len(block)
-            gained = statistics.median(block) < best_ns * (1 - _WARMUP_GAIN)
-            best_ns = min(best_ns, statistics.median(block))
-            enough = calls >= plan.warmup_calls and spent_ns >= plan.warmup_min_s * 1e9
-            if (enough and not gained) or spent_ns >= plan.warmup_max_s * 1e9:
-                break
-        calls_needed = math.ceil(plan.min_sample_ms * 1e6 / max(best_ns, 1))
-        cell.calls_per_sample = min(max(calls_needed, 1), _MOST_CALLS)
-
-    def _sample_in_rounds(self) -> None:
-        order, start_ns, next_check = random.Random(self.plan.seed), self.clock(), 0
+    def _sample_in_rounds(self, watch: Stopwatch) -> None:
+        order, next_check = random.Random(self.plan.seed), 0
         for index in range(self.plan.rounds_max):
             cells = self.alive
             order.shuffle(cells)
             for cell in cells:
                 self._sample(cell, index)
+            self.between()
             budget_ns = self.plan.budget_s * 1e9 * len(self.alive)
-            spent = (self.clock() - start_ns) / max(budget_ns, 1)
+            spent = watch.elapsed_ns() / max(budget_ns, 1)
             out_of_time = spent >= 1 and index + 1 >= LEAST_ROUNDS
             last = out_of_time or index + 1 == self.plan.rounds_max
             if index >= next_check or last:
@@ -312,7 +236,7 @@ class _Session:
     def _judged(self, cell: _Cell) -> Samples:
         """Return the samples whose interval must be tight for this cell to be converged."""
         baseline = self.cells.get(self.baselines.get(cell.name, ""))
-        if self.plan.stop_on == "median" or baseline is None or baseline.error:
+        if self.plan.stop_on == "median" or baseline is None or baseline.failure:
             return np.array(cell.samples_ns)
         return paired_ratios(cell.result(), baseline.result())
 
@@ -335,7 +259,9 @@ def _failing(cell: _Cell) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a cell is foreign code; the others must go on
-        cell.error = error
+        # As text: the error's frames would keep the tensors of a cell that ran out of memory.
+        cell.failure = f"{type(error).__name__}: {error}"
+        cell.traceback = traceback.format_exc()
 
 
 @contextmanager

@@ -82,10 +82,16 @@ COST_COLUMNS: dict[str, ColumnType] = {
     "training_memory_mb": "number",
     "training_memory_batch_size": "integer",
     "uncounted": "text",
+    "uncounted_macs": "integer",
+    "measured_memory_mb": "number",
+    "measured_training_memory_mb": "number",
 }
 """Both forms of the whole scaffold, the stage under test alone, the peak of one training step.
 
-`uncounted` names operations that no counter saw, joined by spaces.
+`uncounted` names operations that no counter saw, joined by spaces; `uncounted_macs` are theirs in
+the deploy form, in no other count, and empty where one of them has no documented formula.
+`measured_memory_mb` is what a process really took for what `memory_mb` counts,
+`measured_training_memory_mb` for `training_memory_mb`.
 """
 
 LATENCY_COLUMNS: dict[str, ColumnType] = {

@@ -29,7 +29,9 @@ class Environment(_Frozen):
 
     `cpu_quota_cores` and `memory_limit_bytes` are a container's, absent without a limit. Clocks of
     the CPU are means over cores, the range is the governor's; `load_average` is of the minute
-    before the process began to measure. Clocks of a GPU are those of its multiprocessors.
+    before the process began to measure; `thermal_events` are those since the system started, of all
+    cores. `openmp`, `mkl` and `onednn` are the ones that torch was built with. Clocks of a GPU are
+    those of its multiprocessors.
     """
 
     blockzoo: str
@@ -57,6 +59,12 @@ class Environment(_Frozen):
     cpu_min_mhz: int | None = None
     cpu_max_mhz: int | None = None
     cpu_mhz: float | None = None
+    boost: bool | None = None
+    hyper_threading: bool | None = None
+    thermal_events: int | None = None
+    openmp: str | None = None
+    mkl: str | None = None
+    onednn: str | None = None
     load_average: float | None = None
     thread_variables: dict[str, str] | None = None
     cuda: str | None = None

@@ -227,7 +227,16 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
         "training_memory_mb": _peak_mb(step),
         "training_memory_batch_size": step and step.batch_size,
         "uncounted": " ".join(record.uncounted),
+        "uncounted_macs": _uncounted_macs(record),
+        "measured_memory_mb": _in_mb(record.measured_inference_bytes),
+        "measured_training_memory_mb": _in_mb(record.measured_training_bytes),
     }
+
+
+def _uncounted_macs(record: CostRecord) -> int | None:
+    """Return the MACs of all operations that no counter saw; None where one has no formula."""
+    known = record.uncounted_macs
+    return sum(known.values()) if set(record.uncounted) <= set(known) else None
 
 
 def _peak_mb(memory: MemoryUse | None) -> float | None:
