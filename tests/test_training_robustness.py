@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from blockzoo.data.batches import channel_statistics
 from blockzoo.data.split import split_train_validation
+from blockzoo.results.columns import ROBUSTNESS_COLUMNS
+from blockzoo.results.rows import result_rows
 from blockzoo.training.robustness import (
     CORRUPTIONS,
+    RESOLUTIONS,
     SHIFTS,
     as_bytes,
     contrast,
@@ -18,6 +21,7 @@ from blockzoo.training.robustness import (
     gaussian_noise,
     jpeg,
 )
+from tests.record_samples import training
 from tests.training_samples import tiny_dataset
 
 
@@ -158,3 +162,16 @@ def test_networks_see_whole_bytes_of_corrupted_images() -> None:
     expected = np.floor(((strongest - means) * 0.15 + means) * 255 + 1e-3)
     found = (corrupted[14] * std + mean).round().numpy()  # contrast is third
     assert np.array_equal(found, expected)
+
+
+def test_every_figure_has_its_column() -> None:
+    stood = evaluate_robustness(Corner(), tiny_dataset())
+    (row,) = result_rows([training(robustness=stood)])
+    named = [f"{name}_acc" for name in CORRUPTIONS]
+    scaled = [f"resolution_{round(100 * scale):03}_acc" for scale in RESOLUTIONS]
+    columns = ["corruption_acc", *named, "shift_acc", "shift_consistency", *scaled]
+    assert list(ROBUSTNESS_COLUMNS) == columns
+    assert row["shift_acc"] == 1 - 5 / 8 / 2
+    assert row["jpeg_acc"] == np.mean(stood.corruption_accuracy["jpeg"])
+    assert [row[name] for name in scaled] == list(stood.resolution_accuracy.values())
+    assert None not in [row[name] for name in columns]
