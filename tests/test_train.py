@@ -106,6 +106,13 @@ def test_the_same_trial_twice_gives_the_same_metrics() -> None:
         assert one.model_dump(exclude=timed) == other.model_dump(exclude=timed)
 
 
+def test_a_record_tells_the_number_of_threads_which_may_change_its_numbers() -> None:
+    torch.set_num_threads(2)
+    assert train().environment.threads == 2
+    torch.set_num_threads(1)
+    assert train().environment.threads == 1
+
+
 def test_one_network_in_three_positions_is_one_trial() -> None:
     config = replace(CONFIG, context="ResNetBasicBlock")
     assert len({identity("ResNetBasicBlock", position=p, config=config) for p in POSITIONS}) == 1

@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
+from blockzoo.data.batches import channel_statistics
+from blockzoo.data.split import split_train_validation
+from blockzoo.results.columns import ROBUSTNESS_COLUMNS
+from blockzoo.results.rows import result_rows
 from blockzoo.training.robustness import (
     CORRUPTIONS,
+    RESOLUTIONS,
     SHIFTS,
+    as_bytes,
     contrast,
     evaluate_robustness,
     gaussian_blur,
     gaussian_noise,
     jpeg,
 )
+from tests.record_samples import training
 from tests.training_samples import tiny_dataset
 
 
@@ -104,3 +113,65 @@ def test_jpeg_keeps_a_flat_image_and_loses_noise() -> None:
     noise = torch.rand(2, 3, 16, 16, generator=draw())
     errors = [float((jpeg(noise, quality, draw()) - noise).abs().mean()) for quality in (80, 40)]
     assert 0 < errors[0] < errors[1]
+
+
+def test_strengths_are_those_of_the_published_script() -> None:
+    """Source: hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py, commit ca360085."""
+    assert {name: strengths for name, (_, strengths) in CORRUPTIONS.items()} == {
+        "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.10),
+        "gaussian_blur": (0.4, 0.6, 0.7, 0.8, 1.0),
+        "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),
+        "jpeg": (80, 65, 58, 50, 40),
+    }
+
+
+@pytest.mark.parametrize("deviation", CORRUPTIONS["gaussian_blur"][1])
+def test_blur_is_that_of_the_published_script(deviation: float) -> None:
+    """Theirs is scikit-image's, which is scipy's with borders repeated, cut at four deviations."""
+    images = torch.rand(2, 3, 32, 32, generator=draw())
+    spread = (0, 0, deviation, deviation)
+    expected = ndimage.gaussian_filter(images.double().numpy(), spread, mode="nearest", truncate=4)
+    found = gaussian_blur(images, deviation, draw())
+    torch.testing.assert_close(found, torch.from_numpy(expected).float(), atol=1e-6, rtol=0)
+
+
+def test_bytes_are_cut_off_and_whole_numbers_stay() -> None:
+    numbers = torch.arange(256)
+    assert as_bytes(numbers.float() / 255).equal(numbers.to(torch.uint8))
+    assert as_bytes(torch.tensor([-0.1, 7.9 / 255, 7.9995 / 255, 1.1])).tolist() == [0, 7, 8, 255]
+
+
+def test_networks_see_whole_bytes_of_corrupted_images() -> None:
+    seen: list[Tensor] = []
+
+    class Watching(Brightness):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images)
+            return super().forward(images)
+
+    dataset = tiny_dataset()
+    evaluate_robustness(Watching(), dataset)
+    statistics = channel_statistics(dataset.x_train, split_train_validation(dataset.y_train)[0])
+    mean, std = (t.view(1, 3, 1, 1) for t in (statistics.mean, statistics.std))
+    corrupted = seen[:20]
+    for images in corrupted:
+        pixels = images * std + mean
+        torch.testing.assert_close(pixels, pixels.round(), atol=1e-3, rtol=0)
+    strongest = dataset.x_test.double().numpy() / 255
+    means = strongest.mean(axis=(2, 3), keepdims=True)
+    expected = np.floor(((strongest - means) * 0.15 + means) * 255 + 1e-3)
+    found = (corrupted[14] * std + mean).round().numpy()  # contrast is third
+    assert np.array_equal(found, expected)
+
+
+def test_every_figure_has_its_column() -> None:
+    stood = evaluate_robustness(Corner(), tiny_dataset())
+    (row,) = result_rows([training(robustness=stood)])
+    named = [f"{name}_acc" for name in CORRUPTIONS]
+    scaled = [f"resolution_{round(100 * scale):03}_acc" for scale in RESOLUTIONS]
+    columns = ["corruption_acc", *named, "shift_acc", "shift_consistency", *scaled]
+    assert list(ROBUSTNESS_COLUMNS) == columns
+    assert row["shift_acc"] == 1 - 5 / 8 / 2
+    assert row["jpeg_acc"] == np.mean(stood.corruption_accuracy["jpeg"])
+    assert [row[name] for name in scaled] == list(stood.resolution_accuracy.values())
+    assert None not in [row[name] for name in columns]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf, isinf
+from statistics import median
+
 from blockzoo.results.records import TrainingRecord
 
 
@@ -16,3 +20,13 @@ def time_to_accuracy(record: TrainingRecord, accuracy: float) -> float | None:
         if metrics.val_accuracy >= accuracy:
             return seconds
     return None
+
+
+def median_time_to_accuracy(records: Sequence[TrainingRecord], accuracy: float) -> float | None:
+    """Return the median of `time_to_accuracy`; one that did not reach it took longer than all.
+
+    None where the median is of such.
+    """
+    times = (time_to_accuracy(record, accuracy) for record in records)
+    middle = median(inf if time is None else time for time in times)
+    return None if isinf(middle) else middle

@@ -20,6 +20,8 @@ SUMMARY_COLUMNS = (
     "accuracy_low",
     "accuracy_high",
     "accuracy_source",
+    "corruption_accuracy",
+    "shift_consistency",
     "flops",
     "params",
     "memory_mb",
@@ -29,7 +31,11 @@ SUMMARY_COLUMNS = (
     "latency_batch_size",
     "latency_hardware",
 )
-"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form."""
+"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form.
+
+`corruption_accuracy` and `shift_consistency` are means over the seeds that were tested so, NaN for
+none.
+"""
 
 _LATENCY_SETTINGS = [
     "latency_hardware",
@@ -42,6 +48,7 @@ _LATENCY_SETTINGS = [
 _LATENCY_VALUES = ["latency_ms", "latency_low_ms", "latency_high_ms"]
 _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
 _COSTS = ["flops", "params_deploy", "params_total", "memory_mb"]
+_ROBUSTNESS = {"corruption_accuracy": "corruption_acc", "shift_consistency": "shift_consistency"}
 _TEXTS = frozenset({*CELL, "accuracy_source", "latency_hardware"})
 _SOURCES = {"test": "test_acc", "validation": "val_acc"}
 _POSITION_ORDER = {position.value: position.stage_index for position in POSITIONS}
@@ -59,7 +66,7 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     (hardware, batch size, ...) than most cells are left out. Rows without a data set, those of
     blocks that were not trained, do not appear.
     """
-    used = [*CELL, *_TRIAL, *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
+    used = [*CELL, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
     trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
     trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(CELL[:2])] or [trained])
     rows = [_cell(key, cell) for key, cell in trained.groupby(CELL)]
@@ -106,6 +113,7 @@ def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
         **dict(zip(CELL, key, strict=True)),
         "failed": len(latest) - len(done),
         **_accuracy(done),
+        **{name: float(done[column].mean()) for name, column in _ROBUSTNESS.items()},
         "flops": _newest(latest["flops"]),
         "params": _newest(latest["params_deploy"].fillna(latest["params_total"])),
         "memory_mb": _newest(latest["memory_mb"]),

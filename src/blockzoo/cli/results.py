@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blockzoo.cli.app import examples
+from blockzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Source = Annotated[
     str, typer.Argument(help="A results folder, a store (file or URL), or a results CSV.")
@@ -42,6 +46,7 @@ def visualize(
 @examples(
     "blockzoo results",
     "blockzoo results results/blockzoo.db --export results.parquet",
+    "blockzoo results --robustness --time-to 0.5 --time-to 0.6",
     "blockzoo results --export everything.jsonl",
     "blockzoo results --import everything.jsonl",
 )
@@ -54,6 +59,18 @@ def results(
     import_from: Annotated[
         Path | None,
         typer.Option("--import", help="Put the records of a .jsonl bundle into the store."),
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="Also show accuracy on changed test images."),
+    ] = False,
+    time_to: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--time-to",
+            help="Also show the seconds of training until this validation accuracy, "
+            "a fraction of 1; may be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Show the summary of the results, export them, or import somebody else's."""
@@ -74,4 +91,24 @@ def results(
             write(store, export)
         console.print(f"wrote {export}", highlight=False, soft_wrap=True)
     if import_from is None and export is None:
-        console.print(summary_table(summarize(load_results(source))))
+        tables = _training_tables(source, robustness, time_to or [])
+        for table in (summary_table(summarize(load_results(source))), *tables):
+            console.print(table)
+
+
+def _training_tables(source: str, robustness: bool, accuracies: list[float]) -> list[Table]:
+    """Return the tables that need whole records, as the store alone has them."""
+    from blockzoo.cli.choices import open_store
+    from blockzoo.cli.training_tables import robustness_tables, time_table
+
+    if not robustness and not accuracies:
+        return []
+    for accuracy in accuracies:
+        if not 0 < accuracy <= 1:
+            raise InputError(f"--time-to is {accuracy:g}; it must be above 0 and at most 1")
+    with open_store(source, create=False) as store:
+        trainings = store.records(kind="training")
+    tables = robustness_tables(trainings) if robustness else []
+    if robustness and not tables:
+        raise InputError(f"no training in {source} was tested so; train with --robustness")
+    return [*tables, *([time_table(trainings, accuracies)] if accuracies else [])]

@@ -8,13 +8,18 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+_ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
+"""Columns that are shown where any cell was tested so."""
+
 
 def summary_table(summary: pd.DataFrame) -> Table:
     """Return the end of a sweep: accuracy, latency and cost by block and position."""
     table = Table(title="Mean over seeds, 95% intervals", box=None)
     for title in ("data", "block", "position", "seeds"):
         table.add_column(title)
-    for title in ("accuracy %", "latency ms", "MFLOPs", "params", "memory MB"):
+    shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
+    titles = ("latency ms", "MFLOPs", "params", "memory MB")
+    for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):
         table.add_column(title, justify="right")
     for row in summary.to_dict("records"):
         table.add_row(
@@ -23,6 +28,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
             str(row["position"]),
             str(row["n"]),
             _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2),
+            *(_number(row[name], 100.0, 2) for name in shown),
             _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3),
             _number(row["flops"], 1e-6, 1),
             _number(row["params"], 1.0, 0),

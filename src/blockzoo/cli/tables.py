@@ -12,17 +12,18 @@ from blockzoo.results.records import (
     LatencyRecord,
     MemoryUse,
     Record,
-    TrainingRecord,
 )
 
 MEGA = 1e6
 
 
-def _where(record: Record) -> str:
+def where(record: Record) -> str:
+    """Return the positions the record stands for, as early/mid."""
     return "/".join(position.value for position in record.positions)
 
 
-def _failed(record: Record) -> str:
+def failed(record: Record) -> str:
+    """Return the reason of a failure, in red."""
     return f"[red]failed: {record.reason}[/red]"
 
 
@@ -36,13 +37,13 @@ def cost_table(records: Sequence[CostRecord]) -> Table:
     table.add_column("inference MB", justify="right")
     table.add_column("training MB", justify="right")
     for record in records:
-        table.add_row(record.block, _where(record), *_cost_cells(record))
+        table.add_row(record.block, where(record), *_cost_cells(record))
     return table
 
 
 def _cost_cells(record: CostRecord) -> list[str]:
     if record.train is None or record.deploy is None or record.stage_deploy is None:
-        return [_failed(record)]
+        return [failed(record)]
     return [
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
@@ -60,7 +61,7 @@ def _megabytes(memory: MemoryUse | None) -> str:
 
 def parts_table(record: CostRecord) -> Table:
     """Return the cost of one network part by part, and its memory by category."""
-    table = Table(title=f"{record.block}, {_where(record)}: part by part", box=None)
+    table = Table(title=f"{record.block}, {where(record)}: part by part", box=None)
     table.add_column("part")
     for title in ("params train", "params deploy", "MACs train", "MACs deploy", "FLOPs deploy"):
         table.add_column(title, justify="right")
@@ -123,7 +124,7 @@ def measured_memory_table(records: Sequence[CostRecord]) -> Table:
             inference = (record.memory_inference, record.measured_inference_bytes)
             training = (record.memory_training, record.measured_training_bytes)
             cells = (*_side_by_side(*inference), *_side_by_side(*training))
-            table.add_row(record.block, _where(record), *cells)
+            table.add_row(record.block, where(record), *cells)
     return table
 
 
@@ -152,7 +153,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     if energies:
         table.add_column("mJ/image", justify="right")
     for record in records:
-        place = [record.block, _where(record), *(str(getattr(record, way)) for way in ways)]
+        place = [record.block, where(record), *(str(getattr(record, way)) for way in ways)]
         cells = _latency_cells(record)
         table.add_row(*place, *cells, *([_energy(record)] * energies))
     return table
@@ -181,7 +182,7 @@ def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str
 
 def _latency_cells(record: LatencyRecord) -> list[str]:
     if record.median_ms is None:
-        return [_failed(record)]
+        return [failed(record)]
     return [
         f"{record.median_ms:.3f}",
         _interval(record.interval_ms),
@@ -196,39 +197,3 @@ def _latency_cells(record: LatencyRecord) -> list[str]:
 
 def _interval(interval: tuple[float, float] | None, digits: int = 3) -> str:
     return "-" if interval is None else f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
-
-
-def training_table(records: Sequence[Record]) -> Table:
-    """Return one row per training record: what was chosen on validation and what test says."""
-    table = Table(
-        title="Training (test read once, with the weights chosen on validation)", box=None
-    )
-    for title in ("block", "position", "data", "protocol"):
-        table.add_column(title)
-    for title in ("seed", "best epoch", "val acc", "test acc", "test loss", "s", "images/s"):
-        table.add_column(title, justify="right")
-    for record in records:
-        if not isinstance(record, TrainingRecord):
-            continue
-        table.add_row(
-            record.block,
-            _where(record),
-            record.dataset,
-            record.protocol,
-            str(record.seed),
-            *_training_cells(record),
-        )
-    return table
-
-
-def _training_cells(record: TrainingRecord) -> list[str]:
-    if record.status == "failed":
-        return [_failed(record)]
-    return [
-        str(record.best_epoch),
-        f"{record.val_accuracy:.4f}",
-        f"{record.test_accuracy:.4f}",
-        f"{record.test_loss:.4f}",
-        f"{record.training_seconds:.1f}",
-        f"{record.images_per_s:,.0f}",
-    ]

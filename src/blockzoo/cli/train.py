@@ -60,7 +60,7 @@ def train(
         open_store,
     )
     from blockzoo.cli.screen import load_data, output_console
-    from blockzoo.cli.tables import training_table
+    from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.results.csv import write_results_csv
@@ -103,6 +103,7 @@ def train(
             store.put_all(records[-2:])
             remove_checkpoint(request.checkpoints, trained.trial_id)
             write_results_csv(store, csv_location(results))
-    output_console().print(training_table(records))
+    for table in (training_table(records), *robustness_tables(records)):
+        output_console().print(table)
     if output is not None:
         write_results_csv(records, output)

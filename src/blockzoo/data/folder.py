@@ -111,8 +111,15 @@ def _key(root: Path, files: Sequence[Path], resizing: Resizing) -> Iterator[obje
     """Yield what the pixels depend on: which files there are, their sizes, times, and the rule."""
     yield resizing
     for file in files:
+        yield file.relative_to(root).as_posix(), *_size_and_time(file)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
         status = file.stat()
-        yield file.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+    except OSError:  # a link to nothing, say: a bad image, as reading it will tell
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 
 def subfolders(folder: Path) -> list[str]:

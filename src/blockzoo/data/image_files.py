@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,11 +64,17 @@ def strict_images() -> Iterator[None]:
     """Have huge images raise; threads that read images share the filters set here."""
     from PIL import Image
 
+    log, silent = logging.getLogger("PIL"), logging.NullHandler()
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # Metadata that a reader stumbles over does not matter for the pixels.
         warnings.simplefilter("ignore", UserWarning)
-        yield
+        # What it logs of a damaged file would stand beside the one line that names the file.
+        log.addHandler(silent)
+        try:
+            yield
+        finally:
+            log.removeHandler(silent)
 
 
 def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
@@ -85,7 +92,9 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
         raise DataError(
             f"{name}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(f"{name}: cannot be read as an image ({error})") from error
     return np.asarray(resizing(image))
 

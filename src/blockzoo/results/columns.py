@@ -56,7 +56,6 @@ PROTOCOL_COLUMNS: dict[str, ColumnType] = {
 TRAINING_COLUMNS: dict[str, ColumnType] = {
     "test_loss": "number",
     "test_acc": "number",
-    "corruption_acc": "number",
     "best_epoch": "integer",
     "images_per_s": "number",
     "precision": "text",
@@ -71,6 +70,25 @@ TRAINING_COLUMNS: dict[str, ColumnType] = {
 
 `train_peak_memory_mb` was measured (`training_memory_mb` is counted); `micro_batch_size` is there
 where batches had to be computed in parts, `weights_path` where the final weights were kept.
+"""
+
+ROBUSTNESS_COLUMNS: dict[str, ColumnType] = {
+    "corruption_acc": "number",
+    "gaussian_noise_acc": "number",
+    "gaussian_blur_acc": "number",
+    "contrast_acc": "number",
+    "jpeg_acc": "number",
+    "shift_acc": "number",
+    "shift_consistency": "number",
+    "resolution_075_acc": "number",
+    "resolution_125_acc": "number",
+    "resolution_150_acc": "number",
+}
+"""Accuracy on changed test images, where that was asked for.
+
+`corruption_acc` is the mean over corruptions and severities, the next four that of one corruption
+over its severities; `shift_consistency` the share that keeps its class when moved by a pixel;
+`resolution_075_acc` at 75% of the height and width, empty where the network does not run.
 """
 
 COST_COLUMNS: dict[str, ColumnType] = {
@@ -133,6 +151,7 @@ COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
     **PROTOCOL_COLUMNS,
     **TRAINING_COLUMNS,
+    **ROBUSTNESS_COLUMNS,
     **COST_COLUMNS,
     **LATENCY_COLUMNS,
     **PROVENANCE_COLUMNS,

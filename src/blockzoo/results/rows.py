@@ -18,6 +18,7 @@ from blockzoo.results.records import (
     LatencyRecord,
     MemoryUse,
     Record,
+    RobustnessMetrics,
     ScaffoldSettings,
     TrainingRecord,
 )
@@ -197,7 +198,6 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         "val_acc": record.val_accuracy,
         "test_loss": record.test_loss,
         "test_acc": record.test_accuracy,
-        "corruption_acc": record.robustness and record.robustness.mean_corruption_accuracy,
         "best_epoch": record.best_epoch,
         "training_time": record.training_seconds,
         "images_per_s": record.images_per_s,
@@ -206,6 +206,23 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         "train_peak_memory_mb": _in_mb(record.peak_memory_bytes),
         "micro_batch_size": record.micro_batch_size,
         "weights_path": record.weights_path,
+        **_robustness(record.robustness),
+    }
+
+
+def _robustness(stood: RobustnessMetrics | None) -> dict[str, object]:
+    if stood is None:
+        return {}
+    by_scale = stood.resolution_accuracy.items()
+    return {
+        "corruption_acc": stood.mean_corruption_accuracy,
+        **{
+            f"{name}_acc": sum(by_severity) / len(by_severity)
+            for name, by_severity in stood.corruption_accuracy.items()
+        },
+        "shift_acc": stood.shift_accuracy,
+        "shift_consistency": stood.shift_consistency,
+        **{f"resolution_{round(100 * float(scale)):03}_acc": value for scale, value in by_scale},
     }
 
 

@@ -1,8 +1,16 @@
 """How well a trained network stands what it was not trained on: corruption, shift, resolution.
 
 Test images are changed on the fly, on the device; nothing here chooses anything. Corruptions and
-their five severities are those of D. Hendrycks and T. Dietterich, Benchmarking Neural Network
-Robustness to Common Corruptions and Perturbations, 2019, for images of CIFAR's size.
+their five severities are four of the nineteen of CIFAR-10-C (D. Hendrycks and T. Dietterich,
+Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, 2019): strengths,
+borders of the blur and the rounding to bytes are those of its published script, repository
+hendrycks/robustness, file ImageNet-C/create_c/make_cifar_c.py at commit ca360085. What differs:
+
+- the noise is of another generator, which it must be, for theirs has no seed,
+- bytes are cut off as theirs are, but a value within 0.001 below a whole number counts as that
+  number, so that rounding errors, which vary with the device, do not cost a grey level,
+- the paper's mean corruption error divides by the errors of AlexNet; the mean here is of
+  accuracies, all alike.
 """
 
 from __future__ import annotations
@@ -32,6 +40,7 @@ SHIFTS = tuple(shift for shift in product((-1, 0, 1), repeat=2) if shift != (0, 
 
 RESOLUTIONS = (0.75, 1.25, 1.5)
 _BATCH_SIZE = 500
+_ROUNDING_ERROR = 1e-3
 
 
 def gaussian_noise(images: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
@@ -148,7 +157,12 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tensor], Tensor]:
     digest = hashlib.sha256(key.encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return lambda images: change(images.float() / 255, strength, generator)
+    return lambda images: as_bytes(change(images.float() / 255, strength, generator))
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Return `images` within 0..1 as uint8 within 0..255, cut off, not rounded."""
+    return (images * 255 + _ROUNDING_ERROR).clamp(0, 255).to(torch.uint8)
 
 
 def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,134 @@
+"""Records of trainings as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from rich.table import Table
+
+from blockzoo.analysis.curves import median_time_to_accuracy
+from blockzoo.analysis.seeds import Seeds, by_seeds
+from blockzoo.cli.tables import failed, where
+from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
+
+
+def training_table(records: Sequence[Record]) -> Table:
+    """Return one row per training record: what was chosen on validation and what test says."""
+    table = Table(
+        title="Training (test read once, with the weights chosen on validation)", box=None
+    )
+    for title in ("block", "position", "data", "protocol"):
+        table.add_column(title)
+    for title in ("seed", "best epoch", "val acc", "test acc", "test loss", "s", "images/s"):
+        table.add_column(title, justify="right")
+    for record in records:
+        if not isinstance(record, TrainingRecord):
+            continue
+        table.add_row(
+            record.block,
+            where(record),
+            record.dataset,
+            record.protocol,
+            str(record.seed),
+            *_training_cells(record),
+        )
+    return table
+
+
+def _training_cells(record: TrainingRecord) -> list[str]:
+    if record.status == "failed":
+        return [failed(record)]
+    return [
+        str(record.best_epoch),
+        f"{record.val_accuracy:.4f}",
+        f"{record.test_accuracy:.4f}",
+        f"{record.test_loss:.4f}",
+        f"{record.training_seconds:.1f}",
+        f"{record.images_per_s:,.0f}",
+    ]
+
+
+def robustness_tables(records: Sequence[Record]) -> list[Table]:
+    """Return the accuracy on changed images: by training, and by severity, averaged over seeds.
+
+    Nothing where no training was tested so.
+    """
+    tested = [
+        record
+        for record in records
+        if isinstance(record, TrainingRecord) and record.robustness is not None
+    ]
+    return [_changes_table(tested), _severity_table(tested)] if tested else []
+
+
+def _changes_table(records: Sequence[TrainingRecord]) -> Table:
+    stood = [_robustness(record) for record in records]
+    scales = list(dict.fromkeys(scale for some in stood for scale in some.resolution_accuracy))
+    table = Table(title="Test accuracy % on changed images, with the final weights", box=None)
+    for title in ("data", "block", "position"):
+        table.add_column(title)
+    for title in ("seed", "unchanged", "corrupted", "shifted", "kept by shift"):
+        table.add_column(title, justify="right")
+    for scale in scales:
+        table.add_column(f"at {scale}x", justify="right")
+    for record, some in zip(records, stood, strict=True):
+        table.add_row(
+            f"{record.dataset}, {record.protocol}",
+            record.block,
+            where(record),
+            str(record.seed),
+            _percent(record.test_accuracy),
+            _percent(some.mean_corruption_accuracy),
+            _percent(some.shift_accuracy),
+            _percent(some.shift_consistency),
+            *(_percent(some.resolution_accuracy.get(scale)) for scale in scales),
+        )
+    table.caption = "corrupted: over all below; kept by shift: the class is the same a pixel away"
+    return table
+
+
+def _severity_table(records: Sequence[TrainingRecord]) -> Table:
+    most = max(len(v) for r in records for v in _robustness(r).corruption_accuracy.values())
+    table = Table(title="Test accuracy % by severity, mean over seeds", box=None)
+    for title in ("data", "block", "position", "seeds", "corruption"):
+        table.add_column(title)
+    for title in (*(str(severity + 1) for severity in range(most)), "mean"):
+        table.add_column(title, justify="right")
+    for seeds in by_seeds(records):
+        of_seeds = [_robustness(record).corruption_accuracy for record in seeds]
+        for name in of_seeds[0]:
+            at_each = zip(*(accuracies[name] for accuracies in of_seeds), strict=True)
+            means = [fmean(values) for values in at_each]
+            cells = map(_percent, (*means, fmean(means)))
+            table.add_row(*_place(seeds), name.replace("_", " "), *cells)
+    return table
+
+
+def _robustness(record: TrainingRecord) -> RobustnessMetrics:
+    assert record.robustness is not None
+    return record.robustness
+
+
+def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> Table:
+    """Return after how many seconds the seeds of each cell reached each validation accuracy."""
+    table = Table(title="Seconds to validation accuracy", box=None)
+    for title in ("data", "block", "position", "seeds"):
+        table.add_column(title)
+    for accuracy in accuracies:
+        table.add_column(f"{100 * accuracy:g} %", justify="right")
+    trainings = (record for record in records if isinstance(record, TrainingRecord))
+    for seeds in by_seeds(trainings):
+        times = [median_time_to_accuracy(seeds, accuracy) for accuracy in accuracies]
+        table.add_row(*_place(seeds), *("-" if time is None else f"{time:.1f}" for time in times))
+    table.caption = "median of seeds; -: at most half got there"
+    return table
+
+
+def _place(seeds: Seeds) -> tuple[str, str, str, str]:
+    first = seeds[0]
+    return f"{first.dataset}, {first.protocol}", first.block, where(first), str(len(seeds))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
