@@ -130,6 +130,7 @@ def train_cell(
         recipe=protocol.recipe,
         seed=seed,
         device=request.device,
+        resident=request.resident,
         validation_fraction=protocol.validation_fraction,
         split_seed=protocol.split_seed,
         protocol=protocol.label,

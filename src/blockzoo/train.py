@@ -15,6 +15,7 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
+from blockzoo.data.residence import Residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
@@ -44,6 +45,7 @@ def train_block(
     validation_fraction: float = VALIDATION_FRACTION,
     split_seed: int = SPLIT_SEED,
     device: str = "auto",
+    resident: Residence = "auto",
     protocol: str = "custom",
     progress: bool = True,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
@@ -60,9 +62,10 @@ def train_block(
     Classes and input shape of `config` are replaced by those of `dataset`. `seed` determines the
     initial weights, the data order, the augmentation and the network's own randomness; for one
     seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
-    "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. With
-    `robustness` the final weights are also evaluated on changed test images; that is no part of the
-    trial's identity. Uses torch's current number of threads.
+    "cuda" or "cuda:N"; `resident` says whether the images lie on it. `progress` shows a bar;
+    `on_epoch` is called after each epoch. With `robustness` the final weights are also evaluated on
+    changed test images. Neither `resident` nor that is part of the trial's identity. Uses torch's
+    current number of threads.
 
     After each epoch all state goes into a file in the folder `checkpoints`, from which a training
     that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
@@ -105,6 +108,7 @@ def train_block(
         checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
         resume=resume,
         on_oom=on_oom,
+        resident=resident,
     )
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None

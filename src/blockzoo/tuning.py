@@ -20,6 +20,7 @@ import torch
 
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset
+from blockzoo.data.residence import Residence
 from blockzoo.errors import InputError
 from blockzoo.position import Position
 from blockzoo.protocol import Protocol
@@ -105,6 +106,7 @@ def tune_block(
     file: Path,
     trials: int = TRIALS,
     device: str = "auto",
+    resident: Residence = "auto",
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> Tuning:
@@ -127,7 +129,9 @@ def tune_block(
 
         recipe = _with(protocol.recipe, point)
         settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
-        record = train_block(name, position, progress=False, on_epoch=tell, **settings)
+        record = train_block(
+            name, position, resident=resident, progress=False, on_epoch=tell, **settings
+        )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
         return record.val_accuracy, -record.val_loss
@@ -150,6 +154,7 @@ def train_tuned(
     dataset: ImageDataset,
     seed: int,
     device: str = "auto",
+    resident: Residence = "auto",
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     experiment_name: str = "",
     notes: str = "",
@@ -166,6 +171,7 @@ def train_tuned(
         tuning.block,
         tuning.position,
         protocol=tuning.label,
+        resident=resident,
         progress=False,
         on_epoch=on_epoch,
         experiment_name=experiment_name,
