@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import inspect
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.train import train_block
+from blockzoo.training.loggers import LogTo
 
 TINY = [
     "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",
@@ -75,6 +77,7 @@ def test_what_is_given_is_changed() -> None:
         stem="large",
         device="cpu",
         resident="no",
+        log=["csv", "csv"],
         results="kept/store.db",
         experiment_name="a",
         notes="b",
@@ -97,6 +100,7 @@ def test_what_is_given_is_changed() -> None:
     assert (request.experiment_name, request.notes) == ("a", "b")
     assert request.checkpoints == Path("kept/checkpoints")
     assert request.save_weights == Path("kept/weights")
+    assert request.log_to == LogTo(folder=Path("kept/logs"), loggers=("csv",))
 
 
 def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
@@ -150,6 +154,10 @@ def test_stem_and_residence_reach_the_training(
     [
         (["--stem", "huge"], "stem is 'huge'; it must be auto, small or large"),
         (["--resident", "1"], "unknown --resident '1'; allowed: auto, yes, no"),
+        (
+            ["--log", "csv", "--log", "tensorbord"],
+            "unknown logger 'tensorbord'; did you mean tensorboard?",
+        ),
     ],
 )
 def test_bad_values_are_one_line_before_anything_is_done(
@@ -175,3 +183,33 @@ def test_the_answers_on_residence() -> None:
     assert [chosen_resident(name) for name in ("auto", "yes", "no")] == ["auto", True, False]
     with pytest.raises(UnknownNameError, match="unknown --resident 'ye'; did you mean yes"):
         chosen_resident("ye")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_training_is_logged_below_the_results(command: str, tiny_npz: Path) -> None:
+    options = ["--dataset", str(tiny_npz), "--log", "csv", "--log", "csv"]
+    assert run(*COMMANDS[command], *TINY, *options)[0] == 0
+    (record,) = trained()
+    logs = {path.name: path for path in Path("results/logs/csv").iterdir()}
+    seeds = {"train": ["0"], "sweep": ["0"], "tune": ["0", "10000"]}[command]
+    assert sorted(name.split("-seed")[1].split("-")[0] for name in logs) == seeds
+    with (logs[f"Identity-mid-tiny-seed0-{record.trial_id[:8]}"] / "metrics.csv").open() as file:
+        epoch, end = csv.DictReader(file)
+    assert float(epoch["val_loss"]) == record.epochs[0].val_loss
+    assert float(end["test_loss"]) == record.test_loss
+    for name, path in logs.items():
+        assert ("test_loss" in (path / "metrics.csv").read_text()) == ("seed0-" in name)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
+def test_a_logger_without_its_package_is_one_line_before_anything_is_done(
+    command: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blockzoo.training.loggers.find_spec", lambda package: None)
+    status, errors = run(*COMMANDS[command], *TINY, "--log", "csv", "--log", name)
+    assert status == 2
+    assert errors.startswith("error: logging to ")
+    assert errors.endswith(f" needs its package: pip install 'blockzoo[{name}]'\n")
+    assert errors.count("\n") == 1
+    assert not Path("results").exists()

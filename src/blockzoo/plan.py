@@ -26,6 +26,7 @@ from blockzoo.protocol import Protocol
 from blockzoo.results.store import Store
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import training_trial_id
+from blockzoo.training.loggers import LogTo
 from blockzoo.trials import fingerprints
 
 Kind = Literal["cost", "latency", "training"]
@@ -39,7 +40,7 @@ class SweepRequest:
     """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
 
     `checkpoints` and `save_weights` are folders, None for neither; `resident` is whether images
-    lie on the device; see `train_block`.
+    lie on the device, `log_to` which loggers are told; see `train_block`.
     """
 
     protocol: Protocol
@@ -54,6 +55,7 @@ class SweepRequest:
     resume: bool = True
     on_oom: Literal["split", "fail"] = "split"
     save_weights: Path | None = None
+    log_to: LogTo | None = None
 
     def __post_init__(self) -> None:
         resolve_device(self.device)

@@ -139,6 +139,7 @@ def train_cell(
         resume=request.resume,
         on_oom=request.on_oom,
         save_weights=request.save_weights,
+        log_to=request.log_to,
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,

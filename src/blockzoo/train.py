@@ -22,6 +22,8 @@ from blockzoo.position import Position
 from blockzoo.results.files import replacing
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.training.log import TrainingLog
+from blockzoo.training.loggers import LogTo, Run
 from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import Recipe
 from blockzoo.trials import (
@@ -53,6 +55,7 @@ def train_block(
     resume: bool = True,
     on_oom: Literal["split", "fail"] = "split",
     save_weights: Path | None = None,
+    log_to: LogTo | None = None,
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
@@ -70,7 +73,8 @@ def train_block(
     After each epoch all state goes into a file in the folder `checkpoints`, from which a training
     that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
     record is safe. `on_oom` "split" computes batches that do not fit into memory in parts and says
-    so in the record's notes. The final weights go into the folder `save_weights`.
+    so in the record's notes. The final weights go into the folder `save_weights`. `log_to` says
+    which loggers are told of epochs and final figures; it is no part of the identity either.
 
     Raises what `ScaffoldNet` and `training.fit.fit` raise, and
     `DeviceError`.
@@ -94,22 +98,43 @@ def train_block(
     )
     where = resolve_device(device)
     net = ScaffoldNet(spec, position, config, seed=seed)
-    result = fit(
-        net,
-        dataset,
-        recipe,
+    run = Run(
+        block=spec.name,
+        position=str(position),
+        dataset=dataset.name,
         seed=seed,
-        device=where,
-        progress=progress,
-        validation_fraction=validation_fraction,
-        split_seed=split_seed,
-        subject=f"block {spec.name} ({position})",
-        on_epoch=on_epoch,
-        checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
-        resume=resume,
-        on_oom=on_oom,
-        resident=resident,
+        trial_id=identity,
+        settings={
+            "protocol": protocol,
+            "recipe": asdict(recipe),
+            "scaffold": scaffold_settings(config).model_dump(),
+        },
     )
+    with TrainingLog(log_to, run) as log:
+
+        def tell(metrics: EpochMetrics) -> None:
+            log.epoch(metrics)
+            if on_epoch is not None:
+                on_epoch(metrics)
+
+        result = fit(
+            net,
+            dataset,
+            recipe,
+            seed=seed,
+            device=where,
+            progress=progress,
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+            subject=f"block {spec.name} ({position})",
+            on_start=log.start,
+            on_epoch=tell,
+            checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
+            resume=resume,
+            on_oom=on_oom,
+            resident=resident,
+        )
+        log.end(result)
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None
     if robustness:

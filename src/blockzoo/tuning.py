@@ -27,6 +27,7 @@ from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Space, Try, best_of, sobol_points
 from blockzoo.train import train_block, training_trial_id
+from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
 
 TUNING_SEED = 10_000
@@ -109,6 +110,7 @@ def tune_block(
     resident: Residence = "auto",
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    log_to: LogTo | None = None,
 ) -> Tuning:
     """Try `trials` points for `block` at `position` and return how each did on validation.
 
@@ -130,7 +132,13 @@ def tune_block(
         recipe = _with(protocol.recipe, point)
         settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
         record = train_block(
-            name, position, resident=resident, progress=False, on_epoch=tell, **settings
+            name,
+            position,
+            resident=resident,
+            progress=False,
+            on_epoch=tell,
+            log_to=log_to and replace(log_to, tuning=True),
+            **settings,
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
@@ -156,6 +164,7 @@ def train_tuned(
     device: str = "auto",
     resident: Residence = "auto",
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    log_to: LogTo | None = None,
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
@@ -174,6 +183,7 @@ def train_tuned(
         resident=resident,
         progress=False,
         on_epoch=on_epoch,
+        log_to=log_to,
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,

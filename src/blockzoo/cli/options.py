@@ -128,6 +128,15 @@ ChannelsLast = Annotated[
         "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
     ),
 ]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="Also log each epoch to csv, tensorboard, mlflow or wandb, in the results folder's "
+        "`logs`; may be repeated.",
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Go on with a training that was stopped."),

@@ -45,6 +45,7 @@ class TrainingOptions:
     device: options.Device = "auto"
     resident: options.Resident = "auto"
     results: options.ResultsDir = "results"
+    log: options.Log = None
     experiment_name: options.ExperimentName = ""
     notes: options.Notes = ""
 
@@ -63,6 +64,7 @@ class TrainingOptions:
         from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_resident
         from blockzoo.plan import SweepRequest
         from blockzoo.protocol import get_protocol
+        from blockzoo.training.loggers import LogTo
 
         named = self.blocks or self.everything or not protocols_blocks
         protocol = get_protocol(self.protocol).changed(
@@ -88,6 +90,9 @@ class TrainingOptions:
             robustness=self.robustness,
             device=self.device,
             resident=chosen_resident(self.resident),
+            log_to=LogTo(folder=self.folder / "logs", loggers=tuple(dict.fromkeys(self.log)))
+            if self.log
+            else None,
             experiment_name=self.experiment_name,
             notes=self.notes,
         )

@@ -108,6 +108,7 @@ def _tune_cell(
             resident=request.resident,
             on_trial=lambda _: meter.ended(),
             on_epoch=meter.epoch,
+            log_to=request.log_to,
         )
         records = []
         for seed in protocol.seeds:
@@ -139,6 +140,7 @@ def _trained(
         device=device,
         resident=request.resident,
         on_epoch=on_epoch,
+        log_to=request.log_to,
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,
