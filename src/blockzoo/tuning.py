@@ -117,6 +117,7 @@ def tune_block(
     Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
     later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
     same call continues where it was stopped, a larger number of trials goes on from a smaller one.
+    The loggers of `log_to` are told of every trial's epochs; there is no test to tell them of.
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
