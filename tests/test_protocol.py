@@ -29,10 +29,15 @@ def test_a_change_that_determines_results_changes_the_label() -> None:
         v1.changed(learning_rate=0.5).label,
         v1.changed(split_seed=1).label,
         v1.changed(context="Identity").label,
+        v1.changed(stem="large").label,
     }
-    assert len(labels) == 6
+    assert len(labels) == 7
     assert all(label.startswith("v1~") for label in labels)
     assert v1.changed(width=32).label == v1.changed(width=32).label
+
+
+def test_labels_from_before_a_stem_could_be_chosen_stay() -> None:
+    assert get_protocol("v1").changed(width=32, stem="auto").label == "v1~f1d081"
 
 
 def test_more_of_the_same_keeps_the_label() -> None:

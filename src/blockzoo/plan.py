@@ -16,6 +16,7 @@ from typing import Literal
 
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset, Progress, load_dataset
+from blockzoo.data.residence import Residence
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencySettings
@@ -25,6 +26,7 @@ from blockzoo.protocol import Protocol
 from blockzoo.results.store import Store
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import training_trial_id
+from blockzoo.training.loggers import LogTo
 from blockzoo.trials import fingerprints
 
 Kind = Literal["cost", "latency", "training"]
@@ -37,7 +39,8 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 class SweepRequest:
     """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
 
-    `checkpoints` and `save_weights` are folders, None for neither; see `train_block`.
+    `checkpoints` and `save_weights` are folders, None for neither; `resident` is whether images
+    lie on the device, `log_to` which loggers are told; see `train_block`.
     """
 
     protocol: Protocol
@@ -45,12 +48,14 @@ class SweepRequest:
     skip_bad_images: bool = False
     robustness: bool = False
     device: str = "auto"
+    resident: Residence = "auto"
     experiment_name: str = ""
     notes: str = ""
     checkpoints: Path | None = None
     resume: bool = True
     on_oom: Literal["split", "fail"] = "split"
     save_weights: Path | None = None
+    log_to: LogTo | None = None
 
     def __post_init__(self) -> None:
         resolve_device(self.device)

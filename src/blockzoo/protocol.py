@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Literal
 
 from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
@@ -45,6 +46,7 @@ class Protocol:
     depth: int = 3
     width: int = 64
     stem_bias: bool = False
+    stem: Literal["auto", "small", "large"] = "auto"
     recipe: Recipe
     validation_fraction: float = 0.1
     split_seed: int = 0
@@ -81,6 +83,7 @@ class Protocol:
             depth=self.depth,
             width=self.width,
             stem_bias=self.stem_bias,
+            stem=self.stem,
             classes=classes,
             input_shape=input_shape,
         )
@@ -109,6 +112,8 @@ class Protocol:
             asdict(self.recipe),
             self.validation_fraction,
             self.split_seed,
+            # Not named where it is "auto", so that labels from before it could be chosen stay.
+            *((self.stem,) if self.stem != "auto" else ()),
         )
         return hashlib.sha256(json.dumps(determinants).encode()).hexdigest()[:6]
 

@@ -15,12 +15,15 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
+from blockzoo.data.residence import Residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
 from blockzoo.results.files import replacing
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.training.log import TrainingLog
+from blockzoo.training.loggers import LogTo, Run
 from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import Recipe
 from blockzoo.trials import (
@@ -44,6 +47,7 @@ def train_block(
     validation_fraction: float = VALIDATION_FRACTION,
     split_seed: int = SPLIT_SEED,
     device: str = "auto",
+    resident: Residence = "auto",
     protocol: str = "custom",
     progress: bool = True,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
@@ -51,6 +55,7 @@ def train_block(
     resume: bool = True,
     on_oom: Literal["split", "fail"] = "split",
     save_weights: Path | None = None,
+    log_to: LogTo | None = None,
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
@@ -60,14 +65,16 @@ def train_block(
     Classes and input shape of `config` are replaced by those of `dataset`. `seed` determines the
     initial weights, the data order, the augmentation and the network's own randomness; for one
     seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
-    "cuda" or "cuda:N". `progress` shows a bar; `on_epoch` is called after each epoch. With
-    `robustness` the final weights are also evaluated on changed test images; that is no part of the
-    trial's identity. Uses torch's current number of threads.
+    "cuda" or "cuda:N"; `resident` says whether the images lie on it. `progress` shows a bar;
+    `on_epoch` is called after each epoch. With `robustness` the final weights are also evaluated on
+    changed test images. Neither `resident` nor that is part of the trial's identity. Uses torch's
+    current number of threads.
 
     After each epoch all state goes into a file in the folder `checkpoints`, from which a training
     that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
     record is safe. `on_oom` "split" computes batches that do not fit into memory in parts and says
-    so in the record's notes. The final weights go into the folder `save_weights`.
+    so in the record's notes. The final weights go into the folder `save_weights`. `log_to` says
+    which loggers are told of epochs and final figures; it is no part of the identity either.
 
     Raises what `ScaffoldNet` and `training.fit.fit` raise, and
     `DeviceError`.
@@ -91,21 +98,43 @@ def train_block(
     )
     where = resolve_device(device)
     net = ScaffoldNet(spec, position, config, seed=seed)
-    result = fit(
-        net,
-        dataset,
-        recipe,
+    run = Run(
+        block=spec.name,
+        position=str(position),
+        dataset=dataset.name,
         seed=seed,
-        device=where,
-        progress=progress,
-        validation_fraction=validation_fraction,
-        split_seed=split_seed,
-        subject=f"block {spec.name} ({position})",
-        on_epoch=on_epoch,
-        checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
-        resume=resume,
-        on_oom=on_oom,
+        trial_id=identity,
+        settings={
+            "protocol": protocol,
+            "recipe": asdict(recipe),
+            "scaffold": scaffold_settings(config).model_dump(),
+        },
     )
+    with TrainingLog(log_to, run) as log:
+
+        def tell(metrics: EpochMetrics) -> None:
+            log.epoch(metrics)
+            if on_epoch is not None:
+                on_epoch(metrics)
+
+        result = fit(
+            net,
+            dataset,
+            recipe,
+            seed=seed,
+            device=where,
+            progress=progress,
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+            subject=f"block {spec.name} ({position})",
+            on_start=log.start,
+            on_epoch=tell,
+            checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
+            resume=resume,
+            on_oom=on_oom,
+            resident=resident,
+        )
+        log.end(result)
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None
     if robustness:

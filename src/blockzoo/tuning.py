@@ -20,12 +20,14 @@ import torch
 
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset
+from blockzoo.data.residence import Residence
 from blockzoo.errors import InputError
 from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Space, Try, best_of, sobol_points
 from blockzoo.train import train_block, training_trial_id
+from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
 
 TUNING_SEED = 10_000
@@ -105,14 +107,17 @@ def tune_block(
     file: Path,
     trials: int = TRIALS,
     device: str = "auto",
+    resident: Residence = "auto",
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    log_to: LogTo | None = None,
 ) -> Tuning:
     """Try `trials` points for `block` at `position` and return how each did on validation.
 
     Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
     later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
     same call continues where it was stopped, a larger number of trials goes on from a smaller one.
+    The loggers of `log_to` are told of every trial's epochs; there is no test to tell them of.
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
@@ -127,7 +132,15 @@ def tune_block(
 
         recipe = _with(protocol.recipe, point)
         settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
-        record = train_block(name, position, progress=False, on_epoch=tell, **settings)
+        record = train_block(
+            name,
+            position,
+            resident=resident,
+            progress=False,
+            on_epoch=tell,
+            log_to=log_to and replace(log_to, tuning=True),
+            **settings,
+        )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
         return record.val_accuracy, -record.val_loss
@@ -150,7 +163,9 @@ def train_tuned(
     dataset: ImageDataset,
     seed: int,
     device: str = "auto",
+    resident: Residence = "auto",
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    log_to: LogTo | None = None,
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
@@ -166,8 +181,10 @@ def train_tuned(
         tuning.block,
         tuning.position,
         protocol=tuning.label,
+        resident=resident,
         progress=False,
         on_epoch=on_epoch,
+        log_to=log_to,
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,

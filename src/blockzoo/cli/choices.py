@@ -11,6 +11,7 @@ from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 
 if TYPE_CHECKING:
+    from blockzoo.data.residence import Residence
     from blockzoo.results.records import Record
     from blockzoo.results.store import Store
 
@@ -55,6 +56,14 @@ def chosen_on_oom(name: str) -> Literal["split", "fail"]:
     if name == "fail":
         return "fail"
     raise UnknownNameError("--on-oom", name, ("split", "fail"))
+
+
+def chosen_resident(name: str) -> Residence:
+    """Return whether the images are to lie on the training device."""
+    choices: dict[str, Residence] = {"auto": "auto", "yes": True, "no": False}
+    if name not in choices:
+        raise UnknownNameError("--resident", name, choices)
+    return choices[name]
 
 
 def open_store(results: str, *, create: bool) -> Store:

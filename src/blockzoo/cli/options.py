@@ -18,7 +18,9 @@ All = Annotated[bool, typer.Option("--all", help="Every registered block.")]
 Positions = Annotated[
     list[str] | None,
     typer.Option(
-        "--position", "-p", help="early, mid or late; may be repeated. Default: all three."
+        "--position",
+        "-p",
+        help="early, mid or late; may be repeated. (default: all three; train: mid)",
     ),
 ]
 ProtocolName = Annotated[
@@ -40,6 +42,12 @@ Width = Annotated[
         "--width", "--base-channels", help="Channels of the stem. (default: the protocol's)"
     ),
 ]
+Stem = Annotated[
+    str | None,
+    typer.Option(
+        "--stem", metavar="NAME", help="auto, small or large (stride 4). (default: the protocol's)"
+    ),
+]
 Classes = Annotated[int, typer.Option("--classes", "--out-dim", help="Size of the output.")]
 InputShape = Annotated[
     tuple[int, int, int, int] | None,
@@ -47,6 +55,14 @@ InputShape = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images per batch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Resident = Annotated[
+    str,
+    typer.Option(
+        "--resident",
+        metavar="auto|yes|no",
+        help="Whether all images lie on the training device; auto: where they fit well.",
+    ),
+]
 Dataset = Annotated[
     str | None,
     typer.Option(
@@ -110,6 +126,15 @@ ChannelsLast = Annotated[
     bool | None,
     typer.Option(
         "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
+    ),
+]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="Also log each epoch to csv, tensorboard, mlflow or wandb, in the results folder's "
+        "`logs`; may be repeated.",
     ),
 ]
 Resume = Annotated[

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blockzoo.cli import options
 from blockzoo.cli.app import examples
+from blockzoo.cli.requests import TrainingOptions, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     "blockzoo tune RepMixer ResNetBasicBlock --position mid --dataset cifar100",
     "blockzoo tune MobileOneBlock -p mid --dataset digits --width 16 --trials 8 --seeds 3",
 )
+@spread
 def tune(
-    blocks: options.Blocks = None,
-    everything: options.All = False,
-    positions: options.Positions = None,
-    protocol: options.ProtocolName = "v1",
-    dataset: options.Dataset = None,
-    data_dir: options.DataDir = None,
-    skip_bad_images: options.SkipBadImages = False,
-    robustness: options.Robustness = False,
+    given: TrainingOptions,
     trials: Annotated[
         int | None,
         typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
@@ -41,18 +35,6 @@ def tune(
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)")
     ] = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    precision: options.Precision = None,
-    channels_last: options.ChannelsLast = None,
-    context: options.Context = None,
-    depth: options.Depth = None,
-    width: options.Width = None,
-    device: options.Device = "auto",
-    results: options.ResultsDir = "results",
-    experiment_name: options.ExperimentName = "",
-    notes: options.Notes = "",
 ) -> None:
     """Tune learning rate and weight decay on validation, then train fresh seeds: the tuned track.
 
@@ -61,42 +43,18 @@ def tune(
     `NAME+tuned` beside the default track that `sweep` and `train` fill. Stop it at any time and
     run it again.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, csv_location, open_store
+    from blockzoo.cli.choices import csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.errors import BlockError, DivergenceError
-    from blockzoo.plan import SweepRequest
-    from blockzoo.protocol import get_protocol
     from blockzoo.results.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 
-    chosen = get_protocol(protocol).changed(
-        blocks=tuple(chosen_blocks(blocks, everything)),
-        positions=chosen_positions(positions),
-        dataset=dataset,
-        seeds=None if seeds is None else tuple(range(seeds)),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        precision=precision,
-        channels_last=channels_last,
-        context=context,
-        depth=depth,
-        width=width,
-    )
-    request = SweepRequest(
-        protocol=chosen,
-        data_dir=data_dir,
-        skip_bad_images=skip_bad_images,
-        robustness=robustness,
-        device=device,
-        experiment_name=experiment_name,
-        notes=notes,
-    )
+    request = given.request(seeds=None if seeds is None else tuple(range(seeds)))
     load_data(request)
-    csv, failed, budget = csv_location(results), 0, TRIALS if trials is None else trials
+    csv, failed, budget = csv_location(given.results), 0, TRIALS if trials is None else trials
     rows = []
-    with open_store(results, create=True) as store:
+    with open_store(given.results, create=True) as store:
         for block, position in _networks(request):
             try:
                 tuning, records = _tune_cell(
@@ -147,8 +105,10 @@ def _tune_cell(
             file=file,
             trials=trials,
             device=request.device,
+            resident=request.resident,
             on_trial=lambda _: meter.ended(),
             on_epoch=meter.epoch,
+            log_to=request.log_to,
         )
         records = []
         for seed in protocol.seeds:
@@ -178,7 +138,9 @@ def _trained(
         dataset=data,
         seed=seed,
         device=device,
+        resident=request.resident,
         on_epoch=on_epoch,
+        log_to=request.log_to,
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,6 +72,7 @@ def fit(
     validation_fraction: float = VALIDATION_FRACTION,
     split_seed: int = SPLIT_SEED,
     subject: str = "the network",
+    on_start: Callable[[Sequence[EpochMetrics]], None] | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
     resume: bool = True,
@@ -84,9 +85,9 @@ def fit(
     validation accuracy, then of the lowest validation loss, then the first. Everything random
     follows from `seed`: data order and augmentation by generators of their own, dropout and the
     like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
-    gives the same numbers, bit for bit. `subject` names the network in messages; `on_epoch` is
-    called with each epoch's metrics. `resident` says whether the images lie on `device`, which
-    changes no number.
+    gives the same numbers, bit for bit. `subject` names the network in messages. `on_start` is
+    called with the epochs that a checkpoint had, `on_epoch` with each that is trained; `resident`
+    says whether the images lie on `device`, which changes no number.
 
     After each epoch all state is written to the file `checkpoint`. If it is there at the start,
     of this very training, and `resume`, training goes on from it, to the same numbers bit for bit
@@ -119,6 +120,8 @@ def fit(
             state = load_checkpoint(checkpoint, identity)
             if state is not None:
                 loop.load_state(state)
+        if on_start is not None:
+            on_start(loop.history)
         view = stack.enter_context(LiveView(recipe.epochs, done=len(loop.history), shown=progress))
         for epoch in range(len(loop.history), recipe.epochs):
             metrics = loop.train_epoch(data.train(epoch), data.val())

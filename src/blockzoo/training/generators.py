@@ -36,13 +36,20 @@ def restore_generators(states: States) -> None:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators and give them back as they were."""
+def preserved() -> Iterator[None]:
+    """Give the global generators back as they were, whatever is drawn from them meanwhile."""
     before = generator_states()
     try:
+        yield
+    finally:
+        restore_generators(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators and give them back as they were."""
+    with preserved():
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         yield
-    finally:
-        restore_generators(before)

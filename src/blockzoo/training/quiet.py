@@ -1,4 +1,4 @@
-"""Lightning kept quiet."""
+"""Lightning, and what its loggers bring with them, kept quiet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+_LOGGERS = (
+    *("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"),
+    *("mlflow", "alembic"),
+)
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import csv
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from blockzoo import sweep as sweep_module
+from blockzoo import tuning
+from blockzoo.cli.app import app
+from blockzoo.cli.choices import chosen_resident
+from blockzoo.cli.requests import StoppableOptions, TrainingOptions
+from blockzoo.cli.sweep import sweep
+from blockzoo.cli.train import train
+from blockzoo.cli.tune import tune
+from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.position import POSITIONS, Position
+from blockzoo.protocol import get_protocol
+from blockzoo.results.records import TrainingRecord
+from blockzoo.results.store import Store
+from blockzoo.train import train_block
+from blockzoo.training.loggers import LogTo
+
+TINY = [
+    "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",
+    "--device", "cpu", "--protocol", "quick", "--seeds", "1",
+]  # fmt: skip
+COMMANDS = {"train": ["train"], "sweep": ["sweep", "--no-plots"], "tune": ["tune", "--trials", "1"]}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stderr
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def trained() -> list[TrainingRecord]:
+    with Store("results") as store:
+        records = store.records(kind="training")
+    return [record for record in records if isinstance(record, TrainingRecord)]
+
+
+def test_what_is_not_given_is_as_in_the_protocol() -> None:
+    request = TrainingOptions(blocks=["RepMixer"]).request(seeds=None)
+    v1 = get_protocol("v1")
+    assert request.protocol == v1.changed(blocks=("RepMixer",))
+    assert request.protocol.label == "v1"
+    assert (request.checkpoints, request.save_weights, request.resident) == (None, None, "auto")
+
+
+def test_what_is_given_is_changed() -> None:
+    request = StoppableOptions(
+        blocks=["RepMixer", "Identity"],
+        positions=["late", "early"],
+        protocol="quick",
+        dataset="cifar10",
+        skip_bad_images=True,
+        robustness=True,
+        epochs=3,
+        batch_size=8,
+        learning_rate=0.5,
+        precision="fp32",
+        channels_last=True,
+        context="Identity",
+        depth=1,
+        width=8,
+        stem="large",
+        device="cpu",
+        resident="no",
+        log=["csv", "csv"],
+        results="kept/store.db",
+        experiment_name="a",
+        notes="b",
+        resume=False,
+        on_oom="fail",
+        save_weights=True,
+    ).request(seeds=(4, 5), latency_budget_s=0.5)
+    protocol, recipe = request.protocol, request.protocol.recipe
+    assert (protocol.blocks, protocol.positions) == (
+        ("RepMixer", "Identity"),
+        (Position.EARLY, Position.LATE),
+    )
+    assert (protocol.seeds, protocol.dataset, protocol.latency_budget_s) == ((4, 5), "cifar10", 0.5)
+    assert (protocol.context, protocol.depth, protocol.width) == ("Identity", 1, 8)
+    assert protocol.scaffold(classes=2, input_shape=(3, 8, 8)).stem_kind == "large"
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (3, 8, 0.5)
+    assert (recipe.precision, recipe.channels_last) == ("fp32", True)
+    assert (request.skip_bad_images, request.robustness, request.resume) == (True, True, False)
+    assert (request.device, request.resident, request.on_oom) == ("cpu", False, "fail")
+    assert (request.experiment_name, request.notes) == ("a", "b")
+    assert request.checkpoints == Path("kept/checkpoints")
+    assert request.save_weights == Path("kept/weights")
+    assert request.log_to == LogTo(folder=Path("kept/logs"), loggers=("csv",))
+
+
+def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
+    with pytest.raises(InputError, match="no block given"):
+        TrainingOptions().request(seeds=None)
+    request = StoppableOptions(protocol="quick").request(seeds=None, protocols_blocks=True)
+    assert request.protocol == get_protocol("quick")
+    assert request.protocol.positions == POSITIONS
+
+
+@pytest.mark.parametrize(
+    ("command", "shared", "own"),
+    [
+        (train, StoppableOptions, ["seeds", "first_seed", "output"]),
+        (sweep, StoppableOptions, ["quick", "seeds", "latency_budget", "plots"]),
+        (tune, TrainingOptions, ["trials", "seeds"]),
+    ],
+)
+def test_typer_sees_the_shared_options_and_then_the_commands_own(
+    command: Any, shared: type[TrainingOptions], own: list[str]
+) -> None:
+    parameters = inspect.signature(command).parameters
+    assert list(parameters) == [field.name for field in fields(shared)] + own
+    assert {p.name: p.default for p in parameters.values()}.items() >= {
+        field.name: field.default for field in fields(shared)
+    }.items()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stem_and_residence_reach_the_training(
+    command: str, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def spy(*args: Any, **options: Any) -> TrainingRecord:
+        asked.append(options)
+        return train_block(*args, **options)
+
+    for module in (sweep_module, tuning):
+        monkeypatch.setattr(module, "train_block", spy)
+    options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
+    assert run(*COMMANDS[command], *TINY, *options)[0] == 0
+    assert {options["resident"] for options in asked} == {False}
+    assert {record.scaffold.stem for record in trained()} == {"large"}
+    assert len(asked) == {"train": 1, "sweep": 1, "tune": 2}[command]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--stem", "huge"], "stem is 'huge'; it must be auto, small or large"),
+        (["--resident", "1"], "unknown --resident '1'; allowed: auto, yes, no"),
+        (
+            ["--log", "csv", "--log", "tensorbord"],
+            "unknown logger 'tensorbord'; did you mean tensorboard?",
+        ),
+    ],
+)
+def test_bad_values_are_one_line_before_anything_is_done(
+    command: str, arguments: list[str], line: str
+) -> None:
+    assert run(*COMMANDS[command], *TINY, *arguments) == (2, f"error: {line}\n")
+    assert not Path("results").exists()
+
+
+def test_residence_changes_no_number(tiny_npz: Path) -> None:
+    curves = []
+    for answer in ("yes", "no"):
+        options = ["--dataset", str(tiny_npz), "--resident", answer, "--results", answer]
+        assert run("train", *TINY, *options)[0] == 0
+        with Store(answer) as store:
+            (record,) = store.records(kind="training")
+        assert isinstance(record, TrainingRecord)
+        curves.append((record.trial_id, record.test_loss, record.epochs[0].train_loss))
+    assert curves[0] == curves[1]
+
+
+def test_the_answers_on_residence() -> None:
+    assert [chosen_resident(name) for name in ("auto", "yes", "no")] == ["auto", True, False]
+    with pytest.raises(UnknownNameError, match="unknown --resident 'ye'; did you mean yes"):
+        chosen_resident("ye")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_training_is_logged_below_the_results(command: str, tiny_npz: Path) -> None:
+    options = ["--dataset", str(tiny_npz), "--log", "csv", "--log", "csv"]
+    assert run(*COMMANDS[command], *TINY, *options)[0] == 0
+    (record,) = trained()
+    logs = {path.name: path for path in Path("results/logs/csv").iterdir()}
+    seeds = {"train": ["0"], "sweep": ["0"], "tune": ["0", "10000"]}[command]
+    assert sorted(name.split("-seed")[1].split("-")[0] for name in logs) == seeds
+    with (logs[f"Identity-mid-tiny-seed0-{record.trial_id[:8]}"] / "metrics.csv").open() as file:
+        epoch, end = csv.DictReader(file)
+    assert float(epoch["val_loss"]) == record.epochs[0].val_loss
+    assert float(end["test_loss"]) == record.test_loss
+    for name, path in logs.items():
+        assert ("test_loss" in (path / "metrics.csv").read_text()) == ("seed0-" in name)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
+def test_a_logger_without_its_package_is_one_line_before_anything_is_done(
+    command: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blockzoo.training.loggers.find_spec", lambda package: None)
+    status, errors = run(*COMMANDS[command], *TINY, "--log", "csv", "--log", name)
+    assert status == 2
+    assert errors.startswith("error: logging to ")
+    assert errors.endswith(f" needs its package: pip install 'blockzoo[{name}]'\n")
+    assert errors.count("\n") == 1
+    assert not Path("results").exists()
