@@ -121,6 +121,7 @@ def test_one_network_in_three_positions_is_one_trial() -> None:
         {"position": "early"},
         {"recipe": replace(RECIPE, epochs=2)},
         {"recipe": replace(RECIPE, precision="bf16")},
+        {"recipe": replace(RECIPE, drop_path=0.1)},
         {"config": replace(CONFIG, width=8)},
         {"dataset": tiny_dataset(classes=3, per_class=7)},
         {"protocol": "v1"},

@@ -188,7 +188,7 @@ def training_trial_id(
         initialisation=(spec.initialisation, get_block(config.context).initialisation),
         scaffold=scaffold_identity(config),
         protocol=protocol,
-        recipe={key: value for key, value in asdict(resolved).items() if key != "name"},
+        recipe={k: value for k, value in resolved.determinants().items() if k != "name"},
         dataset=(dataset.name, dataset.fingerprint),
         split=(validation_fraction, split_seed),
         seed=seed,

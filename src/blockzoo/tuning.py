@@ -1,4 +1,6 @@
-"""The tuned track: every block gets the same number of tries at learning rate and weight decay.
+"""The tuned track: every block gets the same number of tries at what it may be trained best with.
+
+That is learning rate, weight decay and drop path.
 
 One recipe for all may suit one block more than another. In the tuned track each block is trained
 with the values that did best for it on validation, all blocks having tried the same points with
@@ -34,6 +36,7 @@ TRIALS = 16
 
 LEARNING_RATE_FACTOR = 10.0
 WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
+DROP_PATH_RANGE = (0.0, 0.3)
 STOPPING_FRACTION = 1 / 3
 TUNING_FILE = "tuning.db"
 
@@ -87,12 +90,14 @@ def search_space(protocol: Protocol) -> Space:
     """Return the lowest and the highest value of what is tuned; no block has a space of its own.
 
     The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
-    none to twice what networks of this kind are trained with at the most (0.05).
+    none to twice what networks of this kind are trained with at the most (0.05); drop path from
+    none to what larger networks, which need more of it, are trained with.
     """
     rate = protocol.recipe.learning_rate
     return {
         "learning_rate": (rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR),
         "weight_decay": WEIGHT_DECAY_RANGE,
+        "drop_path": DROP_PATH_RANGE,
     }
 
 
@@ -196,7 +201,7 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
 
 
 def _with(recipe: Recipe, point: Point) -> Recipe:
-    return replace(recipe, learning_rate=point["learning_rate"], weight_decay=point["weight_decay"])
+    return replace(recipe, **point)
 
 
 def _settings(

@@ -54,7 +54,7 @@ def tune(
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
-    """Tune learning rate and weight decay on validation, then train fresh seeds: the tuned track.
+    """The tuned track: learning rate, weight decay, drop path by validation, then fresh seeds.
 
     Every block tries the same points with the same seed and the same rule by which hopeless trials
     are stopped; no trial sees a test image. The seeds that follow are kept as protocol

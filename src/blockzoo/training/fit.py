@@ -21,6 +21,7 @@ from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
 from blockzoo.training.loop import Loop, OnOom
@@ -82,10 +83,10 @@ def fit(
 
     Afterwards `net` is on `device` and holds the weights of the best epoch: the one of the highest
     validation accuracy, then of the lowest validation loss, then the first. Everything random
-    follows from `seed`: data order and augmentation by generators of their own, dropout and the
-    like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
-    gives the same numbers, bit for bit. `subject` names the network in messages; `on_epoch` is
-    called with each epoch's metrics. `resident` says whether the images lie on `device`, which
+    follows from `seed`: data order, augmentation and drop path by generators of their own, dropout
+    and the like by torch's, which is seeded here and given back as it was. Twice the same call on
+    a CPU gives the same numbers, bit for bit. `subject` names the network in messages; `on_epoch`
+    is called with each epoch's metrics. `resident` says whether the images lie on `device`, which
     changes no number.
 
     After each epoch all state is written to the file `checkpoint`. If it is there at the start,
@@ -94,7 +95,8 @@ def fit(
     unless `on_oom` is "fail".
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
-    raises or its first output is not finite, `DeviceMemoryError`. `KeyboardInterrupt` passes.
+    raises or its first output is not finite, `DeviceMemoryError`, `InputError` for drop path in a
+    network that is no scaffold. `KeyboardInterrupt` passes.
     """
     device = torch.device(device)
     arithmetic = resolve_arithmetic(recipe, device, net)
@@ -102,6 +104,8 @@ def fit(
     identity = _identity(net, dataset, recipe, arithmetic, seed, split)
     resident = resolve_residence(resident, dataset.images_bytes, device)
     data = _data(dataset, recipe, device, arithmetic, seed, split, resident)
+    rate = recipe.drop_path
+    drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
     net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
         for context in (terminable(), seeded(seed), _deterministic()):
@@ -114,6 +118,7 @@ def fit(
             classes=dataset.num_classes,
             subject=subject,
             on_oom=on_oom,
+            drop_path=drop_path,
         )
         if checkpoint is not None and resume:
             state = load_checkpoint(checkpoint, identity)
@@ -175,7 +180,7 @@ def _identity(
     split: tuple[float, int],
 ) -> str:
     """Return a hash of all that determines the weights, the initial ones included."""
-    settings = [asdict(recipe), asdict(arithmetic), seed, split, dataset.fingerprint]
+    settings = [recipe.determinants(), asdict(arithmetic), seed, split, dataset.fingerprint]
     digest = hashlib.sha256(json.dumps([*settings, torch.__version__]).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
