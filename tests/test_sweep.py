@@ -326,3 +326,16 @@ def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store
     assert [path.name for path in folder.iterdir()] == [f"{trial.trial_ids[0]}.ckpt"]
     assert run_sweep(request, store).failed == 0
     assert list(folder.iterdir()) == []
+
+
+def test_compiled_trainings_are_trials_of_their_own(tiny_npz: Path, store: Store) -> None:
+    request = request_of(tiny_npz, "ResNetBasicBlock")
+    plain, compiled = (
+        make_plan(each, store).trials for each in (request, replace(request, compiled=True))
+    )
+    differ = [
+        one.kind
+        for one, other in zip(plain, compiled, strict=True)
+        if one.trial_ids != other.trial_ids
+    ]
+    assert differ == ["training"] * 2

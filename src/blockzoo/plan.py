@@ -51,6 +51,7 @@ class SweepRequest:
     resume: bool = True
     on_oom: Literal["split", "fail"] = "split"
     save_weights: Path | None = None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         resolve_device(self.device)
@@ -190,6 +191,7 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
                 validation_fraction=protocol.validation_fraction,
                 split_seed=protocol.split_seed,
                 protocol=protocol.label,
+                compiled=request.compiled,
             )
             yield Trial(
                 kind="training",

@@ -141,6 +141,7 @@ def train_cell(
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,
+        compiled=request.compiled,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -32,6 +32,9 @@ from blockzoo.trials import (
     scaffold_settings,
 )
 
+if TYPE_CHECKING:
+    from blockzoo.training.fit import FitResult
+
 
 def train_block(
     block: str | BlockSpec,
@@ -54,6 +57,7 @@ def train_block(
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
+    compiled: bool = False,
 ) -> TrainingRecord:
     """Train `block` at `position` once and return what it learned.
 
@@ -67,7 +71,9 @@ def train_block(
     After each epoch all state goes into a file in the folder `checkpoints`, from which a training
     that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
     record is safe. `on_oom` "split" computes batches that do not fit into memory in parts and says
-    so in the record's notes. The final weights go into the folder `save_weights`.
+    so in the record's notes. The final weights go into the folder `save_weights`. `compiled` has
+    the training step compiled, once for all seeds of a network in this process; where that is not
+    possible the record's notes say why.
 
     Raises what `ScaffoldNet` and `training.fit.fit` raise, and
     `DeviceError`.
@@ -88,6 +94,7 @@ def train_block(
         split_seed=split_seed,
         device=device,
         protocol=protocol,
+        compiled=compiled,
     )
     where = resolve_device(device)
     net = ScaffoldNet(spec, position, config, seed=seed)
@@ -105,6 +112,7 @@ def train_block(
         checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
         resume=resume,
         on_oom=on_oom,
+        compiled=compiled,
     )
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None
@@ -125,7 +133,7 @@ def train_block(
         scaffold=scaffold_settings(config),
         environment=Environment.model_validate(describe_environment(where)),
         experiment_name=experiment_name,
-        notes=_with_parts(notes, recipe.batch_size, result.micro_batch_size),
+        notes=_with_remarks(notes, recipe.batch_size, result),
         weights_path=weights,
         protocol=protocol,
         dataset=dataset.name,
@@ -141,6 +149,7 @@ def train_block(
 _RESULT_FIELDS = (
     "precision",
     "channels_last",
+    "compiled",
     "best_epoch",
     "val_loss",
     "val_accuracy",
@@ -169,6 +178,7 @@ def training_trial_id(
     split_seed: int = SPLIT_SEED,
     device: str = "auto",
     protocol: str = "custom",
+    compiled: bool = False,
 ) -> str:
     """Return the identity of the record that `train_block` would return, without training.
 
@@ -181,8 +191,11 @@ def training_trial_id(
     net = nn.Sequential(*parts_without_data(spec, place, config).values())
     arithmetic = resolve_arithmetic(recipe, where, net)
     resolved = replace(recipe, **asdict(arithmetic))
+    # Only where it is so, so that trials from before there was the choice keep their ids.
+    compilation = {"compiled": True} if compiled else {}
     return trial_id(
         "training",
+        **compilation,
         block=spec.name,
         network=fingerprints(spec, place, config).network,
         initialisation=(spec.initialisation, get_block(config.context).initialisation),
@@ -215,15 +228,17 @@ def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
     return str(path)
 
 
-def _with_parts(notes: str, batch_size: int, micro_batch_size: int | None) -> str:
-    """Return the notes, and what it means that batches were computed in parts if they were."""
-    if micro_batch_size is None:
-        return notes
-    said = (
-        f"for lack of memory, batches of {batch_size} were computed in parts of "
-        f"{micro_batch_size}; batch statistics are of the parts"
-    )
-    return f"{notes}; {said}" if notes else said
+def _with_remarks(notes: str, batch_size: int, result: FitResult) -> str:
+    """Return the notes, and what was not as asked for: batches in parts, no compiled code."""
+    said = [notes] if notes else []
+    if result.micro_batch_size is not None:
+        said.append(
+            f"for lack of memory, batches of {batch_size} were computed in parts of "
+            f"{result.micro_batch_size}; batch statistics are of the parts"
+        )
+    if result.not_compiled:
+        said.append(f"not compiled: {result.not_compiled}")
+    return "; ".join(said)
 
 
 def _spec(block: str | BlockSpec) -> BlockSpec:

@@ -110,6 +110,7 @@ def tune_block(
     file: Path,
     trials: int = TRIALS,
     device: str = "auto",
+    compiled: bool = False,
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> Tuning:
@@ -131,7 +132,7 @@ def tune_block(
             report(metrics.epoch, metrics.val_accuracy)
 
         recipe = _with(protocol.recipe, point)
-        settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
+        settings = _settings(protocol, blind, recipe, TUNING_SEED, device, compiled)
         record = train_block(name, position, progress=False, on_epoch=tell, **settings)
         assert record.val_accuracy is not None
         assert record.val_loss is not None
@@ -140,7 +141,7 @@ def tune_block(
     epochs = protocol.recipe.epochs
     search = Search(
         path=file,
-        name=_search_name(name, position, protocol, blind, device),
+        name=_search_name(name, position, protocol, blind, device, compiled),
         space=search_space(protocol),
         first_stop=math.ceil(epochs * STOPPING_FRACTION),
         last_step=epochs,
@@ -155,6 +156,7 @@ def train_tuned(
     dataset: ImageDataset,
     seed: int,
     device: str = "auto",
+    compiled: bool = False,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     experiment_name: str = "",
     notes: str = "",
@@ -176,17 +178,22 @@ def train_tuned(
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,
-        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device),
+        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled),
     )
     return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
 
 
 def tuned_trial_id(
-    tuning: Tuning, *, dataset: ImageDataset, seed: int, device: str = "auto"
+    tuning: Tuning,
+    *,
+    dataset: ImageDataset,
+    seed: int,
+    device: str = "auto",
+    compiled: bool = False,
 ) -> str:
     """Return the identity of the record that `train_tuned` would return, without training."""
     _check_fresh(seed)
-    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device)
+    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled)
     return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
 
 
@@ -201,11 +208,17 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
 
 
 def _with(recipe: Recipe, point: Point) -> Recipe:
-    return replace(recipe, **point)
+    values: dict[str, Any] = dict(point)
+    return replace(recipe, **values)
 
 
 def _settings(
-    protocol: Protocol, dataset: ImageDataset, recipe: Recipe, seed: int, device: str
+    protocol: Protocol,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    compiled: bool,
 ) -> dict[str, Any]:
     """Return the arguments that `train_block` and `training_trial_id` share."""
     return {
@@ -216,14 +229,20 @@ def _settings(
         "validation_fraction": protocol.validation_fraction,
         "split_seed": protocol.split_seed,
         "device": device,
+        "compiled": compiled,
     }
 
 
 def _search_name(
-    block: str, position: Position, protocol: Protocol, blind: ImageDataset, device: str
+    block: str,
+    position: Position,
+    protocol: Protocol,
+    blind: ImageDataset,
+    device: str,
+    compiled: bool,
 ) -> str:
     """Return the name that only a search with the same trainings at the same points has."""
-    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device)
+    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device, compiled)
     training = training_trial_id(block, position, protocol=protocol.label, **settings)
     (first,) = sobol_points(search_space(protocol), 1)  # another sequence is another search
     text = repr((training, sorted(search_space(protocol).items()), sorted(first.items())))

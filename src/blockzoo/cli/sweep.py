@@ -57,6 +57,7 @@ def sweep(
     resume: options.Resume = True,
     on_oom: options.OnOom = "split",
     save_weights: options.SaveWeights = False,
+    compiled: options.Compiled = False,
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
@@ -105,6 +106,7 @@ def sweep(
         resume=resume,
         on_oom=chosen_on_oom(on_oom),
         save_weights=csv_location(results).parent / "weights" if save_weights else None,
+        compiled=compiled,
     )
     load_data(request)
     messages = message_console()

@@ -51,6 +51,7 @@ def tune(
     width: options.Width = None,
     device: options.Device = "auto",
     results: options.ResultsDir = "results",
+    compiled: options.Compiled = False,
     experiment_name: options.ExperimentName = "",
     notes: options.Notes = "",
 ) -> None:
@@ -92,6 +93,7 @@ def tune(
         device=device,
         experiment_name=experiment_name,
         notes=notes,
+        compiled=compiled,
     )
     load_data(request)
     csv, failed, budget = csv_location(results), 0, TRIALS if trials is None else trials
@@ -147,6 +149,7 @@ def _tune_cell(
             file=file,
             trials=trials,
             device=request.device,
+            compiled=request.compiled,
             on_trial=lambda _: meter.ended(),
             on_epoch=meter.epoch,
         )
@@ -169,15 +172,15 @@ def _trained(
     from blockzoo.results.records import TrainingRecord
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
-    data, device = request.dataset, request.device
-    found = store.get(tuned_trial_id(tuning, dataset=data, seed=seed, device=device))
+    data, how = request.dataset, {"device": request.device, "compiled": request.compiled}
+    found = store.get(tuned_trial_id(tuning, dataset=data, seed=seed, **how))
     if isinstance(found, TrainingRecord) and found.status == "ok":
         return found
     record = train_tuned(
         tuning,
         dataset=data,
         seed=seed,
-        device=device,
+        **how,
         on_epoch=on_epoch,
         experiment_name=request.experiment_name,
         notes=request.notes,

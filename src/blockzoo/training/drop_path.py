@@ -32,7 +32,8 @@ class DropPath:
             raise InputError(
                 f"drop_path is {rate}; only a ScaffoldNet can skip blocks, not {type(net).__name__}"
             )
-        self._rates = drop_rates(len(POSITIONS) * net.config.depth, rate)
+        self.blocks = len(POSITIONS) * net.config.depth
+        self._rates = drop_rates(self.blocks, rate)
         self._seed, self._device = seed, device
         self._generator = torch.Generator()
 
@@ -43,7 +44,7 @@ class DropPath:
 
     def draw(self, images: int) -> Tensor:
         """Return m / (1 - p_l) for each block and each of the next images, (blocks, images)."""
-        drawn = torch.rand(images, len(self._rates), generator=self._generator)
+        drawn = torch.rand(images, self.blocks, generator=self._generator)
         paths = (drawn >= self._rates) / (1 - self._rates)
         return paths.t().contiguous().to(self._device, non_blocking=True)
 

@@ -37,6 +37,7 @@ from blockzoo.training.tally import (
 )
 
 OnOom = Literal["split", "fail"]
+Forward = Callable[..., Tensor]
 _LEAST_PART = 2  # batch normalisation needs two images
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 
@@ -46,7 +47,7 @@ class Loop:
 
     The weights of the epoch with the highest validation accuracy (then the lowest validation
     loss, then the first) are kept and put back by `restore_best`. `subject` names the network in
-    messages.
+    messages. `forward` computes what `net` computes, in training alone; `net` itself where None.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class Loop:
         subject: str,
         on_oom: OnOom,
         drop_path: DropPath | None = None,
+        forward: Forward | None = None,
     ) -> None:
         self.net, self.recipe, self._fabric = net, recipe, fabric
         self._classes, self.subject, self._on_oom = classes, subject, on_oom
-        self._drop_path = drop_path
+        self._drop_path, self._forward = drop_path, forward or net
         self._optimizer = build_optimizer(net, recipe)
         self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
         self._average = WeightAverage(net, recipe.ema_decay) if recipe.ema_decay else None
@@ -202,7 +204,7 @@ class Loop:
         total = torch.zeros((), device=self._fabric.device)
         for images, labels in self._parts(batch):
             paths = (self._drop_path.draw(len(labels)),) if self._drop_path else ()
-            logits = self._logits(self.net, images, *paths)
+            logits = self._logits(self._forward, images, *paths)
             if not self.history and index == 0:
                 self._check_first(logits)
             if index % STEPS_BETWEEN_NORMS == 0:
@@ -231,7 +233,7 @@ class Loop:
             ) from error
         self.micro_batch_size = tried // 2
 
-    def _logits(self, net: nn.Module, images: Tensor, *paths: Tensor) -> Tensor:
+    def _logits(self, net: Forward, images: Tensor, *paths: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes), float32.
 
         Raises `BlockError` naming the network when it raises.
