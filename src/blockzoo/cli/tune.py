@@ -172,15 +172,17 @@ def _trained(
     from blockzoo.results.records import TrainingRecord
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
-    data, how = request.dataset, {"device": request.device, "compiled": request.compiled}
-    found = store.get(tuned_trial_id(tuning, dataset=data, seed=seed, **how))
+    data, device, compiled = request.dataset, request.device, request.compiled
+    trial = tuned_trial_id(tuning, dataset=data, seed=seed, device=device, compiled=compiled)
+    found = store.get(trial)
     if isinstance(found, TrainingRecord) and found.status == "ok":
         return found
     record = train_tuned(
         tuning,
         dataset=data,
         seed=seed,
-        **how,
+        device=device,
+        compiled=compiled,
         on_epoch=on_epoch,
         experiment_name=request.experiment_name,
         notes=request.notes,

@@ -108,7 +108,7 @@ def _try(
         with seeded(0), quiet():
             with autocast():
                 logits = function(tried, *kind.example())
-            logits.float().sum().backward()
+            torch.autograd.backward(logits.float().sum())
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything; all means the same
         if not is_out_of_memory(error):
             _refused[function] = in_short(error)
