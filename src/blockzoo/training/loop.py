@@ -76,6 +76,8 @@ class Loop:
         self.train_seconds, self.images_trained = 0.0, 0
         self.micro_batch_size: int | None = None
         self.peak_memory_bytes = 0
+        if fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(fabric.device)
 
     def train_epoch(self, train: Iterable[Batch], val: Iterable[Batch]) -> EpochMetrics:
         """Train one epoch, validate, and keep the weights if they are the best so far."""
