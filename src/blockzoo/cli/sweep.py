@@ -54,6 +54,9 @@ def sweep(
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
+    side_by_side: Annotated[
+        int, typer.Option("--side-by-side", help="Trainings at once, each in its own process.")
+    ] = 1,
     resume: options.Resume = True,
     on_oom: options.OnOom = "split",
     save_weights: options.SaveWeights = False,
@@ -75,6 +78,7 @@ def sweep(
     )
     from blockzoo.cli.progress import SweepProgress
     from blockzoo.cli.screen import load_data, message_console
+    from blockzoo.executors import trainers_side_by_side
     from blockzoo.plan import SweepRequest
     from blockzoo.protocol import get_protocol
     from blockzoo.sweep import run_sweep
@@ -111,8 +115,14 @@ def sweep(
     load_data(request)
     messages = message_console()
     with open_store(results, create=True) as store:
-        with SweepProgress(messages) as listener:
-            result = run_sweep(request, store, csv_path=csv_location(results), listener=listener)
+        with SweepProgress(messages) as listener, trainers_side_by_side(side_by_side) as trainers:
+            result = run_sweep(
+                request,
+                store,
+                csv_path=csv_location(results),
+                trainers=trainers,
+                listener=listener,
+            )
         _show(store, chosen, results, plots)
     if result.failed:
         messages.print(f"{result.failed} failed; their reasons are in {csv_location(results)}")
