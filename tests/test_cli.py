@@ -461,6 +461,12 @@ def test_skipped_images_are_counted_aloud(run: Run, tmp_path: Path) -> None:
     assert "skipped 1 bad images, first train/a/2.png" in error
 
 
+def test_no_trainings_side_by_side_is_one_line(run: Run, tiny_npz: Path) -> None:
+    status, _, error = run("sweep", "Identity", "--dataset", str(tiny_npz), "--side-by-side", "0")
+    assert status == 2
+    assert error == "error: side by side is 0; it must be 1 or more\n"
+
+
 def test_what_to_do_without_memory_is_one_of_two() -> None:
     assert [chosen_on_oom(name) for name in ("split", "fail")] == ["split", "fail"]
     with pytest.raises(UnknownNameError, match="unknown --on-oom 'halve'; allowed: split, fail"):

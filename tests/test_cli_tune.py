@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from blockzoo import search
 from blockzoo.cli.app import app
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
+from blockzoo.training import compilation
 
 OPTIONS = [
     "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--protocol", "quick",
@@ -56,6 +58,27 @@ def test_both_tracks_are_in_one_store_and_side_by_side_in_the_table(tiny_npz: Pa
     again = run("tune", "Identity", *data, *OPTIONS, "--trials", "3")
     assert again[1] == output
     assert trainings(f"{label}+tuned3") == tuned
+
+
+def test_all_trainings_are_compiled_on_request(
+    tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def function(net: torch.nn.Module, *_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(compilation, "_function", lambda network, kind: function)
+    options = ["--dataset", str(tiny_npz), *OPTIONS, "--compile"]
+    assert run("train", "Identity", *options)[0] == 0
+    assert run("sweep", "Identity", *options, "--latency-budget", "0.1", "--no-plots")[0] == 0
+    assert run("tune", "Identity", *options, "--trials", "1")[0] == 0
+    default, tuned = (
+        [record for record in trainings() if ("tuned" in record.protocol) == is_tuned]
+        for is_tuned in (False, True)
+    )
+    # The sweep finds the trainings of `train` done.
+    assert (len(default), len(tuned)) == (2, 2)
+    for record in (*default, *tuned):
+        assert record.notes == "not compiled: RuntimeError: no compiler"
 
 
 def test_a_network_that_is_the_same_at_all_positions_is_tuned_once(tiny_npz: Path) -> None:

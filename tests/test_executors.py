@@ -1,9 +1,23 @@
+import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+import torch
 
-from blockzoo.executors import Executor, InProcessExecutor, Outcome, Task, as_completed
+from blockzoo.errors import BlockZooError, InputError, UnknownNameError
+from blockzoo.executors import (
+    Executor,
+    InProcessExecutor,
+    Outcome,
+    SideBySideExecutor,
+    Task,
+    as_completed,
+    trainers_side_by_side,
+)
 
 
 class TwoThreads(Executor):
@@ -46,3 +60,66 @@ def test_no_more_tasks_are_drawn_than_the_executor_can_hold() -> None:
 
     for done, _ in enumerate(as_completed(InProcessExecutor(), abs, tasks()), start=1):
         assert len(drawn) == done
+
+
+def own_process(_: int) -> tuple[int, int]:
+    """Return the process's number and torch's threads in it."""
+    return os.getpid(), torch.get_num_threads()
+
+
+def fails_in_its_way(number: int) -> int:
+    """Return ten times the number; 1 raises, 2 raises what cannot be sent, 3 kills the process."""
+    if number == 1:
+        raise InputError("one")
+    if number == 2:
+        raise UnknownNameError("thing", "two", ["too"])
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * number
+
+
+def test_jobs_side_by_side_run_in_processes_that_are_kept() -> None:
+    with SideBySideExecutor(2, threads=1) as executor:
+        ran = [future.result() for _, future in as_completed(executor, own_process, range(6))]
+    assert 1 <= len({process for process, _ in ran}) <= 2
+    assert os.getpid() not in {process for process, _ in ran}
+    assert {threads for _, threads in ran} == {1}
+
+
+def test_an_error_or_a_death_side_by_side_is_that_of_its_job_alone() -> None:
+    with SideBySideExecutor(2, threads=1) as executor:
+        ran = dict(as_completed(executor, fails_in_its_way, range(6)))
+    errors = {task: future.exception() for task, future in ran.items() if future.exception()}
+    assert {task: str(error) for task, error in errors.items()} == {
+        1: "one",
+        2: "UnknownNameError: unknown thing 'two'; did you mean too?",
+        3: "the process that ran it ended with status -9",
+    }
+    assert {task: type(error) for task, error in errors.items()} == {
+        1: InputError,
+        2: BlockZooError,
+        3: BlockZooError,
+    }
+    assert {task: ran[task].result() for task in (0, 4, 5)} == {0: 0, 4: 40, 5: 50}
+
+
+def test_leaving_ends_what_runs_side_by_side() -> None:
+    before = set(multiprocessing.active_children())
+    with SideBySideExecutor(1, threads=1) as executor:
+        future = executor.submit(time.sleep, 1000.0)
+        while not set(multiprocessing.active_children()) - before:
+            time.sleep(0.01)
+    assert isinstance(future.exception(), BlockZooError)
+    assert not set(multiprocessing.active_children()) - before
+
+
+def test_none_side_by_side_is_refused_and_one_needs_no_process() -> None:
+    with (
+        pytest.raises(InputError, match="side by side is 0; it must be 1 or more"),
+        trainers_side_by_side(0),
+    ):
+        pass
+    with trainers_side_by_side(1) as executor:
+        assert isinstance(executor, InProcessExecutor)
+    with trainers_side_by_side(3) as executor:
+        assert (type(executor), executor.capacity) == (SideBySideExecutor, 3)

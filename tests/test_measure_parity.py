@@ -197,9 +197,9 @@ def test_running_statistics_move_nine_tenths_of_the_way_to_those_of_the_example(
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
     before = with_nontrivial_state(net)
     after = with_nontrivial_state(net, example=images())
-    activations = before[0](images()).transpose(0, 1).flatten(1)
+    activations = before.get_submodule("0")(images()).transpose(0, 1).flatten(1)
     mean, variance = activations.mean(1), activations.var(1)
-    norms = [module[1] for module in (before, after)]
+    norms = [module.get_submodule("1") for module in (before, after)]
     assert all(isinstance(norm, nn.BatchNorm2d) and not norm.training for norm in norms)
     expected = 0.1 * norms[0].get_buffer("running_mean") + 0.9 * mean
     torch.testing.assert_close(norms[1].get_buffer("running_mean"), expected)

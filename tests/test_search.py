@@ -53,6 +53,11 @@ def test_points_fill_the_space_evenly_on_the_logarithm() -> None:
         assert sorted(int(16 * part) for part in share) == list(range(16))
 
 
+def test_a_number_that_may_be_zero_is_spread_evenly_over_its_values() -> None:
+    points = sobol_points({**SPACE, "drop": (0.0, 0.32)}, 16)
+    assert sorted(int(16 * point["drop"] / 0.32) for point in points) == list(range(16))
+
+
 def test_no_points_and_no_optuna_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="trials is 0; it must be 1 or more"):
         sobol_points(SPACE, 0)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from blockzoo import sweep
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
+from blockzoo.executors import trainers_side_by_side
 from blockzoo.measure.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, make_plan
 from blockzoo.position import Position
@@ -326,3 +327,46 @@ def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store
     assert [path.name for path in folder.iterdir()] == [f"{trial.trial_ids[0]}.ckpt"]
     assert run_sweep(request, store).failed == 0
     assert list(folder.iterdir()) == []
+
+
+def test_compiled_trainings_are_trials_of_their_own(tiny_npz: Path, store: Store) -> None:
+    request = request_of(tiny_npz, "ResNetBasicBlock")
+    plain, compiled = (
+        make_plan(each, store).trials for each in (request, replace(request, compiled=True))
+    )
+    differ = [
+        one.kind
+        for one, other in zip(plain, compiled, strict=True)
+        if one.trial_ids != other.trial_ids
+    ]
+    assert differ == ["training"] * 2
+
+
+def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
+    tiny_npz: Path, tmp_path: Path
+) -> None:
+    request = request_of(tiny_npz, "ResNetBasicBlock", "ConvMixerLayer")
+    kinds: list[str] = []
+
+    class Listening(SweepListener):
+        def finished(self, outcome: Outcome) -> None:
+            kinds.append(outcome.trial.kind)
+
+    def learned(count: int) -> dict[str, object]:
+        kinds.clear()
+        with (
+            Store(tmp_path / f"{count}.db", create=True) as store,
+            trainers_side_by_side(count) as trainers,
+        ):
+            assert run_sweep(request, store, trainers=trainers, listener=Listening()).failed == 0
+            records = store.records(kind="training")
+        return {
+            record.trial_id: (record.test_loss, [epoch.val_loss for epoch in record.epochs])
+            for record in records
+            if isinstance(record, TrainingRecord)
+        }
+
+    alone = learned(1)
+    assert len(alone) == 8  # two blocks, three positions, one network for one of them, two seeds
+    assert learned(2) == alone
+    assert kinds == sorted(kinds, key=["cost", "latency", "training"].index)

@@ -128,6 +128,8 @@ def test_one_network_in_three_positions_is_one_trial() -> None:
         {"position": "early"},
         {"recipe": replace(RECIPE, epochs=2)},
         {"recipe": replace(RECIPE, precision="bf16")},
+        {"recipe": replace(RECIPE, drop_path=0.1)},
+        {"compiled": True},
         {"config": replace(CONFIG, width=8)},
         {"dataset": tiny_dataset(classes=3, per_class=7)},
         {"protocol": "v1"},
@@ -145,12 +147,37 @@ def test_what_determines_the_result_changes_the_identity(changes: dict[str, Any]
     "changes",
     [
         {"recipe": replace(RECIPE, name="another name")},
+        {"recipe": replace(RECIPE, drop_path=0.0)},
+        {"compiled": False},
         {"config": replace(CONFIG, classes=7, input_shape=(3, 64, 64))},
         {"block": spec(notes="a note", paper="a paper")},
     ],
 )
 def test_what_does_not_determine_the_result_leaves_the_identity(changes: dict[str, Any]) -> None:
     assert identity(**changes) == identity()
+
+
+class Branching(Plain):
+    def forward(self, features: Tensor) -> Tensor:
+        out = super().forward(features)
+        return out if out.sum().item() > 0 else out * 1.0
+
+
+def test_a_record_says_why_a_network_was_not_compiled() -> None:
+    record = train(spec(Branching), compiled=True, notes="by hand")
+    assert not record.compiled
+    assert record.notes.startswith("by hand; not compiled: ")
+    assert "\n" not in record.notes
+    assert record.trial_id == identity(spec(Branching), compiled=True)
+    plain = train(spec(Branching))
+    assert (plain.compiled, plain.notes) == (False, "")
+    assert record.val_loss == plain.val_loss
+
+
+def test_a_record_from_before_there_was_compiling_is_read() -> None:
+    stored = train().model_dump(mode="json")
+    del stored["compiled"], stored["recipe"]["drop_path"]
+    assert TrainingRecord.model_validate(stored).compiled is False
 
 
 def test_auto_counts_as_what_it_comes_to() -> None:

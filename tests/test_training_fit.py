@@ -395,3 +395,10 @@ def test_an_absurd_loss_is_divergence() -> None:
     expected = r"^block X: the training loss is 1e\+04 in epoch 2, above 10 x ln\(2\) = 6\.931, at"
     with pytest.raises(DivergenceError, match=expected):
         run(Absurd(1), subject="block X")
+
+
+@pytest.mark.gpu
+def test_the_peak_of_memory_on_cuda_is_that_of_the_training_alone() -> None:
+    large = torch.zeros(2**28, dtype=torch.uint8, device="cuda")
+    del large
+    assert run(tiny_net(), device="cuda").peak_memory_bytes < 2**28

@@ -38,6 +38,7 @@ def test_an_unknown_recipe_is_refused() -> None:
         ({"gradient_clip_norm": -1.0}, "gradient_clip_norm is -1.0"),
         ({"momentum": 1.0}, "momentum is 1.0; it must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
+        ({"drop_path": 1.0}, "drop_path is 1.0; it must be at least 0 and below 1"),
         ({"optimizer": "adan"}, "unknown optimizer 'adan'; did you mean adam"),
         ({"schedule": "step"}, "unknown schedule 'step'"),
         ({"precision": "fp16"}, "unknown precision 'fp16'"),

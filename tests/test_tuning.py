@@ -87,6 +87,7 @@ def test_the_space_is_that_of_the_recipe_for_whatever_block() -> None:
     space = search_space(PROTOCOL)
     assert space["learning_rate"] == pytest.approx((0.001, 0.1))
     assert space["weight_decay"] == (1e-4, 1e-1)
+    assert space["drop_path"] == (0.0, 0.3)
 
 
 def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
@@ -128,6 +129,7 @@ def test_the_best_on_validation_is_chosen(tmp_path: Path) -> None:
         TINY_RECIPE,
         learning_rate=tuned.best.point["learning_rate"],
         weight_decay=tuned.best.point["weight_decay"],
+        drop_path=tuned.best.point["drop_path"],
     )
 
 
@@ -154,7 +156,7 @@ def test_a_hopeless_trial_is_stopped_through_lightning_and_is_not_trained_again(
     tmp_path: Path,
 ) -> None:
     long = replace(PROTOCOL, recipe=replace(TINY_RECIPE, epochs=4))
-    hard = tiny_dataset(classes=8, per_class=20)
+    hard = tiny_dataset(classes=5, per_class=20)
     counts: list[int] = []
     tuned = tune(
         tmp_path,
@@ -202,6 +204,7 @@ def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path
     assert record.trial_id == tuned_trial_id(tuned, dataset=DATA, seed=0, device="cpu")
     assert record.recipe["learning_rate"] == tuned.best.point["learning_rate"]
     assert record.recipe["weight_decay"] == tuned.best.point["weight_decay"]
+    assert record.recipe["drop_path"] == tuned.best.point["drop_path"]
     assert record.recipe["tuning"] == {
         "trials": 3,
         "stopped": 0,
@@ -212,6 +215,7 @@ def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path
         "space": {
             "learning_rate": list(search_space(PROTOCOL)["learning_rate"]),
             "weight_decay": [1e-4, 1e-1],
+            "drop_path": [0.0, 0.3],
         },
     }
     assert record.dataset_fingerprint == DATA.fingerprint

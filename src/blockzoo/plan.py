@@ -55,6 +55,7 @@ class SweepRequest:
     resume: bool = True
     on_oom: Literal["split", "fail"] = "split"
     save_weights: Path | None = None
+    compiled: bool = False
     log_to: LogTo | None = None
 
     def __post_init__(self) -> None:
@@ -195,6 +196,7 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
                 validation_fraction=protocol.validation_fraction,
                 split_seed=protocol.split_seed,
                 protocol=protocol.label,
+                compiled=request.compiled,
             )
             yield Trial(
                 kind="training",

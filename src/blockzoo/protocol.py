@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from blockzoo.errors import InputError, UnknownNameError
@@ -109,7 +109,7 @@ class Protocol:
             self.depth,
             self.width,
             self.stem_bias,
-            asdict(self.recipe),
+            self.recipe.determinants(),
             self.validation_fraction,
             self.split_seed,
             # Not named where it is "auto", so that labels from before it could be chosen stay.

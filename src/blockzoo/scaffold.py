@@ -128,12 +128,24 @@ class ScaffoldNet(nn.Module):
         stages = {f"stage_{p}": self.stage(p) for p in POSITIONS}
         return {"stem": self.stem, **stages, "head": self.head}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, classes)."""
+    def forward(self, images: Tensor, paths: Tensor | None = None) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, classes).
+
+        `paths` (3 x depth, N) is for training with drop path: for each block in depth and each
+        image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B as it is,
+        0 skips it. Factors of blocks that change the shape are not read.
+        """
         features = images
-        for part in self.parts().values():
-            features = part(features)
-        return features
+        if paths is None:
+            for part in self.parts().values():
+                features = part(features)
+            return features
+        features = self.stem(images)
+        blocks = [block for position in POSITIONS for block in self.stage(position)]
+        for block, path in zip(blocks, paths.unbind(), strict=True):
+            features = _along(path, features, block(features))
+        logits: Tensor = self.head(features)
+        return logits
 
     def _check_shapes(self) -> None:
         """Run every block once on tensors without data; catches what a constructor cannot."""
@@ -163,6 +175,13 @@ def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Se
     first = spec.build(in_channels, out_channels, stride, position)
     rest = [spec.build(out_channels, out_channels, 1, position) for _ in range(config.depth - 1)]
     return nn.Sequential(first, *rest)
+
+
+def _along(path: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return x + s (y - x), s (N,) being `path`; y where it has another shape than x."""
+    if x.shape != y.shape:
+        return y
+    return torch.lerp(x.to(y.dtype), y, path.to(y.dtype)[:, None, None, None])
 
 
 def _stem(config: ScaffoldConfig) -> nn.Sequential:

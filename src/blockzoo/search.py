@@ -65,8 +65,9 @@ class Search:
     """A search for the highest value, kept in the SQLite file `path` under `name`.
 
     `space` holds the lowest and the highest value of each number; points are spread evenly over
-    their logarithms. A try is stopped after a step, from `first_stop` on and before `last_step`,
-    if its best value so far is below the median that complete tries had at that step.
+    their logarithms, or over the values themselves where the lowest is 0. A try is stopped after a
+    step, from `first_stop` on and before `last_step`, if its best value so far is below the median
+    that complete tries had at that step.
     """
 
     path: Path
@@ -175,7 +176,7 @@ def best_of(tries: tuple[Try, ...]) -> Try:
 
 
 def sobol_points(space: Space, count: int) -> tuple[Point, ...]:
-    """Return the first points of the scrambled Sobol sequence over the logarithms of `space`.
+    """Return the first points of the scrambled Sobol sequence over `space`, on its scales.
 
     Raises `InputError` for fewer than one, and where Optuna is not installed.
     """
@@ -228,7 +229,7 @@ def _clear_faults(path: Path) -> Iterator[None]:
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
     from optuna.distributions import FloatDistribution
 
-    return {name: FloatDistribution(low, high, log=True) for name, (low, high) in space.items()}
+    return {name: FloatDistribution(low, high, log=low > 0) for name, (low, high) in space.items()}
 
 
 def _trial(

@@ -68,12 +68,15 @@ def run_sweep(
     *,
     csv_path: Path | None = None,
     executor: Executor | None = None,
+    trainers: Executor | None = None,
     listener: SweepListener | None = None,
 ) -> SweepResult:
     """Run what is missing and return the counts; every outcome is in `store` when this returns.
 
     A trial that fails is recorded with its reason and the sweep goes on. `csv_path` is rewritten,
     whole, as results come in. `KeyboardInterrupt` passes through, once the CSV is up to date.
+    `trainers` runs the trainings, after all else, for which the machine is to be quiet; without it
+    `executor` runs everything.
     Raises what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
     """
     listener = listener or SweepListener()
@@ -83,10 +86,8 @@ def run_sweep(
     listener.planned(plan)
     failed = 0
     try:
-        trials = _announced(plan.trials, listener)
-        for trial, future in as_completed(
-            executor or InProcessExecutor(), partial(run_trial, request), trials
-        ):
+        first = executor or InProcessExecutor()
+        for trial, future in _running(request, plan, first, trainers or first, listener):
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 store.put(record)
@@ -104,6 +105,14 @@ def run_trial(request: SweepRequest, trial: Trial) -> Outcome:
     start = time.perf_counter()
     records = tuple(_VERBS[trial.kind](request, trial))
     return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
+
+
+def run_recorded(request: SweepRequest, trial: Trial) -> Outcome:
+    """Run one trial; one that raises leaves failed records, with the traceback as it was there."""
+    try:
+        return run_trial(request, trial)
+    except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
+        return Outcome(trial=trial, records=_failures(request, trial, error), seconds=0.0)
 
 
 def measure_cost(request: SweepRequest, block: str, position: Position) -> list[CostRecord]:
@@ -143,6 +152,7 @@ def train_cell(
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,
+        compiled=request.compiled,
     )
 
 
@@ -168,6 +178,21 @@ def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
 
 
 _VERBS = {"cost": _cost, "latency": _latency, "training": _training}
+
+
+def _running(
+    request: SweepRequest,
+    plan: Plan,
+    executor: Executor,
+    trainers: Executor,
+    listener: SweepListener,
+) -> Iterator[tuple[Trial, Future[Outcome]]]:
+    """Yield each trial with its finished future; trainings begin when all else has ended."""
+    others = [trial for trial in plan.trials if trial.kind != "training"]
+    trainings = [trial for trial in plan.trials if trial.kind == "training"]
+    yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))
+    run = partial(run_recorded, request)
+    yield from as_completed(trainers, run, _announced(trainings, listener))
 
 
 def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Trial]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -35,6 +35,9 @@ from blockzoo.trials import (
     scaffold_settings,
 )
 
+if TYPE_CHECKING:
+    from blockzoo.training.fit import FitResult
+
 
 def train_block(
     block: str | BlockSpec,
@@ -59,6 +62,7 @@ def train_block(
     experiment_name: str = "",
     notes: str = "",
     robustness: bool = False,
+    compiled: bool = False,
 ) -> TrainingRecord:
     """Train `block` at `position` once and return what it learned.
 
@@ -75,6 +79,8 @@ def train_block(
     record is safe. `on_oom` "split" computes batches that do not fit into memory in parts and says
     so in the record's notes. The final weights go into the folder `save_weights`. `log_to` says
     which loggers are told of epochs and final figures; it is no part of the identity either.
+    `compiled` has the training step compiled, once for all seeds of a network in this process;
+    where that is not possible the record's notes say why.
 
     Raises what `ScaffoldNet` and `training.fit.fit` raise, and
     `DeviceError`.
@@ -95,6 +101,7 @@ def train_block(
         split_seed=split_seed,
         device=device,
         protocol=protocol,
+        compiled=compiled,
     )
     where = resolve_device(device)
     net = ScaffoldNet(spec, position, config, seed=seed)
@@ -133,6 +140,7 @@ def train_block(
             resume=resume,
             on_oom=on_oom,
             resident=resident,
+            compiled=compiled,
         )
         log.end(result)
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
@@ -154,7 +162,7 @@ def train_block(
         scaffold=scaffold_settings(config),
         environment=Environment.model_validate(describe_environment(where)),
         experiment_name=experiment_name,
-        notes=_with_parts(notes, recipe.batch_size, result.micro_batch_size),
+        notes=_with_remarks(notes, recipe.batch_size, result),
         weights_path=weights,
         protocol=protocol,
         dataset=dataset.name,
@@ -170,6 +178,7 @@ def train_block(
 _RESULT_FIELDS = (
     "precision",
     "channels_last",
+    "compiled",
     "best_epoch",
     "val_loss",
     "val_accuracy",
@@ -198,6 +207,7 @@ def training_trial_id(
     split_seed: int = SPLIT_SEED,
     device: str = "auto",
     protocol: str = "custom",
+    compiled: bool = False,
 ) -> str:
     """Return the identity of the record that `train_block` would return, without training.
 
@@ -210,14 +220,17 @@ def training_trial_id(
     net = nn.Sequential(*parts_without_data(spec, place, config).values())
     arithmetic = resolve_arithmetic(recipe, where, net)
     resolved = replace(recipe, **asdict(arithmetic))
+    # Only where it is so, so that trials from before there was the choice keep their ids.
+    compilation = {"compiled": True} if compiled else {}
     return trial_id(
         "training",
+        **compilation,
         block=spec.name,
         network=fingerprints(spec, place, config).network,
         initialisation=(spec.initialisation, get_block(config.context).initialisation),
         scaffold=scaffold_identity(config),
         protocol=protocol,
-        recipe={key: value for key, value in asdict(resolved).items() if key != "name"},
+        recipe={k: value for k, value in resolved.determinants().items() if k != "name"},
         dataset=(dataset.name, dataset.fingerprint),
         split=(validation_fraction, split_seed),
         seed=seed,
@@ -244,15 +257,17 @@ def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
     return str(path)
 
 
-def _with_parts(notes: str, batch_size: int, micro_batch_size: int | None) -> str:
-    """Return the notes, and what it means that batches were computed in parts if they were."""
-    if micro_batch_size is None:
-        return notes
-    said = (
-        f"for lack of memory, batches of {batch_size} were computed in parts of "
-        f"{micro_batch_size}; batch statistics are of the parts"
-    )
-    return f"{notes}; {said}" if notes else said
+def _with_remarks(notes: str, batch_size: int, result: FitResult) -> str:
+    """Return the notes, and what was not as asked for: batches in parts, no compiled code."""
+    said = [notes] if notes else []
+    if result.micro_batch_size is not None:
+        said.append(
+            f"for lack of memory, batches of {batch_size} were computed in parts of "
+            f"{result.micro_batch_size}; batch statistics are of the parts"
+        )
+    if result.not_compiled:
+        said.append(f"not compiled: {result.not_compiled}")
+    return "; ".join(said)
 
 
 def _spec(block: str | BlockSpec) -> BlockSpec:

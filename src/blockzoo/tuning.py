@@ -1,4 +1,6 @@
-"""The tuned track: every block gets the same number of tries at learning rate and weight decay.
+"""The tuned track: every block gets the same number of tries at what it may be trained best with.
+
+That is learning rate, weight decay and drop path.
 
 One recipe for all may suit one block more than another. In the tuned track each block is trained
 with the values that did best for it on validation, all blocks having tried the same points with
@@ -36,6 +38,7 @@ TRIALS = 16
 
 LEARNING_RATE_FACTOR = 10.0
 WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
+DROP_PATH_RANGE = (0.0, 0.3)
 STOPPING_FRACTION = 1 / 3
 TUNING_FILE = "tuning.db"
 
@@ -89,12 +92,14 @@ def search_space(protocol: Protocol) -> Space:
     """Return the lowest and the highest value of what is tuned; no block has a space of its own.
 
     The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
-    none to twice what networks of this kind are trained with at the most (0.05).
+    none to twice what networks of this kind are trained with at the most (0.05); drop path from
+    none to what larger networks, which need more of it, are trained with.
     """
     rate = protocol.recipe.learning_rate
     return {
         "learning_rate": (rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR),
         "weight_decay": WEIGHT_DECAY_RANGE,
+        "drop_path": DROP_PATH_RANGE,
     }
 
 
@@ -108,6 +113,7 @@ def tune_block(
     trials: int = TRIALS,
     device: str = "auto",
     resident: Residence = "auto",
+    compiled: bool = False,
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     log_to: LogTo | None = None,
@@ -131,7 +137,7 @@ def tune_block(
             report(metrics.epoch, metrics.val_accuracy)
 
         recipe = _with(protocol.recipe, point)
-        settings = _settings(protocol, blind, recipe, TUNING_SEED, device)
+        settings = _settings(protocol, blind, recipe, TUNING_SEED, device, compiled)
         record = train_block(
             name,
             position,
@@ -148,7 +154,7 @@ def tune_block(
     epochs = protocol.recipe.epochs
     search = Search(
         path=file,
-        name=_search_name(name, position, protocol, blind, device),
+        name=_search_name(name, position, protocol, blind, device, compiled),
         space=search_space(protocol),
         first_stop=math.ceil(epochs * STOPPING_FRACTION),
         last_step=epochs,
@@ -164,6 +170,7 @@ def train_tuned(
     seed: int,
     device: str = "auto",
     resident: Residence = "auto",
+    compiled: bool = False,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     log_to: LogTo | None = None,
     experiment_name: str = "",
@@ -188,17 +195,22 @@ def train_tuned(
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,
-        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device),
+        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled),
     )
     return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
 
 
 def tuned_trial_id(
-    tuning: Tuning, *, dataset: ImageDataset, seed: int, device: str = "auto"
+    tuning: Tuning,
+    *,
+    dataset: ImageDataset,
+    seed: int,
+    device: str = "auto",
+    compiled: bool = False,
 ) -> str:
     """Return the identity of the record that `train_tuned` would return, without training."""
     _check_fresh(seed)
-    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device)
+    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled)
     return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
 
 
@@ -213,11 +225,17 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
 
 
 def _with(recipe: Recipe, point: Point) -> Recipe:
-    return replace(recipe, learning_rate=point["learning_rate"], weight_decay=point["weight_decay"])
+    values: dict[str, Any] = dict(point)
+    return replace(recipe, **values)
 
 
 def _settings(
-    protocol: Protocol, dataset: ImageDataset, recipe: Recipe, seed: int, device: str
+    protocol: Protocol,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    compiled: bool,
 ) -> dict[str, Any]:
     """Return the arguments that `train_block` and `training_trial_id` share."""
     return {
@@ -228,14 +246,20 @@ def _settings(
         "validation_fraction": protocol.validation_fraction,
         "split_seed": protocol.split_seed,
         "device": device,
+        "compiled": compiled,
     }
 
 
 def _search_name(
-    block: str, position: Position, protocol: Protocol, blind: ImageDataset, device: str
+    block: str,
+    position: Position,
+    protocol: Protocol,
+    blind: ImageDataset,
+    device: str,
+    compiled: bool,
 ) -> str:
     """Return the name that only a search with the same trainings at the same points has."""
-    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device)
+    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device, compiled)
     training = training_trial_id(block, position, protocol=protocol.label, **settings)
     (first,) = sobol_points(search_space(protocol), 1)  # another sequence is another search
     text = repr((training, sorted(search_space(protocol).items()), sorted(first.items())))

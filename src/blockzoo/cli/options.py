@@ -145,6 +145,9 @@ OnOom = Annotated[
     str,
     typer.Option("--on-oom", help="Batch too large for memory: split it, or fail."),
 ]
+Compiled = Annotated[
+    bool, typer.Option("--compile/--no-compile", help="Train by torch.compile, once per network.")
+]
 SaveWeights = Annotated[
     bool, typer.Option("--save-weights", help="Keep the final weights in the results folder.")
 ]

@@ -44,6 +44,7 @@ class TrainingOptions:
     stem: options.Stem = None
     device: options.Device = "auto"
     resident: options.Resident = "auto"
+    compiled: options.Compiled = False
     results: options.ResultsDir = "results"
     log: options.Log = None
     experiment_name: options.ExperimentName = ""
@@ -90,6 +91,7 @@ class TrainingOptions:
             robustness=self.robustness,
             device=self.device,
             resident=chosen_resident(self.resident),
+            compiled=self.compiled,
             log_to=LogTo(folder=self.folder / "logs", loggers=tuple(dict.fromkeys(self.log)))
             if self.log
             else None,

@@ -40,6 +40,9 @@ def sweep(
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
+    side_by_side: Annotated[
+        int, typer.Option("--side-by-side", help="Trainings at once, each in its own process.")
+    ] = 1,
 ) -> None:
     """Measure blocks at all positions over seeds: cost, latency, training; then table and plots.
 
@@ -49,6 +52,7 @@ def sweep(
     from blockzoo.cli.choices import csv_location, open_store
     from blockzoo.cli.progress import SweepProgress
     from blockzoo.cli.screen import load_data, message_console
+    from blockzoo.executors import trainers_side_by_side
     from blockzoo.sweep import run_sweep
 
     request = replace(given, protocol="quick" if quick else given.protocol).request(
@@ -58,8 +62,12 @@ def sweep(
     )
     load_data(request)
     messages, csv = message_console(), csv_location(given.results)
-    with open_store(given.results, create=True) as store, SweepProgress(messages) as listener:
-        result = run_sweep(request, store, csv_path=csv, listener=listener)
+    with (
+        open_store(given.results, create=True) as store,
+        SweepProgress(messages) as listener,
+        trainers_side_by_side(side_by_side) as trainers,
+    ):
+        result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
     _show(request.protocol, csv, plots)
     if result.failed:
         messages.print(f"{result.failed} failed; their reasons are in {csv}")

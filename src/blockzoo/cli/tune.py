@@ -36,7 +36,7 @@ def tune(
         int | None, typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)")
     ] = None,
 ) -> None:
-    """Tune learning rate and weight decay on validation, then train fresh seeds: the tuned track.
+    """The tuned track: learning rate, weight decay, drop path by validation, then fresh seeds.
 
     Every block tries the same points with the same seed and the same rule by which hopeless trials
     are stopped; no trial sees a test image. The seeds that follow are kept as protocol
@@ -106,6 +106,7 @@ def _tune_cell(
             trials=trials,
             device=request.device,
             resident=request.resident,
+            compiled=request.compiled,
             on_trial=lambda _: meter.ended(),
             on_epoch=meter.epoch,
             log_to=request.log_to,
@@ -129,8 +130,9 @@ def _trained(
     from blockzoo.results.records import TrainingRecord
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
-    data, device = request.dataset, request.device
-    found = store.get(tuned_trial_id(tuning, dataset=data, seed=seed, device=device))
+    data, device, compiled = request.dataset, request.device, request.compiled
+    trial = tuned_trial_id(tuning, dataset=data, seed=seed, device=device, compiled=compiled)
+    found = store.get(trial)
     if isinstance(found, TrainingRecord) and found.status == "ok":
         return found
     record = train_tuned(
@@ -139,6 +141,7 @@ def _trained(
         seed=seed,
         device=device,
         resident=request.resident,
+        compiled=compiled,
         on_epoch=on_epoch,
         log_to=request.log_to,
         experiment_name=request.experiment_name,

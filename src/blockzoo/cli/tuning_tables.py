@@ -8,15 +8,17 @@ from rich.table import Table
 
 from blockzoo.analysis.statistics import MeanInterval, PairedDifference
 from blockzoo.analysis.tracks import TrackComparison
+from blockzoo.search import Point
 from blockzoo.tuning import Tuning
 
 ABSENT = "-"
+_TUNED = ("learning rate", "weight decay", "drop path")
 
 
 def trials_table(tuning: Tuning) -> Table:
     """Return one row per trial, that of the chosen values in bold."""
     table = Table(title=f"{tuning.block}, {tuning.position}: trials on validation", box=None)
-    for title in ("trial", "learning rate", "weight decay", "val accuracy %", "epochs"):
+    for title in ("trial", *_TUNED, "val accuracy %", "epochs"):
         table.add_column(title, justify="right")
     table.add_column("ended")
     best = tuning.best
@@ -24,8 +26,7 @@ def trials_table(tuning: Tuning) -> Table:
         chosen = trial.index == best.index
         table.add_row(
             str(trial.index + 1),
-            f"{trial.point['learning_rate']:.2e}",
-            f"{trial.point['weight_decay']:.2e}",
+            *_values(trial.point),
             ABSENT if trial.value is None else f"{100 * trial.value:.2f}",
             str(trial.steps),
             "complete, chosen" if chosen else trial.state,
@@ -43,7 +44,7 @@ def tracks_table(rows: Sequence[tuple[Tuning, TrackComparison]]) -> Table:
     )
     for title in ("block", "position"):
         table.add_column(title)
-    for title in ("learning rate", "weight decay", "n", "default track", "n", "tuned track"):
+    for title in (*_TUNED, "n", "default track", "n", "tuned track"):
         table.add_column(title, justify="right")
     table.add_column("tuned - default, points", justify="right")
     for tuning, tracks in rows:
@@ -51,8 +52,7 @@ def tracks_table(rows: Sequence[tuple[Tuning, TrackComparison]]) -> Table:
         table.add_row(
             tuning.block,
             "/".join(tracks.positions),
-            f"{tuning.recipe.learning_rate:.2e}",
-            f"{tuning.recipe.weight_decay:.2e}",
+            *_values(tuning.best.point),
             "0" if default is None else str(default.n),
             _mean(default, least=0.0),
             str(tracks.tuned.n),
@@ -60,6 +60,11 @@ def tracks_table(rows: Sequence[tuple[Tuning, TrackComparison]]) -> Table:
             _mean(tracks.difference, least=-1.0),
         )
     return table
+
+
+def _values(point: Point) -> tuple[str, ...]:
+    rate, decay, drop_path = (point[title.replace(" ", "_")] for title in _TUNED)
+    return f"{rate:.2e}", f"{decay:.2e}", f"{drop_path:.3f}"
 
 
 def _mean(value: MeanInterval | PairedDifference | None, *, least: float) -> str:

@@ -153,6 +153,12 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(3, H, W)."""
+        channels, height, width = self._images.shape[1:]
+        return channels, height, width
+
     def stored(self, sizes: list[int], order: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the bytes of all images on the device, in batches of `sizes`, in `order` (N,)."""
         if not self._resident:

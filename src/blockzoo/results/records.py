@@ -249,6 +249,7 @@ class TrainingRecord(Record):
     process on a CPU, as sampled in and after epochs; of the allocator on CUDA. `micro_batch_size`:
     the parts that batches were computed in where they did not fit into memory; the statistics of
     batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
+    `compiled`: whether training steps ran compiled; if that was asked for in vain, notes say why.
     """
 
     kind: Literal["training"] = "training"
@@ -275,6 +276,7 @@ class TrainingRecord(Record):
     weights_path: str | None = None
     epochs: tuple[EpochMetrics, ...] = ()
     robustness: RobustnessMetrics | None = None
+    compiled: bool = False
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

@@ -21,6 +21,8 @@ from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from blockzoo.training.compilation import BatchKind, CompiledForward
+from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
 from blockzoo.training.loop import Loop, OnOom
@@ -41,7 +43,8 @@ class FitResult:
     `best_epoch` was chosen on validation; `val_*` are of that epoch, `test_*` of its weights.
     `training_seconds`: all epochs with their validation, without set-up and test.
     `images_per_s`: training images over the seconds of training alone. `test_calibration_error`,
-    `peak_memory_bytes` and `micro_batch_size` are as in `TrainingRecord`.
+    `peak_memory_bytes` and `micro_batch_size` are as in `TrainingRecord`. `compiled`: whether whole
+    batches ran compiled; `not_compiled`: why they did not though it was asked for, else "".
     """
 
     best_epoch: int
@@ -59,6 +62,8 @@ class FitResult:
     epochs: tuple[EpochMetrics, ...]
     precision: Literal["fp32", "bf16"]
     channels_last: bool
+    compiled: bool
+    not_compiled: str
 
 
 def fit(
@@ -78,43 +83,55 @@ def fit(
     resume: bool = True,
     on_oom: OnOom = "split",
     resident: Residence = "auto",
+    compiled: bool = False,
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
 
     Afterwards `net` is on `device` and holds the weights of the best epoch: the one of the highest
     validation accuracy, then of the lowest validation loss, then the first. Everything random
-    follows from `seed`: data order and augmentation by generators of their own, dropout and the
-    like by torch's, which is seeded here and given back as it was. Twice the same call on a CPU
-    gives the same numbers, bit for bit. `subject` names the network in messages. `on_start` is
-    called with the epochs that a checkpoint had, `on_epoch` with each that is trained; `resident`
-    says whether the images lie on `device`, which changes no number.
+    follows from `seed`: data order, augmentation and drop path by generators of their own, dropout
+    and the like by torch's, which is seeded here and given back as it was. Twice the same call on
+    a CPU gives the same numbers, bit for bit. `subject` names the network in messages. `on_start`
+    is called with the epochs that a checkpoint had, `on_epoch` with each that is trained;
+    `resident` says whether the images lie on `device`, which changes no number.
 
     After each epoch all state is written to the file `checkpoint`. If it is there at the start,
     of this very training, and `resume`, training goes on from it, to the same numbers bit for bit
     on a CPU; the caller removes it. Where memory does not suffice, batches are computed in parts,
     unless `on_oom` is "fail".
 
+    With `compiled` the training step of whole batches is compiled, or found compiled for another
+    seed; validation and test are not. A network that cannot be compiled is trained as it is. It
+    changes numbers within rounding.
+
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
-    raises or its first output is not finite, `DeviceMemoryError`. `KeyboardInterrupt` passes.
+    raises or its first output is not finite, `DeviceMemoryError`, `InputError` for drop path in a
+    network that is no scaffold. `KeyboardInterrupt` passes.
     """
     device = torch.device(device)
     arithmetic = resolve_arithmetic(recipe, device, net)
     split = (validation_fraction, split_seed)
-    identity = _identity(net, dataset, recipe, arithmetic, seed, split)
+    identity = _identity(net, dataset, recipe, arithmetic, seed, split, compiled)
     resident = resolve_residence(resident, dataset.images_bytes, device)
     data = _data(dataset, recipe, device, arithmetic, seed, split, resident)
+    rate = recipe.drop_path
+    drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
     net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
         for context in (terminable(), seeded(seed), _deterministic()):
             stack.enter_context(context)
+        fabric = _fabric(device, arithmetic)
+        forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None
         loop = Loop(
             net,
             recipe,
-            _fabric(device, arithmetic),
+            fabric,
             steps_per_epoch=data.steps,
             classes=dataset.num_classes,
             subject=subject,
             on_oom=on_oom,
+            drop_path=drop_path,
+            forward=forward,
         )
         if checkpoint is not None and resume:
             state = load_checkpoint(checkpoint, identity)
@@ -132,7 +149,7 @@ def fit(
                 on_epoch(metrics)
         best = loop.restore_best()
         test = loop.test(data.test())
-    return _result(loop, best, test, arithmetic)
+    return _result(loop, best, test, arithmetic, forward)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,9 +193,11 @@ def _identity(
     arithmetic: Arithmetic,
     seed: int,
     split: tuple[float, int],
+    compiled: bool,
 ) -> str:
     """Return a hash of all that determines the weights, the initial ones included."""
-    settings = [asdict(recipe), asdict(arithmetic), seed, split, dataset.fingerprint]
+    settings = [recipe.determinants(), asdict(arithmetic), seed, split, dataset.fingerprint]
+    settings += ["compiled"] if compiled else []
     digest = hashlib.sha256(json.dumps([*settings, torch.__version__]).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
@@ -228,6 +247,25 @@ def _layout(arithmetic: Arithmetic) -> torch.memory_format:
     return torch.channels_last if arithmetic.channels_last else torch.contiguous_format
 
 
+def _compiled(
+    net: nn.Module,
+    data: _SplitData,
+    drop_path: DropPath | None,
+    arithmetic: Arithmetic,
+    fabric: Fabric,
+) -> CompiledForward:
+    """Return the network compiled for whole batches of the data."""
+    size = min(data.recipe.batch_size, len(data.images))
+    kind = BatchKind(
+        shape=(size, *data.images.image_shape),
+        paths=(drop_path.blocks, size) if drop_path else (),
+        device=fabric.device,
+        layout=_layout(arithmetic),
+        precision=arithmetic.precision,
+    )
+    return CompiledForward(net, kind, fabric.autocast)
+
+
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
     with quiet_lightning():
@@ -248,7 +286,16 @@ def _deterministic() -> Iterator[None]:
         yield
 
 
-def _result(loop: Loop, best: EpochMetrics, test: TestTally, arithmetic: Arithmetic) -> FitResult:
+def _result(
+    loop: Loop,
+    best: EpochMetrics,
+    test: TestTally,
+    arithmetic: Arithmetic,
+    forward: CompiledForward | None,
+) -> FitResult:
+    not_compiled = forward.given_up if forward else ""
+    if forward and loop.micro_batch_size is not None:
+        not_compiled = not_compiled or "batches were computed in parts"
     return FitResult(
         best_epoch=best.epoch,
         val_loss=best.val_loss,
@@ -265,4 +312,6 @@ def _result(loop: Loop, best: EpochMetrics, test: TestTally, arithmetic: Arithme
         epochs=tuple(loop.history),
         precision=arithmetic.precision,
         channels_last=arithmetic.channels_last,
+        compiled=forward is not None and not not_compiled,
+        not_compiled=not_compiled,
     )

@@ -23,6 +23,7 @@ from blockzoo.data.batches import Batch, batch_sizes
 from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.averaging import WeightAverage
+from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import generator_states, restore_generators
 from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
 from blockzoo.training.optimisation import build_optimizer, build_scheduler
@@ -36,6 +37,7 @@ from blockzoo.training.tally import (
 )
 
 OnOom = Literal["split", "fail"]
+Forward = Callable[..., Tensor]
 _LEAST_PART = 2  # batch normalisation needs two images
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 
@@ -45,7 +47,7 @@ class Loop:
 
     The weights of the epoch with the highest validation accuracy (then the lowest validation
     loss, then the first) are kept and put back by `restore_best`. `subject` names the network in
-    messages.
+    messages. `forward` computes what `net` computes, in training alone; `net` itself where None.
     """
 
     def __init__(
@@ -58,9 +60,12 @@ class Loop:
         classes: int,
         subject: str,
         on_oom: OnOom,
+        drop_path: DropPath | None = None,
+        forward: Forward | None = None,
     ) -> None:
         self.net, self.recipe, self._fabric = net, recipe, fabric
         self._classes, self.subject, self._on_oom = classes, subject, on_oom
+        self._drop_path, self._forward = drop_path, forward or net
         self._optimizer = build_optimizer(net, recipe)
         self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
         self._average = WeightAverage(net, recipe.ema_decay) if recipe.ema_decay else None
@@ -71,6 +76,8 @@ class Loop:
         self.train_seconds, self.images_trained = 0.0, 0
         self.micro_batch_size: int | None = None
         self.peak_memory_bytes = 0
+        if fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(fabric.device)
 
     def train_epoch(self, train: Iterable[Batch], val: Iterable[Batch]) -> EpochMetrics:
         """Train one epoch, validate, and keep the weights if they are the best so far."""
@@ -78,6 +85,8 @@ class Loop:
         self._tell_progress((epoch - 1) / self.recipe.epochs)
         tally, losses = Tally(), StepLosses(self.subject, epoch)
         self._norms.reset()
+        if self._drop_path:
+            self._drop_path.begin(epoch)
         self.net.train()
         for index, batch in enumerate(train):
             self._step(index, batch, tally, losses)
@@ -196,7 +205,8 @@ class Loop:
         counted: list[Batch] = []
         total = torch.zeros((), device=self._fabric.device)
         for images, labels in self._parts(batch):
-            logits = self._logits(self.net, images)
+            paths = (self._drop_path.draw(len(labels)),) if self._drop_path else ()
+            logits = self._logits(self._forward, images, *paths)
             if not self.history and index == 0:
                 self._check_first(logits)
             if index % STEPS_BETWEEN_NORMS == 0:
@@ -225,14 +235,14 @@ class Loop:
             ) from error
         self.micro_batch_size = tried // 2
 
-    def _logits(self, net: nn.Module, images: Tensor) -> Tensor:
+    def _logits(self, net: Forward, images: Tensor, *paths: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes), float32.
 
         Raises `BlockError` naming the network when it raises.
         """
         try:
             with self._fabric.autocast():
-                logits: Tensor = net(images)
+                logits: Tensor = net(images, *paths)
         except BlockZooError:
             raise
         except Exception as error:

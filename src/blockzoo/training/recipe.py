@@ -6,8 +6,8 @@ This module imports neither torch nor Lightning, so that naming a recipe costs n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from blockzoo.errors import InputError, UnknownNameError
 
@@ -28,6 +28,8 @@ class Recipe:
     random, and flipped left to right with probability 1/2 if both `flip` and the data set allow
     it; `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
     `ema_decay` above 0 a moving average of the weights is what is validated, chosen and tested.
+    `drop_path` is the probability that the last block of a scaffold is skipped for an image in
+    training; towards the first block it falls to 0 (see `training.drop_path`).
     `precision` and `channels_last` "auto" take what the device profits from.
     """
 
@@ -48,11 +50,22 @@ class Recipe:
     ema_decay: float = 0.0
     precision: Precision = "auto"
     channels_last: Literal["auto"] | bool = "auto"
+    drop_path: float = 0.0
 
     def __post_init__(self) -> None:
         _check_counts(self)
         _check_rates(self)
         _check_choices(self)
+
+    def determinants(self) -> dict[str, Any]:
+        """Return all values, by name, that a training depends on.
+
+        Drop path of 0 is not named, so that what was trained before there was any keeps its id.
+        """
+        values = asdict(self)
+        if not self.drop_path:
+            del values["drop_path"]
+        return values
 
 
 def _check_counts(recipe: Recipe) -> None:
@@ -69,7 +82,7 @@ def _check_rates(recipe: Recipe) -> None:
         value = getattr(recipe, name)
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value}; it must be 0 or more")
-    for name in ("momentum", "label_smoothing", "ema_decay"):
+    for name in ("momentum", "label_smoothing", "ema_decay", "drop_path"):
         value = getattr(recipe, name)
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}; it must be at least 0 and below 1")

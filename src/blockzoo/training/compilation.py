@@ -1,0 +1,116 @@
+"""`torch.compile` for training: once per process for a network and a batch, whatever the seed.
+
+What is compiled is a function of the network and its images. Weights are inputs of the compiled
+code, so that another network of the same structure runs the code that is there. Each structure
+has a function with a code object of its own, because torch keeps what it compiled, and how often
+it may do so, by the code object. Only whole batches run compiled; a smaller last one runs as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import fingerprint
+from blockzoo.measure.backends.base import in_short
+from blockzoo.measure.backends.quiet import quiet
+from blockzoo.training.generators import seeded
+from blockzoo.training.loop import is_out_of_memory
+
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchKind:
+    """What code is compiled for, beside the network: images float32 `shape` on `device`.
+
+    `layout` and `precision` are the arithmetic's. `paths`: the shape of drop path's factors, ()
+    without drop path.
+    """
+
+    shape: tuple[int, int, int, int]
+    paths: tuple[int, ...]
+    device: torch.device
+    layout: torch.memory_format
+    precision: str
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return random images, and drop path's factors where there are any."""
+        images = torch.randn(self.shape, device=self.device).contiguous(memory_format=self.layout)
+        return (images, torch.ones(self.paths, device=self.device)) if self.paths else (images,)
+
+
+class CompiledForward:
+    """Maps images to logits by the compiled form of `net` where the batch is of the kind.
+
+    `given_up` says in one line why the network runs as it is after all, "" while it does not:
+    what cannot be compiled, or would be compiled anew at every turn, costs time but no training.
+    """
+
+    def __init__(
+        self, net: nn.Module, kind: BatchKind, autocast: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._net, self._size = net, kind.shape[0]
+        self._function = _function(fingerprint(net), kind)
+        self.given_up = _try(self._function, net, kind, autocast)
+
+    def __call__(self, images: Tensor, *paths: Tensor) -> Tensor:
+        """Return what the network returns; raises what it raises."""
+        if self.given_up or len(images) != self._size:
+            logits: Tensor = self._net(images, *paths)
+            return logits
+        try:
+            with torch.compiler.set_stance("fail_on_recompile"):
+                return self._function(self._net, images, *paths)
+        except Exception as error:  # whatever it is, the network itself decides
+            if is_out_of_memory(error):
+                raise
+            self.given_up = in_short(error)
+        return self(images, *paths)
+
+
+def _call(net: nn.Module, *inputs: Tensor) -> Tensor:
+    logits: Tensor = net(*inputs)
+    return logits
+
+
+@cache
+def _function(network: str, kind: BatchKind) -> Function:
+    """Return the function for networks of that fingerprint; it is compiled when first called."""
+    code = _call.__code__.replace(co_name=f"call_{network}_{abs(hash(kind))}")
+    own: Function = FunctionType(code, globals(), code.co_name)
+    compiled: Function = torch.compile(own, fullgraph=True, dynamic=False)
+    return compiled
+
+
+_refused: dict[Function, str] = {}
+"""Why functions could not be compiled, so that it is not tried again for every seed."""
+
+
+def _try(
+    function: Function,
+    net: nn.Module,
+    kind: BatchKind,
+    autocast: Callable[[], AbstractContextManager[None]],
+) -> str:
+    """Compile forward and backward by a step of a copy; return "" or why that is not possible."""
+    if function in _refused:
+        return _refused[function]
+    tried = copy.deepcopy(net).train()
+    try:
+        with seeded(0), quiet():
+            with autocast():
+                logits = function(tried, *kind.example())
+            torch.autograd.backward(logits.float().sum())
+    except Exception as error:  # noqa: BLE001 - a compiler may raise anything; all means the same
+        if not is_out_of_memory(error):
+            _refused[function] = in_short(error)
+        return in_short(error)
+    return ""
