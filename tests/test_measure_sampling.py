@@ -68,6 +68,25 @@ def test_calls_too_short_for_the_clock_are_timed_together() -> None:
     assert set(samples.samples_ns) == {MS / 10}
 
 
+@pytest.mark.parametrize(("others", "visits"), [(0, 1), (1, 1), (4, 2), (9, 3), (30, 4)])
+def test_a_baseline_is_sampled_more_often_the_more_is_compared_to_it(
+    others: int, visits: int
+) -> None:
+    clock = FakeClock()
+    names = ["base", *(f"cell {index}" for index in range(others))]
+    plan = SamplingPlan(min_rounds=3, rounds_max=3, min_seconds=0)
+    cells = {name: clock.cell(100 * MS) for name in names}
+    found = sample_cells(cells, plan, baselines=dict.fromkeys(names, "base"), clock=clock)
+    assert [found["base"].rounds.count(index) for index in range(3)] == [visits] * 3
+    assert all(found[name].rounds == (0, 1, 2) for name in names[1:])
+
+
+def test_a_ratio_is_to_the_median_of_the_baselines_samples_in_the_round() -> None:
+    baseline = CellSamples(samples_ns=(1.0, 2.0, 9.0, 4.0, 4.0), rounds=(0, 0, 0, 1, 2))
+    cell = CellSamples(samples_ns=(6.0, 8.0, 5.0), rounds=(0, 1, 3))
+    assert paired_ratios(cell, baseline).tolist() == [3.0, 2.0]
+
+
 def test_a_clock_that_stands_still_fails_the_cell() -> None:
     clock = FakeClock()
     plan = SamplingPlan(rounds_max=12, min_seconds=0, prime_calls=0)

@@ -80,7 +80,8 @@ class LatencyResult:
     intervals are 95%, by bootstrap over processes, then rounds.
     `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
     samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
-    over the baseline's latency. A module that raised has a `failure`, and nothing but its samples.
+    over that of the baseline, the median of its samples in the round. A module that raised has a
+    `failure`, and nothing but its samples.
 
     `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
     `rounds` in which round of its process each arose. `dropped_samples` were discarded because the

@@ -14,6 +14,7 @@ import numpy as np
 
 from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import Interval, Samples, median_interval, median_of
+from blockzoo.measure.sampling import median_by_round
 
 
 class Sampled(Protocol):
@@ -67,7 +68,7 @@ def _by_round(cell: Sampled) -> list[dict[int, float]]:
     ends = np.cumsum(cell.process_counts).tolist()
     starts = [0, *ends][:-1]
     return [
-        dict(zip(cell.rounds[start:end], cell.samples_ms[start:end], strict=True))
+        median_by_round(cell.rounds[start:end], cell.samples_ms[start:end])
         for start, end in zip(starts, ends, strict=True)
     ]
 

@@ -1,19 +1,20 @@
 """The sampling engine: times named callables fairly on a noisy machine; knows nothing of torch.
 
 A cell is a name and something to call. All cells are warmed up, then sampled in rounds: one sample
-of every cell per round, in an order drawn anew each round, so that whatever the machine does in a
-round (clock, neighbors, heat) meets all cells alike and a ratio within a round is free of it. No
-cell leaves early: its samples are what others are paired with, and a cell that stopped in a lucky
-stretch would repeat worse than its interval says.
+of every cell per round, of a baseline up to four, in an order drawn anew each round, so that
+whatever the machine does in a round (clock, neighbors, heat) meets all cells alike and a ratio
+within a round is free of it. No cell leaves early: its samples are what others are paired with, and
+a cell that stopped in a lucky stretch would repeat worse than its interval says.
 """
 
 from __future__ import annotations
 
 import gc
 import random
+import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ Progress = Callable[[float, str], None]
 
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
+_MOST_VISITS = 4
 # A clock that stands still or runs backwards this many times in a row is not one to measure with.
 _MOST_DROPPED_IN_A_ROW = 5
 
@@ -109,10 +111,18 @@ def sample_cells(
 
 
 def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
-    """Return cell / baseline for every round in which both were sampled."""
-    of_baseline = dict(zip(baseline.rounds, baseline.samples_ns, strict=True))
-    pairs = zip(cell.rounds, cell.samples_ns, strict=True)
-    return np.array([ns / of_baseline[index] for index, ns in pairs if index in of_baseline])
+    """Return cell / baseline for every round in which both were sampled, in order of the rounds."""
+    ours = median_by_round(cell.rounds, cell.samples_ns)
+    theirs = median_by_round(baseline.rounds, baseline.samples_ns)
+    return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
+
+
+def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
+    """Return the median of each round's samples; a baseline has several in a round."""
+    by_round: dict[int, list[float]] = {}
+    for index, sample in zip(rounds, samples, strict=True):
+        by_round.setdefault(index, []).append(sample)
+    return {index: statistics.median(of_round) for index, of_round in by_round.items()}
 
 
 @dataclass(kw_only=True)
@@ -183,10 +193,11 @@ class _Session:
     def _sample_in_rounds(self, watch: Stopwatch) -> None:
         order, next_check = random.Random(self.plan.seed), 0
         for index in range(self.plan.rounds_max):
-            cells = self.alive
-            order.shuffle(cells)
-            for cell in cells:
-                self._sample(cell, index)
+            visits = [cell for cell in self.alive for _ in range(self._visits(cell))]
+            order.shuffle(visits)
+            for cell in visits:
+                if cell.failure is None:
+                    self._sample(cell, index)
             self.between()
             budget_ns = self.plan.budget_s * 1e9 * len(self.alive)
             spent = watch.elapsed_ns() / max(budget_ns, 1)
@@ -199,6 +210,15 @@ class _Session:
             if last or all(cell.converged for cell in self.alive):
                 return
             self._report(spent, index)
+
+    def _visits(self, cell: _Cell) -> int:
+        """Return how often a cell is sampled per round.
+
+        The noise of a baseline is in the ratios of all cells that are compared to it. Against n of
+        them sqrt(n) samples a round are the best use of the time; four do most of that.
+        """
+        compared = sum(base == cell.name != name for name, base in self.baselines.items())
+        return min(max(round(compared**0.5), 1), _MOST_VISITS)
 
     def _sample(self, cell: _Cell, index: int) -> None:
         with _failing(cell), _collection_paused():
@@ -228,7 +248,7 @@ class _Session:
     def _update_convergence(self) -> None:
         for cell in self.alive:
             cell.converged = (
-                len(cell.samples_ns) >= self.plan.min_rounds
+                len(set(cell.rounds)) >= self.plan.min_rounds
                 and cell.seconds >= self.plan.min_seconds
                 and _is_tight(self._judged(cell), self.plan.target_relative_interval)
             )
