@@ -4,8 +4,9 @@
     python benchmarks/zoo_backends.py --phase time --work DIR      # on a quiet machine
     python benchmarks/zoo_backends.py --phase page --work DIR --page docs/backends.md
 
-A cell is a block in a backend, at batch 1 in fp32 on the CPU, in deploy form. Its statistics and
-layer scales are moved away from 0 and 1 first, so that the gate sees what a wrong export drops.
+A cell is a block in a backend, at batch 1 in fp32 on the CPU, in deploy form. Its layer scales are
+moved away from 0 and its statistics are those of activations, so that the gate sees what a wrong
+export drops, and not rounding that an untrained network magnifies.
 Phase "gate" prepares, loads and checks each cell in a child process with a time limit. Phase "time"
 loads all cells of a block and the baseline in eager together in fresh processes, checks them again
 and times them in interleaved rounds, so that their ratios are of the same rounds. Both leave one
@@ -67,7 +68,15 @@ def main() -> None:
                 list(pool.map(lambda block: gate_in_children(block, arguments), blocks))
         if arguments.phase in ("time", "all"):
             time_in_children(blocks, arguments)
-        write_results(work, blocks, arguments.backends, BASELINE, arguments.output, arguments.page)
+        write_results(
+            work,
+            blocks,
+            arguments.backends,
+            BASELINE,
+            arguments.output,
+            arguments.page,
+            arguments.later,
+        )
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,6 +97,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=4.0, help="per cell and process")
     parser.add_argument("--output", type=Path, help="JSON of the results")
     parser.add_argument("--page", type=Path, help="Markdown page of the results")
+    parser.add_argument(
+        "--later", type=Path, nargs="+", default=(), help="JSON of blocks measured anew since"
+    )
     parser.add_argument("--child", choices=("gate", "time"), help=argparse.SUPPRESS)
     parser.add_argument("--index", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -32,8 +32,12 @@ def write_results(
     baseline: str,
     output: Path | None,
     page: Path | None,
+    later: Sequence[Path] = (),
 ) -> None:
-    """Write what the folder `work` holds of `blocks` to the files that are given."""
+    """Write what the folder `work` holds of `blocks` to the files that are given.
+
+    Rows of the records `later`, measured after it, replace those of the same blocks.
+    """
     record: dict[str, Any] = {
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "baseline": baseline,
@@ -41,7 +45,10 @@ def write_results(
         "environment": _environment(work),
         "packages": {name: _version(name) for name in PACKAGES},
         "blocks": {block: _row(work, block, backends) for block in blocks},
+        "later": [],
     }
+    for path in later:
+        _take_rows(record, json.loads(path.read_text()))
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(record, indent=1) + "\n")
@@ -49,6 +56,20 @@ def write_results(
     if page:
         page.write_text(_page(record, backends))
         print(f"saved {page}")
+
+
+def _take_rows(record: dict[str, Any], other: Mapping[str, Any]) -> None:
+    if other["settings"] != record["settings"]:
+        raise SystemExit(f"of other settings: {other['settings']}")
+    rows = {name: row for name, row in other["blocks"].items() if name != record["baseline"]}
+    record["blocks"].update(rows)
+    record["later"].append(
+        {
+            "blocks": list(rows),
+            "commit": other["environment"]["commit"],
+            "made": other["made"],
+        }
+    )
 
 
 def _environment(work: Path) -> dict[str, object]:
@@ -146,6 +167,9 @@ def _origin(record: Mapping[str, Any]) -> str:
         f"{environment['system']}; {packages}; n = {min(counts)} to {max(counts)} samples per cell "
         f"in fresh processes: {max(cell['processes'] for cell in timed)}; "
         f"commit {environment['commit']}; {record['made'][:10]}."
+    ) + "".join(
+        f" {', '.join(each['blocks'])}: commit {each['commit']}; {each['made'][:10]}."
+        for each in record["later"]
     )
 
 
