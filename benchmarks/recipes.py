@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import train_block, training_trial_id
-from blockzoo.training.recipe import Recipe, get_recipe
+from blockzoo.training.recipe import get_recipe
 
 RECIPES = ("classic", "v1")
 Accuracies = dict[str, dict[str, dict[int, float]]]
@@ -55,7 +55,7 @@ def main() -> None:
             "settings": {k: v for k, v in vars(options).items() if k not in ("output", "results")}
             | {"data": Path(options.data).name},
             "dataset": [records[0].dataset, records[0].dataset_fingerprint],
-            "recipes": {name: asdict(recipe_of(name, options)) for name in RECIPES},
+            "recipes": {name: asdict(get_recipe(name).lasting(options.epochs)) for name in RECIPES},
             "summary": summary,
             "test_accuracy": found,
         }
@@ -80,13 +80,6 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
-    """Return the recipe with the epochs asked for; a shorter one warms up for as large a share."""
-    recipe = get_recipe(name)
-    warmup = recipe.warmup_epochs * options.epochs / recipe.epochs
-    return replace(recipe, epochs=options.epochs, warmup_epochs=warmup)
-
-
 def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
     """Yield a record per seed, block and recipe, from the store or from a training."""
     dataset = load_dataset(options.data)
@@ -98,7 +91,7 @@ def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
                     given: dict[str, Any] = {
                         "config": config,
                         "dataset": dataset,
-                        "recipe": recipe_of(name, options),
+                        "recipe": get_recipe(name).lasting(options.epochs),
                         "seed": seed,
                         "device": options.device,
                     }

@@ -36,6 +36,15 @@ def test_a_change_that_determines_results_changes_the_label() -> None:
     assert v1.changed(width=32).label == v1.changed(width=32).label
 
 
+def test_fewer_epochs_warm_up_for_the_same_share() -> None:
+    recipe = get_protocol("v1").changed(epochs=10).recipe
+    assert (recipe.epochs, recipe.warmup_epochs) == (10, 1.0)
+    assert get_protocol("v1").changed(epochs=10, warmup_epochs=3.0).recipe.warmup_epochs == 3.0
+    assert get_protocol("classic").changed(epochs=10).recipe.warmup_epochs == 0.0
+    with pytest.raises(InputError, match="epochs is 0; it must be a whole number of 1 or more"):
+        get_protocol("v1").changed(epochs=0)
+
+
 def test_labels_from_before_a_stem_could_be_chosen_stay() -> None:
     assert get_protocol("v1").changed(width=32, stem="auto").label == "v1~f1d081"
 

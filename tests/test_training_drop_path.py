@@ -208,7 +208,7 @@ def test_a_network_that_is_no_scaffold_is_refused() -> None:
 
 def test_without_drop_path_identities_are_those_of_before_there_was_any() -> None:
     v1 = get_protocol("v1")
-    assert v1.changed(epochs=5).label == "v1~f8902f"  # as of before the field was there
+    assert v1.changed(width=32).label == "v1~f1d081"  # as of before the field was there
     assert v1.changed(drop_path=0.0).label == "v1"
     assert v1.changed(drop_path=0.1).label != "v1"
     assert "drop_path" not in TINY_RECIPE.determinants()

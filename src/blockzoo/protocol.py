@@ -96,12 +96,18 @@ class Protocol:
                     yield seed, block, position
 
     def changed(self, **changes: object) -> Protocol:
-        """Return a copy with those fields, and those of the recipe, that are not None replaced."""
+        """Return a copy with those fields, and those of the recipe, that are not None replaced.
+
+        With other epochs alone the warm-up lasts the same share of them.
+        """
         given = {name: value for name, value in changes.items() if value is not None}
         of_protocol = {field.name for field in fields(self)}
         own = {name: value for name, value in given.items() if name in of_protocol}
         of_recipe = {name: value for name, value in given.items() if name not in of_protocol}
-        return replace(self, **own, recipe=replace(self.recipe, **of_recipe))  # type: ignore[arg-type]
+        recipe = self.recipe
+        if isinstance(epochs := of_recipe.get("epochs"), int):
+            recipe = recipe.lasting(epochs)
+        return replace(self, **own, recipe=replace(recipe, **of_recipe))  # type: ignore[arg-type]
 
     def _digest(self) -> str:
         determinants = (

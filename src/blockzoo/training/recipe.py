@@ -6,7 +6,7 @@ This module imports neither torch nor Lightning, so that naming a recipe costs n
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from blockzoo.errors import InputError, UnknownNameError
@@ -56,6 +56,14 @@ class Recipe:
         _check_counts(self)
         _check_rates(self)
         _check_choices(self)
+
+    def lasting(self, epochs: int) -> Recipe:
+        """Return this recipe over that many epochs, warming up for the same share of them.
+
+        Raises `InputError` for fewer than one.
+        """
+        share = self.warmup_epochs / self.epochs
+        return replace(self, epochs=epochs, warmup_epochs=share * epochs)
 
     def determinants(self) -> dict[str, Any]:
         """Return all values, by name, that a training depends on.
