@@ -10,6 +10,7 @@ a cell that stopped in a lucky stretch would repeat worse than its interval says
 from __future__ import annotations
 
 import gc
+import math
 import random
 import statistics
 import time
@@ -218,7 +219,7 @@ class _Session:
         them sqrt(n) samples a round are the best use of the time; four do most of that.
         """
         compared = sum(base == cell.name != name for name, base in self.baselines.items())
-        return min(max(round(compared**0.5), 1), _MOST_VISITS)
+        return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
 
     def _sample(self, cell: _Cell, index: int) -> None:
         with _failing(cell), _collection_paused():

@@ -13,12 +13,11 @@ from typing import Literal
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from torch import Tensor, nn
+from torch import nn
 
-from blockzoo.data.batches import Batches, DeviceImages, batch_sizes, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
@@ -29,11 +28,11 @@ from blockzoo.training.loop import Loop, OnOom
 from blockzoo.training.precision import Arithmetic, resolve_arithmetic
 from blockzoo.training.quiet import quiet_lightning
 from blockzoo.training.recipe import Recipe
+from blockzoo.training.split_data import SplitData, split_data
 from blockzoo.training.tally import TestTally
 from blockzoo.training.termination import terminable
 
 OnEpoch = Callable[[EpochMetrics], None]
-EVALUATION_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +112,7 @@ def fit(
     split = (validation_fraction, split_seed)
     identity = _identity(net, dataset, recipe, arithmetic, seed, split, compiled)
     resident = resolve_residence(resident, dataset.images_bytes, device)
-    data = _data(dataset, recipe, device, arithmetic, seed, split, resident)
+    data = split_data(dataset, recipe, device, arithmetic, seed, split, resident)
     rate = recipe.drop_path
     drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
     net.to(device).to(memory_format=_layout(arithmetic))
@@ -152,40 +151,6 @@ def fit(
     return _result(loop, best, test, arithmetic, forward)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _SplitData:
-    """Training, validation and test images on the device; the test images only when asked for."""
-
-    images: DeviceImages
-    val_images: DeviceImages
-    test_images: Callable[[], DeviceImages]
-    recipe: Recipe
-    flip: bool
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        return len(batch_sizes(len(self.images), self.recipe.batch_size))
-
-    def train(self, epoch: int) -> Batches:
-        # Only when asked for, so that data without cutout are still data.
-        cutout = {"cutout": self.recipe.cutout} if self.recipe.cutout else {}
-        return self.images.epoch(
-            epoch,
-            seed=self.seed,
-            batch_size=self.recipe.batch_size,
-            crop_padding=self.recipe.crop_padding,
-            flip=self.flip,
-            **cutout,
-        )
-
-    def val(self) -> Batches:
-        return self.val_images.in_order(EVALUATION_BATCH_SIZE)
-
-    def test(self) -> Batches:
-        return self.test_images().in_order(EVALUATION_BATCH_SIZE)
-
-
 def _identity(
     net: nn.Module,
     dataset: ImageDataset,
@@ -205,51 +170,13 @@ def _identity(
     return digest.hexdigest()
 
 
-def _data(
-    dataset: ImageDataset,
-    recipe: Recipe,
-    device: torch.device,
-    arithmetic: Arithmetic,
-    seed: int,
-    split: tuple[float, int],
-    resident: bool,
-) -> _SplitData:
-    """Return the data on the device.
-
-    Images are normalised by the statistics of those trained on, without the validation images.
-    """
-    fraction, split_seed = split
-    train, val = split_train_validation(dataset.y_train, fraction=fraction, seed=split_seed)
-    statistics = channel_statistics(dataset.x_train, train)
-
-    def place(images: Tensor, labels: Tensor, rows: Tensor | None = None) -> DeviceImages:
-        return DeviceImages(
-            images,
-            labels,
-            statistics,
-            device=device,
-            channels_last=arithmetic.channels_last,
-            rows=rows,
-            resident=resident,
-        )
-
-    return _SplitData(
-        images=place(dataset.x_train, dataset.y_train, train),
-        val_images=place(dataset.x_train, dataset.y_train, val),
-        test_images=lambda: place(dataset.x_test, dataset.y_test),
-        recipe=recipe,
-        flip=recipe.flip and dataset.flip,
-        seed=seed,
-    )
-
-
 def _layout(arithmetic: Arithmetic) -> torch.memory_format:
     return torch.channels_last if arithmetic.channels_last else torch.contiguous_format
 
 
 def _compiled(
     net: nn.Module,
-    data: _SplitData,
+    data: SplitData,
     drop_path: DropPath | None,
     arithmetic: Arithmetic,
     fabric: Fabric,
