@@ -115,7 +115,7 @@ def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
     ("command", "shared", "own"),
     [
         (train, StoppableOptions, ["seeds", "first_seed", "output"]),
-        (sweep, StoppableOptions, ["quick", "seeds", "latency_budget", "plots"]),
+        (sweep, StoppableOptions, ["quick", "seeds", "latency_budget", "plots", "side_by_side"]),
         (tune, TrainingOptions, ["trials", "seeds"]),
     ],
 )
