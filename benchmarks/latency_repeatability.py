@@ -39,13 +39,12 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     for index in range(arguments.runs):
         found, about = _by_blockzoo(arguments, index)
-        naive = _by_mean(arguments, found)
-        runs.append({"blockzoo": found, "naive": naive, **about})
+        naive = {} if arguments.without_naive else {"naive": _by_mean(arguments, found)}
+        runs.append({"blockzoo": found, **naive, **about})
         print(f"run {index + 1} of {arguments.runs}: {about}", flush=True)
         if arguments.output:  # what is there so far is kept, should a later run be stopped
             arguments.output.write_text(json.dumps(_record(arguments, runs), indent=1) + "\n")
-    summary = {method: _spreads(run[method] for run in runs) for method in ("blockzoo", "naive")}
-    _print_table(summary)
+    _print_table(_summary(runs))
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=6.0, help="seconds per cell and run")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--keep", type=Path, help="folder to keep each run's results in")
+    parser.add_argument("--without-naive", action="store_true", help="run the command alone")
     parser.add_argument("--naive-child", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -124,6 +124,12 @@ def _mean_ms(arguments: argparse.Namespace) -> float:
     return statistics.mean(seconds) * 1e3
 
 
+def _summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return per method that was run median and spread of every figure of every cell."""
+    methods = [method for method in ("blockzoo", "naive") if method in runs[0]]
+    return {method: _spreads(run[method] for run in runs) for method in methods}
+
+
 def _spreads(runs: Iterable[Figures]) -> dict[str, dict[str, dict[str, float]]]:
     """Return median and spread of every figure of every cell."""
     every = list(runs)
@@ -142,10 +148,10 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _print_table(summary: dict[str, dict[str, dict[str, dict[str, float]]]]) -> None:
-    print(f"\n{'spread over runs':42} {'blockzoo':>26} {'naive':>26}")
-    print(f"{'cell':42} {'ms':>10} {'':>7} {'ratio':>7} {'ms':>10} {'':>7} {'ratio':>7}")
+    print("\n" + " ".join([f"{'spread over runs':42}", *(f"{method:>26}" for method in summary)]))
+    print(" ".join([f"{'cell':42}", *[f"{'ms':>10} {'':>7} {'ratio':>7}"] * len(summary)]))
     for cell in summary["blockzoo"]:
-        cells = [summary[method][cell] for method in ("blockzoo", "naive")]
+        cells = [of_method[cell] for of_method in summary.values()]
         texts = [
             f"{c['ms']['median']:10.3f} {c['ms']['spread']:7.1%} {c['ratio']['spread']:7.1%}"
             for c in cells
@@ -168,9 +174,7 @@ def _record(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[s
         "environment": {**describe_environment(), "threads": 1},
         "settings": {name: getattr(arguments, name) for name in settings},
         "naive": {"warmup": NAIVE_WARMUP, "calls": NAIVE_CALLS},
-        "summary": {
-            method: _spreads(run[method] for run in runs) for method in ("blockzoo", "naive")
-        },
+        "summary": _summary(runs),
         "runs": runs,
     }
 

@@ -25,9 +25,9 @@ def test_differences_are_taken_within_rounds() -> None:
     assert (found.value, found.interval, found.rounds) == (2.0, (2.0, 2.0), 5)
 
 
-def test_the_value_is_the_median_of_the_processes_medians() -> None:
+def test_the_value_is_the_mean_of_the_processes_medians() -> None:
     one = cell({0: 1.0, 1: 1.0, 2: 1.0}, {0: 2.0}, {0: 9.0})
-    assert paired(lambda a: a, one).value == 2.0
+    assert paired(lambda a: a, one).value == 4.0
 
 
 def test_cells_without_a_common_round_cannot_be_paired() -> None:

@@ -18,8 +18,8 @@ from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import (
     Interval,
     Samples,
+    mean_of_medians,
     median_interval,
-    median_of,
     verdict_of,
 )
 from blockzoo.measure.parity import TOLERANCE
@@ -76,7 +76,7 @@ class LatencySettings(SamplingPlan):
 class LatencyResult:
     """What is known of one module; the fields of a latency record.
 
-    Times are milliseconds per call; `median_ms` and `ratio` are medians of the processes' medians,
+    Times are milliseconds per call; `median_ms` and `ratio` are means of the processes' medians,
     intervals are 95%, by bootstrap over processes, then rounds.
     `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
     samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
@@ -149,7 +149,7 @@ def summarize(
     for cell in processes:
         if cell.failure is not None:
             return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
-    median_ms = median_of(samples)
+    median_ms = mean_of_medians(samples)
     interval = median_interval(samples, seed=seed)
     flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
     result = LatencyResult(
@@ -201,7 +201,7 @@ def _compared(
     interval = median_interval(ratios, seed=seed)
     return replace(
         result,
-        ratio=median_of(ratios),
+        ratio=mean_of_medians(ratios),
         ratio_interval=interval,
         verdict=verdict_of(interval),
     )

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from blockzoo.errors import InputError
-from blockzoo.measure.bootstrap import Interval, Samples, median_interval, median_of
+from blockzoo.measure.bootstrap import Interval, Samples, mean_of_medians, median_interval
 from blockzoo.measure.sampling import median_by_round
 
 
@@ -35,7 +35,7 @@ class Sampled(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """The median of a quantity over rounds, then processes, and its 95% interval."""
+    """The median of a quantity over rounds, mean over processes, and its 95% interval."""
 
     value: float
     interval: Interval
@@ -58,7 +58,7 @@ def paired(compute: Callable[..., float], *cells: Sampled, seed: int = 0) -> Pai
     if not kept:
         raise InputError("no round has a sample of every cell")
     return Paired(
-        value=median_of(kept),
+        value=mean_of_medians(kept),
         interval=median_interval(kept, seed=seed),
         rounds=sum(map(len, kept)),
     )
