@@ -271,6 +271,8 @@ def start_sweep(dataset: Path, results: Path, messages: int) -> subprocess.Popen
         stdout=subprocess.DEVNULL,
         stderr=messages,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell has what it starts in the background ignore SIGINT, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
