@@ -24,8 +24,7 @@ _POLL_S = 0.5
 # Importing torch on a busy machine takes its time.
 _START_S = 120.0
 # glibc maps large blocks anew or keeps them by a threshold that it moves as a process frees memory.
-# A mapped block costs a page fault per 4 KiB and call: for one block of the zoo 0 to 37,000 faults,
-# 30 to 108 ms, from one process to the next. Other allocators ignore these.
+# A block that is mapped anew costs a page fault per 4 KiB. Other allocators ignore these.
 _KEEPING_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 Event = tuple[Any, ...]
 

@@ -193,8 +193,9 @@ class _Session:
 
     def _sample_in_rounds(self, watch: Stopwatch) -> None:
         order, next_check = random.Random(self.plan.seed), 0
+        visits_of = {name: self._visits(name) for name in self.cells}
         for index in range(self.plan.rounds_max):
-            visits = [cell for cell in self.alive for _ in range(self._visits(cell))]
+            visits = [cell for cell in self.alive for _ in range(visits_of[cell.name])]
             order.shuffle(visits)
             for cell in visits:
                 if cell.failure is None:
@@ -212,13 +213,13 @@ class _Session:
                 return
             self._report(spent, index)
 
-    def _visits(self, cell: _Cell) -> int:
+    def _visits(self, name: str) -> int:
         """Return how often a cell is sampled per round.
 
         The noise of a baseline is in the ratios of all cells that are compared to it. Against n of
         them sqrt(n) samples a round are the best use of the time; four do most of that.
         """
-        compared = sum(base == cell.name != name for name, base in self.baselines.items())
+        compared = sum(base == name != other for other, base in self.baselines.items())
         return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
 
     def _sample(self, cell: _Cell, index: int) -> None:
