@@ -1,4 +1,4 @@
-"""Means of medians over processes with their intervals, and the verdict that a ratio's interval allows.
+"""Means of processes' medians with their intervals, and the verdict that a ratio's interval allows.
 
 Samples arise in two levels: processes first, then rounds within a process; what differs between
 processes (memory layout, code placement) must widen the interval. The estimate is the mean of the
