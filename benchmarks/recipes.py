@@ -2,10 +2,11 @@
 
     python benchmarks/recipes.py cifar100-q95.npz --epochs 15 --width 16 --output recipes.json
 
-Trains every block with every seed by both recipes; checkpoint and plateau are decided on validation
-and the test set is read once per training, at the end. Records are kept in the results folder as
-each training ends, so that a run that was stopped goes on. The table shows mean test accuracies and
-the paired difference with Student-t intervals of 95% over the seeds.
+Trains every block with every seed by both recipes, in the scaffold of one protocol; checkpoint and
+plateau are decided on validation and the test set is read once per training, at the end. Records
+are kept in the results folder as each training ends, so that a run that was stopped goes on. The
+table shows mean test accuracies and the paired difference with Student-t intervals of 95% over the
+seeds.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ import torch
 from blockzoo.analysis.statistics import MeanInterval, mean_interval
 from blockzoo.data import load_dataset
 from blockzoo.measure.environment import describe_environment
+from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
-from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import train_block, training_trial_id
 from blockzoo.training.recipe import get_recipe
 
@@ -71,10 +72,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--position", default="mid")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--protocol", default="v1", help="whose scaffold")
+    parser.add_argument("--width", type=int, help="the protocol's by default")
+    parser.add_argument("--depth", type=int, help="the protocol's by default")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="compile the training step")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--output", type=Path)
     return parser.parse_args()
@@ -83,7 +86,8 @@ def parse() -> argparse.Namespace:
 def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
     """Yield a record per seed, block and recipe, from the store or from a training."""
     dataset = load_dataset(options.data)
-    config = ScaffoldConfig(width=options.width, depth=options.depth)
+    protocol = get_protocol(options.protocol).changed(width=options.width, depth=options.depth)
+    config = protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape)
     with Store(options.results, create=True) as store:
         for seed in range(options.seeds):
             for block in options.blocks:
@@ -94,6 +98,7 @@ def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
                         "recipe": get_recipe(name).lasting(options.epochs),
                         "seed": seed,
                         "device": options.device,
+                        "compiled": options.compile,
                     }
                     known = store.get(training_trial_id(block, options.position, **given))
                     if not isinstance(known, TrainingRecord):

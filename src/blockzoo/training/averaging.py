@@ -30,5 +30,6 @@ class WeightAverage:
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
         averages: list[Tensor] = [pair[0] for pair in self._float]
         torch._foreach_lerp_(averages, [pair[1] for pair in self._float], 1 - kept)
-        for ours, theirs in self._other:
-            ours.copy_(theirs)
+        if self._other:
+            counts: list[Tensor] = [pair[0] for pair in self._other]
+            torch._foreach_copy_(counts, [pair[1] for pair in self._other])
