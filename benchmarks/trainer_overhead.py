@@ -56,7 +56,8 @@ def bare_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Name
     forward = torch.compile(call, fullgraph=True, dynamic=False) if options.compile else call
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=arithmetic.precision == "bf16"):
         example = torch.randn(recipe.batch_size, 3, 32, 32, device=device)
-        forward(net, example.contiguous(memory_format=layout)).float().sum().backward()
+        logits = forward(net, example.contiguous(memory_format=layout))
+    torch.autograd.backward(logits.float().sum())
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     started = time.perf_counter()
