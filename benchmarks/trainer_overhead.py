@@ -86,8 +86,8 @@ def call(net: nn.Module, images: Tensor) -> Tensor:
 def fit_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Namespace) -> float:
     """Return images/s of `fit` on the same."""
     net = ScaffoldNet(options.block, "mid", ScaffoldConfig(width=options.width))
-    compiled = {"compiled": options.compile}
-    found = fit(net, data, recipe, seed=0, device=options.device, progress=False, **compiled)
+    compiled, device = options.compile, options.device
+    found = fit(net, data, recipe, seed=0, device=device, progress=False, compiled=compiled)
     if found.not_compiled:
         raise SystemExit(f"{options.block} was not compiled: {found.not_compiled}")
     return found.images_per_s

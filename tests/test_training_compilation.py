@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,13 @@ def nothing_compiled() -> Iterator[None]:
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have graphs traced as ever, but run operation by operation: no C++ is compiled."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compile_ = torch.compile
+
+    def without_inductor(function: Any, *, mode: str, **options: Any) -> Any:
+        assert mode == "default"  # on the CPU
+        return compile_(function, backend="aot_eager", **options)
+
+    monkeypatch.setattr(torch, "compile", without_inductor)
 
 
 def scaffold(seed: int = 0, block: str = "InvertedResidual") -> ScaffoldNet:
@@ -249,7 +254,25 @@ def test_compiled_by_inductor_seeds_share_one_graph(precision: Any, tmp_path: Pa
 
 
 @pytest.mark.gpu
-def test_compiled_on_cuda_seeds_share_one_graph() -> None:
-    first, *_ = check_that_seeds_share_one_graph(device="cuda")
-    plain = run(scaffold(), compiled=False, device="cuda")
-    assert first.epochs[0].train_loss == pytest.approx(plain.epochs[0].train_loss, rel=0.1)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_on_cuda_seeds_share_one_graph(precision: Any) -> None:
+    recipe = replace(RECIPE, precision=precision, channels_last="auto")
+    first, *_ = check_that_seeds_share_one_graph(recipe=recipe, device="cuda")
+    assert counters["inductor"]["cudagraph_skips"] == 0
+    plain = run(scaffold(), recipe, compiled=False, device="cuda")
+    close = 1e-3 if precision == "fp32" else 0.1
+    assert first.epochs[0].train_loss == pytest.approx(plain.epochs[0].train_loss, rel=close)
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(300)
+def test_cuda_graphs_train_as_the_compiled_code_that_they_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = replace(RECIPE, precision="bf16", epochs=4)
+    in_graphs = run(scaffold(), recipe, device="cuda")
+    compilation._function.cache_clear()
+    monkeypatch.setattr(compilation, "MODES", {})
+    launched = run(scaffold(), recipe, device="cuda")
+    assert learned(in_graphs) == learned(launched)

@@ -4,6 +4,8 @@ What is compiled is a function of the network and its images. Weights are inputs
 code, so that another network of the same structure runs the code that is there. Each structure
 has a function with a code object of its own, because torch keeps what it compiled, and how often
 it may do so, by the code object. Only whole batches run compiled; a smaller last one runs as it is.
+On CUDA the compiled code is also recorded as CUDA graphs, once per network: launching its kernels
+one by one takes the CPU longer than a fast GPU takes to run them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from blockzoo.training.generators import seeded
 from blockzoo.training.loop import is_out_of_memory
 
 Function = Callable[..., Tensor]
+MODES = {"cuda": "reduce-overhead"}
+"""The mode of `torch.compile` by kind of device: CUDA graphs; "default" on others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class CompiledForward:
     def __init__(
         self, net: nn.Module, kind: BatchKind, autocast: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._net, self._size = net, kind.shape[0]
+        self._net, self._size, self._graphs = net, kind.shape[0], kind.device.type in MODES
         self._function = _function(fingerprint(net), kind)
         self.given_up = _try(self._function, net, kind, autocast)
 
@@ -66,6 +70,9 @@ class CompiledForward:
         if self.given_up or len(images) != self._size:
             logits: Tensor = self._net(images, *paths)
             return logits
+        if self._graphs:  # what the last step's graphs returned may be overwritten from here on
+            begin: Callable[[], None] = torch.compiler.cudagraph_mark_step_begin  # untyped in torch
+            begin()
         try:
             with torch.compiler.set_stance("fail_on_recompile"):
                 return self._function(self._net, images, *paths)
@@ -86,7 +93,8 @@ def _function(network: str, kind: BatchKind) -> Function:
     """Return the function for networks of that fingerprint; it is compiled when first called."""
     code = _call.__code__.replace(co_name=f"call_{network}_{abs(hash(kind))}")
     own: Function = FunctionType(code, globals(), code.co_name)
-    compiled: Function = torch.compile(own, fullgraph=True, dynamic=False)
+    mode = MODES.get(kind.device.type, "default")
+    compiled: Function = torch.compile(own, fullgraph=True, dynamic=False, mode=mode)
     return compiled
 
 
