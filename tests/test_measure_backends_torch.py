@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import shutil
 import warnings
+import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from blockzoo.errors import BlockError, ParityError
-from blockzoo.measure.backends import CellOptions, get_backend
+from blockzoo.measure.backends import CellOptions, get_backend, torch_backends
 from tests.backend_networks import (
     Branching,
     images,
@@ -62,6 +66,25 @@ def test_nothing_works_after_closing() -> None:
         loaded.call()
     with pytest.raises(BlockError, match="closed"):
         loaded.output(example)
+
+
+def test_a_recorded_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[weakref.ref[nn.Module]] = []
+
+    def record(graph: object, network: nn.Module, source: torch.Tensor) -> torch.Tensor:
+        recorded.append(weakref.ref(network))
+        return torch.zeros(2, 5)
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch_backends, "_recorded", record)
+    backend, options, example = get_backend("cudagraphs"), CellOptions(), images(2)
+    loaded = backend.load(backend.prepare(small_net(), example, options), example, options)
+    gc.collect()
+    assert recorded[0]() is not None
+    loaded.close()
+    gc.collect()
+    assert recorded[0]() is None
 
 
 @pytest.mark.parametrize("name", ["eager", "export"])

@@ -40,15 +40,11 @@ def library(**changed: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**answers, **changed})
 
 
-@pytest.fixture(autouse=True)
-def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def found(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Gpu | None:
+    monkeypatch.setitem(sys.modules, "pynvml", library(**changed))
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234")
     )
-
-
-def found(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Gpu | None:
-    monkeypatch.setitem(sys.modules, "pynvml", library(**changed))
     return Gpu.find("cuda:0")
 
 

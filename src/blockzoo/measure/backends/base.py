@@ -28,17 +28,23 @@ class Loaded:
 
     `call()` runs it once on the bound example, with nothing else in the way; on CUDA it may return
     before the work is done. `output(images)` (N, ...) runs it on other images, N as in the example,
-    and returns float32 on the CPU. `close()` lets go of everything.
+    and returns float32 on the CPU. `close()` lets go of everything, `held` included: what `call`
+    uses without a reference of its own.
     """
 
     def __init__(
-        self, call: Callable[[], object], output: Callable[[Tensor], Tensor], batch_size: int
+        self,
+        call: Callable[[], object],
+        output: Callable[[Tensor], Tensor],
+        batch_size: int,
+        *,
+        held: object = None,
     ) -> None:
-        self.call, self.output, self.batch_size = call, output, batch_size
+        self.call, self.output, self.batch_size, self._held = call, output, batch_size, held
 
     def close(self) -> None:
         """Let go of the network and its memory; neither `call` nor `output` works after it."""
-        self.call, self.output = _closed, _closed
+        self.call, self.output, self._held = _closed, _closed, None
 
 
 def _closed(*_: Tensor) -> Tensor:
@@ -162,7 +168,9 @@ def load_module(
     return Loaded(call, output, len(example))
 
 
-def load_bound(run: Callable[[], object], source: Tensor, result: Callable[[], Tensor]) -> Loaded:
+def load_bound(
+    run: Callable[[], object], source: Tensor, result: Callable[[], Tensor], *, held: object = None
+) -> Loaded:
     """Return a callable that reads the memory of `source` and whose `result()` is read after it."""
     example = source.clone()
 
@@ -176,7 +184,7 @@ def load_bound(run: Callable[[], object], source: Tensor, result: Callable[[], T
         _wait_for(source)
         return answer
 
-    return Loaded(run, output, len(source))
+    return Loaded(run, output, len(source), held=held)
 
 
 def _wait_for(tensor: Tensor) -> None:

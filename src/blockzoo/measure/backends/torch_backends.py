@@ -77,11 +77,10 @@ class Compiled(Eager):
         """Compile, by the first call, or read the cache."""
         device = set_up_torch(options)
         network = _on(device, payload, options)
-        loaded = load_module(
-            torch.compile(network, dynamic=False, fullgraph=False), example, options, device
-        )
         try:
-            with quiet():
+            with quiet():  # importing the compiler may warn of what torch itself still uses
+                compiled = torch.compile(network, dynamic=False, fullgraph=False)
+                loaded = load_module(compiled, example, options, device)
                 loaded.call()
         except Exception as error:
             raise BlockError(f"torch.compile cannot compile it: {in_short(error)}") from error
@@ -148,7 +147,8 @@ class CudaGraphs(Eager):
                 result = _recorded(graph, network, source)
             except Exception as error:
                 raise BlockError(f"it cannot be recorded: {in_short(error)}") from error
-        return load_bound(graph.replay, source, lambda: result)
+        # The graph reads the weights where they lie, and does not keep them there.
+        return load_bound(graph.replay, source, lambda: result, held=network)
 
 
 def _recorded(graph: Any, network: nn.Module, source: Tensor) -> Tensor:
