@@ -164,35 +164,39 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print, save."""
+    """Measure, print, and save what there is after each row, should a later one be stopped."""
     options = parse()
     torch.set_num_threads(options.threads)
     results: dict[str, dict[str, object]] = {}
-    fastest = dict.fromkeys(options.blocks, 0.0)
+    fastest: dict[str, float] = {}
+    record: dict[str, object] = {
+        "images_per_s": results,
+        "options": {k: str(v) for k, v in vars(options).items() if k != "output"},
+        "environment": describe_environment(options.device),
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{'':36}  {'early':>10}  {'BlockZoo':>10}  ratio (range)        MFU")
     for (name, mode), pair in cells(options).items():
         choose(mode)
         early, ours = measure(options.rounds, pair)
         ratios = [b / a for a, b in zip(early, ours, strict=True)]
-        result: dict[str, object] = {"early": early, "blockzoo": ours, "ratios": ratios}
-        spread = f"{median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         mfu, label = "", f"{name} {mode}".strip()
-        if name in fastest:
+        results[label] = {"early": early, "blockzoo": ours, "ratios": ratios}
+        if mode:
             share = utilisation(options, name, median(ours))
-            fastest[name] = max(fastest[name], median(ours))
-            result["mfu"], mfu = share, f"{share:.1%}"
-        results[label] = result | {"median_ratio": median(ratios)}
+            fastest[name] = max(fastest.get(name, 0.0), median(ours))
+            results[label]["mfu"], mfu = share, f"{share:.1%}"
+        results[label]["median_ratio"] = median(ratios)
+        spread = f"{median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         speeds = f"{median(early):10.1f}  {median(ours):10.1f}"
         print(f"{label:36}  {speeds}  {spread:20} {mfu}", flush=True)
-    record: dict[str, object] = {"images_per_s": results}
-    if options.device.startswith("cuda"):
-        hours = TABLE_IMAGES / min(fastest.values()) / 3600
-        print(f"the published table at the slowest block's speed: {hours:.1f} hours")
-        record["table_hours"] = hours
-    record["options"] = {k: str(v) for k, v in vars(options).items() if k != "output"}
-    record["environment"] = describe_environment(options.device)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+        if options.device.startswith("cuda") and fastest:
+            record["table_hours"] = TABLE_IMAGES / min(fastest.values()) / 3600
+        options.output.write_text(json.dumps(record, indent=2) + "\n")
+    if "table_hours" in record:
+        print(
+            f"the published table at the slowest block's speed: {record['table_hours']:.1f} hours"
+        )
     print(f"saved {options.output}")
 
 
