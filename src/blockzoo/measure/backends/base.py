@@ -40,11 +40,11 @@ class Loaded:
         *,
         held: object = None,
     ) -> None:
-        self.call, self.output, self.batch_size, self._held = call, output, batch_size, held
+        self.call, self.output, self.batch_size, self.held = call, output, batch_size, held
 
     def close(self) -> None:
         """Let go of the network and its memory; neither `call` nor `output` works after it."""
-        self.call, self.output, self._held = _closed, _closed, None
+        self.call, self.output, self.held = _closed, _closed, None
 
 
 def _closed(*_: Tensor) -> Tensor:
