@@ -21,6 +21,7 @@ from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
+from blockzoo.training.depthwise import fast_depthwise
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
@@ -117,7 +118,8 @@ def fit(
     drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
     net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
-        for context in (terminable(), seeded(seed), _deterministic()):
+        fast = fast_depthwise(net, arithmetic, device)
+        for context in (terminable(), seeded(seed), _deterministic(), fast):
             stack.enter_context(context)
         fabric = _fabric(device, arithmetic)
         forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None

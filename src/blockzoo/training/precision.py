@@ -1,7 +1,7 @@
 """Which arithmetic a device profits from: bfloat16 autocast and channels-last, or plain fp32.
 
-On a CPU with bfloat16 instructions training in bfloat16 and channels-last is more than twice as
-fast (docs/data.md has the figure); without them it is emulated, and slower than fp32.
+On a CPU with bfloat16 instructions training in bfloat16 and channels-last is two to three times as
+fast as in fp32; without them it is emulated, and slower.
 """
 
 from __future__ import annotations
