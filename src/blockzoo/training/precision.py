@@ -1,6 +1,6 @@
 """Which arithmetic a device profits from: bfloat16 autocast and channels-last, or plain fp32.
 
-On a CPU with bfloat16 instructions training in bfloat16 and channels-last is two to three times as
+On a CPU with bfloat16 instructions training in bfloat16 and channels-last is more than twice as
 fast as in fp32; without them it is emulated, and slower.
 """
 
