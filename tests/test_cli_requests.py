@@ -13,7 +13,7 @@ from blockzoo import sweep as sweep_module
 from blockzoo import tuning
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_resident
-from blockzoo.cli.requests import StoppableOptions, TrainingOptions
+from blockzoo.cli.requests import TrainingOptions
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.train import train
 from blockzoo.cli.tune import tune
@@ -55,11 +55,13 @@ def test_what_is_not_given_is_as_in_the_protocol() -> None:
     v1 = get_protocol("v1")
     assert request.protocol == v1.changed(blocks=("RepMixer",))
     assert request.protocol.label == "v1"
-    assert (request.checkpoints, request.save_weights, request.resident) == (None, None, "auto")
+    assert (request.resume, request.on_oom, request.resident) == (True, "split", "auto")
+    assert request.checkpoints == Path("results/checkpoints")
+    assert request.save_weights is None
 
 
 def test_what_is_given_is_changed() -> None:
-    request = StoppableOptions(
+    request = TrainingOptions(
         blocks=["RepMixer", "Identity"],
         positions=["late", "early"],
         protocol="quick",
@@ -106,31 +108,31 @@ def test_what_is_given_is_changed() -> None:
 def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
     with pytest.raises(InputError, match="no block given"):
         TrainingOptions().request(seeds=None)
-    request = StoppableOptions(protocol="quick").request(seeds=None, protocols_blocks=True)
+    request = TrainingOptions(protocol="quick").request(seeds=None, protocols_blocks=True)
     assert request.protocol == get_protocol("quick")
     assert request.protocol.positions == POSITIONS
 
 
 @pytest.mark.parametrize(
-    ("command", "shared", "own"),
+    ("command", "own"),
     [
-        (train, StoppableOptions, ["seeds", "first_seed", "output"]),
-        (sweep, StoppableOptions, ["quick", "seeds", "latency_budget", "plots", "side_by_side"]),
-        (tune, TrainingOptions, ["trials", "seeds"]),
+        (train, ["seeds", "first_seed", "output"]),
+        (sweep, ["quick", "seeds", "latency_budget", "plots", "side_by_side"]),
+        (tune, ["trials", "seeds"]),
     ],
 )
 def test_typer_sees_the_shared_options_and_then_the_commands_own(
-    command: Any, shared: type[TrainingOptions], own: list[str]
+    command: Any, own: list[str]
 ) -> None:
     parameters = inspect.signature(command).parameters
-    assert list(parameters) == [field.name for field in fields(shared)] + own
+    assert list(parameters) == [field.name for field in fields(TrainingOptions)] + own
     assert {p.name: p.default for p in parameters.values()}.items() >= {
-        field.name: field.default for field in fields(shared)
+        field.name: field.default for field in fields(TrainingOptions)
     }.items()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_stem_and_residence_reach_the_training(
+def test_what_is_shared_reaches_every_training(
     command: str, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
@@ -142,8 +144,14 @@ def test_stem_and_residence_reach_the_training(
     for module in (sweep_module, tuning):
         monkeypatch.setattr(module, "train_block", spy)
     options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
+    options += ["--no-resume", "--on-oom", "fail", "--save-weights"]
     assert run(*COMMANDS[command], *TINY, *options)[0] == 0
-    assert {options["resident"] for options in asked} == {False}
+    assert {(o["resident"], o["resume"], o["on_oom"]) for o in asked} == {(False, False, "fail")}
+    assert {options["checkpoints"] for options in asked} == {Path("results/checkpoints")}
+    assert list(Path("results/checkpoints").iterdir()) == []
+    assert [record.weights_path for record in trained()] == list(
+        map(str, Path("results/weights").iterdir())
+    )
     assert {record.scaffold.stem for record in trained()} == {"large"}
     assert len(asked) == {"train": 1, "sweep": 1, "tune": 2}[command]
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from blockzoo import search
+from blockzoo import search, tuning
 from blockzoo.cli.app import app
+from blockzoo.errors import DeviceMemoryError
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.training import compilation
@@ -108,3 +109,16 @@ def test_a_block_that_fails_is_named_and_the_others_go_on(tiny_npz: Path) -> Non
     assert "GhostBottleneckV3" in errors
     assert {record.block for record in trainings()} == {"Identity"}
     assert "Identity" in output
+
+
+def test_trials_that_do_not_fit_into_memory_fail_their_block_on_request(
+    tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*args: object, **options: object) -> TrainingRecord:
+        assert options["on_oom"] == "fail"
+        raise DeviceMemoryError("a batch of 32 does not fit")
+
+    monkeypatch.setattr(tuning, "train_block", train)
+    options = ["--dataset", str(tiny_npz), *OPTIONS, "--trials", "1", "--on-oom", "fail"]
+    status, output, errors = run("tune", "Identity", *options)
+    assert (status, output, errors) == (1, "", "failed: a batch of 32 does not fit\n")

@@ -152,6 +152,51 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_choice(tmp_path: Path, af
     assert len(epochs) == (3 - after) * TINY_RECIPE.epochs
 
 
+@pytest.mark.parametrize(("resume", "again"), [(True, 1), (False, 2)])
+def test_with_checkpoints_the_trial_in_hand_goes_on_after_its_last_epoch(
+    tmp_path: Path, resume: bool, again: int
+) -> None:
+    whole, checkpoints = tune(tmp_path / "whole"), tmp_path / "checkpoints"
+    epochs: list[EpochMetrics] = []
+
+    def interrupt(metrics: EpochMetrics) -> None:
+        epochs.append(metrics)
+        if len(epochs) == 3:  # the first epoch of the second trial
+            raise KeyboardInterrupt
+
+    cut: dict[str, Any] = {"checkpoints": checkpoints, "resume": resume}
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "cut", on_epoch=interrupt, **cut)
+    assert len(list(checkpoints.iterdir())) == 1
+    epochs.clear()
+    assert tune(tmp_path / "cut", on_epoch=epochs.append, **cut) == whole
+    assert len(epochs) == again + TINY_RECIPE.epochs
+    assert list(checkpoints.iterdir()) == []
+
+
+def test_epochs_before_a_stop_count_for_the_rule_that_stops_hopeless_trials(tmp_path: Path) -> None:
+    hard: dict[str, Any] = {
+        "protocol": replace(PROTOCOL, recipe=replace(TINY_RECIPE, epochs=4)),
+        "dataset": tiny_dataset(classes=5, per_class=20),
+        "trials": 8,
+    }
+    whole = tune(tmp_path / "whole", **hard)
+    ended: list[Try] = []
+    hopeless = next(trial for trial in whole.trials if trial.state == "stopped")
+
+    def interrupt(metrics: EpochMetrics) -> None:
+        if len(ended) == hopeless.index and metrics.epoch == hopeless.steps:
+            raise KeyboardInterrupt
+
+    cut: dict[str, Any] = {**hard, "checkpoints": tmp_path / "checkpoints"}
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt, **cut)
+    epochs: list[EpochMetrics] = []
+    left = sum(trial.steps for trial in whole.trials[hopeless.index + 1 :])
+    assert tune(tmp_path / "cut", on_epoch=epochs.append, **cut) == whole
+    assert len(epochs) == left
+
+
 def test_a_hopeless_trial_is_stopped_through_lightning_and_is_not_trained_again(
     tmp_path: Path,
 ) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -53,6 +53,7 @@ def train_block(
     resident: Residence = "auto",
     protocol: str = "custom",
     progress: bool = True,
+    on_start: Callable[[Sequence[EpochMetrics]], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     checkpoints: Path | None = None,
     resume: bool = True,
@@ -70,9 +71,9 @@ def train_block(
     initial weights, the data order, the augmentation and the network's own randomness; for one
     seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
     "cuda" or "cuda:N"; `resident` says whether the images lie on it. `progress` shows a bar;
-    `on_epoch` is called after each epoch. With `robustness` the final weights are also evaluated on
-    changed test images. Neither `resident` nor that is part of the trial's identity. Uses torch's
-    current number of threads.
+    `on_start` is called with the epochs that a checkpoint had, `on_epoch` after each that is
+    trained. With `robustness` the final weights are also evaluated on changed test images. Neither
+    `resident` nor that is part of the trial's identity. Uses torch's current number of threads.
 
     After each epoch all state goes into a file in the folder `checkpoints`, from which a training
     that was stopped goes on (unless `resume` is False); `remove_checkpoint` removes it once the
@@ -119,6 +120,11 @@ def train_block(
     )
     with TrainingLog(log_to, run) as log:
 
+        def begin(history: Sequence[EpochMetrics]) -> None:
+            log.start(history)
+            if on_start is not None:
+                on_start(history)
+
         def tell(metrics: EpochMetrics) -> None:
             log.epoch(metrics)
             if on_epoch is not None:
@@ -134,7 +140,7 @@ def train_block(
             validation_fraction=validation_fraction,
             split_seed=split_seed,
             subject=f"block {spec.name} ({position})",
-            on_start=log.start,
+            on_start=begin,
             on_epoch=tell,
             checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
             resume=resume,

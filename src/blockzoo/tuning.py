@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Space, Try, best_of, sobol_points
-from blockzoo.train import train_block, training_trial_id
+from blockzoo.train import remove_checkpoint, train_block, training_trial_id
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
 
@@ -116,6 +116,9 @@ def tune_block(
     compiled: bool = False,
     on_trial: Callable[[Try], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = True,
+    on_oom: Literal["split", "fail"] = "split",
     log_to: LogTo | None = None,
 ) -> Tuning:
     """Try `trials` points for `block` at `position` and return how each did on validation.
@@ -123,33 +126,53 @@ def tune_block(
     Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
     later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
     same call continues where it was stopped, a larger number of trials goes on from a smaller one.
-    The loggers of `log_to` are told of every trial's epochs; there is no test to tell them of.
+    `checkpoints`, `resume` and `on_oom` are as in `train_block`; with a checkpoint the trial in
+    hand goes on after its last epoch. The loggers of `log_to` are told of every trial's epochs;
+    there is no test to tell them of.
+
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
     position, blind = Position.parse(str(position)), without_test(dataset)
     name = get_block(block).name
 
+    def settings_of(point: Point) -> dict[str, Any]:
+        recipe = _with(protocol.recipe, point)
+        return _settings(protocol, blind, recipe, TUNING_SEED, device, compiled)
+
     def objective(point: Point, report: Report) -> tuple[float, float]:
+        def count(*history: EpochMetrics) -> None:
+            for metrics in history:
+                report(metrics.epoch, metrics.val_accuracy)
+
         def tell(metrics: EpochMetrics) -> None:
             if on_epoch is not None:
                 on_epoch(metrics)
-            report(metrics.epoch, metrics.val_accuracy)
+            count(metrics)
 
-        recipe = _with(protocol.recipe, point)
-        settings = _settings(protocol, blind, recipe, TUNING_SEED, device, compiled)
         record = train_block(
             name,
             position,
             resident=resident,
             progress=False,
+            on_start=lambda history: count(*history),
             on_epoch=tell,
+            checkpoints=checkpoints,
+            resume=resume,
+            on_oom=on_oom,
             log_to=log_to and replace(log_to, tuning=True),
-            **settings,
+            **settings_of(point),
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
         return record.val_accuracy, -record.val_loss
+
+    def ended(trial: Try) -> None:
+        if checkpoints is not None:
+            identity = training_trial_id(name, position, **settings_of(trial.point))
+            remove_checkpoint(checkpoints, identity)
+        if on_trial is not None:
+            on_trial(trial)
 
     epochs = protocol.recipe.epochs
     search = Search(
@@ -159,7 +182,7 @@ def tune_block(
         first_stop=math.ceil(epochs * STOPPING_FRACTION),
         last_step=epochs,
     )
-    found = search.run(objective, trials, on_try=on_trial)
+    found = search.run(objective, trials, on_try=ended)
     return Tuning(block=name, position=position, protocol=protocol, trials=found)
 
 
@@ -172,6 +195,10 @@ def train_tuned(
     resident: Residence = "auto",
     compiled: bool = False,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = True,
+    on_oom: Literal["split", "fail"] = "split",
+    save_weights: Path | None = None,
     log_to: LogTo | None = None,
     experiment_name: str = "",
     notes: str = "",
@@ -180,8 +207,8 @@ def train_tuned(
     """Train with the chosen values and a fresh seed, and read the test set once, at the end.
 
     The record is of the protocol `tuning.label`; its recipe holds the chosen values and, under
-    `tuning`, how they were chosen. Raises `InputError` for the seed of the tuning and what
-    `train_block` raises.
+    `tuning`, how they were chosen; the rest is as in `train_block`. Raises `InputError` for the
+    seed of the tuning and what `train_block` raises.
     """
     _check_fresh(seed)
     record = train_block(
@@ -191,6 +218,10 @@ def train_tuned(
         resident=resident,
         progress=False,
         on_epoch=on_epoch,
+        checkpoints=checkpoints,
+        resume=resume,
+        on_oom=on_oom,
+        save_weights=save_weights,
         log_to=log_to,
         experiment_name=experiment_name,
         notes=notes,

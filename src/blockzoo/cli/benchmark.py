@@ -43,15 +43,21 @@ def benchmark(
     processes: Annotated[
         int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
     ] = None,
-    rigorous: Annotated[bool, typer.Option("--rigorous", help="Ten processes.")] = False,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="Ten processes, longer budget.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
     ] = None,
     budget: Annotated[
-        float,
-        typer.Option("--budget", help="Seconds of timing per block and position at the most."),
-    ] = 6.0,
+        float | None,
+        typer.Option(
+            "--budget",
+            help="Seconds of timing per block and position at the most. "
+            "(default: 6; 20 with --rigorous)",
+        ),
+    ] = None,
     warmup_runs: options.WarmupRuns = None,
     benchmark_runs: options.BenchmarkRuns = None,
     energy: Annotated[
@@ -80,7 +86,7 @@ def benchmark(
     settings = replace(
         settings,
         threads=threads,
-        budget_s=budget,
+        budget_s=budget if budget is not None else 20.0 if rigorous else 6.0,
         channels_last=channels_last,
         processes=_processes(processes, rigorous, quick, settings.processes),
     )

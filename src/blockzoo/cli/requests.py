@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -45,6 +45,9 @@ class TrainingOptions:
     device: options.Device = "auto"
     resident: options.Resident = "auto"
     compiled: options.Compiled = False
+    resume: options.Resume = True
+    on_oom: options.OnOom = "split"
+    save_weights: options.SaveWeights = False
     results: options.ResultsDir = "results"
     log: options.Log = None
     experiment_name: options.ExperimentName = ""
@@ -62,7 +65,12 @@ class TrainingOptions:
         With `protocols_blocks` the protocol says which blocks where none is named. Raises
         `InputError` where none is then known, and for whatever value that is not allowed.
         """
-        from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_resident
+        from blockzoo.cli.choices import (
+            chosen_blocks,
+            chosen_on_oom,
+            chosen_positions,
+            chosen_resident,
+        )
         from blockzoo.plan import SweepRequest
         from blockzoo.protocol import get_protocol
         from blockzoo.training.loggers import LogTo
@@ -92,6 +100,10 @@ class TrainingOptions:
             device=self.device,
             resident=chosen_resident(self.resident),
             compiled=self.compiled,
+            checkpoints=self.folder / "checkpoints",
+            resume=self.resume,
+            on_oom=chosen_on_oom(self.on_oom),
+            save_weights=self.folder / "weights" if self.save_weights else None,
             log_to=LogTo(folder=self.folder / "logs", loggers=tuple(dict.fromkeys(self.log)))
             if self.log
             else None,
@@ -105,36 +117,6 @@ class TrainingOptions:
         from blockzoo.cli.choices import csv_location
 
         return csv_location(self.results).parent
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoppableOptions(TrainingOptions):
-    """`TrainingOptions` of a command whose trainings go on after they were stopped."""
-
-    resume: options.Resume = True
-    on_oom: options.OnOom = "split"
-    save_weights: options.SaveWeights = False
-
-    def request(
-        self,
-        *,
-        seeds: tuple[int, ...] | None,
-        latency_budget_s: float | None = None,
-        protocols_blocks: bool = False,
-    ) -> SweepRequest:
-        """Return what is asked for, with checkpoints, as `TrainingOptions.request` does."""
-        from blockzoo.cli.choices import chosen_on_oom
-
-        request = super().request(
-            seeds=seeds, latency_budget_s=latency_budget_s, protocols_blocks=protocols_blocks
-        )
-        return replace(
-            request,
-            checkpoints=self.folder / "checkpoints",
-            resume=self.resume,
-            on_oom=chosen_on_oom(self.on_oom),
-            save_weights=self.folder / "weights" if self.save_weights else None,
-        )
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blockzoo.cli.app import examples
-from blockzoo.cli.requests import StoppableOptions, spread
+from blockzoo.cli.requests import TrainingOptions, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @spread
 def sweep(
-    given: StoppableOptions,
+    given: TrainingOptions,
     quick: Annotated[
         bool, typer.Option("--quick", help="Short for --protocol quick: three blocks on digits.")
     ] = False,

@@ -9,7 +9,7 @@ import typer
 
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
-from blockzoo.cli.requests import StoppableOptions, spread
+from blockzoo.cli.requests import TrainingOptions, spread
 
 if TYPE_CHECKING:
     from blockzoo.results.records import Record
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @spread
 def train(
-    given: StoppableOptions,
+    given: TrainingOptions,
     seeds: options.Seeds = 1,
     first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
     output: options.Output = None,

@@ -46,7 +46,7 @@ def tune(
     from blockzoo.cli.choices import csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
-    from blockzoo.errors import BlockError, DivergenceError
+    from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.results.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 
@@ -60,7 +60,7 @@ def tune(
                 tuning, records = _tune_cell(
                     request, store, block, position, budget, csv.parent / TUNING_FILE
                 )
-            except (BlockError, DivergenceError) as error:
+            except (BlockError, DeviceMemoryError, DivergenceError) as error:
                 message_console().print(f"failed: {error}", highlight=False, soft_wrap=True)
                 failed += 1
                 continue
@@ -109,6 +109,9 @@ def _tune_cell(
             compiled=request.compiled,
             on_trial=lambda _: meter.ended(),
             on_epoch=meter.epoch,
+            checkpoints=request.checkpoints,
+            resume=request.resume,
+            on_oom=request.on_oom,
             log_to=request.log_to,
         )
         records = []
@@ -128,6 +131,7 @@ def _trained(
 ) -> TrainingRecord:
     """Return the record of that seed in the tuned track, from the store if it is there."""
     from blockzoo.results.records import TrainingRecord
+    from blockzoo.train import remove_checkpoint
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
     data, device, compiled = request.dataset, request.device, request.compiled
@@ -143,12 +147,17 @@ def _trained(
         resident=request.resident,
         compiled=compiled,
         on_epoch=on_epoch,
+        checkpoints=request.checkpoints,
+        resume=request.resume,
+        on_oom=request.on_oom,
+        save_weights=request.save_weights,
         log_to=request.log_to,
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,
     )
     store.put(record)
+    remove_checkpoint(request.checkpoints, trial)
     return record
 
 

@@ -1,0 +1,39 @@
+"""How much time `blockzoo benchmark` spends: `--quick`, `--rigorous`, `--processes`, `--budget`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from typer.testing import CliRunner
+
+from blockzoo.cli.app import app
+from blockzoo.measure.latency import LatencySettings
+from blockzoo.scaffold import ScaffoldConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "processes", "budget_s"),
+    [
+        ([], 3, 6.0),
+        (["--quick"], 1, 6.0),
+        (["--rigorous"], 10, 20.0),
+        (["--rigorous", "--budget", "7"], 10, 7.0),
+        (["--processes", "5", "--budget", "0.5"], 5, 0.5),
+    ],
+)
+def test_processes_and_budget(
+    options: list[str], processes: int, budget_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LatencySettings] = []
+
+    def timed(
+        names: object, where: object, config: ScaffoldConfig, settings: LatencySettings, *_: object
+    ) -> list[object]:
+        asked.append(settings)
+        return []
+
+    monkeypatch.setattr(import_module("blockzoo.cli.benchmark"), "timed", timed)
+    result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
+    assert result.exit_code == 0
+    assert [(s.processes, s.budget_s) for s in asked] == [(processes, budget_s)]
