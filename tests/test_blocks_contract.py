@@ -26,8 +26,6 @@ _NEEDS_TWO_IMAGES = {
 _SILENT_IN_THE_FIRST_STEP = {
     # Its layer norms span one channel, so these see zeros until a bias has moved.
     "CSATv2Block": "mlp.fc1.weight",
-    # The batch norm after the next convolution takes this bias out, and its gradient with it.
-    "HGNetV2Block": "lab.bias",
 }
 
 

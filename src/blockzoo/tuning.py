@@ -133,12 +133,14 @@ def tune_block(
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
-    position, blind = Position.parse(str(position)), without_test(dataset)
-    name = get_block(block).name
-
-    def settings_of(point: Point) -> dict[str, Any]:
-        recipe = _with(protocol.recipe, point)
-        return _settings(protocol, blind, recipe, TUNING_SEED, device, compiled)
+    network = _Network(
+        block=get_block(block).name,
+        position=Position.parse(str(position)),
+        protocol=protocol,
+        blind=without_test(dataset),
+        device=device,
+        compiled=compiled,
+    )
 
     def objective(point: Point, report: Report) -> tuple[float, float]:
         def count(*history: EpochMetrics) -> None:
@@ -151,8 +153,8 @@ def tune_block(
             count(metrics)
 
         record = train_block(
-            name,
-            position,
+            network.block,
+            network.position,
             resident=resident,
             progress=False,
             on_start=lambda history: count(*history),
@@ -161,7 +163,7 @@ def tune_block(
             resume=resume,
             on_oom=on_oom,
             log_to=log_to and replace(log_to, tuning=True),
-            **settings_of(point),
+            **network.settings(point),
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
@@ -169,21 +171,20 @@ def tune_block(
 
     def ended(trial: Try) -> None:
         if checkpoints is not None:
-            identity = training_trial_id(name, position, **settings_of(trial.point))
-            remove_checkpoint(checkpoints, identity)
+            remove_checkpoint(checkpoints, network.trial_id(trial.point))
         if on_trial is not None:
             on_trial(trial)
 
     epochs = protocol.recipe.epochs
     search = Search(
         path=file,
-        name=_search_name(name, position, protocol, blind, device, compiled),
+        name=network.search_name,
         space=search_space(protocol),
         first_stop=math.ceil(epochs * STOPPING_FRACTION),
         last_step=epochs,
     )
     found = search.run(objective, trials, on_try=ended)
-    return Tuning(block=name, position=position, protocol=protocol, trials=found)
+    return Tuning(block=network.block, position=network.position, protocol=protocol, trials=found)
 
 
 def train_tuned(
@@ -255,6 +256,38 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
     return replace(dataset, x_test=dataset.x_train[stand_in], y_test=dataset.y_train[stand_in])
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Network:
+    """What is tuned: a block at a position, on data without a test."""
+
+    block: str
+    position: Position
+    protocol: Protocol
+    blind: ImageDataset
+    device: str
+    compiled: bool
+
+    def settings(self, point: Point) -> dict[str, Any]:
+        """Return the arguments of `train_block` for a trial of that point."""
+        recipe = _with(self.protocol.recipe, point)
+        return _settings(self.protocol, self.blind, recipe, TUNING_SEED, self.device, self.compiled)
+
+    def trial_id(self, point: Point) -> str:
+        """Return the identity of that training."""
+        return training_trial_id(self.block, self.position, **self.settings(point))
+
+    @property
+    def search_name(self) -> str:
+        """The name that only a search with the same trainings at the same points has."""
+        untuned = training_trial_id(
+            self.block, self.position, protocol=self.protocol.label, **self.settings({})
+        )
+        space = search_space(self.protocol)
+        (first,) = sobol_points(space, 1)  # another sequence is another search
+        text = repr((untuned, sorted(space.items()), sorted(first.items())))
+        return f"{self.block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
 def _with(recipe: Recipe, point: Point) -> Recipe:
     values: dict[str, Any] = dict(point)
     return replace(recipe, **values)
@@ -279,22 +312,6 @@ def _settings(
         "device": device,
         "compiled": compiled,
     }
-
-
-def _search_name(
-    block: str,
-    position: Position,
-    protocol: Protocol,
-    blind: ImageDataset,
-    device: str,
-    compiled: bool,
-) -> str:
-    """Return the name that only a search with the same trainings at the same points has."""
-    settings = _settings(protocol, blind, protocol.recipe, TUNING_SEED, device, compiled)
-    training = training_trial_id(block, position, protocol=protocol.label, **settings)
-    (first,) = sobol_points(search_space(protocol), 1)  # another sequence is another search
-    text = repr((training, sorted(search_space(protocol).items()), sorted(first.items())))
-    return f"{block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _check_fresh(seed: int) -> None:

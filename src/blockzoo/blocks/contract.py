@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.cases import (
     CHANNELS,
+    Case,
     cases,
     channels_for,
     require_equal,
@@ -104,17 +105,26 @@ def _gradients(spec: BlockSpec) -> str:
         torch.autograd.backward(run(block, images).square().sum())
         if images.grad is None or not images.grad.any():
             raise BlockError(f"{case}: no gradient reaches the input")
-        unreached = first = _unreached(block, {n for n, _ in _trainable(block)})
-        for _ in case.steps(block):
+        unreached = _unreached(block, {n for n, _ in _trainable(block)})
+        unreached = first = _unreached_in_eval(block, case, unreached)
+        for _ in case.steps(block.train()):
             unreached = _unreached(block, unreached)
-        # A bias that batch statistics take out again in training has its gradient in eval.
-        block.eval().zero_grad()
-        torch.autograd.backward(run(block, case.images().requires_grad_()).square().sum())
-        unreached = _unreached(block, unreached)
+        unreached = _unreached_in_eval(block, case, unreached)
         if unreached:
             raise BlockError(f"{case}: no gradient reaches {_some(sorted(unreached))}")
         late |= first
     return f"none in the first step for {_some(sorted(late))}" if late else ""
+
+
+def _unreached_in_eval(block: nn.Module, case: Case, candidates: set[str]) -> set[str]:
+    """Return those of `candidates` that no gradient reaches in eval either.
+
+    In training batch statistics may take a bias out again: its gradient is then nothing but
+    rounding, exactly zero on one machine and not on the next. In eval it has one.
+    """
+    block.eval().zero_grad()
+    torch.autograd.backward(run(block, case.images().requires_grad_()).square().sum())
+    return _unreached(block, candidates)
 
 
 def _trainable(block: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
