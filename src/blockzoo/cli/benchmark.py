@@ -83,12 +83,13 @@ def benchmark(
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = scaffold_of(protocol, context, depth, width, classes, shape)
     settings = latency_settings(device, batch, warmup_runs, benchmark_runs)
+    count, budget_s = _effort(processes, budget, rigorous, quick, settings.processes)
     settings = replace(
         settings,
         threads=threads,
-        budget_s=budget if budget is not None else 20.0 if rigorous else 6.0,
+        budget_s=budget_s,
         channels_last=channels_last,
-        processes=_processes(processes, rigorous, quick, settings.processes),
+        processes=count,
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     if baseline is not None:
@@ -103,12 +104,16 @@ def benchmark(
     fail_if_any_failed(records)
 
 
-def _processes(processes: int | None, rigorous: bool, quick: bool, usual: int) -> int:
-    """Return how many were asked for; raises `InputError` when more than one option says so."""
+def _effort(
+    processes: int | None, budget_s: float | None, rigorous: bool, quick: bool, usual: int
+) -> tuple[int, float]:
+    """Return processes and seconds per cell; `InputError` when several options set the former."""
     from blockzoo.errors import InputError
 
     if (processes is not None) + rigorous + quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
-    if processes is not None:
-        return processes
-    return 10 if rigorous else 1 if quick else usual
+    if processes is None:
+        processes = 10 if rigorous else 1 if quick else usual
+    if budget_s is None:
+        budget_s = 20.0 if rigorous else 6.0
+    return processes, budget_s
