@@ -1,0 +1,170 @@
+"""The eleven blocks over batch sizes, resolutions and threads; marginals; roofline; then a page.
+
+    python benchmarks/regimes.py --work DIR --output regimes.json --page docs/regimes.md
+
+All is in fp32 in eager on the CPU, the scaffold in deploy form, on one thread where the part is not
+about threads. Each part leaves a JSON file, and a plot where it has one, in the folder; a part that
+is there is not measured again. On a quiet machine of two cores all parts take about 40 minutes, a
+third of it at batch 256.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from regimes_page import regimes_page
+
+from blockzoo.analysis.regimes import Axis, regime_frame
+from blockzoo.cli.screen import progress
+from blockzoo.marginal import check_additivity, marginal_latencies
+from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.latency import LatencySettings
+from blockzoo.position import Position
+from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol
+from blockzoo.regimes import measure_regimes, regime_figure
+from blockzoo.report.plots import render
+from blockzoo.roofline import measure_roofline, roofline_figure, roofline_frame
+from blockzoo.scaffold import ScaffoldConfig
+
+VALUES: dict[Axis, tuple[int, ...]] = {
+    "batch_size": (1, 16, 256),
+    "resolution": (32, 64, 128),
+    "threads": (1, 2),
+}
+SETTINGS = ("blocks", "position", "protocol", "processes", "budget_s")
+Part = tuple[dict[str, Any], Figure | None]
+
+
+def main() -> None:
+    """Measure what the folder lacks, then write the record and the page."""
+    arguments = _arguments()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    for name, measure in _parts().items():
+        if not (work / f"{name}.json").exists():
+            _keep(work, name, *measure(arguments), settings=_settings_of(arguments))
+            print(f"measured {name}", flush=True)
+    record = {name: json.loads((work / f"{name}.json").read_text()) for name in _parts()}
+    if arguments.output:
+        arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    if arguments.page:
+        arguments.page.write_text(regimes_page(record))
+        plots = arguments.page.parent / "plots"
+        plots.mkdir(exist_ok=True)
+        for plot in work.glob("*.png"):
+            shutil.copy(plot, plots / plot.name)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--work", type=Path, required=True, help="folder of what is done so far")
+    parser.add_argument("--blocks", nargs="+", default=list(ELEVEN_BLOCKS))
+    parser.add_argument("--position", default=str(Position.MID), help="where one is enough")
+    parser.add_argument("--protocol", default="v1")
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--budget-s", type=float, default=6.0, help="seconds per network and value")
+    parser.add_argument("--output", type=Path, help="write the record here")
+    parser.add_argument("--page", type=Path, help="write the page here, its plots beside it")
+    return parser.parse_args()
+
+
+def _settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in SETTINGS}
+
+
+def _parts() -> dict[str, Callable[[argparse.Namespace], Part]]:
+    return {
+        **{axis: _over(axis, values) for axis, values in VALUES.items()},
+        "marginal": _marginal,
+        "additivity": _additivity,
+        "roofline": _roofline,
+    }
+
+
+def _keep(
+    work: Path, name: str, found: dict[str, Any], figure: Figure | None, *, settings: dict[str, Any]
+) -> None:
+    if figure is not None:
+        (work / f"{name}.png").write_bytes(render(figure, "png"))
+    made = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    part = {"made": made, "environment": describe_environment(), "settings": settings, **found}
+    (work / f"{name}.json").write_text(json.dumps(part, indent=1) + "\n")
+
+
+def _over(axis: Axis, values: tuple[int, ...]) -> Callable[[argparse.Namespace], Part]:
+    def measure(arguments: argparse.Namespace) -> Part:
+        with progress(axis) as update:
+            records = measure_regimes(
+                arguments.blocks,
+                arguments.position,
+                axis,
+                values,
+                config=_config(arguments),
+                settings=_latency_settings(arguments),
+                progress=update,
+            )
+        timed = [record for record in records if record.status == "ok"]
+        frame = regime_frame(timed).assign(
+            samples=[len(record.samples_ms) for record in timed],
+            flags=[list(record.flags) for record in timed],
+        )
+        failed = {record.block: record.reason for record in records if record.status != "ok"}
+        found = {"rows": frame.to_dict("records"), "failed": failed}
+        return found, regime_figure(records, axis)
+
+    return measure
+
+
+def _marginal(arguments: argparse.Namespace) -> Part:
+    with progress("marginal") as update:
+        found = marginal_latencies(
+            arguments.blocks,
+            config=_config(arguments),
+            settings=_latency_settings(arguments),
+            progress=update,
+        )
+    return {"rows": [asdict(each) for each in found]}, None
+
+
+def _additivity(arguments: argparse.Namespace) -> Part:
+    with progress("additivity") as update:
+        found = check_additivity(
+            arguments.blocks,
+            config=_config(arguments),
+            settings=_latency_settings(arguments),
+            progress=update,
+        )
+    return {"rows": [asdict(each) for each in found]}, None
+
+
+def _roofline(arguments: argparse.Namespace) -> Part:
+    with progress("roofline") as update:
+        result = measure_roofline(
+            arguments.blocks,
+            [arguments.position],
+            config=_config(arguments),
+            settings=_latency_settings(arguments),
+            progress=update,
+        )
+    found = {"peaks": asdict(result.peaks), "rows": roofline_frame(result).to_dict("records")}
+    return found, roofline_figure(result)
+
+
+def _config(arguments: argparse.Namespace) -> ScaffoldConfig:
+    return get_protocol(arguments.protocol).scaffold(classes=10, input_shape=(3, 32, 32))
+
+
+def _latency_settings(arguments: argparse.Namespace) -> LatencySettings:
+    return LatencySettings(processes=arguments.processes, budget_s=arguments.budget_s)
+
+
+if __name__ == "__main__":
+    main()
