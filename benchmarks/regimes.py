@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 from regimes_page import regimes_page
 
@@ -114,7 +115,7 @@ def _over(axis: Axis, values: tuple[int, ...]) -> Callable[[argparse.Namespace],
         timed = [record for record in records if record.status == "ok"]
         frame = regime_frame(timed).assign(
             samples=[len(record.samples_ms) for record in timed],
-            flags=[list(record.flags) for record in timed],
+            flags=pd.Series([list(record.flags) for record in timed]),
         )
         failed = {record.block: record.reason for record in records if record.status != "ok"}
         found = {"rows": frame.to_dict("records"), "failed": failed}

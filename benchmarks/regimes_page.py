@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from blockzoo.analysis.regimes import AXES, Axis, changed_places, rank_agreement
+from blockzoo.analysis.regimes import AXES, Axis, changed_places, rank_agreement, reversed_pairs
 
 Part = Mapping[str, Any]
 _GIGA = 1e9
@@ -63,16 +63,19 @@ def _regime_section(part: Part, axis: Axis) -> Iterator[str]:
     yield from _table(["block", *map(str, values)], rows)
     first, last = values[0], values[-1]
     moved = changed_places(frame, axis, first, last)
+    pairs = [f"{a} and {b}" for a, b in reversed_pairs(frame, axis, first, last)]
     yield (
         f"Kendall's tau of the rankings at {first} and {last}: "
         f"{rank_agreement(frame, axis, first, last):.2f}. "
-        f"Blocks that change places: {', '.join(moved) if moved else 'none'}."
+        f"Blocks that change places: {', '.join(moved) if moved else 'none'}. "
+        "Pairs whose order is reversed with 95% intervals apart at both, the faster one first at "
+        f"{first}: {', '.join(pairs) if pairs else 'none'}."
     )
     yield from (f"- {block}: {reason}" for block, reason in part["failed"].items())
     yield ""
 
 
-def _speed(cell: Mapping[str, Any] | None) -> str:
+def _speed(cell: Mapping[Any, Any] | None) -> str:
     return "failed" if cell is None else f"{cell['images_per_s']:,.1f} ({cell['rank']})"
 
 

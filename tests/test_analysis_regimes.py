@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from blockzoo.analysis.regimes import changed_places, rank_agreement, regime_frame
+from blockzoo.analysis.regimes import (
+    changed_places,
+    rank_agreement,
+    regime_frame,
+    reversed_pairs,
+)
 from blockzoo.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples
@@ -47,6 +52,16 @@ def test_agreement_is_kendalls_tau_and_names_who_moved() -> None:
     assert rank_agreement(frame, "batch_size", 1, 64) == pytest.approx(1 / 3)
     assert rank_agreement(frame, "batch_size", 1, 1) == 1.0
     assert changed_places(frame, "batch_size", 1, 64) == ["B", "C"]
+
+
+def test_a_pair_is_reversed_only_where_intervals_lie_apart_at_both_values() -> None:
+    frame = regime_frame(records()).assign(low_ms=lambda f: 0.95 * f["latency_ms"])
+    narrow = frame.assign(high_ms=lambda f: 1.05 * f["latency_ms"])
+    assert reversed_pairs(narrow, "batch_size", 1, 64) == [("B", "C")]
+    assert reversed_pairs(narrow, "batch_size", 64, 1) == [("C", "B")]
+    # At batch 64 C takes 106.7 ms, at the most 122.7, and B at the least 121.6.
+    wide = frame.assign(high_ms=lambda f: 1.15 * f["latency_ms"])
+    assert reversed_pairs(wide, "batch_size", 1, 64) == []
 
 
 def test_failed_records_have_no_rank_and_nothing_is_no_frame() -> None:

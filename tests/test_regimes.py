@@ -95,6 +95,7 @@ def test_the_command_ranks_and_draws(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Images per second (rank) by batch" in result.stdout
     assert "Kendall's tau of the rankings at batch size 1 and 2" in result.stdout
+    assert "pairs reversed with intervals apart at both: " in result.stdout
     assert plot.read_text().lstrip().startswith("<?xml")
     assert (tmp_path / "rows.csv").read_text().count("ConvBNAct") > 0
 

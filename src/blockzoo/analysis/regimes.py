@@ -62,3 +62,21 @@ def changed_places(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> 
     moves = (ranks[second] - ranks[first]).dropna()
     order = moves.abs().sort_values(ascending=False, kind="stable").index
     return [str(block) for block in order if moves[block] != 0]
+
+
+def reversed_pairs(
+    frame: pd.DataFrame, axis: Axis, first: int, second: int
+) -> list[tuple[str, str]]:
+    """Return the pairs of blocks, faster first, that are the other way round at the second value.
+
+    Only those whose 95% intervals lie apart at both values: ranks also move within noise.
+    """
+    at_second = _certainly_faster(frame[frame[axis] == second])
+    pairs = _certainly_faster(frame[frame[axis] == first])
+    return [pair for pair in pairs if pair[::-1] in at_second]
+
+
+def _certainly_faster(regime: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs (faster, slower) whose intervals lie apart."""
+    ends = [(str(b), low, high) for b, low, high in regime[["block", "low_ms", "high_ms"]].values]
+    return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from blockzoo.analysis.regimes import Axis, changed_places, rank_agreement, regime_frame
+from blockzoo.analysis.regimes import (
+    Axis,
+    changed_places,
+    rank_agreement,
+    regime_frame,
+    reversed_pairs,
+)
 from blockzoo.regimes import BestThroughput
 from blockzoo.results.records import LatencyRecord
 
@@ -42,6 +48,8 @@ def agreement_lines(records: Sequence[LatencyRecord], axis: Axis) -> Iterator[st
     name = axis.replace("_", " ")
     yield f"Kendall's tau of the rankings at {name} {first} and {last}: {tau:.2f}"
     yield f"blocks that change places: {', '.join(moved) if moved else 'none'}"
+    pairs = [f"{a} and {b}" for a, b in reversed_pairs(frame, axis, first, last)]
+    yield f"pairs reversed with intervals apart at both: {', '.join(pairs) if pairs else 'none'}"
 
 
 def throughput_table(found: Sequence[BestThroughput]) -> Table:
