@@ -4,8 +4,8 @@
 
 All is in fp32 in eager on the CPU, the scaffold in deploy form, on one thread where the part is not
 about threads. Each part leaves a JSON file, and a plot where it has one, in the folder; a part that
-is there is not measured again. On a quiet machine of two cores all parts take about 40 minutes, a
-third of it at batch 256.
+is there is not measured again. On a quiet machine of two cores all parts take about an hour, most
+of it at batch 256.
 """
 
 from __future__ import annotations
