@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +26,7 @@ from regimes_page import regimes_page
 
 from blockzoo.analysis.regimes import Axis, regime_frame
 from blockzoo.cli.screen import progress
-from blockzoo.marginal import check_additivity, marginal_latencies
+from blockzoo.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.position import Position
@@ -49,10 +50,14 @@ def main() -> None:
     arguments = _arguments()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
     for name, measure in _parts().items():
-        if not (work / f"{name}.json").exists():
-            _keep(work, name, *measure(arguments), settings=_settings_of(arguments))
+        path = work / f"{name}.json"
+        if not path.exists():
+            _keep(work, name, *measure(arguments), settings=settings)
             print(f"measured {name}", flush=True)
+        elif (other := json.loads(path.read_text())["settings"]) != settings:
+            sys.exit(f"{path} is of other settings: {other}")
     record = {name: json.loads((work / f"{name}.json").read_text()) for name in _parts()}
     if arguments.output:
         arguments.output.write_text(json.dumps(record, indent=1) + "\n")
@@ -77,15 +82,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(arguments, name) for name in SETTINGS}
-
-
 def _parts() -> dict[str, Callable[[argparse.Namespace], Part]]:
     return {
         **{axis: _over(axis, values) for axis, values in VALUES.items()},
-        "marginal": _marginal,
-        "additivity": _additivity,
+        "marginal": _rows_of("marginal", marginal_latencies),
+        "additivity": _rows_of("additivity", check_additivity),
         "roofline": _roofline,
     }
 
@@ -124,26 +125,20 @@ def _over(axis: Axis, values: tuple[int, ...]) -> Callable[[argparse.Namespace],
     return measure
 
 
-def _marginal(arguments: argparse.Namespace) -> Part:
-    with progress("marginal") as update:
-        found = marginal_latencies(
-            arguments.blocks,
-            config=_config(arguments),
-            settings=_latency_settings(arguments),
-            progress=update,
-        )
-    return {"rows": [asdict(each) for each in found]}, None
+def _rows_of(
+    name: str, verb: Callable[..., Sequence[Marginal | Additivity]]
+) -> Callable[[argparse.Namespace], Part]:
+    def measure(arguments: argparse.Namespace) -> Part:
+        with progress(name) as update:
+            found = verb(
+                arguments.blocks,
+                config=_config(arguments),
+                settings=_latency_settings(arguments),
+                progress=update,
+            )
+        return {"rows": [asdict(each) for each in found]}, None
 
-
-def _additivity(arguments: argparse.Namespace) -> Part:
-    with progress("additivity") as update:
-        found = check_additivity(
-            arguments.blocks,
-            config=_config(arguments),
-            settings=_latency_settings(arguments),
-            progress=update,
-        )
-    return {"rows": [asdict(each) for each in found]}, None
+    return measure
 
 
 def _roofline(arguments: argparse.Namespace) -> Part:

@@ -142,7 +142,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _origin(record: Mapping[str, Part]) -> Iterator[str]:
     """Yield the hardware, the versions, n and the commit."""
     environment, made = record["batch_size"]["environment"], record["batch_size"]["made"]
-    counts = [row["samples"] for axis in AXES for row in record[axis]["rows"]]
+    counts = [row["samples"] for name in (*AXES, "roofline") for row in record[name]["rows"]]
     commits = sorted({str(part["environment"]["commit"]) for part in record.values()})
     yield "## How it was measured"
     yield ""
@@ -150,6 +150,7 @@ def _origin(record: Mapping[str, Part]) -> Iterator[str]:
         f"`python benchmarks/regimes.py`, record `benchmarks/results/regimes.json`: "
         f"{environment['processor']}, cores available: {environment['cores']}, "
         f"{environment['system']}; torch {environment['torch']}, Python {environment['python']}; "
-        f"n = {min(counts)} to {max(counts)} samples per network and value; "
+        f"n = {min(counts)} to {max(counts)} samples per network and value, not counted for "
+        "marginals and their sums; "
         f"commit {', '.join(commits)}; {made[:10]}."
     )

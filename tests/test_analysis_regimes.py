@@ -62,6 +62,7 @@ def test_a_pair_is_reversed_only_where_intervals_lie_apart_at_both_values() -> N
     # At batch 64 C takes 106.7 ms, at the most 122.7, and B at the least 121.6.
     wide = frame.assign(high_ms=lambda f: 1.15 * f["latency_ms"])
     assert reversed_pairs(wide, "batch_size", 1, 64) == []
+    assert reversed_pairs(wide, "batch_size", 64, 1) == []
 
 
 def test_failed_records_have_no_rank_and_nothing_is_no_frame() -> None:

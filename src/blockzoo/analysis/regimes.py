@@ -71,12 +71,11 @@ def reversed_pairs(
 
     Only those whose 95% intervals lie apart at both values: ranks also move within noise.
     """
-    at_second = _certainly_faster(frame[frame[axis] == second])
-    pairs = _certainly_faster(frame[frame[axis] == first])
-    return [pair for pair in pairs if pair[::-1] in at_second]
+    at_second = set(_apart(frame[frame[axis] == second]))
+    return [pair for pair in _apart(frame[frame[axis] == first]) if pair[::-1] in at_second]
 
 
-def _certainly_faster(regime: pd.DataFrame) -> list[tuple[str, str]]:
+def _apart(regime: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs (faster, slower) whose intervals lie apart."""
     ends = [(str(b), low, high) for b, low, high in regime[["block", "low_ms", "high_ms"]].values]
     return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]
