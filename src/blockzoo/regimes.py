@@ -1,7 +1,7 @@
 """Blocks in several regimes: batch sizes, resolutions, thread counts, and the best throughput.
 
-A ranking at batch 1 is not one at batch 256. Each regime is one session of `benchmark_blocks`, so
-that within it blocks are compared from samples of the same rounds.
+A ranking at batch 1 need not hold at batch 256. Each regime is one session of `benchmark_blocks`,
+so that within it blocks are compared from samples of the same rounds.
 """
 
 from __future__ import annotations

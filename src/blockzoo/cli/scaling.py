@@ -58,9 +58,9 @@ def scaling(
 ) -> None:
     """Time blocks over batch sizes, resolutions or threads, and rank them at each value.
 
-    A ranking at batch 1 is not one at batch 256: the table ends with how far the first and the last
-    value agree (Kendall's tau), which blocks change places, and which pairs do so
-    beyond their intervals.
+    A ranking at batch 1 need not hold at batch 256: the table ends with how far the first and the
+    last value agree (Kendall's tau), which blocks change places, and which pairs do so beyond their
+    intervals.
     """
     from blockzoo.cli.choices import chosen_blocks, keep
     from blockzoo.measure.latency import LatencySettings
