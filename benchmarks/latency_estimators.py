@@ -15,20 +15,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from latency_repeatability import spread
 from numpy.typing import NDArray
 
-Milliseconds = NDArray[np.float64]
-Process = tuple[NDArray[np.int64], Milliseconds]
-"""The round and the milliseconds of every sample of a cell in one process."""
-Runs = list[dict[str, list[Process]]]
-"""By run and cell, "block/position", the processes; the first cell is the others' baseline."""
-Figure = Callable[[list[Process], list[Process]], float]
+from blockzoo.measure.bootstrap import mean_of_medians
+from blockzoo.measure.sampling import CellSamples, paired_ratios
+
+Processes = list[CellSamples]
+"""What a cell left in one process after the other."""
+Runs = list[dict[str, Processes]]
+"""By run and cell, "block/position"; the first cell is the others' baseline."""
+Figure = Callable[[Processes, Processes], float]
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5)
 
@@ -42,11 +46,11 @@ def main() -> None:
     arguments = parser.parse_args()
     environment, runs = read_samples(arguments.samples)
     if arguments.save_samples:
-        _save(arguments.save_samples, environment, runs)
+        save_samples(arguments.save_samples, environment, runs)
     found = compare(runs)
     print(f"spread over {len(runs)} runs, {len(runs[0])} cells: median cell, worst cell")
-    for name, spread in found.items():
-        print(f"{name:34} {spread['median']:6.2%} {spread['worst']:6.2%}  {spread['worst_cell']}")
+    for name, of in found.items():
+        print(f"{name:34} {of['median']:6.2%} {of['worst']:6.2%}  {of['worst_cell']}")
     if arguments.output:
         record = {"environment": environment, "runs": len(runs), "spreads": found}
         arguments.output.write_text(json.dumps(record, indent=1) + "\n")
@@ -62,46 +66,39 @@ def compare(runs: Runs) -> dict[str, dict[str, Any]]:
     return {name: _worst(runs, figure, "ratio" in name) for name, figure in figures.items()}
 
 
-def _mean_quantile(q: float, ours: Sequence[Process], _: Sequence[Process] = ()) -> float:
-    return float(np.mean([np.quantile(ms, q) for _, ms in ours]))
+def _mean_quantile(q: float, ours: Processes, _: Processes) -> float:
+    return float(np.mean([np.quantile(process.samples_ns, q) for process in ours]))
 
 
-def _quotient(q: float, ours: Sequence[Process], base: Sequence[Process]) -> float:
-    return _mean_quantile(q, ours) / _mean_quantile(q, base)
+def _quotient(q: float, ours: Processes, base: Processes) -> float:
+    return _mean_quantile(q, ours, base) / _mean_quantile(q, base, base)
 
 
-def _paired_ratio(ours: Sequence[Process], base: Sequence[Process]) -> float:
-    """Return what BlockZoo reports: the mean over processes of the median ratio in a round."""
-    medians = []
-    for (our_rounds, our_ms), (base_rounds, base_ms) in zip(ours, base, strict=True):
-        rounds = np.intersect1d(our_rounds, base_rounds)
-        ratios = [
-            np.median(our_ms[our_rounds == index]) / np.median(base_ms[base_rounds == index])
-            for index in rounds
-        ]
-        medians.append(np.median(ratios))
-    return float(np.mean(medians))
+def _paired_ratio(ours: Processes, base: Processes) -> float:
+    return mean_of_medians([paired_ratios(*pair) for pair in zip(ours, base, strict=True)])
 
 
 def _worst(runs: Runs, figure: Figure, relative: bool) -> dict[str, Any]:
     """Return the spread of the median and the worst cell; the baseline has no ratio."""
-    baseline, *others = runs[0]
-    spreads = {}
-    for cell in others if relative else (baseline, *others):
-        values = [figure(run[cell], run[baseline]) for run in runs]
-        spreads[cell] = float((max(values) - min(values)) / np.median(values))
+    baseline = next(iter(runs[0]))
+    spreads = {
+        cell: spread([figure(run[cell], run[baseline]) for run in runs])["spread"]
+        for cell in runs[0]
+        if not (relative and cell == baseline)
+    }
     worst = max(spreads, key=lambda cell: spreads[cell])
-    middle = float(np.median(list(spreads.values())))
+    middle = statistics.median(spreads.values())
     return {"median": middle, "worst": spreads[worst], "worst_cell": worst, "cells": spreads}
 
 
 def read_samples(path: Path) -> tuple[dict[str, Any], Runs]:
     """Return environment and samples of a folder of kept runs or of an .npz file."""
+    if not path.exists():
+        raise SystemExit(f"{path} is not there; latency_repeatability.py --keep fills a folder")
     return _of_stores(path) if path.is_dir() else _of_file(path)
 
 
 def _of_stores(folder: Path) -> tuple[dict[str, Any], Runs]:
-    """Return environment and samples of the runs kept in `folder`."""
     from blockzoo.results.records import LatencyRecord
     from blockzoo.results.store import Store
 
@@ -110,48 +107,57 @@ def _of_stores(folder: Path) -> tuple[dict[str, Any], Runs]:
     for path in sorted(folder.glob("run*")):
         with Store(path) as store:
             records = [record for record in store.records() if isinstance(record, LatencyRecord)]
-        environment = records[0].environment.model_dump() if records else environment
-        runs.append({f"{r.block}/{r.positions[0]}": _processes(r) for r in records})
-    if not runs:
-        raise SystemExit(f"{folder} holds no runs; fill it with latency_repeatability.py --keep")
+        for record in records:
+            environment = record.environment.model_dump()
+        runs.append(
+            {
+                f"{r.block}/{r.positions[0]}": _split(r.process_counts, r.rounds, r.samples_ms)
+                for r in records
+            }
+        )
+    if not runs or not all(runs):
+        raise SystemExit(f"{folder} lacks runs; latency_repeatability.py --keep fills it")
     return environment, runs
 
 
-def _processes(record: Any) -> list[Process]:
-    return _split(record.process_counts, np.array(record.rounds), np.array(record.samples_ms))
-
-
-def _split(counts: Any, rounds: NDArray[Any], ms: NDArray[Any]) -> list[Process]:
-    """Return the processes whose numbers of samples, rounds and samples are those, in a row."""
+def _split(counts: Any, rounds: Any, samples_ms: Any) -> Processes:
+    """Return the processes of which a record, or a file, holds one after the other."""
     ends = np.cumsum(counts)[:-1]
-    return list(zip(np.split(rounds, ends), np.split(ms, ends), strict=True))
+    samples_ns = np.asarray(samples_ms, dtype=np.float64) * 1e6
+    return [
+        CellSamples(rounds=tuple(its_rounds.tolist()), samples_ns=tuple(its_ns.tolist()))
+        for its_rounds, its_ns in zip(
+            np.split(np.asarray(rounds), ends), np.split(samples_ns, ends), strict=True
+        )
+    ]
 
 
-def _save(path: Path, environment: Mapping[str, Any], runs: Runs) -> None:
-    """Write the samples, to float32, as arrays named `run/block/position/what`."""
+def save_samples(path: Path, environment: Mapping[str, Any], runs: Runs) -> None:
+    """Write the samples, milliseconds in float32, as arrays named `run/block/position/what`."""
     arrays: dict[str, NDArray[Any]] = {"environment": np.array(json.dumps(environment))}
     for index, run in enumerate(runs):
         for cell, processes in run.items():
-            rounds, ms = (np.concatenate(column) for column in zip(*processes, strict=True))
-            arrays[f"{index}/{cell}/counts"] = np.array([len(rounds) for rounds, _ in processes])
+            counts = [len(process.rounds) for process in processes]
+            rounds = np.concatenate([process.rounds for process in processes])
+            ms = np.concatenate([process.samples_ns for process in processes]) / 1e6
+            arrays[f"{index}/{cell}/counts"] = np.array(counts)
             arrays[f"{index}/{cell}/rounds"] = rounds.astype(np.uint16)
             arrays[f"{index}/{cell}/ms"] = ms.astype(np.float32)
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
 def _of_file(path: Path) -> tuple[dict[str, Any], Runs]:
-    """Return environment and samples of a file that `_save` wrote."""
     runs: Runs = []
     with np.load(path) as arrays:
         for name in arrays.files:
             if not name.endswith("/ms"):
                 continue
-            cell = name.removesuffix("/ms")
-            index, _, block = cell.partition("/")
+            which = name.removesuffix("/ms")
+            index, _, cell = which.partition("/")
             if int(index) == len(runs):
                 runs.append({})
-            counts, rounds = arrays[f"{cell}/counts"], arrays[f"{cell}/rounds"]
-            runs[-1][block] = _split(counts, rounds, arrays[name].astype(np.float64))
+            counts, rounds = arrays[f"{which}/counts"], arrays[f"{which}/rounds"]
+            runs[-1][cell] = _split(counts, rounds, arrays[name])
         environment: dict[str, Any] = json.loads(str(arrays["environment"]))
     return environment, runs
 

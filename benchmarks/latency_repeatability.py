@@ -135,14 +135,15 @@ def _spreads(runs: Iterable[Figures]) -> dict[str, dict[str, dict[str, float]]]:
     every = list(runs)
     return {
         cell: {
-            figure: _spread([run[cell][figure] for run in every if cell in run])
+            figure: spread([run[cell][figure] for run in every if cell in run])
             for figure in ("ms", "ratio")
         }
         for cell in every[0]
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
+    """Return the median of a figure over the runs, its spread and the number of runs."""
     middle = statistics.median(values)
     return {"median": middle, "spread": (max(values) - min(values)) / middle, "n": len(values)}
 

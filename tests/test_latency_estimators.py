@@ -5,27 +5,34 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+from blockzoo.measure.sampling import CellSamples
+from blockzoo.results.store import Store
+from tests.record_samples import latency
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results"
 
 
 @pytest.fixture(autouse=True)
 def _benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+def _run(*samples_ns: float) -> dict[str, list[CellSamples]]:
+    base = CellSamples(rounds=(0, 0, 1, 2), samples_ns=(9.0, 11.0, 10.0, 10.0))
+    return {
+        "base/early": [base],
+        "own/early": [CellSamples(rounds=(0, 1, 2), samples_ns=samples_ns)],
+    }
 
 
 def test_spreads_of_known_samples() -> None:
     from latency_estimators import compare
 
-    base = [(np.array([0, 0, 1, 2]), np.array([9.0, 11.0, 10.0, 10.0]))]
-
-    def run(*ms: float) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-        return {"base/early": base, "own/early": [(np.arange(3), np.array(ms))]}
-
-    # The medians are 20, 22 and 30, the lowest samples 20 in all runs.
-    spreads = compare([run(20, 20, 20), run(20, 22, 24), run(20, 30, 40)])
+    # The medians are 20, 22 and 30, the 0.1 quantiles 20, 20.4 and 22.
+    spreads = compare([_run(20, 20, 20), _run(20, 22, 24), _run(20, 30, 40)])
     assert spreads["milliseconds, quantile 0.5"]["worst"] == pytest.approx(10 / 22)
     assert spreads["milliseconds, quantile 0.5"]["cells"]["base/early"] == 0
     assert spreads["ratio, median of rounds"]["worst"] == pytest.approx(10 / 22)
@@ -34,12 +41,57 @@ def test_spreads_of_known_samples() -> None:
     assert spreads["ratio, of quantiles 0.1"]["worst"] == pytest.approx((22 - 20) / 20.4)
 
 
+def test_samples_survive_being_saved(tmp_path: Path) -> None:
+    from latency_estimators import read_samples, save_samples
+
+    runs = [_run(16, 32, 64), _run(4, 2, 8)]
+    runs[1]["own/early"] *= 2  # a second process
+    save_samples(tmp_path / "samples.npz", {"cores": 2}, runs)
+    environment, read = read_samples(tmp_path / "samples.npz")
+    assert environment == {"cores": 2}
+    assert [list(run) for run in read] == [list(run) for run in runs]
+    assert [len(run["own/early"]) for run in read] == [1, 2]
+    for ours, theirs in zip(runs[1]["own/early"], read[1]["own/early"], strict=True):
+        assert theirs.rounds == ours.rounds
+        assert theirs.samples_ns == pytest.approx(ours.samples_ns)
+
+
+def test_kept_runs_are_read_by_process(tmp_path: Path) -> None:
+    from latency_estimators import read_samples
+
+    record = latency(
+        samples_ms=(1.0, 2.0, 3.0), process_counts=(2, 1), rounds=(0, 1, 0), block="RepMixer"
+    )
+    with Store(tmp_path / "run0", create=True) as store:
+        store.put(record)
+    environment, (run,) = read_samples(tmp_path)
+    (processes,) = run.values()
+    assert environment == record.environment.model_dump()
+    assert [process.rounds for process in processes] == [(0, 1), (0,)]
+    assert [process.samples_ns for process in processes] == [(1e6, 2e6), (3e6,)]
+
+
+def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    from latency_estimators import read_samples
+
+    with pytest.raises(SystemExit, match="lacks runs"):
+        read_samples(tmp_path)
+    with pytest.raises(SystemExit, match="is not there"):
+        read_samples(tmp_path / "none.npz")
+
+
 def test_the_published_spreads_are_those_of_the_published_samples() -> None:
     from latency_estimators import compare, read_samples
 
-    environment, runs = read_samples(BENCHMARKS / "results/latency_samples.npz")
-    record = json.loads((BENCHMARKS / "results/latency_estimators.json").read_text())
+    environment, runs = read_samples(RESULTS / "latency_samples.npz")
+    record = json.loads((RESULTS / "latency_estimators.json").read_text())
     assert record["environment"] == environment
     assert record["runs"] == len(runs) == 5
-    for figure, spread in compare(runs).items():
+    found = compare(runs)
+    for figure, spread in found.items():
         assert record["spreads"][figure]["cells"] == pytest.approx(spread["cells"], rel=1e-4)
+    page = (ROOT / "docs/protocol.md").read_text()
+    for q in (0.25, 0.1, 0.05):
+        times, ratios = found[f"milliseconds, quantile {q}"], found[f"ratio, of quantiles {q}"]
+        shown = [f"{s[which]:.1%}" for s in (times, ratios) for which in ("median", "worst")]
+        assert f"| the {q} quantile | {' | '.join(shown)} |" in page
