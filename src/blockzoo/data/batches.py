@@ -33,9 +33,16 @@ class ChannelStatistics:
     mean: Tensor
     std: Tensor
 
+    def to(self, device: torch.device) -> ChannelStatistics:
+        """Return the same on `device`: once for all batches, for each copy makes a GPU wait."""
+        return ChannelStatistics(mean=self.mean.to(device), std=self.std.to(device))
+
     def normalise(self, images: Tensor) -> Tensor:
-        """Return uint8 `images` (N, 3, H, W) as float32 of zero mean and unit deviation."""
-        mean, std = (t.to(images.device).view(1, 3, 1, 1) for t in (self.mean, self.std))
+        """Return uint8 `images` (N, 3, H, W) as float32 of zero mean and unit deviation.
+
+        They are to lie where the statistics do.
+        """
+        mean, std = (t.view(1, 3, 1, 1) for t in (self.mean, self.std))
         return images.float().sub_(mean).div_(std)
 
 
@@ -147,7 +154,7 @@ class DeviceImages:
         elif rows is None:
             self._rows = torch.arange(len(images))
         self._resident, self._workers = resident, workers or default_workers()
-        self.device, self.statistics = device, statistics
+        self.device, self.statistics = device, statistics.to(device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:

@@ -105,7 +105,7 @@ def evaluate_robustness(
     train, _ = split_train_validation(
         dataset.y_train, fraction=validation_fraction, seed=split_seed
     )
-    statistics = channel_statistics(dataset.x_train, train)
+    statistics = channel_statistics(dataset.x_train, train).to(torch.device(device))
     right = dataset.y_test
     images = dataset.x_test
 
