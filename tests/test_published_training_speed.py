@@ -1,0 +1,60 @@
+"""What the page on data says of training speed on a CPU is what the published records say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/data.md").read_text()
+
+
+def record(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("label", "cell", "digits"),
+    [
+        ("data pipeline", "data alone", 1),
+        ("classic/ResNetBasicBlock plain", "`classic/ResNetBasicBlock`", 2),
+        ("classic/ResNetBasicBlock compiled", "`classic/ResNetBasicBlock`, `--compile`", 2),
+        ("classic/InvertedResidual plain", "`classic/InvertedResidual`", 2),
+        ("classic/InvertedResidual compiled", "`classic/InvertedResidual`, `--compile`", 2),
+    ],
+)
+def test_throughput(label: str, cell: str, digits: int) -> None:
+    row = record("training_throughput")["images_per_s"][label]
+    ratios = [ours / early for early, ours in zip(row["early"], row["blockzoo"], strict=True)]
+    middle, low, high = (f"{f(ratios):.{digits}f}" for f in (median, min, max))
+    assert f"| {cell} | {middle} ({low} to {high}) |" in PAGE
+
+
+def test_overhead_of_the_trainer() -> None:
+    shares = record("trainer_overhead")["shares"]
+    middle, low, high = (f"{f(shares):.1%}" for f in (median, min, max))
+    assert f"reached {middle} ({low} to {high}) of the images/s" in PAGE
+    assert f"n = {len(shares)} rounds" in PAGE
+
+
+def test_the_rule_for_depthwise_convolutions_follows_from_the_table() -> None:
+    by_ratio = {}
+    for row in record("depthwise_bf16")["rows"]:
+        depthwise = row["groups"] == row["channels"]
+        other = row["stride"] > 1 or row["dilation"] > 1 or row["kernel"] > 3
+        by_ratio[row["bf16_ms"] / row["fp32_ms"]] = depthwise and other
+    slow = [ratio for ratio in by_ratio if ratio > 1]
+    assert all(in_fp32 is (ratio in slow) for ratio, in_fp32 in by_ratio.items())
+    assert f"{min(slow):.1f} to {max(slow):.0f} times as long" in PAGE
+
+
+def test_all_of_one_commit() -> None:
+    names = ("training_throughput", "trainer_overhead", "depthwise_bf16")
+    commits = {record(name)["environment"]["commit"] for name in names}
+    assert len(commits) == 1
+    assert f"All three: commit {commits.pop()[:7]}, 2-core AMD EPYC virtual machine" in PAGE
