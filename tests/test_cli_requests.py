@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from blockzoo import sweep as sweep_module
-from blockzoo import tuning
+from blockzoo import tuning, tuning_trials
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_resident
 from blockzoo.cli.requests import TrainingOptions
@@ -141,7 +141,7 @@ def test_what_is_shared_reaches_every_training(
         asked.append(options)
         return train_block(*args, **options)
 
-    for module in (sweep_module, tuning):
+    for module in (sweep_module, tuning, tuning_trials):
         monkeypatch.setattr(module, "train_block", spy)
     options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
     options += ["--no-resume", "--on-oom", "fail", "--save-weights"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from blockzoo import tuning as tuning_module
+from blockzoo import tuning_trials
 from blockzoo.data import ImageDataset
 from blockzoo.errors import BlockError, DivergenceError, InputError
 from blockzoo.position import Position
@@ -20,16 +20,8 @@ from blockzoo.protocol import Protocol, get_protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Try
 from blockzoo.train import train_block
-from blockzoo.tuning import (
-    TUNING_SEED,
-    Tuning,
-    search_space,
-    train_tuned,
-    tune_block,
-    tuned_label,
-    tuned_trial_id,
-    without_test,
-)
+from blockzoo.tuning import Tuning, train_tuned, tune_block, tuned_label, tuned_trial_id
+from blockzoo.tuning_trials import TUNING_SEED, search_space, without_test
 from tests.training_samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=12)
@@ -69,7 +61,7 @@ def test_every_block_tries_the_same_points_with_one_seed_that_is_never_reported(
         asked.append(options)
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_module, "train_block", spy)
+    monkeypatch.setattr(tuning_trials, "train_block", spy)
     first, second = tune(tmp_path), tune(tmp_path, "InvertedResidual")
     assert [trial.point for trial in first.trials] == [trial.point for trial in second.trials]
     assert {options["seed"] for options in asked} == {TUNING_SEED}
@@ -99,7 +91,7 @@ def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
         seen.append(options["dataset"])
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_module, "train_block", spy)
+    monkeypatch.setattr(tuning_trials, "train_block", spy)
     real = tune(tmp_path / "real")
     noise = tune(tmp_path / "noise", dataset=with_noise_for_test(DATA))
     assert real == noise
@@ -229,7 +221,7 @@ def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
             raise DivergenceError("the loss is nan in epoch 1")
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_module, "train_block", first_diverges)
+    monkeypatch.setattr(tuning_trials, "train_block", first_diverges)
     tuned = tune(tmp_path)
     assert [trial.state for trial in tuned.trials] == ["diverged", "complete", "complete"]
     assert tuned.best.index in (1, 2)
@@ -237,7 +229,7 @@ def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
     def broken(*args: Any, **options: Any) -> TrainingRecord:
         raise BlockError("raises on a batch")
 
-    monkeypatch.setattr(tuning_module, "train_block", broken)
+    monkeypatch.setattr(tuning_trials, "train_block", broken)
     with pytest.raises(BlockError, match="raises on a batch"):
         tune(tmp_path / "broken")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -37,6 +37,8 @@ from blockzoo.trials import (
 
 if TYPE_CHECKING:
     from blockzoo.training.fit import FitResult
+
+Told = TypeVar("Told")
 
 
 def train_block(
@@ -91,6 +93,7 @@ def train_block(
 
     spec, position = _spec(block), Position.parse(str(position))
     config = _for_dataset(config, dataset)
+    split: dict[str, Any] = {"validation_fraction": validation_fraction, "split_seed": split_seed}
     identity = training_trial_id(
         spec,
         position,
@@ -98,11 +101,10 @@ def train_block(
         dataset=dataset,
         recipe=recipe,
         seed=seed,
-        validation_fraction=validation_fraction,
-        split_seed=split_seed,
         device=device,
         protocol=protocol,
         compiled=compiled,
+        **split,
     )
     where = resolve_device(device)
     net = ScaffoldNet(spec, position, config, seed=seed)
@@ -112,24 +114,9 @@ def train_block(
         dataset=dataset.name,
         seed=seed,
         trial_id=identity,
-        settings={
-            "protocol": protocol,
-            "recipe": asdict(recipe),
-            "scaffold": scaffold_settings(config).model_dump(),
-        },
+        settings=_shown(protocol, recipe, config),
     )
     with TrainingLog(log_to, run) as log:
-
-        def begin(history: Sequence[EpochMetrics]) -> None:
-            log.start(history)
-            if on_start is not None:
-                on_start(history)
-
-        def tell(metrics: EpochMetrics) -> None:
-            log.epoch(metrics)
-            if on_epoch is not None:
-                on_epoch(metrics)
-
         result = fit(
             net,
             dataset,
@@ -137,29 +124,21 @@ def train_block(
             seed=seed,
             device=where,
             progress=progress,
-            validation_fraction=validation_fraction,
-            split_seed=split_seed,
             subject=f"block {spec.name} ({position})",
-            on_start=begin,
-            on_epoch=tell,
+            on_start=_each(log.start, on_start),
+            on_epoch=_each(log.epoch, on_epoch),
             checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
             resume=resume,
             on_oom=on_oom,
             resident=resident,
             compiled=compiled,
+            **split,
         )
         log.end(result)
     weights = None if save_weights is None else _save_weights(net, save_weights, identity)
     stood = None
     if robustness:
-        stood = evaluate_robustness(
-            net,
-            dataset,
-            device=where,
-            seed=seed,
-            validation_fraction=validation_fraction,
-            split_seed=split_seed,
-        )
+        stood = evaluate_robustness(net, dataset, device=where, seed=seed, **split)
     return TrainingRecord(
         trial_id=identity,
         block=spec.name,
@@ -274,6 +253,23 @@ def _with_remarks(notes: str, batch_size: int, result: FitResult) -> str:
     if result.not_compiled:
         said.append(f"not compiled: {result.not_compiled}")
     return "; ".join(said)
+
+
+def _shown(protocol: str, recipe: Recipe, config: ScaffoldConfig) -> dict[str, Any]:
+    """Return what loggers show of how it was trained."""
+    scaffold = scaffold_settings(config).model_dump()
+    return {"protocol": protocol, "recipe": asdict(recipe), "scaffold": scaffold}
+
+
+def _each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:
+    """Return a function that calls all of `told`, those that are there, one after the other."""
+
+    def tell(value: Told) -> None:
+        for one in told:
+            if one is not None:
+                one(value)
+
+    return tell
 
 
 def _spec(block: str | BlockSpec) -> BlockSpec:

@@ -10,15 +10,11 @@ before the first try. Tries are trained with `TUNING_SEED`, which no reported tr
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import torch
+from typing import Literal
 
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset
@@ -27,18 +23,22 @@ from blockzoo.errors import InputError
 from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
-from blockzoo.search import Point, Report, Search, Space, Try, best_of, sobol_points
+from blockzoo.search import Point, Report, Search, Try, best_of
 from blockzoo.train import remove_checkpoint, train_block, training_trial_id
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
+from blockzoo.tuning_trials import (
+    TUNING_SEED,
+    TunedNetwork,
+    search_space,
+    training_settings,
+    with_values,
+    without_test,
+)
 
-TUNING_SEED = 10_000
 TRIALS = 16
 """A power of two, for which Sobol points are spread best."""
 
-LEARNING_RATE_FACTOR = 10.0
-WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
-DROP_PATH_RANGE = (0.0, 0.3)
 STOPPING_FRACTION = 1 / 3
 TUNING_FILE = "tuning.db"
 
@@ -60,7 +60,7 @@ class Tuning:
     @property
     def recipe(self) -> Recipe:
         """The protocol's recipe with the chosen values."""
-        return _with(self.protocol.recipe, self.best.point)
+        return with_values(self.protocol.recipe, self.best.point)
 
     @property
     def label(self) -> str:
@@ -86,21 +86,6 @@ def tuned_label(protocol: Protocol, trials: int) -> str:
     Budgets are told apart because records of one label are compared with each other.
     """
     return f"{protocol.label}+tuned" + (str(trials) if trials != TRIALS else "")
-
-
-def search_space(protocol: Protocol) -> Space:
-    """Return the lowest and the highest value of what is tuned; no block has a space of its own.
-
-    The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
-    none to twice what networks of this kind are trained with at the most (0.05); drop path from
-    none to what larger networks, which need more of it, are trained with.
-    """
-    rate = protocol.recipe.learning_rate
-    return {
-        "learning_rate": (rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR),
-        "weight_decay": WEIGHT_DECAY_RANGE,
-        "drop_path": DROP_PATH_RANGE,
-    }
 
 
 def tune_block(
@@ -133,7 +118,7 @@ def tune_block(
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
-    network = _Network(
+    network = TunedNetwork(
         block=get_block(block).name,
         position=Position.parse(str(position)),
         protocol=protocol,
@@ -143,31 +128,16 @@ def tune_block(
     )
 
     def objective(point: Point, report: Report) -> tuple[float, float]:
-        def count(*history: EpochMetrics) -> None:
-            for metrics in history:
-                report(metrics.epoch, metrics.val_accuracy)
-
-        def tell(metrics: EpochMetrics) -> None:
-            if on_epoch is not None:
-                on_epoch(metrics)
-            count(metrics)
-
-        record = train_block(
-            network.block,
-            network.position,
+        return network.merit(
+            point,
+            report,
+            on_epoch,
             resident=resident,
-            progress=False,
-            on_start=lambda history: count(*history),
-            on_epoch=tell,
             checkpoints=checkpoints,
             resume=resume,
             on_oom=on_oom,
             log_to=log_to and replace(log_to, tuning=True),
-            **network.settings(point),
         )
-        assert record.val_accuracy is not None
-        assert record.val_loss is not None
-        return record.val_accuracy, -record.val_loss
 
     def ended(trial: Try) -> None:
         if checkpoints is not None:
@@ -227,7 +197,7 @@ def train_tuned(
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,
-        **_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled),
+        **training_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled),
     )
     return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
 
@@ -242,76 +212,8 @@ def tuned_trial_id(
 ) -> str:
     """Return the identity of the record that `train_tuned` would return, without training."""
     _check_fresh(seed)
-    settings = _settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled)
+    settings = training_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled)
     return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
-
-
-def without_test(dataset: ImageDataset) -> ImageDataset:
-    """Return the data set with the first training image of each class in the place of its test.
-
-    Whatever is trained on it cannot have seen a test image, nor does its fingerprint tell of any.
-    """
-    _, first = np.unique(dataset.y_train.numpy(), return_index=True)
-    stand_in = torch.from_numpy(first)
-    return replace(dataset, x_test=dataset.x_train[stand_in], y_test=dataset.y_train[stand_in])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Network:
-    """What is tuned: a block at a position, on data without a test."""
-
-    block: str
-    position: Position
-    protocol: Protocol
-    blind: ImageDataset
-    device: str
-    compiled: bool
-
-    def settings(self, point: Point) -> dict[str, Any]:
-        """Return the arguments of `train_block` for a trial of that point."""
-        recipe = _with(self.protocol.recipe, point)
-        return _settings(self.protocol, self.blind, recipe, TUNING_SEED, self.device, self.compiled)
-
-    def trial_id(self, point: Point) -> str:
-        """Return the identity of that training."""
-        return training_trial_id(self.block, self.position, **self.settings(point))
-
-    @property
-    def search_name(self) -> str:
-        """The name that only a search with the same trainings at the same points has."""
-        untuned = training_trial_id(
-            self.block, self.position, protocol=self.protocol.label, **self.settings({})
-        )
-        space = search_space(self.protocol)
-        (first,) = sobol_points(space, 1)  # another sequence is another search
-        text = repr((untuned, sorted(space.items()), sorted(first.items())))
-        return f"{self.block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _with(recipe: Recipe, point: Point) -> Recipe:
-    values: dict[str, Any] = dict(point)
-    return replace(recipe, **values)
-
-
-def _settings(
-    protocol: Protocol,
-    dataset: ImageDataset,
-    recipe: Recipe,
-    seed: int,
-    device: str,
-    compiled: bool,
-) -> dict[str, Any]:
-    """Return the arguments that `train_block` and `training_trial_id` share."""
-    return {
-        "config": protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
-        "dataset": dataset,
-        "recipe": recipe,
-        "seed": seed,
-        "validation_fraction": protocol.validation_fraction,
-        "split_seed": protocol.split_seed,
-        "device": device,
-        "compiled": compiled,
-    }
 
 
 def _check_fresh(seed: int) -> None:

@@ -1,0 +1,149 @@
+"""One trial of a tuning: what may be varied, on which data, and what a point of it comes to.
+
+The test images cannot play a part: they are taken out of the data set before the first trial.
+Trials are trained with `TUNING_SEED`, which no reported training may use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from blockzoo.data import ImageDataset
+from blockzoo.position import Position
+from blockzoo.protocol import Protocol
+from blockzoo.results.records import EpochMetrics
+from blockzoo.search import Point, Report, Space, sobol_points
+from blockzoo.train import train_block, training_trial_id
+from blockzoo.training.recipe import Recipe
+
+TUNING_SEED = 10_000
+LEARNING_RATE_FACTOR = 10.0
+WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
+DROP_PATH_RANGE = (0.0, 0.3)
+
+
+def search_space(protocol: Protocol) -> Space:
+    """Return the lowest and the highest value of what is tuned; no block has a space of its own.
+
+    The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
+    none to twice what networks of this kind are trained with at the most (0.05); drop path from
+    none to what larger networks, which need more of it, are trained with.
+    """
+    rate = protocol.recipe.learning_rate
+    return {
+        "learning_rate": (rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR),
+        "weight_decay": WEIGHT_DECAY_RANGE,
+        "drop_path": DROP_PATH_RANGE,
+    }
+
+
+def without_test(dataset: ImageDataset) -> ImageDataset:
+    """Return the data set with the first training image of each class in the place of its test.
+
+    Whatever is trained on it cannot have seen a test image, nor does its fingerprint tell of any.
+    """
+    _, first = np.unique(dataset.y_train.numpy(), return_index=True)
+    stand_in = torch.from_numpy(first)
+    return replace(dataset, x_test=dataset.x_train[stand_in], y_test=dataset.y_train[stand_in])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedNetwork:
+    """What is tuned: a block at a position, on data without a test."""
+
+    block: str
+    position: Position
+    protocol: Protocol
+    blind: ImageDataset
+    device: str
+    compiled: bool
+
+    def settings(self, point: Point) -> dict[str, Any]:
+        """Return the arguments of `train_block` for a trial of that point."""
+        recipe = with_values(self.protocol.recipe, point)
+        return training_settings(
+            self.protocol, self.blind, recipe, TUNING_SEED, self.device, self.compiled
+        )
+
+    def merit(
+        self,
+        point: Point,
+        report: Report,
+        on_epoch: Callable[[EpochMetrics], None] | None,
+        **options: Any,
+    ) -> tuple[float, float]:
+        """Train a trial of that point; return its validation accuracy, then -loss to break ties.
+
+        `report` is called with every epoch's validation accuracy, those of a checkpoint too;
+        `options` are passed on to `train_block`.
+        """
+
+        def count(*history: EpochMetrics) -> None:
+            for metrics in history:
+                report(metrics.epoch, metrics.val_accuracy)
+
+        def tell(metrics: EpochMetrics) -> None:
+            if on_epoch is not None:
+                on_epoch(metrics)
+            count(metrics)
+
+        record = train_block(
+            self.block,
+            self.position,
+            progress=False,
+            on_start=lambda history: count(*history),
+            on_epoch=tell,
+            **options,
+            **self.settings(point),
+        )
+        assert record.val_accuracy is not None
+        assert record.val_loss is not None
+        return record.val_accuracy, -record.val_loss
+
+    def trial_id(self, point: Point) -> str:
+        """Return the identity of that training."""
+        return training_trial_id(self.block, self.position, **self.settings(point))
+
+    @property
+    def search_name(self) -> str:
+        """The name that only a search with the same trainings at the same points has."""
+        untuned = training_trial_id(
+            self.block, self.position, protocol=self.protocol.label, **self.settings({})
+        )
+        space = search_space(self.protocol)
+        (first,) = sobol_points(space, 1)  # another sequence is another search
+        text = repr((untuned, sorted(space.items()), sorted(first.items())))
+        return f"{self.block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def with_values(recipe: Recipe, point: Point) -> Recipe:
+    """Return the recipe with what is tuned as it is at that point."""
+    values: dict[str, Any] = dict(point)
+    return replace(recipe, **values)
+
+
+def training_settings(
+    protocol: Protocol,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    compiled: bool,
+) -> dict[str, Any]:
+    """Return the arguments that `train_block` and `training_trial_id` share."""
+    return {
+        "config": protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
+        "dataset": dataset,
+        "recipe": recipe,
+        "seed": seed,
+        "validation_fraction": protocol.validation_fraction,
+        "split_seed": protocol.split_seed,
+        "device": device,
+        "compiled": compiled,
+    }
