@@ -329,6 +329,10 @@ def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store
     assert [path.name for path in folder.iterdir()] == [f"{trial.trial_ids[0]}.ckpt"]
     assert run_sweep(request, store).failed == 0
     assert list(folder.iterdir()) == []
+    for name in (trial.trial_ids[0], "of another sweep"):  # killed between record and removal
+        (folder / f"{name}.ckpt").touch()
+    assert run_sweep(request, store).ran == 0
+    assert [path.name for path in folder.iterdir()] == ["of another sweep.ckpt"]
 
 
 def test_compiled_trainings_are_trials_of_their_own(tiny_npz: Path, store: Store) -> None:

@@ -27,7 +27,7 @@ from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.store import Store
-from blockzoo.train import remove_checkpoint, train_block
+from blockzoo.train import remove_checkpoint, remove_checkpoints_of, train_block
 from blockzoo.trials import same_positions, scaffold_settings
 
 
@@ -82,6 +82,7 @@ def run_sweep(
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
+    remove_checkpoints_of(request.checkpoints, store.ok_ids())
     mirror.refresh()
     listener.planned(plan)
     failed = 0

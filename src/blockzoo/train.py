@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -232,6 +232,13 @@ def remove_checkpoint(folder: Path | None, trial: str) -> None:
     """Remove the checkpoint of the trial of that id, if there is one."""
     if folder is not None:
         checkpoint_path(folder, trial).unlink(missing_ok=True)
+
+
+def remove_checkpoints_of(folder: Path | None, done: Collection[str]) -> None:
+    """Remove what was left by a run that was killed between a trial's record and the removal."""
+    for path in () if folder is None else tuple(folder.glob("*.ckpt")):
+        if path.stem in done:
+            remove_checkpoint(folder, path.stem)
 
 
 def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
