@@ -46,7 +46,10 @@ class DropPath:
         """Return m / (1 - p_l) for each block and each of the next images, (blocks, images)."""
         drawn = torch.rand(images, self.blocks, generator=self._generator)
         paths = (drawn >= self._rates) / (1 - self._rates)
-        return paths.t().contiguous().to(self._device, non_blocking=True)
+        paths = paths.t().contiguous()
+        if self._device.type == "cuda":  # from other memory the copy may wait for the steps before
+            paths = paths.pin_memory()
+        return paths.to(self._device, non_blocking=True)
 
 
 def drop_rates(blocks: int, rate: float) -> Tensor:
