@@ -11,7 +11,8 @@ from blockzoo.errors import ResultsError
 from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.files import replacing
 from blockzoo.results.records import Record
-from blockzoo.results.rows import Row, result_rows
+from blockzoo.results.row_values import Row
+from blockzoo.results.rows import result_rows
 from blockzoo.results.schema import check_schema_version
 from blockzoo.results.store import Store
 

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timezone
 from typing import TypeVar
 
 from blockzoo.position import Position
-from blockzoo.results.columns import COLUMNS
 from blockzoo.results.records import (
     CostRecord,
     LatencyRecord,
-    MemoryUse,
     Record,
-    RobustnessMetrics,
     ScaffoldSettings,
     TrainingRecord,
 )
+from blockzoo.results.row_values import Row, hardware, row_of
 
-BYTES_PER_MB = 1_000_000
-Row = Mapping[str, object]
 _Cell = tuple[str, Position, ScaffoldSettings]
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
 _Settings = tuple[object, ...]
@@ -97,7 +92,7 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
 
 def _settings(record: LatencyRecord) -> _Settings:
     return (
-        _hardware(record, record.device),
+        hardware(record, record.device),
         record.device,
         record.backend,
         record.precision,
@@ -113,7 +108,7 @@ def _training_rows(
     for cell in _cells(training):
         costs = _costs_of(training, measured.get(cell, {}))
         costs.trained = True
-        yield _row(cell[1], training, costs)
+        yield row_of(cell[1], training, costs.cost, costs.latency)
 
 
 def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Costs:
@@ -133,182 +128,4 @@ def _untrained_rows(measured: Mapping[_Cell, Mapping[str, _Costs]]) -> Iterator[
     for (_, position, _), structures in measured.items():
         for costs in structures.values():
             if not costs.trained:
-                yield _row(position, None, costs)
-
-
-def _row(position: Position, training: TrainingRecord | None, costs: _Costs) -> Row:
-    sources = ([training] if training else []) + costs.records()
-    values = {
-        **_identity(sources[0], position),
-        **_training(training),
-        **_cost(costs.cost),
-        **_latency(costs.latency),
-        **_outcome(sources),
-    }
-    if training is None and costs.latency is not None:
-        values["device"] = costs.latency.device
-    return {name: values.get(name) for name in COLUMNS}
-
-
-def _identity(record: Record, position: Position) -> dict[str, object]:
-    scaffold, environment = record.scaffold, record.environment
-    device = getattr(record, "device", "cpu")
-    return {
-        "timestamp": record.created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        "block": record.block,
-        "position": str(position),
-        "num_blocks": scaffold.depth,
-        "base_channels": scaffold.width,
-        "out_dim": scaffold.classes,
-        "context": scaffold.context,
-        "input_shape": "x".join(map(str, scaffold.input_shape)),
-        "experiment_name": record.experiment_name,
-        "notes": record.notes,
-        "trial_id": record.trial_id,
-        "block_fingerprint": record.block_fingerprint,
-        "hardware": _hardware(record, device),
-        "python": environment.python,
-        "torch": environment.torch,
-        "blockzoo": environment.blockzoo,
-        "commit": environment.commit,
-        "schema_version": record.schema_version,
-    }
-
-
-def _hardware(record: Record, device: str) -> str:
-    environment = record.environment
-    on_cpu = device.startswith("cpu")
-    return environment.processor if on_cpu else environment.accelerator or device
-
-
-def _training(record: TrainingRecord | None) -> dict[str, object]:
-    if record is None:
-        return {}
-    return {
-        "dataset": record.dataset,
-        "protocol": record.protocol,
-        "seed": record.seed,
-        "device": record.device,
-        "epochs": record.recipe.get("epochs"),
-        "batch_size": record.recipe.get("batch_size"),
-        "lr": record.recipe.get("learning_rate"),
-        "precision": record.precision,
-        "memory_format": "channels_last" if record.channels_last else "contiguous",
-        "val_loss": record.val_loss,
-        "val_acc": record.val_accuracy,
-        "test_loss": record.test_loss,
-        "test_acc": record.test_accuracy,
-        "best_epoch": record.best_epoch,
-        "training_time": record.training_seconds,
-        "images_per_s": record.images_per_s,
-        "test_top5": record.test_top5_accuracy,
-        "test_calibration_error": record.test_calibration_error,
-        "train_peak_memory_mb": _in_mb(record.peak_memory_bytes),
-        "micro_batch_size": record.micro_batch_size,
-        "weights_path": record.weights_path,
-        **_robustness(record.robustness),
-    }
-
-
-def _robustness(stood: RobustnessMetrics | None) -> dict[str, object]:
-    if stood is None:
-        return {}
-    by_scale = stood.resolution_accuracy.items()
-    return {
-        "corruption_acc": stood.mean_corruption_accuracy,
-        **{
-            f"{name}_acc": sum(by_severity) / len(by_severity)
-            for name, by_severity in stood.corruption_accuracy.items()
-        },
-        "shift_acc": stood.shift_accuracy,
-        "shift_consistency": stood.shift_consistency,
-        **{f"resolution_{round(100 * float(scale)):03}_acc": value for scale, value in by_scale},
-    }
-
-
-def _cost(record: CostRecord | None) -> dict[str, object]:
-    if record is None:
-        return {}
-    train, deploy, stage = record.train, record.deploy, record.stage_deploy
-    step = record.memory_training
-    return {
-        "params_total": train and train.params_total,
-        "params_trainable": train and train.params_trainable,
-        "macs_train": train and train.macs,
-        "flops": deploy and deploy.flops,
-        "macs_deploy": deploy and deploy.macs,
-        "params_deploy": deploy and deploy.params_total,
-        "stage_macs_deploy": stage and stage.macs,
-        "stage_params_deploy": stage and stage.params_total,
-        "memory_mb": _peak_mb(record.memory_inference),
-        "training_memory_mb": _peak_mb(step),
-        "training_memory_batch_size": step and step.batch_size,
-        "uncounted": " ".join(record.uncounted),
-        "uncounted_macs": _uncounted_macs(record),
-        "measured_memory_mb": _in_mb(record.measured_inference_bytes),
-        "measured_training_memory_mb": _in_mb(record.measured_training_bytes),
-    }
-
-
-def _uncounted_macs(record: CostRecord) -> int | None:
-    """Return the MACs of all operations that no counter saw; None where one has no formula."""
-    known = record.uncounted_macs
-    return sum(known.values()) if set(record.uncounted) <= set(known) else None
-
-
-def _peak_mb(memory: MemoryUse | None) -> float | None:
-    return None if memory is None else _in_mb(memory.peak_bytes)
-
-
-def _in_mb(size_bytes: int | None) -> float | None:
-    return None if size_bytes is None else size_bytes / BYTES_PER_MB
-
-
-def _latency(record: LatencyRecord | None) -> dict[str, object]:
-    if record is None:
-        return {}
-    low, high = record.interval_ms or (None, None)
-    ratio_low, ratio_high = record.ratio_interval or (None, None)
-    return {
-        "latency_ms": record.median_ms,
-        "latency_std": record.std_ms,
-        "throughput": record.throughput_images_per_s,
-        "latency_low_ms": low,
-        "latency_high_ms": high,
-        "latency_iqr_ms": record.iqr_ms,
-        "latency_p90_ms": record.p90_ms,
-        "latency_p99_ms": record.p99_ms,
-        "latency_batch_size": record.batch_size,
-        "latency_device": record.device,
-        "latency_hardware": _hardware(record, record.device),
-        "latency_backend": record.backend,
-        "latency_precision": record.precision,
-        "latency_threads": record.threads,
-        "latency_baseline": record.baseline,
-        "latency_ratio": record.ratio,
-        "latency_ratio_low": ratio_low,
-        "latency_ratio_high": ratio_high,
-        "latency_verdict": record.verdict,
-        "latency_flags": " ".join(record.flags),
-    }
-
-
-_KIND_WORDS = {TrainingRecord: "training", CostRecord: "cost", LatencyRecord: "latency"}
-
-
-def _outcome(sources: list[Record]) -> dict[str, object]:
-    """Return the status of the row and, on one line, the reason of every part that failed.
-
-    With a training the row's status is the training's: a missing latency does not undo it.
-    """
-    reasons = {
-        _KIND_WORDS[type(record)]: " ".join((record.reason or "no reason given").split())
-        for record in sources
-        if record.status == "failed"
-    }
-    decisive = sources[:1] if isinstance(sources[0], TrainingRecord) else sources
-    failed = any(record.status == "failed" for record in decisive)
-    return {
-        "status": "failed" if failed else "ok",
-        "reason": "; ".join(f"{kind}: {reason}" for kind, reason in reasons.items()),
-    }
+                yield row_of(position, None, costs.cost, costs.latency)
