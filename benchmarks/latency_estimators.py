@@ -8,7 +8,9 @@ Reads the samples of whole runs, of the folder that `latency_repeatability.py --
 what `--save-samples` wrote, and compares what could be reported of a cell. A time is the mean over
 processes of a quantile of the milliseconds, 0.5 in BlockZoo; a ratio the quotient of two such times
 or, in BlockZoo, the mean over processes of the median of the ratios to the baseline in each round.
-The spread of a figure over the runs is (max - min) / median.
+The spread of a figure over the runs is (max - min) / median. Then the cells whose ratios differ
+most from process to process, beside what the rounds alone would make of equal processes: more
+rounds in a process make the latter smaller, only more processes the former.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 from latency_repeatability import spread
 from numpy.typing import NDArray
 
-from blockzoo.measure.bootstrap import mean_of_medians
+from blockzoo.measure.bootstrap import mean_of_medians, order_interval
 from blockzoo.measure.sampling import CellSamples, paired_ratios
 
 Processes = list[CellSamples]
@@ -35,6 +37,8 @@ Runs = list[dict[str, Processes]]
 Figure = Callable[[Processes, Processes], float]
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5)
+SHOWN = 5
+"""Cells whose processes are shown; the record has all."""
 
 
 def main() -> None:
@@ -51,8 +55,18 @@ def main() -> None:
     print(f"spread over {len(runs)} runs, {len(runs[0])} cells: median cell, worst cell")
     for name, of in found.items():
         print(f"{name:34} {of['median']:6.2%} {of['worst']:6.2%}  {of['worst_cell']}")
+    processes = between_processes(runs)
+    print("\nstandard deviation of the processes' ratios, expected of rounds alone, correlation")
+    for cell, of in sorted(processes.items(), key=lambda item: -item[1]["processes"])[:SHOWN]:
+        told = f"{of['processes']:6.2%} {of['rounds_alone']:6.2%} {of['correlation']:6.2f}"
+        print(f"{cell:34} {told}")
     if arguments.output:
-        record = {"environment": environment, "runs": len(runs), "spreads": found}
+        record = {
+            "environment": environment,
+            "runs": len(runs),
+            "spreads": found,
+            "processes": processes,
+        }
         arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -76,6 +90,37 @@ def _quotient(q: float, ours: Processes, base: Processes) -> float:
 
 def _paired_ratio(ours: Processes, base: Processes) -> float:
     return mean_of_medians([paired_ratios(*pair) for pair in zip(ours, base, strict=True)])
+
+
+def between_processes(runs: Runs) -> dict[str, dict[str, float]]:
+    """Return per cell how far the processes' ratios of a run lie apart, medians over the runs.
+
+    `processes`: standard deviation of the processes' medians; `rounds_alone`: that of medians of as
+    many independent rounds of one process; `correlation` of a round's ratio with the next one's,
+    which slow changes within a process would raise. The first two are relative to the mean. Cells
+    of one process are left out.
+    """
+    baseline = next(iter(runs[0]))
+    found: dict[str, dict[str, float]] = {}
+    several = {cell for cell in runs[0] if all(len(run[cell]) > 1 for run in runs)}
+    for cell in (name for name in runs[0] if name in several - {baseline}):
+        of_runs = [_apart(run[cell], run[baseline]) for run in runs]
+        found[cell] = {key: statistics.median(of[key] for of in of_runs) for key in of_runs[0]}
+    return found
+
+
+def _apart(ours: Processes, base: Processes) -> dict[str, float]:
+    ratios = [paired_ratios(*pair) for pair in zip(ours, base, strict=True)]
+    medians = [float(np.median(of_process)) for of_process in ratios]
+    widths = [high - low for low, high in map(order_interval, ratios)]
+    middle = statistics.fmean(medians)
+    return {
+        "processes": statistics.stdev(medians) / middle,
+        "rounds_alone": statistics.fmean(widths) / (2 * 1.96) / middle,
+        "correlation": statistics.fmean(
+            float(np.corrcoef(of_process[:-1], of_process[1:])[0, 1]) for of_process in ratios
+        ),
+    }
 
 
 def _worst(runs: Runs, figure: Figure, relative: bool) -> dict[str, Any]:

@@ -41,6 +41,23 @@ def test_spreads_of_known_samples() -> None:
     assert spreads["ratio, of quantiles 0.1"]["worst"] == pytest.approx((22 - 20) / 20.4)
 
 
+def test_how_far_known_processes_lie_apart() -> None:
+    from latency_estimators import between_processes
+
+    assert between_processes([_run(20, 24, 28)]) == {}  # of one process
+    run = {
+        cell: one + other
+        for (cell, one), other in zip(
+            _run(20, 24, 28).items(), _run(30, 22, 26).values(), strict=True
+        )
+    }
+    (found,) = between_processes([run]).values()
+    # The medians are 2.4 and 2.6; both intervals are 0.8 wide; neighbours go up, down and up.
+    assert found["processes"] == pytest.approx(0.1 * 2**0.5 / 2.5)
+    assert found["rounds_alone"] == pytest.approx(0.8 / 3.92 / 2.5)
+    assert found["correlation"] == pytest.approx(0)
+
+
 def test_samples_survive_being_saved(tmp_path: Path) -> None:
     from latency_estimators import read_samples, save_samples
 
@@ -81,7 +98,7 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_published_spreads_are_those_of_the_published_samples() -> None:
-    from latency_estimators import compare, read_samples
+    from latency_estimators import between_processes, compare, read_samples
 
     environment, runs = read_samples(RESULTS / "latency_samples.npz")
     record = json.loads((RESULTS / "latency_estimators.json").read_text())
@@ -90,6 +107,8 @@ def test_the_published_spreads_are_those_of_the_published_samples() -> None:
     found = compare(runs)
     for figure, spread in found.items():
         assert record["spreads"][figure]["cells"] == pytest.approx(spread["cells"], rel=1e-4)
+    for cell, apart in between_processes(runs).items():
+        assert record["processes"][cell] == pytest.approx(apart, rel=1e-4)
     page = (ROOT / "docs/protocol.md").read_text()
     for q in (0.25, 0.1, 0.05):
         times, ratios = found[f"milliseconds, quantile {q}"], found[f"ratio, of quantiles {q}"]
