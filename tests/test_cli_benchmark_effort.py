@@ -17,8 +17,8 @@ from blockzoo.scaffold import ScaffoldConfig
     [
         ([], 3, 6.0),
         (["--quick"], 1, 6.0),
-        (["--rigorous"], 10, 20.0),
-        (["--rigorous", "--budget", "7"], 10, 7.0),
+        (["--rigorous"], 20, 10.0),
+        (["--rigorous", "--budget", "7"], 20, 7.0),
         (["--processes", "5", "--budget", "0.5"], 5, 0.5),
     ],
 )

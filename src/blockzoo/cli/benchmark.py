@@ -44,7 +44,7 @@ def benchmark(
         int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
     ] = None,
     rigorous: Annotated[
-        bool, typer.Option("--rigorous", help="Ten processes, longer budget.")
+        bool, typer.Option("--rigorous", help="Twenty processes, longer budget.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False,
     baseline: Annotated[
@@ -55,7 +55,7 @@ def benchmark(
         typer.Option(
             "--budget",
             help="Seconds of timing per block and position at the most. "
-            "(default: 6; 20 with --rigorous)",
+            "(default: 6; 10 with --rigorous)",
         ),
     ] = None,
     warmup_runs: options.WarmupRuns = None,
@@ -113,7 +113,7 @@ def _effort(
     if (processes is not None) + rigorous + quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
     if processes is None:
-        processes = 10 if rigorous else 1 if quick else usual
+        processes = 20 if rigorous else 1 if quick else usual
     if budget_s is None:
-        budget_s = 20.0 if rigorous else 6.0
+        budget_s = 10.0 if rigorous else 6.0
     return processes, budget_s
