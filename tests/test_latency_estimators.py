@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -97,20 +98,57 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
         read_samples(tmp_path / "none.npz")
 
 
-def test_the_published_spreads_are_those_of_the_published_samples() -> None:
+@pytest.mark.parametrize("which", ["", "_twenty"])
+def test_the_published_spreads_are_those_of_the_published_samples(which: str) -> None:
     from latency_estimators import between_processes, compare, read_samples
 
-    environment, runs = read_samples(RESULTS / "latency_samples.npz")
-    record = json.loads((RESULTS / "latency_estimators.json").read_text())
+    environment, runs = read_samples(RESULTS / f"latency_samples{which}.npz")
+    record = json.loads((RESULTS / f"latency_estimators{which}.json").read_text())
     assert record["environment"] == environment
     assert record["runs"] == len(runs) == 5
-    found = compare(runs)
-    for figure, spread in found.items():
+    for figure, spread in compare(runs).items():
         assert record["spreads"][figure]["cells"] == pytest.approx(spread["cells"], rel=1e-4)
     for cell, apart in between_processes(runs).items():
-        assert record["processes"][cell] == pytest.approx(apart, rel=1e-4)
+        assert record["processes"][cell] == pytest.approx(apart, rel=1e-4, abs=1e-6)
+
+
+def test_the_page_says_what_the_records_say() -> None:
     page = (ROOT / "docs/protocol.md").read_text()
+    found = json.loads((RESULTS / "latency_estimators.json").read_text())["spreads"]
     for q in (0.25, 0.1, 0.05):
         times, ratios = found[f"milliseconds, quantile {q}"], found[f"ratio, of quantiles {q}"]
         shown = [f"{s[which]:.1%}" for s in (times, ratios) for which in ("median", "worst")]
         assert f"| the {q} quantile | {' | '.join(shown)} |" in page
+    twenty = json.loads((RESULTS / "latency_estimators_twenty.json").read_text())
+    apart = twenty["processes"]["DYMicroBlock/early"]
+    told = f"a standard deviation of {apart['processes']:.1%}, where their rounds alone would"
+    assert f"{told} make it {apart['rounds_alone']:.1%}" in page
+
+
+def test_the_page_has_the_spreads_of_rigorous_and_of_naive_means() -> None:
+    page = (ROOT / "docs/protocol.md").read_text()
+    record = json.loads((RESULTS / "latency_repeatability_twenty.json").read_text())
+    walls = [run["wall_s"] for run in record["runs"]]
+    assert record["settings"]["processes"] == 20
+    assert len(walls) == 5
+    took = f"{min(walls):.0f} to {max(walls):.0f} s a run"
+    names = {
+        "blockzoo": f"`blockzoo benchmark --rigorous`, {took}",
+        "naive": "mean of 100 calls, five times after it",
+    }
+    within: dict[str, dict[str, int]] = {}
+    for method, name in names.items():
+        cells = record["summary"][method]
+        shown = []
+        for figure, bound in (("ms", 0.05), ("ratio", 0.02)):
+            spreads = [
+                cell[figure]["spread"]
+                for label, cell in cells.items()
+                if (figure, label) != ("ratio", "ResNetBasicBlock/early")
+            ]
+            shown += [f"{median(spreads):.1%}", f"{max(spreads):.1%}"]
+            within.setdefault(method, {})[figure] = sum(spread <= bound for spread in spreads)
+        assert f"| {name} | {' | '.join(shown)} |" in page
+    assert within["blockzoo"] == {"ms": 31, "ratio": 30}
+    naive = within["naive"]
+    assert f"of the naive means after it {naive['ratio']} of 30 and {naive['ms']} of 31" in page
