@@ -3,7 +3,8 @@
     python benchmarks/latency_repeatability.py --runs 5 --output repeatability.json
 
 Each run is the whole command, eleven blocks at three positions by default, in a process of its own,
-and then the naive method on the same networks in deploy form, so that both meet the same weather.
+and then the naive method on the same networks in deploy form, so that both meet the same weather
+(with `--naive after` only once all runs have ended, with `--naive none` not at all).
 The naive method is what many scripts do: one process per network, ten calls to warm up, the mean of
 100 calls. The spread of a figure over the runs is (max - min) / median. All on one thread, batch 1.
 """
@@ -39,11 +40,15 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     for index in range(arguments.runs):
         found, about = _by_blockzoo(arguments, index)
-        naive = {} if arguments.without_naive else {"naive": _by_mean(arguments, found)}
-        runs.append({"blockzoo": found, **naive, **about})
+        runs.append({"blockzoo": found, **about})
+        if arguments.naive == "in-turn":
+            runs[-1]["naive"] = _by_mean(arguments, found)
         print(f"run {index + 1} of {arguments.runs}: {about}", flush=True)
-        if arguments.output:  # what is there so far is kept, should a later run be stopped
-            arguments.output.write_text(json.dumps(_record(arguments, runs), indent=1) + "\n")
+        _save(arguments, runs)
+    if arguments.naive == "after":
+        for run in runs:
+            run["naive"] = _by_mean(arguments, run["blockzoo"])
+        _save(arguments, runs)
     _print_table(_summary(runs))
 
 
@@ -57,7 +62,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=6.0, help="seconds per cell and run")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--keep", type=Path, help="folder to keep each run's results in")
-    parser.add_argument("--without-naive", action="store_true", help="run the command alone")
+    when = ("in-turn", "after", "none")
+    parser.add_argument("--naive", choices=when, default=when[0], help="when to take naive means")
     parser.add_argument("--naive-child", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -126,7 +132,7 @@ def _mean_ms(arguments: argparse.Namespace) -> float:
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """Return per method that was run median and spread of every figure of every cell."""
-    methods = [method for method in ("blockzoo", "naive") if method in runs[0]]
+    methods = [name for name in ("blockzoo", "naive") if all(name in run for run in runs)]
     return {method: _spreads(run[method] for run in runs) for method in methods}
 
 
@@ -166,6 +172,12 @@ def _print_table(summary: dict[str, dict[str, dict[str, dict[str, float]]]]) -> 
         print(f"worst spread of {figure}: " + ", ".join(f"{m} {w:.1%}" for m, w in worst.items()))
 
 
+def _save(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
+    """Write what there is so far, should a later run be stopped."""
+    if arguments.output:
+        arguments.output.write_text(json.dumps(_record(arguments, runs), indent=1) + "\n")
+
+
 def _record(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
     from blockzoo.measure.environment import describe_environment
 
@@ -174,7 +186,7 @@ def _record(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[s
         "created_at": datetime.now(timezone.utc).isoformat(),
         "environment": {**describe_environment(), "threads": 1},
         "settings": {name: getattr(arguments, name) for name in settings},
-        "naive": {"warmup": NAIVE_WARMUP, "calls": NAIVE_CALLS},
+        "naive": {"warmup": NAIVE_WARMUP, "calls": NAIVE_CALLS, "when": arguments.naive},
         "summary": _summary(runs),
         "runs": runs,
     }
