@@ -1,4 +1,4 @@
-"""What the page on data says of training speed on a CPU is what the published records say."""
+"""What the pages say of training speed on a CPU is what the published records say."""
 
 from __future__ import annotations
 
@@ -58,3 +58,11 @@ def test_all_of_one_commit() -> None:
     commits = {record(name)["environment"]["commit"] for name in names}
     assert len(commits) == 1
     assert f"All three: commit {commits.pop()[:7]}, 2-core AMD EPYC virtual machine" in PAGE
+
+
+def test_gain_of_two_trainings_side_by_side() -> None:
+    speeds = record("side_by_side_cpu")["images_per_s"]
+    assert [len(rounds) for rounds in speeds.values()] == [5, 5]
+    gain = median(speeds["2"]) / median(speeds["1"])
+    page = (ROOT / "docs/recipes.md").read_text()
+    assert f"a thread each, train {gain:.2f} times the\nimages/s of one with both" in page
