@@ -37,6 +37,8 @@ Runs = list[dict[str, Processes]]
 Figure = Callable[[Processes, Processes], float]
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5)
+DEVIATIONS_IN_95 = 2 * 1.96
+"""How many standard deviations a 95% interval is wide."""
 SHOWN = 5
 """Cells whose processes are shown; the record has all."""
 
@@ -116,7 +118,7 @@ def _apart(ours: Processes, base: Processes) -> dict[str, float]:
     middle = statistics.fmean(medians)
     return {
         "processes": statistics.stdev(medians) / middle,
-        "rounds_alone": statistics.fmean(widths) / (2 * 1.96) / middle,
+        "rounds_alone": statistics.fmean(widths) / DEVIATIONS_IN_95 / middle,
         "correlation": statistics.fmean(
             float(np.corrcoef(of_process[:-1], of_process[1:])[0, 1]) for of_process in ratios
         ),

@@ -161,7 +161,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3, help="measured, the first one dropped")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--output", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.epochs < 2:
+        parser.error(f"--epochs is {options.epochs}; it must be 2 or more, the first is dropped")
+    return options
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.store import Store
-from blockzoo.train import remove_checkpoint, remove_checkpoints_of, train_block
+from blockzoo.train import checkpointed_trials, remove_checkpoint, train_block
 from blockzoo.trials import same_positions, scaffold_settings
 
 
@@ -82,7 +82,7 @@ def run_sweep(
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
-    remove_checkpoints_of(request.checkpoints, store.ok_ids())
+    _remove_leftovers(request.checkpoints, store)
     mirror.refresh()
     listener.planned(plan)
     failed = 0
@@ -200,6 +200,13 @@ def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Tri
     for trial in trials:
         listener.started(trial)
         yield trial
+
+
+def _remove_leftovers(checkpoints: Path | None, store: Store) -> None:
+    """Remove what a sweep left that was killed between storing a record and the removal."""
+    if left := checkpointed_trials(checkpoints):
+        for trial in left & store.ok_ids():
+            remove_checkpoint(checkpoints, trial)
 
 
 def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Outcome:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -125,8 +125,8 @@ def train_block(
             device=where,
             progress=progress,
             subject=f"block {spec.name} ({position})",
-            on_start=_each(log.start, on_start),
-            on_epoch=_each(log.epoch, on_epoch),
+            on_start=each(log.start, on_start),
+            on_epoch=each(log.epoch, on_epoch),
             checkpoint=None if checkpoints is None else checkpoint_path(checkpoints, identity),
             resume=resume,
             on_oom=on_oom,
@@ -234,11 +234,9 @@ def remove_checkpoint(folder: Path | None, trial: str) -> None:
         checkpoint_path(folder, trial).unlink(missing_ok=True)
 
 
-def remove_checkpoints_of(folder: Path | None, done: Collection[str]) -> None:
-    """Remove what was left by a run that was killed between a trial's record and the removal."""
-    for path in () if folder is None else tuple(folder.glob("*.ckpt")):
-        if path.stem in done:
-            remove_checkpoint(folder, path.stem)
+def checkpointed_trials(folder: Path | None) -> set[str]:
+    """Return the ids of the trials whose checkpoints lie in `folder`."""
+    return set() if folder is None else {path.stem for path in folder.glob("*.ckpt")}
 
 
 def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
@@ -268,7 +266,7 @@ def _shown(protocol: str, recipe: Recipe, config: ScaffoldConfig) -> dict[str, A
     return {"protocol": protocol, "recipe": asdict(recipe), "scaffold": scaffold}
 
 
-def _each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:
+def each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:
     """Return a function that calls all of `told`, those that are there, one after the other."""
 
     def tell(value: Told) -> None:

@@ -1,13 +1,9 @@
-"""One trial of a tuning: what may be varied, on which data, and what a point of it comes to.
-
-The test images cannot play a part: they are taken out of the data set before the first trial.
-Trials are trained with `TUNING_SEED`, which no reported training may use.
-"""
+"""One trial of a tuning: what may be varied, on which data, and what a point of it comes to."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +15,7 @@ from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics
 from blockzoo.search import Point, Report, Space, sobol_points
-from blockzoo.train import train_block, training_trial_id
+from blockzoo.train import each, train_block, training_trial_id
 from blockzoo.training.recipe import Recipe
 
 TUNING_SEED = 10_000
@@ -84,21 +80,19 @@ class TunedNetwork:
         `options` are passed on to `train_block`.
         """
 
-        def count(*history: EpochMetrics) -> None:
-            for metrics in history:
-                report(metrics.epoch, metrics.val_accuracy)
+        def count(metrics: EpochMetrics) -> None:
+            report(metrics.epoch, metrics.val_accuracy)
 
-        def tell(metrics: EpochMetrics) -> None:
-            if on_epoch is not None:
-                on_epoch(metrics)
-            count(metrics)
+        def count_all(history: Sequence[EpochMetrics]) -> None:
+            for metrics in history:
+                count(metrics)
 
         record = train_block(
             self.block,
             self.position,
             progress=False,
-            on_start=lambda history: count(*history),
-            on_epoch=tell,
+            on_start=count_all,
+            on_epoch=each(on_epoch, count),
             **options,
             **self.settings(point),
         )
