@@ -28,7 +28,7 @@ from latency_repeatability import spread
 from numpy.typing import NDArray
 
 from blockzoo.measure.bootstrap import mean_of_medians, order_interval
-from blockzoo.measure.sampling import CellSamples, paired_ratios
+from blockzoo.measure.samples import CellSamples, paired_ratios
 
 Processes = list[CellSamples]
 """What a cell left in one process after the other."""

@@ -39,7 +39,8 @@ from blockzoo.errors import BlockZooError
 from blockzoo.measure.backends import CellOptions, Loaded, get_backend
 from blockzoo.measure.environment import available_cores, describe_environment
 from blockzoo.measure.parity import with_nontrivial_state
-from blockzoo.measure.sampling import CellSamples, sample_cells
+from blockzoo.measure.samples import CellSamples
+from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet

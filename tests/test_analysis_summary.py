@@ -111,16 +111,25 @@ def test_validation_stands_in_where_test_is_missing() -> None:
     assert summary["accuracy"].tolist() == [0.8]
 
 
-def test_latencies_of_unusual_settings_are_left_out() -> None:
+@pytest.mark.parametrize("unusual", [{"batch_size": 64}, {"cache": "cold"}])
+def test_latencies_of_unusual_settings_are_left_out(unusual: dict[str, Any]) -> None:
     trainings = [training(block, block) for block in "ABC"]
     timings = [
-        latency("a", "A", batch_size=64),
+        latency("a", "A", **unusual),
         latency("b", "B"),
         latency("c", "C"),
     ]
     summary = summary_of(*trainings, *timings)
     assert summary["latency_ms"].isna().tolist() == [True, False, False]
     assert summary["latency_low_ms"].isna().tolist() == [True, False, False]
+
+
+def test_rows_from_before_there_was_a_choice_of_caches_are_hot() -> None:
+    frame = results_frame(
+        [training("A", "A"), training("B", "B"), latency("a", "A"), latency("b", "B")]
+    )
+    older = frame.assign(latency_cache=["", "hot"])
+    assert summarize(older)["latency_ms"].tolist() == [5.0, 5.0]
 
 
 def test_nothing_gives_an_empty_summary_of_the_right_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,9 +109,9 @@ UNBUILDABLE = spec_of("Unbuildable", unbuildable)
 def run(
     *blocks: BlockSpec | str,
     positions: tuple[Position | str, ...] = (Position.MID,),
-    energy: bool = False,
+    **more: Any,
 ) -> list[LatencyRecord]:
-    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS, energy=energy)
+    return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS, **more)
 
 
 def test_blocks_are_compared_with_the_first_at_their_position() -> None:
@@ -283,6 +284,29 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
     assert id_with("openvino", openvino="1") != id_with("openvino", openvino="2")
     assert id_with("openvino", onnxruntime="1") == id_with("openvino", onnxruntime="2")
     assert id_with("tensorrt", onnxruntime="1") != id_with("tensorrt", onnxruntime="2")
+
+
+def test_ids_of_the_hot_regime_are_those_from_when_it_was_the_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[dict[str, Any]] = []
+
+    def noted(kind: str, **told: Any) -> str:
+        hashed.append(told["settings"])
+        return kind
+
+    monkeypatch.setattr(latency_identity, "trial_id", noted)
+    for cache in ("hot", "cold"):
+        settings = replace(SETTINGS, cache=cache)
+        latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
+    assert [settings.get("cache") for settings in hashed] == [None, "cold"]
+
+
+def test_caches_are_one_more_way_to_run_with_ratios_of_their_own() -> None:
+    records = run(CONV, MERGED, caches=("hot", "cold"))
+    assert [record.cache for record in records] == ["hot", "cold", "hot", "cold"]
+    assert len({record.trial_id for record in records}) == 4
+    assert [record.verdict == "baseline" for record in records] == [True, True, False, False]
 
 
 def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:

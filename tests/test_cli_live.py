@@ -7,6 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from blockzoo.cli.live import LiveTable, showing
+from blockzoo.measure.samples import CellSamples
 
 
 def drawn(table: LiveTable) -> str:
@@ -38,7 +39,7 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     assert row(text, "B mid") == ["B", "mid", "warm-up", "0"]
     assert "failed: RuntimeError: no kernel" in text
     assert row(text, "D mid") == ["D", "mid", "waiting", "0"]
-    ends = {"x1": (True, 1, 0, None, None), "x2": (False, 1, 0, "ValueError: late", "trace")}
+    ends = {"x1": CellSamples(converged=True), "x2": CellSamples(failure="ValueError: late")}
     assert table.take(("done", ends, None)) == "process 1 of 2: 2 cells, 10 s"
     text = drawn(table)
     assert text.startswith("process 2 of 2, 10 s, about 10 s left")
@@ -50,7 +51,7 @@ def test_many_cells_show_those_at_work_and_a_summary() -> None:
     table = LiveTable(processes=1, budget_s=9.0)
     table.take(("cells", {str(i): f"cell{i:02}" for i in range(40)}))
     table.take(("state", "loading", "39"))
-    table.take(("done", {str(i): (True, 1, 0, None, None) for i in range(30)}, None))
+    table.take(("done", {str(i): CellSamples(converged=True) for i in range(30)}, None))
     text = drawn(table)
     assert "cell00" not in text
     assert row(text, "cell39") == ["cell39", "loading", "0"]
@@ -63,6 +64,6 @@ def test_without_a_terminal_a_line_per_process() -> None:
     table.take(("cells", {"x": "A mid"}))
     with showing(table, console) as take:
         take(("samples", [("x", 0, 1e6)]))
-        take(("done", {"x": (True, 1, 0, None, None)}, None))
+        take(("done", {"x": CellSamples(converged=True)}, None))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == "process 1 of 1: 1 cells, 0 s\n"

@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from blockzoo.measure.sampling import CellSamples
+from blockzoo.measure.samples import CellSamples
 from blockzoo.results.store import Store
 from tests.record_samples import latency
 

@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo import marginal as room
 from blockzoo.cli.app import app
-from blockzoo.errors import InputError
+from blockzoo.errors import BlockError, InputError
+from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell
+from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig
@@ -66,6 +68,22 @@ def test_marginals_predict_a_network_that_is_their_sum(monkeypatch: pytest.Monke
     assert (found.predicted_ms, found.measured_ms) == (8.0, 10.0)
     assert found.error == pytest.approx(-0.2)
     assert found.error_interval == pytest.approx((-0.2, -0.2))
+
+
+def test_sums_are_measured_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[CellOptions] = []
+
+    def measured(cells: list[Cell], *_: object, **__: object) -> dict[str, LatencyResult]:
+        seen.extend(cell.options for cell in cells)
+        return {cell.name: LatencyResult(failure="not here") for cell in cells}
+
+    monkeypatch.setattr(room, "measure_cells", measured)
+    settings = LatencySettings(device="auto", threads=2, precision="bf16", cache="cold")
+    with pytest.raises(BlockError, match="not here"):
+        room.check_additivity(["ConvBNAct"], config=SMALL, settings=settings)
+    device = str(resolve_device("auto"))
+    asked = CellOptions(device=device, threads=2, precision="bf16", cache="cold")
+    assert seen == [asked] * 5
 
 
 def test_real_networks_have_marginals_and_sums() -> None:

@@ -23,6 +23,7 @@ from blockzoo.measure import machine
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.throttling import ThrottleWatch
 
 SETTINGS = LatencySettings(
     processes=2, min_rounds=8, rounds_max=8, min_seconds=0.0, warmup_max_s=0.01, min_sample_ms=0.01
@@ -203,6 +204,24 @@ def test_cells_sampled_on_a_hot_processor_are_flagged(
     results = measure_cells(cells, HERE)
     assert ("throttled" in results["a"].flags) is told
     assert results["b"].failure == "RuntimeError: no kernel"
+
+
+def test_samples_at_a_low_clock_are_dropped_counted_and_flagged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = itertools.count()
+    monkeypatch.setattr(ThrottleWatch, "at_speed", lambda watch, device: next(asked) >= 3)
+    result = measure_cells([Cell(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
+    assert (result.dropped_samples, len(result.samples_ms)) == (3, 5)
+    assert "low clock" in result.flags
+
+
+def test_a_clock_that_is_always_low_fails_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ThrottleWatch, "at_speed", lambda watch, device: False)
+    result = measure_cells([Cell(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
+    assert result.failure == (
+        "no sample was taken: the GPU's clock was below 75% of its default in all 8"
+    )
 
 
 @pytest.mark.gpu

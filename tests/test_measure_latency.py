@@ -8,7 +8,7 @@ import pytest
 
 from blockzoo.errors import InputError
 from blockzoo.measure.latency import LatencySettings, summarize
-from blockzoo.measure.sampling import CellSamples
+from blockzoo.measure.samples import CellSamples
 
 
 def cell(*milliseconds: float, **fields: Any) -> CellSamples:

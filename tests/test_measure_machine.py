@@ -68,6 +68,15 @@ def test_hyper_threading_is_what_is_active(text: str, told: bool | None, tmp_pat
     assert machine.hyper_threading(tmp_path) is told
 
 
+def test_the_last_cache_is_the_largest_of_the_first_core(tmp_path: Path) -> None:
+    assert machine.last_level_cache_bytes(tmp_path) is None
+    for index, size in enumerate(("48K", "32K", "1024K", "32768K", "odd")):
+        folder = tmp_path / "cpu0" / "cache" / f"index{index}"
+        folder.mkdir(parents=True)
+        (folder / "size").write_text(f"{size}\n")
+    assert machine.last_level_cache_bytes(tmp_path) == 32 * 2**20
+
+
 def test_clocks_that_cannot_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = SimpleNamespace(current=2596.1, min=0.0, max=0.0)
     monkeypatch.setattr(psutil, "cpu_freq", lambda: clocks)

@@ -59,6 +59,23 @@ def test_readings_are_in_the_units_of_their_names(monkeypatch: pytest.MonkeyPatc
     assert gpu.slowdowns() == ("power limit", "heat, by the hardware")
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, 345 / 1305),
+        ({"nvmlDeviceGetDefaultApplicationsClock": refused}, None),
+        ({"nvmlDeviceGetDefaultApplicationsClock": lambda handle, clock: 0}, None),
+        ({"nvmlDeviceGetClockInfo": refused}, None),
+    ],
+)
+def test_the_clock_is_told_as_a_share_of_the_default_one(
+    changed: dict[str, Any], told: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = found(monkeypatch, **changed)
+    assert gpu is not None
+    assert gpu.clock_share() == told
+
+
 def test_an_idle_or_chosen_clock_is_no_slowdown(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = found(monkeypatch, nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x113)
     assert gpu is not None

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockzoo.errors import InputError
-from blockzoo.measure.sampling import CellSamples, Spent, paired_ratios, sample_cells
+from blockzoo.measure.samples import CellSamples, Spent, paired_ratios
+from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan
 
 MS = 1_000_000
@@ -126,6 +127,20 @@ def test_a_clock_that_is_set_back_costs_one_sample_and_neither_budget_nor_overhe
     assert len(samples.samples_ns) == 50  # what 5 s hold
     assert 30 not in samples.rounds  # 10 calls to warm up, then one a round
     assert spent.overhead_fraction == pytest.approx(0.0)
+
+
+def test_samples_that_are_refused_are_counted_and_leave_the_others_alone() -> None:
+    clock, asked = FakeClock(), itertools.count()
+    plan = SamplingPlan(min_rounds=4, rounds_max=6, min_seconds=0)
+    found = sample_cells(
+        {"slow": clock.cell(100 * MS), "good": clock.cell(100 * MS)},
+        plan,
+        clock=clock,
+        accept=lambda name: name == "good" or next(asked) % 2 == 0,
+    )
+    assert (found["slow"].rounds, found["slow"].refused) == ((0, 2, 4), 3)
+    assert (found["slow"].converged, found["slow"].failure) == (False, None)
+    assert (found["good"].rounds, found["good"].refused) == (tuple(range(6)), 0)
 
 
 def test_warm_up_does_not_wait_for_a_clock_that_never_advances() -> None:

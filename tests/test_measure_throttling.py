@@ -64,6 +64,26 @@ def test_only_what_comes_after_the_start_counts() -> None:
     assert watch.throttled() == ("cpu",)
 
 
+class Clocked(Gpu):
+    """Runs at this share of its default clock."""
+
+    def __init__(self, share: float | None) -> None:
+        self.share = share
+
+    def clock_share(self) -> float | None:
+        return self.share
+
+
+def test_a_gpu_is_at_speed_from_three_quarters_of_its_default_clock_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares = {"cuda:0": 0.74, "cuda:1": 0.75, "cuda:2": None, "cuda:3": 1.5}
+    monkeypatch.setattr(Gpu, "find", lambda name: Clocked(shares[name]) if name in shares else None)
+    watch = ThrottleWatch(["cpu", *shares, "cuda:4"], read=lambda: counters(None, None))
+    slow = [name for name in ("cpu", *shares, "cuda:4") if not watch.at_speed(name)]
+    assert slow == ["cuda:0"]
+
+
 class Hot(Gpu):
     """Gives these reasons, one after the other."""
 

@@ -112,6 +112,7 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "latency_ratio_high": 0.92,
         "latency_verdict": "faster",
         "latency_flags": "noisy drift",
+        "latency_cache": "hot",
         "status": "ok",
         "reason": "",
         "trial_id": "training",

@@ -23,7 +23,6 @@ from blockzoo.latency_cells import (
     ways_to_run,
 )
 from blockzoo.latency_identity import resolved, spec_of
-from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.driver import Event
 from blockzoo.measure.energy import measure_cell_energy
@@ -50,15 +49,17 @@ def benchmark_blocks(
     backends: Sequence[str] = (),
     precisions: Sequence[str] = (),
     threads: Sequence[int] = (),
+    caches: Sequence[str] = (),
     processes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Time all blocks at all positions in one session; one record per network and way to run it.
 
-    `backends`, `precisions` and `threads` are crossed; where empty, and without `processes`, that
-    of the settings holds. A ratio is to the baseline run in the same way. `listener` is handed
-    ("cells", labels by trial id) before the timing and then what the measuring processes send.
+    `backends`, `precisions`, `threads` and `caches` are crossed; where empty, and without
+    `processes`, that of the settings holds. A ratio is to the baseline run in the same way.
+    `listener` is handed ("cells", labels by trial id) before the timing and then what the measuring
+    processes send.
 
     `baseline` is the first block unless named; one that is not among `blocks` is measured and
     returned too, before them. A network that is the same at several positions, with a baseline
@@ -69,7 +70,7 @@ def benchmark_blocks(
     or position, `InputError` when there are none, and `DeviceError`.
 
     `energy` adds the energy per image, measured after the timing and in this process, of what runs
-    eager and was timed; it takes 13 s each, and nothing where no counter can be read.
+    eager and hot and was timed; it takes 13 s each, and nothing where no counter can be read.
     """
     if not blocks or not positions:
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
@@ -79,7 +80,7 @@ def benchmark_blocks(
     session = _Session(
         config=config or ScaffoldConfig(),
         settings=settings,
-        ways=ways_to_run(settings, backends, precisions, threads),
+        ways=ways_to_run(settings, backends, precisions, threads, caches),
         baseline=spec_of(blocks[0] if baseline is None else baseline),
         on_error=on_error,
     )
@@ -133,20 +134,22 @@ class _Session:
         place = f"{cell.spec.name} {'/'.join(map(str, cell.positions))}"
         if len(self.ways) == 1:
             return place
-        return f"{place} {way.backend} {way.precision} {way.threads}t"
+        cache = f" {way.cache}" if len({each.cache for each in self.ways}) > 1 else ""
+        return f"{place} {way.backend} {way.precision} {way.threads}t{cache}"
 
     def _timed(self, cell: LatencyCell, network: nn.Module, passed: Container[str] = ()) -> Cell:
         return Cell(
             name=cell.trial_id,
             model=network,
             example=random_images(self.settings.batch_size, self.config, self.settings.seed),
-            options=_options(cell.settings),
+            options=cell.settings.cell_options,
             baseline=cell.baseline_id if cell.baseline_id in passed else None,
         )
 
     def with_energy(self, record: LatencyRecord, gated: GatedCell) -> LatencyRecord:
         """Return the record with its energy; without, if there is none to be had."""
-        if record.status == "failed" or record.backend != "eager" or gated.network is None:
+        hot_eager = (record.backend, record.cache) == ("eager", "hot")
+        if record.status == "failed" or not hot_eager or gated.network is None:
             return record
         try:
             measured = measure_cell_energy(self._timed(gated.cell, gated.network))
@@ -187,21 +190,12 @@ class _Session:
             precision=settings.precision,
             channels_last=settings.channels_last,
             threads=settings.threads,
+            cache=settings.cache,
             batch_size=settings.batch_size,
             baseline=self.baseline.name,
             parity_error=gated.parity_error,
             **measured,
         )
-
-
-def _options(settings: LatencySettings) -> CellOptions:
-    return CellOptions(
-        backend=settings.backend,
-        device=settings.device,
-        precision=settings.precision,
-        channels_last=settings.channels_last,
-        threads=settings.threads,
-    )
 
 
 def _environment(settings: LatencySettings) -> Environment:

@@ -60,6 +60,7 @@ def ways_to_run(
     backends: Sequence[str],
     precisions: Sequence[str],
     threads: Sequence[int],
+    caches: Sequence[str],
 ) -> tuple[LatencySettings, ...]:
     """Return the settings of every way to run a network; raises for unknown names.
 
@@ -70,13 +71,16 @@ def ways_to_run(
             backends or (settings.backend,),
             precisions or (settings.precision,),
             threads or (settings.threads,),
+            caches or (settings.cache,),
         )
     )
-    for backend, _, _ in chosen:
+    for backend, *_ in chosen:
         get_backend(backend)
     return tuple(
-        replace(settings, backend=backend, precision=cast(Any, precision), threads=count)
-        for backend, precision, count in chosen
+        replace(
+            settings, backend=backend, precision=cast(Any, precision), threads=count, cache=cache
+        )
+        for backend, precision, count, cache in chosen
     )
 
 

@@ -44,7 +44,7 @@ def latency_trial_id(
         baseline=reference.name,
         baseline_network=fingerprints(reference, place, config).network,
         scaffold=scaffold_identity(config),
-        settings=asdict(settings),
+        settings=_settings(settings),
         environment=_identity(settings),
     )
 
@@ -57,6 +57,11 @@ def spec_of(block: str | BlockSpec) -> BlockSpec:
 def resolved(settings: LatencySettings) -> LatencySettings:
     """Return the settings with the device by its own name; raises `DeviceError`."""
     return replace(settings, device=str(resolve_device(settings.device)))
+
+
+def _settings(settings: LatencySettings) -> dict[str, object]:
+    """Return the settings; ids of the hot regime stay what they were when it was the only one."""
+    return {k: v for k, v in asdict(settings).items() if (k, v) != ("cache", "hot")}
 
 
 def _identity(settings: LatencySettings) -> dict[str, object]:

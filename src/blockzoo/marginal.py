@@ -17,6 +17,7 @@ from torch import nn
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.errors import BlockError, InputError
+from blockzoo.latency_identity import resolved
 from blockzoo.measure.bootstrap import Interval
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencyResult, LatencySettings
@@ -117,16 +118,19 @@ def check_additivity(
     """Return for each block how well its marginals predict the network that is all of it.
 
     All networks are in deploy form, in one session. Raises `BlockError` for a block that cannot be
-    built or timed.
+    built or timed, and `DeviceError`.
     """
-    config, settings = config or ScaffoldConfig(), settings or LatencySettings()
+    config, settings = config or ScaffoldConfig(), resolved(settings or LatencySettings())
     specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
     example = torch.randn(settings.batch_size, *config.input_shape)
     networks = {"base": _network(get_block(NO_CONTEXT), Position.MID, config, NO_CONTEXT)}
     for spec in specs:
         networks |= dict(_networks(spec, config))
     results = measure_cells(
-        [Cell(name=name, model=net, example=example) for name, net in networks.items()],
+        [
+            Cell(name=name, model=net, example=example, options=settings.cell_options)
+            for name, net in networks.items()
+        ],
         settings,
         progress=progress,
     )

@@ -43,6 +43,7 @@ _LATENCY_SETTINGS = [
     "latency_backend",
     "latency_precision",
     "latency_threads",
+    "latency_cache",
     "latency_batch_size",
 ]
 _LATENCY_VALUES = ["latency_ms", "latency_low_ms", "latency_high_ms"]
@@ -67,6 +68,8 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     blocks that were not trained, do not appear.
     """
     used = [*CELL, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
+    # Files from before there was a choice say nothing.
+    frame = frame.assign(latency_cache=frame["latency_cache"].replace("", "hot"))
     trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
     trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(CELL[:2])] or [trained])
     rows = [_cell(key, cell) for key, cell in trained.groupby(CELL)]

@@ -37,6 +37,13 @@ def benchmark(
         list[str] | None,
         typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
     ] = None,
+    caches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cache",
+            help="What a call finds in the caches: hot (its own data) or cold; repeatable.",
+        ),
+    ] = None,
     channels_last: Annotated[
         bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
     ] = False,
@@ -98,7 +105,15 @@ def benchmark(
         get_backend(backend)
     warn_of_neighbours(device)  # after all that may be refused, so that bad input is one line
     records = timed(
-        names, where, config, settings, baseline, backends or (), precisions or (), energy
+        names,
+        where,
+        config,
+        settings,
+        baseline,
+        backends=backends or (),
+        precisions=precisions or (),
+        caches=caches or (),
+        energy=energy,
     )
     keep(records, results, output)
     fail_if_any_failed(records)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.measure.bootstrap import order_interval
+from blockzoo.measure.samples import CellSamples
 
 MOST_ROWS = 25
 _REFRESHES_PER_S = 4
@@ -88,12 +89,12 @@ class LiveTable:
         self._rows[name].state = "failed"
         self._rows[name].reason = next(iter(reason.splitlines()), "")
 
-    def _end_process(self, ends: Mapping[str, Sequence[Any]]) -> str:
-        for name, (converged, _, _, failure, _) in ends.items():
-            if failure is not None:
-                self._fail(name, failure)
+    def _end_process(self, ends: Mapping[str, CellSamples]) -> str:
+        for name, end in ends.items():
+            if end.failure is not None:
+                self._fail(name, end.failure)
             else:
-                self._rows[name].state = "converged" if converged else "budget spent"
+                self._rows[name].state = "converged" if end.converged else "budget spent"
         self._finished += 1
         now_s = self._clock()
         took_s, self._process_s = now_s - self._process_s, now_s

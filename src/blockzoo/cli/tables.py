@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from blockzoo.analysis.launching import launch_bound
 from blockzoo.results.records import (
     CostRecord,
     FormCost,
@@ -135,7 +136,7 @@ def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tupl
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
-_WAYS = ("backend", "precision", "threads", "batch_size")
+_WAYS = ("backend", "precision", "threads", "cache", "batch_size")
 """How a network can be run: in the title where all records agree, else a column each."""
 
 
@@ -152,10 +153,16 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     energies = any(record.energy_j_per_image is not None for record in records)
     if energies:
         table.add_column("mJ/image", justify="right")
+    launching = launch_bound(records)
+    if launching:
+        table.add_column("eager / graph", justify="right")
     for record in records:
         place = [record.block, where(record), *(str(getattr(record, way)) for way in ways)]
-        cells = _latency_cells(record)
-        table.add_row(*place, *cells, *([_energy(record)] * energies))
+        cells = [*_latency_cells(record), *([_energy(record)] * energies)]
+        if launching and record.median_ms is not None:
+            factor = launching.get(record.trial_id)
+            cells.append("-" if factor is None else f"{factor.value:.2f}")
+        table.add_row(*place, *cells)
     return table
 
 
@@ -173,8 +180,9 @@ def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str
         "precision": first.precision,
         "backend": first.backend,
         "threads": f"{first.threads} thread(s)",
+        "cache": "" if first.cache == "hot" else f"{first.cache} caches",
     }
-    common = [text for way, text in told.items() if way not in ways]
+    common = [text for way, text in told.items() if text and way not in ways]
     return ", ".join(
         ["Latency in deploy form", *common, first.device, first.environment.processor]
     ).replace(",", ":", 1)

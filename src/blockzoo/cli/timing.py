@@ -59,6 +59,7 @@ def timed(
     baseline: str | None,
     backends: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    caches: Sequence[str] = (),
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
@@ -77,6 +78,7 @@ def timed(
             baseline=baseline,
             backends=backends,
             precisions=precisions,
+            caches=caches,
             listener=listener,
             energy=energy,
         )

@@ -26,6 +26,7 @@ def measure(
     precision: str = "fp32",
     threads: int = 1,
     channels_last: bool = False,
+    cache: str = "hot",
     processes: int = 3,
     quick: bool = False,
     settings: LatencySettings | None = None,
@@ -34,10 +35,11 @@ def measure(
     """Time `models` on `example` (N, ...) side by side and return the result of each by its name.
 
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
-    names the model of the ratios. `quick` takes one process and at most two seconds per model.
-    `settings` says when to start and stop instead, its processes included; how the models run is
-    said by the other arguments alone. Modules may be of any class, also one defined in a script or
-    notebook, but nothing in them may be bound to this process (open files, locks).
+    names the model of the ratios. `cache` "cold" empties the caches before each call. `quick` takes
+    one process and at most two seconds per model. `settings` says when to start and stop instead,
+    its processes included; how the models run is said by the other arguments alone. Modules may be
+    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
+    process (open files, locks).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline
@@ -50,6 +52,7 @@ def measure(
         precision=precision,
         channels_last=channels_last,
         threads=threads,
+        cache=cache,
     )
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)

@@ -11,7 +11,6 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,12 @@ from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
-from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, Progress, Spent
+from blockzoo.measure.samples import CellSamples, Spent
+from blockzoo.measure.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.sampling_plan import SamplingPlan
 
+_NO_SAMPLE = "no sample was taken"
+_SLOW_CLOCK = "the GPU's clock was below 75% of its default"
 HANG_S = 120.0
 """Longest time one call may take before its process is stopped."""
 
@@ -143,9 +145,9 @@ class _Session:
 
     def _judge(self, run: ProcessRun, cells: Sequence[ChildCell]) -> None:
         self.failures.update(run.failed)
-        for name, (_, _, _, failure, trace) in run.ends.items():
-            if failure is not None:
-                self.failures[name] = (failure, trace)
+        for name, end in run.ends.items():
+            if end.failure is not None:
+                self.failures[name] = (end.failure, end.traceback)
         if run.death is None:
             return
         self.deaths[run.death_cell] = self.deaths.get(run.death_cell, 0) + 1
@@ -175,7 +177,8 @@ class _Session:
         own = samples[cell.name]
         kept = _worth_keeping(own)
         if failure is None and not kept:
-            failure = "no sample was taken"
+            refused = sum(each.refused for each in own)
+            failure = _NO_SAMPLE + (f": {_SLOW_CLOCK} in all {refused}" if refused else "")
         if failure is not None:
             failed = CellSamples(failure=failure, traceback=trace)
             return summarize([*(own[index] for index in kept), failed])
@@ -228,13 +231,11 @@ def _gate(cell: Cell, backend: Backend, payload: bytes, options: CellOptions) ->
 def _samples_of(run: ProcessRun, name: str) -> CellSamples:
     pairs = run.samples.get(name, [])
     # A process that died left samples as good as any; convergence is for the others to say.
-    end: tuple[Any, ...] = run.ends.get(name, (True, 1, 0, None, None))
-    return CellSamples(
+    end = run.ends.get(name, CellSamples(converged=True))
+    return replace(
+        end,
         samples_ns=tuple(ns for _, ns in pairs),
         rounds=tuple(index for index, _ in pairs),
-        converged=end[0],
-        calls_per_sample=end[1],
-        dropped=end[2],
     )
 
 

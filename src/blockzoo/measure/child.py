@@ -109,7 +109,8 @@ class Worker:
         """Load, warm up and sample all cells."""
         import torch
 
-        from blockzoo.measure.sampling import Spent, sample_cells
+        from blockzoo.measure.samples import Spent
+        from blockzoo.measure.sampling import sample_cells
 
         spent = Spent()
         with torch.inference_mode():
@@ -126,15 +127,12 @@ class Worker:
                 timers=timers,
                 enter=self._enter,
                 sink=self._sink,
+                accept=self._accept,
                 between=self._watch.look,
                 spent=spent,
             )
         self._flush()
-        ends = {
-            name: (cell.converged, cell.calls_per_sample, cell.dropped, cell.failure,
-                   cell.traceback)
-            for name, cell in done.items()
-        }  # fmt: skip
+        ends = {name: replace(cell, samples_ns=(), rounds=()) for name, cell in done.items()}
         self._send("throttled", self._watch.throttled())
         self._send("done", ends, spent)
         for each in loaded:
@@ -144,10 +142,11 @@ class Worker:
         import torch
 
         from blockzoo.measure.backends import get_backend
-        from blockzoo.measure.timers import device_timer
+        from blockzoo.measure.timers import Timers
 
         calls: dict[str, Any] = {}
         timers: dict[str, Any] = {}
+        timer_for = Timers()
         held = []
         for cell in self._task.cells:
             self._enter(cell.name, "loading")
@@ -161,9 +160,7 @@ class Worker:
                 continue
             held.append(loaded)
             calls[cell.name] = loaded.call
-            device = torch.device(cell.options.device)
-            if device.type == "cuda":
-                timers[cell.name] = device_timer(device)
+            timers[cell.name] = timer_for(torch.device(cell.options.device), cell.options.cache)
         return calls, timers, held
 
     def _enter(self, name: str, stage: str) -> None:
@@ -178,6 +175,9 @@ class Worker:
             self._watch.start()  # loading and warming up do not count
             self._stage = stage
             self._send("state", stage, name)
+
+    def _accept(self, name: str) -> bool:
+        return self._watch.at_speed(self._options[name].device)
 
     def _sink(self, name: str, index: int, nanoseconds: float) -> None:
         self._batch.append((name, index, nanoseconds))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from blockzoo.measure.child import MARK, STAGES, ChildTask, Worker
-from blockzoo.measure.sampling import Spent
+from blockzoo.measure.samples import CellSamples, Spent
 
 _POLL_S = 0.5
 # Importing torch on a busy machine takes its time.
@@ -33,14 +33,14 @@ Event = tuple[Any, ...]
 class ProcessRun:
     """What one process left.
 
-    `samples` per cell are pairs of round and nanoseconds; `ends` are there for the cells of a
-    process that finished, and so are the devices that were `throttled` while it sampled; `failed`
-    holds message and traceback of cells that could not be loaded.
+    `samples` per cell are pairs of round and nanoseconds; `ends`, the rest of `CellSamples`, are
+    there for the cells of a process that finished, and so are the devices that were `throttled`
+    while it sampled; `failed` holds message and traceback of cells that could not be loaded.
     A process that died has `death` (why), `death_cell` and `death_stage`.
     """
 
     samples: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    ends: dict[str, tuple[bool, int, int, str | None, str | None]] = field(default_factory=dict)
+    ends: dict[str, CellSamples] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: tuple[str, ...] = ()
     spent: Spent = field(default_factory=Spent)
@@ -172,7 +172,7 @@ def _take(event: Event, run: ProcessRun) -> None:
     elif event[0] == "done":
         run.ends, run.spent = event[1], event[2]
         # A process whose every cell failed to load is done too.
-        run.ends = run.ends or {"": (True, 1, 0, None, None)}
+        run.ends = run.ends or {"": CellSamples()}
 
 
 def _blame(run: ProcessRun, task: ChildTask, why: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from blockzoo.errors import InputError
+from blockzoo.measure.backends.options import CACHES, CellOptions
 from blockzoo.measure.bootstrap import (
     Interval,
     Samples,
@@ -23,7 +24,8 @@ from blockzoo.measure.bootstrap import (
     verdict_of,
 )
 from blockzoo.measure.parity import TOLERANCE
-from blockzoo.measure.sampling import LEAST_ROUNDS, CellSamples, paired_ratios
+from blockzoo.measure.samples import CellSamples, paired_ratios
+from blockzoo.measure.sampling import LEAST_ROUNDS
 from blockzoo.measure.sampling_plan import SamplingPlan
 
 # From these counts on, some sample lies above the percentile with 99% probability.
@@ -47,8 +49,9 @@ class LatencySettings(SamplingPlan):
     this process, which starts at once, but one process cannot tell how far others would differ.
     `keep_freed_memory`: fresh processes reuse memory that a call freed, as under the allocators of
     servers, instead of getting it anew from the system whenever glibc happens to have returned it.
-    `backend`: see `measure/backends`. The rest says when to start and stop, see `SamplingPlan`; a
-    GPU is warmed up for at least a second per model whatever `warmup_min_s`.
+    `backend`: see `measure/backends`. `cache`: hot or cold, see `measure/cold_cache.py`. The rest
+    says when to start and stop, see `SamplingPlan`; a GPU is warmed up for at least a second per
+    model whatever `warmup_min_s`.
     """
 
     device: str = "cpu"
@@ -60,6 +63,7 @@ class LatencySettings(SamplingPlan):
     processes: int = 3
     keep_freed_memory: bool = True
     backend: str = "eager"
+    cache: str = "hot"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +74,20 @@ class LatencySettings(SamplingPlan):
         if self.precision not in _PRECISIONS:
             allowed = ", ".join(_PRECISIONS)
             raise InputError(f"precision is {self.precision!r}; allowed: {allowed}")
+        if self.cache not in CACHES:
+            raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
+
+    @property
+    def cell_options(self) -> CellOptions:
+        """What one cell is run with; `device` must be a device's own name by then."""
+        return CellOptions(
+            backend=self.backend,
+            device=self.device,
+            precision=self.precision,
+            channels_last=self.channels_last,
+            threads=self.threads,
+            cache=self.cache,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +103,16 @@ class LatencyResult:
 
     `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
     `rounds` in which round of its process each arose. `dropped_samples` were discarded because the
-    clock did not advance. `overhead_fraction` is the share of the session after warm-up that was
-    spent outside forward passes.
+    clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
+    share of the session after warm-up that was spent outside forward passes.
 
     Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
     last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
     narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
-    failed), "throttled" (heat, power limit or quota slowed the device, see `throttling.py`),
-    "process lost" (a process died while it sampled this cell, and another took its place).
+    failed), "low clock" (samples were dropped for the GPU's clock), "throttled" (heat, power limit
+    or quota slowed the device, see `throttling.py`), "process lost" (a process died while it
+    sampled this cell, and another took its place).
     """
 
     samples_ms: tuple[float, ...] = ()
@@ -170,7 +189,7 @@ def _raw(processes: Sequence[CellSamples]) -> dict[str, Any]:
         "samples_ms": tuple(ns / 1e6 for cell in processes for ns in cell.samples_ns),
         "process_counts": tuple(len(cell.samples_ns) for cell in processes),
         "rounds": tuple(index for cell in processes for index in cell.rounds),
-        "dropped_samples": sum(cell.dropped for cell in processes),
+        "dropped_samples": sum(cell.dropped + cell.refused for cell in processes),
     }
 
 
@@ -222,6 +241,8 @@ def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
         yield "budget"
     if min(len(cell.samples_ns) for cell in processes) < LEAST_ROUNDS:
         yield "too short"
+    if any(cell.refused for cell in processes):
+        yield "low clock"
 
 
 def _width_flag(interval: Interval, median_ms: float) -> Iterator[str]:

@@ -44,6 +44,13 @@ def boost(cpus: Path = _CPUS) -> bool | None:
     return None
 
 
+def last_level_cache_bytes(cpus: Path = _CPUS) -> int | None:
+    """Return the size of the largest cache that the first core uses; None where it is not told."""
+    files = cpus.glob("cpu0/cache/index[0-9]*/size")
+    sizes = [text[:-1] for path in files if (text := _text(path).strip()).endswith("K")]
+    return 1024 * max(map(int, filter(str.isdecimal, sizes)), default=0) or None
+
+
 def hyper_threading(cpus: Path = _CPUS) -> bool | None:
     """Tell whether several logical cores share a physical one at this moment."""
     return {"0": False, "1": True}.get(_text(cpus / "smt" / "active").strip())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -61,14 +62,27 @@ class Gpu:
         limit_mw = self._ask(nvml.nvmlDeviceGetEnforcedPowerLimit)
         ecc = self._ask(nvml.nvmlDeviceGetEccMode)
         return GpuState(
-            clock_default_mhz=self._ask(
-                nvml.nvmlDeviceGetDefaultApplicationsClock, nvml.NVML_CLOCK_GRAPHICS
-            ),
+            clock_default_mhz=self._clock_default_mhz,
             clock_max_mhz=self._ask(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
-            clock_mhz=self._ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
+            clock_mhz=self._clock_mhz(),
             power_limit_w=None if limit_mw is None else limit_mw / 1e3,
             ecc=None if ecc is None else bool(ecc[0]),
         )
+
+    def clock_share(self) -> float | None:
+        """Return the multiprocessors' clock at this moment as a share of the default one."""
+        clock_mhz = self._clock_mhz()
+        if clock_mhz is None or not self._clock_default_mhz:
+            return None
+        return clock_mhz / self._clock_default_mhz
+
+    @cached_property
+    def _clock_default_mhz(self) -> int | None:
+        nvml = self._library
+        return self._ask(nvml.nvmlDeviceGetDefaultApplicationsClock, nvml.NVML_CLOCK_GRAPHICS)
+
+    def _clock_mhz(self) -> int | None:
+        return self._ask(self._library.nvmlDeviceGetClockInfo, self._library.NVML_CLOCK_SM)
 
     def energy_j(self) -> float | None:
         """Return the joules used since the driver was loaded; GPUs before Volta do not count."""

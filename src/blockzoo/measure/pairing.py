@@ -14,7 +14,7 @@ import numpy as np
 
 from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import Interval, Samples, mean_of_medians, median_interval
-from blockzoo.measure.sampling import median_by_round
+from blockzoo.measure.samples import median_by_round
 
 
 class Sampled(Protocol):

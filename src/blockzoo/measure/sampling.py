@@ -12,10 +12,9 @@ from __future__ import annotations
 import gc
 import math
 import random
-import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ import numpy as np
 from blockzoo.errors import InputError
 from blockzoo.measure.bootstrap import Samples, order_interval
 from blockzoo.measure.clock import Call, Clock, Stopwatch, Timer, wall_clock_timer
+from blockzoo.measure.samples import CellSamples, Spent, paired_ratios
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.measure.warmup import warm_up
 
@@ -33,42 +33,14 @@ Sink = Callable[[str, int, float], None]
 """`sink(cell, round, nanoseconds)`: handed every sample as it arises."""
 Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
+Accept = Callable[[str], bool]
+"""`accept(cell)`: asked right after a sample was timed whether it counts."""
 
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
 _MOST_VISITS = 4
 # A clock that stands still or runs backwards this many times in a row is not one to measure with.
 _MOST_DROPPED_IN_A_ROW = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellSamples:
-    """What one cell left: nanoseconds per call, and the round of each sample.
-
-    A cell that raised has `failure` ("Type: message") and `traceback`, and its samples so far.
-    `dropped` samples were discarded because the clock did not advance.
-    """
-
-    samples_ns: tuple[float, ...] = ()
-    rounds: tuple[int, ...] = ()
-    calls_per_sample: int = 1
-    converged: bool = False
-    failure: str | None = None
-    traceback: str | None = None
-    dropped: int = 0
-
-
-@dataclass(kw_only=True)
-class Spent:
-    """Nanoseconds of a session after warm-up: in all, and within forward passes."""
-
-    total_ns: int = 0
-    forward_ns: int = 0
-
-    @property
-    def overhead_fraction(self) -> float | None:
-        """The share spent outside forward passes; None before any time passed."""
-        return 1 - self.forward_ns / self.total_ns if self.total_ns > 0 else None
 
 
 def sample_cells(
@@ -81,6 +53,7 @@ def sample_cells(
     clock: Clock = time.perf_counter_ns,
     enter: Enter | None = None,
     sink: Sink | None = None,
+    accept: Accept | None = None,
     between: Callable[[], None] | None = None,
     spent: Spent | None = None,
     progress: Progress | None = None,
@@ -89,8 +62,9 @@ def sample_cells(
 
     `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
     cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
-    cells. `between` is called after every round. `spent` is filled in. A cell that raises an
-    `Exception` is failed and the others go on. Raises `InputError` when a baseline is not a cell.
+    cells. A sample that `accept` refuses is counted, not kept. `between` is called after every
+    round. `spent` is filled in. A cell that raises an `Exception` is failed and the others go on.
+    Raises `InputError` when a baseline is not a cell.
     """
     by_default = timer or wall_clock_timer(clock)
     session = _Session(
@@ -99,6 +73,7 @@ def sample_cells(
         clock=clock,
         enter=enter or _ignore,
         sink=sink or _ignore,
+        accept=accept or _always,
         between=between or _ignore,
         spent=spent or Spent(),
         progress=progress or _no_progress,
@@ -111,21 +86,6 @@ def sample_cells(
     return {name: cell.result() for name, cell in session.cells.items()}
 
 
-def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
-    """Return cell / baseline for every round in which both were sampled, in order of the rounds."""
-    ours = median_by_round(cell.rounds, cell.samples_ns)
-    theirs = median_by_round(baseline.rounds, baseline.samples_ns)
-    return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
-
-
-def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
-    """Return the median of each round's samples; a baseline has several in a round."""
-    by_round: dict[int, list[float]] = {}
-    for index, sample in zip(rounds, samples, strict=True):
-        by_round.setdefault(index, []).append(sample)
-    return {index: statistics.median(of_round) for index, of_round in by_round.items()}
-
-
 @dataclass(kw_only=True)
 class _Cell:
     """A cell at work; becomes `CellSamples` at the end."""
@@ -136,6 +96,7 @@ class _Cell:
     calls_per_sample: int = 1
     dropped: int = 0
     dropped_in_a_row: int = 0
+    refused: int = 0
     samples_ns: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     converged: bool = False
@@ -153,6 +114,7 @@ class _Cell:
             calls_per_sample=self.calls_per_sample,
             converged=self.converged,
             dropped=self.dropped,
+            refused=self.refused,
             failure=self.failure,
             traceback=self.traceback,
         )
@@ -167,6 +129,7 @@ class _Session:
     clock: Clock
     enter: Enter
     sink: Sink
+    accept: Accept
     between: Callable[[], None]
     spent: Spent
     progress: Progress
@@ -235,6 +198,9 @@ class _Session:
                 return
             self.spent.forward_ns += max(primed_ns, 0) + elapsed_ns
             cell.dropped_in_a_row = 0
+            if not self.accept(cell.name):
+                cell.refused += 1
+                return
             cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
             cell.rounds.append(index)
             self.sink(cell.name, index, cell.samples_ns[-1])
@@ -304,3 +270,8 @@ def _no_progress(fraction: float, text: str) -> None:
 
 def _ignore(*told: object) -> None:
     del told
+
+
+def _always(name: str) -> bool:
+    del name
+    return True

@@ -1,8 +1,8 @@
 """Was the device slowed down while samples were taken: by heat, by its power limit or by a quota.
 
 Three counters tell: Linux's of thermal throttling of the cores, the control groups' of time that
-their CPU quota withheld, and NVML's reasons why a GPU's clock is lower than it could be. What
-cannot be read says nothing, and then nothing is told.
+their CPU quota withheld, and NVML's reasons why a GPU's clock is lower than it could be. NVML also
+tells that clock, sample by sample. What cannot be read says nothing, and then nothing is told.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from blockzoo.measure.nvml import Gpu
 
 _WITHHELD_SHARE = 0.01
 """A quota that withholds less than this share of the time cannot move a median."""
+_LEAST_CLOCK_SHARE = 0.75
+"""Of a GPU's default clock; samples taken at a lower one do not count."""
 _LOOK_S = 0.1
 """Between two looks at a GPU, so that they stay a small part of the session."""
 
@@ -72,6 +74,12 @@ class ThrottleWatch:
             return
         self._slow.update(name for name, gpu in self._gpus.items() if gpu.slowdowns())
         self._next_look_s = self._clock() + _LOOK_S
+
+    def at_speed(self, device: str) -> bool:
+        """Tell whether the clock of `device` is at 75% of its default, as far as can be read."""
+        gpu = self._gpus.get(device)
+        share = None if gpu is None else gpu.clock_share()
+        return share is None or share >= _LEAST_CLOCK_SHARE
 
     def throttled(self) -> tuple[str, ...]:
         """Return which devices were slowed down, "cpu" first; a GPU if any look at it said so."""

@@ -8,11 +8,28 @@ from contextlib import contextmanager
 import torch
 
 from blockzoo.measure.clock import Call, Timer, wall_clock_timer
+from blockzoo.measure.cold_cache import Evictor, cold_timer
 
 
 def timer_of(device: torch.device) -> Timer:
     """Return the clock of that device: the wall clock for the CPU, events for CUDA."""
     return wall_clock_timer() if device.type == "cpu" else device_timer(device)
+
+
+class Timers:
+    """Hands out the timer of a device and cache regime; one buffer empties a device's caches."""
+
+    def __init__(self) -> None:
+        self._evictors: dict[torch.device, Call] = {}
+
+    def __call__(self, device: torch.device, cache: str) -> Timer:
+        """Return the timer of calls on `device` that find its caches "hot" or "cold"."""
+        timer = timer_of(device)
+        if cache == "hot":
+            return timer
+        if device not in self._evictors:
+            self._evictors[device] = Evictor(device)
+        return cold_timer(timer, self._evictors[device])
 
 
 def device_timer(device: torch.device) -> Timer:

@@ -130,6 +130,7 @@ LATENCY_COLUMNS: dict[str, ColumnType] = {
     "latency_ratio_high": "number",
     "latency_verdict": "text",
     "latency_flags": "text",
+    "latency_cache": "text",
 }
 """The 95% interval of the median, its spread, how it was measured, and the ratio to a baseline."""
 

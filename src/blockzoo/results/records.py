@@ -171,7 +171,8 @@ class LatencyRecord(Record):
 
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
-    intervals are 95%. `overhead_fraction` of the session was spent outside forward passes.
+    intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
+    ("cold"). `overhead_fraction` of the session was spent outside forward passes.
     `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
     """
 
@@ -181,6 +182,7 @@ class LatencyRecord(Record):
     precision: str = "fp32"
     channels_last: bool = False
     threads: int = 1
+    cache: str = "hot"
     batch_size: int = 1
     samples_ms: tuple[float, ...] = ()
     process_counts: tuple[int, ...] = ()

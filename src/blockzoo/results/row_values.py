@@ -175,6 +175,7 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_backend": record.backend,
         "latency_precision": record.precision,
         "latency_threads": record.threads,
+        "latency_cache": record.cache,
         "latency_baseline": record.baseline,
         "latency_ratio": record.ratio,
         "latency_ratio_low": ratio_low,

@@ -98,6 +98,7 @@ def _settings(record: LatencyRecord) -> _Settings:
         record.precision,
         record.channels_last,
         record.threads,
+        record.cache,
         record.batch_size,
     )
 

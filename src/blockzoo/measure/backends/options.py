@@ -9,6 +9,7 @@ from blockzoo.errors import InputError, UnknownNameError
 
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+CACHES = ("hot", "cold")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -18,7 +19,8 @@ class CellOptions:
 
     `device` is cpu, cuda or cuda:N. `precision` is that of weights, input and arithmetic; int8 is
     static quantisation of an fp32 network. `channels_last` chooses the memory layout of torch's
-    tensors. `threads` are those within one operation, on the CPU.
+    tensors. `threads` are those within one operation, on the CPU. `cache` says what a timed call
+    finds in the caches: "hot", what the call before it left, or "cold", nothing of its own.
 
     Raises `UnknownNameError` for the backend and `InputError` for other values that cannot be;
     which combinations a backend supports, the backend says.
@@ -29,6 +31,7 @@ class CellOptions:
     precision: str = "fp32"
     channels_last: bool = False
     threads: int = 1
+    cache: str = "hot"
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -37,6 +40,8 @@ class CellOptions:
             raise InputError(f"device is {self.device!r}; allowed: cpu, cuda, cuda:N")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
+        if self.cache not in CACHES:
+            raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
         if self.threads < 1:
             raise InputError(f"threads is {self.threads}; it must be 1 or more")
 
