@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from blockzoo.errors import InputError
-from blockzoo.measure.throughput import is_out_of_memory, search_throughput
+from blockzoo.measure.out_of_memory import is_out_of_memory
+from blockzoo.measure.throughput import search_throughput
 
 
 def test_it_stops_after_two_doublings_without_gain() -> None:

@@ -341,14 +341,18 @@ def test_nothing_chosen_depends_on_test_data() -> None:
 
 
 class Hungry(nn.Module):
-    """Runs out of memory in training with more than `most` images; has no batch statistics."""
+    """Runs out of memory with more than `most` images; has no batch statistics.
 
-    def __init__(self, most: int) -> None:
+    In training alone, unless it is `always` hungry.
+    """
+
+    def __init__(self, most: int, *, always: bool = False) -> None:
         super().__init__()
         self.most, self.net = most, nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+        self.always = always
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.training and len(images) > self.most:
+        if (self.training or self.always) and len(images) > self.most:
             raise torch.OutOfMemoryError("no memory left")
         logits: Tensor = self.net(images)
         return logits
@@ -361,6 +365,31 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole() -> None:
     assert [result.micro_batch_size for result in results] == [None, 2]
     assert torch.allclose(large.net[1].weight, small.net[1].weight, atol=1e-6)  # type: ignore[arg-type]
     assert results[0].epochs[-1].train_loss == pytest.approx(results[1].epochs[-1].train_loss)
+
+
+def test_what_does_not_fit_is_also_judged_in_parts() -> None:
+    small, smaller = Hungry(2), Hungry(2, always=True)
+    smaller.load_state_dict(small.state_dict())
+    first, second = (run(net, TINY_RECIPE) for net in (small, smaller))
+    assert second.test_accuracy == first.test_accuracy
+    assert second.test_loss == pytest.approx(first.test_loss)
+    assert second.test_class_accuracy == first.test_class_accuracy
+    assert second.val_loss == pytest.approx(first.val_loss)
+
+
+def test_judging_in_parts_goes_down_to_one_image_and_no_further() -> None:
+    class Judged(Hungry):
+        def forward(self, images: Tensor) -> Tensor:
+            if not self.training and len(images) > self.most:
+                raise MemoryError
+            logits: Tensor = self.net(images)
+            return logits
+
+    assert run(Judged(1)).micro_batch_size is None
+    with pytest.raises(DeviceMemoryError, match="the memory of cpu with 1 images at once"):
+        run(Judged(0))
+    with pytest.raises(DeviceMemoryError, match="the memory of cpu with 2 images at once"):
+        run(Judged(1), on_oom="fail")
 
 
 @pytest.mark.parametrize(("most", "on_oom", "tried"), [(4, "fail", 8), (1, "split", 2)])

@@ -53,6 +53,21 @@ def draw() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+class Small(Brightness):
+    """The same, where memory holds three images of 8x8 at once."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.numel() > 3 * 3 * 8 * 8:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(images)
+
+
+def test_images_that_do_not_fit_are_evaluated_in_parts() -> None:
+    assert evaluate_robustness(Small(), tiny_dataset()) == evaluate_robustness(
+        Brightness(), tiny_dataset()
+    )
+
+
 def test_brightness_stands_everything() -> None:
     result = evaluate_robustness(Brightness(), tiny_dataset())
     assert result.corruption_accuracy == dict.fromkeys(CORRUPTIONS, (1.0,) * 5)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from blockzoo.errors import InputError
+from blockzoo.measure.out_of_memory import is_out_of_memory
 
 Stop = Literal["no gain", "out of memory", "largest batch"]
 _GAIN = 0.02
@@ -72,10 +71,3 @@ def search_throughput(
             break
         batch_size *= 2
     return ThroughputSearch(points=tuple(points), stopped_by=stopped_by)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory is exhausted, on a GPU or on the host."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

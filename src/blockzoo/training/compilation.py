@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from blockzoo.blocks import fingerprint
 from blockzoo.measure.backends.base import in_short
 from blockzoo.measure.backends.quiet import quiet
+from blockzoo.measure.out_of_memory import is_out_of_memory
 from blockzoo.training.generators import seeded
-from blockzoo.training.loop import is_out_of_memory
 
 Function = Callable[..., Tensor]
 MODES = {"cuda": "reduce-overhead"}

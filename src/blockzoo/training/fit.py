@@ -25,7 +25,8 @@ from blockzoo.training.depthwise import fast_depthwise
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
-from blockzoo.training.loop import Loop, OnOom
+from blockzoo.training.loop import Loop
+from blockzoo.training.parts import OnOom
 from blockzoo.training.precision import Arithmetic, resolve_arithmetic
 from blockzoo.training.quiet import quiet_lightning
 from blockzoo.training.recipe import Recipe

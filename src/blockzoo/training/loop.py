@@ -8,8 +8,9 @@ device once per epoch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import psutil
 import torch
@@ -19,14 +20,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from blockzoo.blocks.blame import describe_error
-from blockzoo.data.batches import Batch, batch_sizes
-from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError
+from blockzoo.data.batches import Batch
+from blockzoo.errors import BlockError, BlockZooError
+from blockzoo.measure.out_of_memory import is_out_of_memory
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.averaging import WeightAverage
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import generator_states, restore_generators
 from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
 from blockzoo.training.optimisation import build_optimizer, build_scheduler
+from blockzoo.training.parts import OnOom, Parts
 from blockzoo.training.recipe import Recipe
 from blockzoo.training.tally import (
     StepLosses,
@@ -36,10 +39,8 @@ from blockzoo.training.tally import (
     check_validation,
 )
 
-OnOom = Literal["split", "fail"]
 Forward = Callable[..., Tensor]
 _LEAST_PART = 2  # batch normalisation needs two images
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 
 
 class Loop:
@@ -64,7 +65,7 @@ class Loop:
         forward: Forward | None = None,
     ) -> None:
         self.net, self.recipe, self._fabric = net, recipe, fabric
-        self._classes, self.subject, self._on_oom = classes, subject, on_oom
+        self._classes, self.subject = classes, subject
         self._drop_path, self._forward = drop_path, forward or net
         self._optimizer = build_optimizer(net, recipe)
         self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
@@ -74,10 +75,17 @@ class Loop:
         self.best: EpochMetrics | None = None
         self._best_weights: dict[str, Tensor] = {}
         self.train_seconds, self.images_trained = 0.0, 0
-        self.micro_batch_size: int | None = None
+        memory: dict[str, Any] = {"on_oom": on_oom, "subject": subject, "device": fabric.device}
+        self._parts = Parts(least=_LEAST_PART, **memory)
+        self._judged_parts = Parts(least=1, **memory)
         self.peak_memory_bytes = 0
         if fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(fabric.device)
+
+    @property
+    def micro_batch_size(self) -> int | None:
+        """The images of the parts that training batches are computed in; None while whole."""
+        return self._parts.size
 
     def train_epoch(self, train: Iterable[Batch], val: Iterable[Batch]) -> EpochMetrics:
         """Train one epoch, validate, and keep the weights if they are the best so far."""
@@ -114,12 +122,20 @@ class Loop:
         return metrics
 
     def evaluate(self, batches: Iterable[Batch], tally: Tally) -> Tally:
-        """Count `batches` into `tally` by the network that is to be judged."""
+        """Count `batches` into `tally` by the network that is to be judged.
+
+        It makes no difference but in rounding that one which does not fit is computed in parts.
+        """
         net = self._average.net if self._average else self.net
         net.eval()
+
+        def judged(parts: Iterable[Batch]) -> list[Batch]:
+            return [(self._logits(net, images), labels) for images, labels in parts]
+
         with torch.no_grad():
-            for images, labels in batches:
-                tally.add(self._logits(net, images), labels)
+            for batch in batches:
+                for logits, labels in self._judged_parts.fitting(judged, batch):
+                    tally.add(logits, labels)
         return tally
 
     def test(self, batches: Iterable[Batch]) -> TestTally:
@@ -167,12 +183,13 @@ class Loop:
         self._best_weights = {k: v.to(device) for k, v in state["best_weights"].items()}
         self.train_seconds = state["train_seconds"]
         self.images_trained = state["images_trained"]
-        self.micro_batch_size = state["micro_batch_size"]
+        self._parts.size = state["micro_batch_size"]
         self.peak_memory_bytes = state["peak_memory_bytes"]
         restore_generators(state["generators"])
 
     def _step(self, index: int, batch: Batch, tally: Tally, losses: StepLosses) -> None:
-        parts, loss = self._backward(index, batch)
+        backward = partial(self._backward, index, len(batch[1]))
+        parts, loss = self._parts.fitting(backward, batch)
         self._norms.add(index)
         if self.recipe.gradient_clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip_norm)
@@ -185,26 +202,14 @@ class Loop:
         for logits, labels in parts:
             tally.add(logits, labels)
 
-    def _backward(self, index: int, batch: Batch) -> tuple[list[Batch], Tensor]:
-        """Return logits with labels, and the loss, of a batch whose gradients are now there.
-
-        Where memory does not suffice the batch is computed in parts, half as large each time.
-        """
-        while True:
-            self._optimizer.zero_grad()
-            try:
-                return self._backward_in_parts(index, batch)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(len(batch[1]), error)
-            if self._fabric.device.type == "cuda":
-                torch.cuda.empty_cache()  # outside, where the error no longer holds tensors
-
-    def _backward_in_parts(self, index: int, batch: Batch) -> tuple[list[Batch], Tensor]:
+    def _backward(
+        self, index: int, images_of_batch: int, parts: Iterable[Batch]
+    ) -> tuple[list[Batch], Tensor]:
+        """Return logits with labels, and the loss, of a batch whose gradients are now there."""
+        self._optimizer.zero_grad()
         counted: list[Batch] = []
         total = torch.zeros((), device=self._fabric.device)
-        for images, labels in self._parts(batch):
+        for images, labels in parts:
             paths = (self._drop_path.draw(len(labels)),) if self._drop_path else ()
             logits = self._logits(self._forward, images, *paths)
             if not self.history and index == 0:
@@ -212,28 +217,12 @@ class Loop:
             if index % STEPS_BETWEEN_NORMS == 0:
                 self._sample_memory()
             loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            share = len(labels) / len(batch[1])
+            share = len(labels) / images_of_batch
             loss = loss if share == 1 else loss * share
             self._fabric.backward(loss)
             counted.append((logits.detach(), labels))
             total = total + loss.detach()
         return counted, total
-
-    def _parts(self, batch: Batch) -> Iterator[Batch]:
-        if self.micro_batch_size is None:
-            yield batch
-            return
-        sizes = batch_sizes(len(batch[1]), self.micro_batch_size)
-        yield from zip(*(torch.split(values, sizes) for values in batch), strict=True)
-
-    def _halve(self, images: int, error: BaseException) -> None:
-        tried = min(self.micro_batch_size or images, images)
-        if self._on_oom == "fail" or tried // 2 < _LEAST_PART:
-            raise DeviceMemoryError(
-                f"{self.subject} does not fit into the memory of {self._fabric.device} "
-                f"with {tried} images at once"
-            ) from error
-        self.micro_batch_size = tried // 2
 
     def _logits(self, net: Forward, images: Tensor, *paths: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes), float32.
@@ -287,11 +276,6 @@ class Loop:
             else psutil.Process().memory_info().rss
         )
         self.peak_memory_bytes = max(self.peak_memory_bytes, now)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether torch could not get the memory it asked for, on whatever device."""
-    return isinstance(error, torch.OutOfMemoryError) or _CPU_OUT_OF_MEMORY in str(error)
 
 
 def _merit(metrics: EpochMetrics) -> tuple[float, float]:

@@ -16,7 +16,7 @@ hendrycks/robustness, file ImageNet-C/create_c/make_cifar_c.py at commit ca36008
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import product
@@ -28,10 +28,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from blockzoo.data.batches import augment, channel_statistics
+from blockzoo.data.batches import Batch, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
+from blockzoo.training.parts import Parts
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
 
@@ -100,22 +101,28 @@ def evaluate_robustness(
     """Evaluate `net` on `device`, in fp32, on changed images of the test set.
 
     Images are normalised as in the training with that split. Noise follows from `seed` alone. A
-    network that does not run at a resolution has None there.
+    network that does not run at a resolution has None there. Where memory does not suffice, fewer
+    images are evaluated at once; raises `DeviceMemoryError` where one is too many.
     """
     train, _ = split_train_validation(
         dataset.y_train, fraction=validation_fraction, seed=split_seed
     )
     statistics = channel_statistics(dataset.x_train, train).to(torch.device(device))
     right = dataset.y_test
-    images = dataset.x_test
+    split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, right))
+    batches = list(zip(*split, strict=True))
+    parts = Parts(least=1, on_oom="split", subject="the network", device=device)
+
+    def answers(batch: Iterable[Batch]) -> Tensor:
+        return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
 
     def predict(change: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the classes (N,) of all test images, changed as bytes or within 0..1."""
         classes = []
-        for some in torch.split(images, _BATCH_SIZE):
-            changed = change(some.to(device))
+        for images, labels in batches:
+            changed = change(images.to(device))
             pixels = changed if changed.dtype == torch.uint8 else changed * 255
-            classes.append(net(statistics.normalise(pixels)).argmax(dim=1).cpu())
+            classes.append(parts.fitting(answers, (statistics.normalise(pixels), labels)))
         return torch.cat(classes)
 
     def accuracy(classes: Tensor) -> float:

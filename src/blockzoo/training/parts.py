@@ -1,0 +1,61 @@
+"""Batches in parts where memory does not suffice for the whole, half as large each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
+
+import torch
+
+from blockzoo.data.batches import Batch, batch_sizes
+from blockzoo.errors import DeviceMemoryError
+from blockzoo.measure.out_of_memory import is_out_of_memory
+
+OnOom = Literal["split", "fail"]
+Found = TypeVar("Found")
+
+
+class Parts:
+    """Cuts batches into parts of `size` images, or leaves them whole while that is None.
+
+    Parts have `least` images at the least. `subject` names the network in messages. `on_oom` is
+    "split", or "fail" where the first batch that does not fit is to raise.
+    """
+
+    def __init__(
+        self, *, least: int, on_oom: OnOom, subject: str, device: torch.device | str
+    ) -> None:
+        self.size: int | None = None
+        self._least, self._on_oom, self._subject = least, on_oom, subject
+        self._device = torch.device(device)
+
+    def fitting(self, compute: Callable[[Iterator[Batch]], Found], batch: Batch) -> Found:
+        """Return `compute(parts of batch)`, of smaller parts each time that memory is exhausted.
+
+        Raises `DeviceMemoryError` where the parts cannot be smaller, or are not to be.
+        """
+        while True:
+            try:
+                return compute(self._of(batch))
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(batch[1]), error)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()  # outside, where the error no longer holds tensors
+
+    def _of(self, batch: Batch) -> Iterator[Batch]:
+        if self.size is None:
+            yield batch
+            return
+        sizes = batch_sizes(len(batch[1]), self.size)
+        yield from zip(*(torch.split(values, sizes) for values in batch), strict=True)
+
+    def _halve(self, images: int, error: BaseException) -> None:
+        tried = min(self.size or images, images)
+        if self._on_oom == "fail" or tried // 2 < self._least:
+            raise DeviceMemoryError(
+                f"{self._subject} does not fit into the memory of {self._device} "
+                f"with {tried} images at once"
+            ) from error
+        self.size = tried // 2
