@@ -114,6 +114,7 @@ def test_profile_shows_and_keeps_the_peaks_of_real_processes(run: Run) -> None:
     assert record.measured_inference_bytes is not None
     assert record.measured_training_bytes is not None
     assert min(record.measured_inference_bytes, record.measured_training_bytes) > 0
+    assert record.measured_memory_device == "cpu"
     measured_mb = f"{record.measured_training_bytes / 1e6:,.1f}"
     assert re.search(rf"Identity\s+mid.*\s{re.escape(measured_mb)}\s", output)
 

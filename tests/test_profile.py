@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from blockzoo import profile
 from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.cli.tables import measured_memory_table
+from blockzoo.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.measure.memory import inference_memory, training_memory
 from blockzoo.position import POSITIONS, Position
 from blockzoo.profile import cost_trial_id, profile_block, profile_blocks
@@ -111,6 +113,31 @@ def test_measured_memory_is_near_the_counted_one() -> None:
     assert 0.9 * counted <= record.measured_training_bytes <= 1.1 * counted + 2 * largest
     counted = record.memory_inference.peak_bytes
     assert abs(record.measured_inference_bytes - counted) <= 8_000_000
+
+
+def test_memory_is_measured_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def measured(net: nn.Module, shape: tuple[int, ...], batch: int = 1, device: str = "") -> int:
+        asked.append((batch, device))
+        return 7
+
+    monkeypatch.setattr(profile, "resolve_device", lambda name: torch.device(f"{name}:3"))
+    monkeypatch.setattr(profile, "measured_inference_memory", measured)
+    monkeypatch.setattr(profile, "measured_training_memory", measured)
+    (record,) = profile_blocks(
+        ["Identity"], ["mid"], config=SMALL, measure_memory=True, memory_device="cuda"
+    )
+    assert asked == [(1, "cuda:3"), (64, "cuda:3")]
+    assert (record.measured_memory_device, record.measured_training_bytes) == ("cuda:3", 7)
+    table = measured_memory_table([record])
+    assert table.title == "Peak memory, MB: counted from shapes and of the allocator of cuda:3"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_memory_on_a_device_that_is_absent_is_refused() -> None:
+    with pytest.raises(DeviceError, match="device 'cuda' is not available; there is: cpu"):
+        profile_blocks(["Identity"], ["mid"], measure_memory=True, memory_device="cuda")
 
 
 def test_a_stage_of_plain_convolutions_by_hand() -> None:

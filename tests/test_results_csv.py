@@ -95,6 +95,7 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "uncounted_macs": 0,
         "measured_memory_mb": None,
         "measured_training_memory_mb": None,
+        "measured_memory_device": None,
         "latency_low_ms": 4.5,
         "latency_high_ms": 5.5,
         "latency_iqr_ms": None,

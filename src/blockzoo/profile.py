@@ -22,7 +22,7 @@ from torch import nn
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.blame import describe_error
 from blockzoo.errors import InputError
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.measure.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.process_memory import measured_inference_memory, measured_training_memory
 from blockzoo.parts import Part, measured_context, measured_parts, summed
@@ -75,6 +75,7 @@ def profile_blocks(
     training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
     memory: bool = True,
     measure_memory: bool = False,
+    memory_device: str = "cpu",
     on_error: Literal["raise", "record"] = "raise",
     progress: Progress | None = None,
     processes: int = 1,
@@ -83,10 +84,11 @@ def profile_blocks(
 
     With `on_error="record"` a block that fails leaves a failed record with its reason, and the
     others go on; names, positions and batch sizes that are not allowed are always raised. With
-    `measure_memory` the same inference and training step are also computed on the CPU, each in a
-    fresh process, whose peak is recorded beside the counted one. `progress` is called after each
-    block with (done, total, block). Many blocks may be spread over `processes`, where the system
-    can fork; the records are the same.
+    `measure_memory` the same inference and training step are also computed on `memory_device`, each
+    in a fresh process, and what that process took at its peak, or CUDA's allocator in it, is
+    recorded beside the counted one; raises `DeviceError` where there is no such device. `progress`
+    is called after each block with (done, total, block). Many blocks may be spread over
+    `processes`, where the system can fork; the records are the same.
     """
     if training_batch_size < 1:
         raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")
@@ -94,7 +96,7 @@ def profile_blocks(
         config=config or ScaffoldConfig(),
         training_batch_size=training_batch_size,
         memory=memory,
-        measure_memory=measure_memory,
+        measured_on=str(resolve_device(memory_device)) if measure_memory else None,
         on_error=on_error,
     )
     specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
@@ -145,7 +147,7 @@ class _Settings:
     config: ScaffoldConfig
     training_batch_size: int
     memory: bool
-    measure_memory: bool
+    measured_on: str | None
     on_error: Literal["raise", "record"]
 
 
@@ -245,7 +247,7 @@ def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str
     return {
         **costs,
         **(_memory(parts, settings) if settings.memory else {}),
-        **(_measured_memory(spec, position, settings) if settings.measure_memory else {}),
+        **_measured_memory(spec, position, settings),
     }
 
 
@@ -259,13 +261,17 @@ def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]
     }
 
 
-def _measured_memory(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, int]:
+def _measured_memory(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, object]:
+    device = settings.measured_on
+    if device is None:
+        return {}
     net = ScaffoldNet(spec, position, settings.config)
     shape = settings.config.input_shape
     return {
-        "measured_inference_bytes": measured_inference_memory(to_deploy(net), shape),
+        "measured_memory_device": device,
+        "measured_inference_bytes": measured_inference_memory(to_deploy(net), shape, device=device),
         "measured_training_bytes": measured_training_memory(
-            net, shape, settings.training_batch_size
+            net, shape, settings.training_batch_size, device=device
         ),
     }
 

@@ -37,7 +37,8 @@ def profile(
     measure_memory: Annotated[
         bool,
         typer.Option(
-            "--measure-memory", help="Also compute both on the CPU, and read the processes' peaks."
+            "--measure-memory",
+            help="Also compute both, on --device or the CPU, and read the processes' peaks.",
         ),
     ] = False,
     device: Annotated[
@@ -71,6 +72,7 @@ def profile(
             config=config,
             training_batch_size=batch,
             measure_memory=measure_memory,
+            memory_device=device or "cpu",
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
             processes=1 if measure_memory else available_cores(),

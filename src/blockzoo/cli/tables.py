@@ -114,7 +114,9 @@ def memory_table(record: CostRecord) -> Table:
 
 def measured_memory_table(records: Sequence[CostRecord]) -> Table:
     """Return one row per record: the peaks counted from shapes and those of real processes."""
-    table = Table(title="Peak memory, MB: counted from shapes and of the process", box=None)
+    device = next((r.measured_memory_device for r in records if r.measured_memory_device), "cpu")
+    whose = "the process" if device == "cpu" else f"the allocator of {device}"
+    table = Table(title=f"Peak memory, MB: counted from shapes and of {whose}", box=None)
     table.add_column("block")
     table.add_column("position")
     for run in ("inference", "training"):

@@ -103,13 +103,14 @@ COST_COLUMNS: dict[str, ColumnType] = {
     "uncounted_macs": "integer",
     "measured_memory_mb": "number",
     "measured_training_memory_mb": "number",
+    "measured_memory_device": "text",
 }
 """Both forms of the whole scaffold, the stage under test alone, the peak of one training step.
 
 `uncounted` names operations that no counter saw, joined by spaces; `uncounted_macs` are theirs in
 the deploy form, in no other count, and empty where one of them has no documented formula.
-`measured_memory_mb` is what a process really took for what `memory_mb` counts,
-`measured_training_memory_mb` for `training_memory_mb`.
+`measured_memory_mb` is what a process really took on `measured_memory_device` for what `memory_mb`
+counts, `measured_training_memory_mb` for `training_memory_mb`.
 """
 
 LATENCY_COLUMNS: dict[str, ColumnType] = {

@@ -149,7 +149,8 @@ class CostRecord(Record):
     under test alone (the scaffold minus the same scaffold with an identity stage). `uncounted`
     names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
     have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
-    and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them.
+    and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
+    `measured_memory_device`.
     """
 
     kind: Literal["cost"] = "cost"
@@ -164,6 +165,7 @@ class CostRecord(Record):
     uncounted_macs: dict[str, int] = Field(default_factory=dict)
     measured_inference_bytes: int | None = None
     measured_training_bytes: int | None = None
+    measured_memory_device: str | None = None
 
 
 class LatencyRecord(Record):

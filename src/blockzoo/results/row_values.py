@@ -138,6 +138,7 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
         "uncounted_macs": _uncounted_macs(record),
         "measured_memory_mb": _in_mb(record.measured_inference_bytes),
         "measured_training_memory_mb": _in_mb(record.measured_training_bytes),
+        "measured_memory_device": record.measured_memory_device,
     }
 
 
