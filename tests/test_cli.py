@@ -18,10 +18,11 @@ import blockzoo
 from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.app import app
-from blockzoo.cli.choices import chosen_on_oom
+from blockzoo.cli.choices import chosen_on_oom, chosen_threads
 from blockzoo.cli.tables import latency_table
-from blockzoo.errors import UnknownNameError
+from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.measure import energy, neighbours
+from blockzoo.measure.environment import available_cores
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.records import CostRecord
@@ -470,6 +471,9 @@ def test_no_trainings_side_by_side_is_one_line(run: Run, tiny_npz: Path) -> None
 
 def test_what_to_do_without_memory_is_one_of_two() -> None:
     assert [chosen_on_oom(name) for name in ("split", "fail")] == ["split", "fail"]
+    assert [chosen_threads(text) for text in ("3", "all")] == [3, available_cores()]
+    with pytest.raises(InputError, match="threads is 'some'; give a whole number or all"):
+        chosen_threads("some")
     with pytest.raises(UnknownNameError, match="unknown --on-oom 'halve'; allowed: split, fail"):
         chosen_on_oom("halve")
 

@@ -28,7 +28,12 @@ def test_processes_and_budget(
     asked: list[LatencySettings] = []
 
     def timed(
-        names: object, where: object, config: ScaffoldConfig, settings: LatencySettings, *_: object
+        names: object,
+        where: object,
+        config: ScaffoldConfig,
+        settings: LatencySettings,
+        *_: object,
+        **__: object,
     ) -> list[object]:
         asked.append(settings)
         return []

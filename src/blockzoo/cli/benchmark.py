@@ -29,7 +29,7 @@ def benchmark(
     input_shape: options.InputShape = None,
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    threads: options.Threads = "1",
     backends: Annotated[
         list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
     ] = None,
@@ -83,7 +83,13 @@ def benchmark(
     whose deploy form does not equal its training form is not timed.
     """
     from blockzoo.blocks import get_block
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
+    from blockzoo.cli.choices import (
+        chosen_blocks,
+        chosen_positions,
+        chosen_shape,
+        chosen_threads,
+        keep,
+    )
     from blockzoo.cli.screen import warn_of_neighbours
     from blockzoo.measure.backends import get_backend
 
@@ -93,7 +99,7 @@ def benchmark(
     count, budget_s = _effort(processes, budget, rigorous, quick, settings.processes)
     settings = replace(
         settings,
-        threads=threads,
+        threads=chosen_threads(threads),
         budget_s=budget_s,
         channels_last=channels_last,
         processes=count,

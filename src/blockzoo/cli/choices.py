@@ -58,6 +58,18 @@ def chosen_on_oom(name: str) -> Literal["split", "fail"]:
     raise UnknownNameError("--on-oom", name, ("split", "fail"))
 
 
+def chosen_threads(text: str) -> int:
+    """Return the number of threads; "all" is one for each core that this process may use."""
+    from blockzoo.measure.environment import available_cores
+
+    if text == "all":
+        return available_cores()
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"threads is {text!r}; give a whole number or all") from None
+
+
 def chosen_resident(name: str) -> Residence:
     """Return whether the images are to lie on the training device."""
     choices: dict[str, Residence] = {"auto": "auto", "yes": True, "no": False}

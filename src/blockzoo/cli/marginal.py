@@ -32,7 +32,7 @@ def marginal(
     protocol: options.ProtocolName = "v1",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    threads: options.Threads = "1",
     processes: Annotated[int, typer.Option("--processes", help="Fresh processes.")] = 3,
     budget: Annotated[
         float, typer.Option("--budget", help="Seconds of timing per network at the most.")
@@ -49,7 +49,7 @@ def marginal(
 
     import pandas as pd
 
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
     from blockzoo.cli.screen import output_console, progress
     from blockzoo.marginal import check_additivity, marginal_latencies
     from blockzoo.measure.latency import LatencySettings
@@ -60,7 +60,7 @@ def marginal(
     settings = LatencySettings(
         device=device,
         batch_size=1 if batch_size is None else batch_size,
-        threads=threads,
+        threads=chosen_threads(threads),
         processes=processes,
         budget_s=budget,
     )

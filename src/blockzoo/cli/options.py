@@ -90,6 +90,9 @@ DataDir = Annotated[
         help="Where data sets are found, downloaded and kept decoded. (default: a cache folder)",
     ),
 ]
+Threads = Annotated[
+    str, typer.Option("--threads", metavar="N|all", help="CPU threads; all: one for each core.")
+]
 ResultsDir = Annotated[
     str,
     typer.Option("--results", help="Folder of the store and of results.csv, or a database URL."),

@@ -40,7 +40,7 @@ def roofline(
     protocol: options.ProtocolName = "v1",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    threads: options.Threads = "1",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
     budget: Annotated[
         float,
@@ -56,7 +56,7 @@ def roofline(
     Networks run eagerly in deploy form. Each is bound by compute or by memory, whichever peak it
     uses more of, or by overhead where it uses less than a quarter of both.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape
+    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
     from blockzoo.cli.screen import output_console, progress
     from blockzoo.measure.latency import LatencySettings
     from blockzoo.protocol import get_protocol
@@ -68,7 +68,7 @@ def roofline(
     settings = LatencySettings(
         device=device,
         batch_size=batch,
-        threads=threads,
+        threads=chosen_threads(threads),
         precision=cast(Any, precision),  # checked by the settings themselves
         budget_s=budget,
     )
