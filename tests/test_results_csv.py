@@ -219,6 +219,13 @@ def test_the_newest_good_cost_is_taken() -> None:
         assert row["status"] == "ok"
 
 
+def test_where_both_were_timed_the_hot_latency_is_taken() -> None:
+    hot, cold = latency("hot", median_ms=5.0), latency("cold", median_ms=6.0, cache="cold")
+    for order in ([hot, cold], [cold, hot]):
+        (row,) = result_rows(order)
+        assert (row["latency_ms"], row["latency_cache"]) == (5.0, "hot")
+
+
 def test_the_latency_with_the_usual_settings_is_taken_and_of_those_the_newest() -> None:
     usual = [latency(f"u{block}", block, median_ms=5.0) for block in "ABC"]
     repeated = latency("again", "A", median_ms=6.0, created_at=after(1))

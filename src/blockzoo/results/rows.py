@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from blockzoo.position import Position
 from blockzoo.results.records import (
@@ -22,7 +22,19 @@ from blockzoo.results.row_values import Row, hardware, row_of
 
 _Cell = tuple[str, Position, ScaffoldSettings]
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
-_Settings = tuple[object, ...]
+
+
+class _Settings(NamedTuple):
+    """What latencies must have in common to be comparable."""
+
+    hardware: str
+    device: str
+    backend: str
+    precision: str
+    channels_last: bool
+    threads: int
+    cache: str
+    batch_size: int
 
 
 @dataclass(kw_only=True)
@@ -42,8 +54,8 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
 
     Where several latencies fit one row, one that went well is taken; of these one with the settings
     (hardware, backend, batch size, ...) under which most cells of the scaffold were timed, so that
-    rows can be compared; of these the newest. Of costs the newest that went well is taken. The
-    others are in the store.
+    rows can be compared, hot before cold; of these the newest. Of costs the newest that went well
+    is taken. The others are in the store.
     """
     found = sorted(records, key=lambda record: record.created_at)
     trainings = [record for record in found if isinstance(record, TrainingRecord)]
@@ -84,22 +96,22 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
             timed.update(_cells(record))
             of_scaffold[_settings(record)] = timed
     usual = {
-        scaffold: max(reversed(found), key=lambda settings: len(found[settings]))
+        scaffold: max(reversed(found), key=lambda way: (len(found[way]), way.cache == "hot"))
         for scaffold, found in cells.items()
     }
     return sorted(latencies, key=lambda record: _settings(record) == usual.get(record.scaffold))
 
 
 def _settings(record: LatencyRecord) -> _Settings:
-    return (
-        hardware(record, record.device),
-        record.device,
-        record.backend,
-        record.precision,
-        record.channels_last,
-        record.threads,
-        record.cache,
-        record.batch_size,
+    return _Settings(
+        hardware=hardware(record, record.device),
+        device=record.device,
+        backend=record.backend,
+        precision=record.precision,
+        channels_last=record.channels_last,
+        threads=record.threads,
+        cache=record.cache,
+        batch_size=record.batch_size,
     )
 
 
