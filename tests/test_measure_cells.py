@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.errors import InputError
-from blockzoo.measure import machine
+from blockzoo.measure import child, machine
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencySettings
@@ -204,6 +204,51 @@ def test_cells_sampled_on_a_hot_processor_are_flagged(
     results = measure_cells(cells, HERE)
     assert ("throttled" in results["a"].flags) is told
     assert results["b"].failure == "RuntimeError: no kernel"
+
+
+def test_a_cell_that_takes_its_device_with_it_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A made-up loss of the CPU, seen by the process that had it; the next one has it again."""
+    answers = iter([True, False])
+    monkeypatch.setattr(child, "works", lambda device: next(answers, True))
+    models = {"a": Sleeps(), "lost": Raises(), "b": Sleeps()}
+    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
+    results = measure_cells(cells, HERE)
+    assert results["lost"].failure == "RuntimeError: no kernel"
+    assert [results[name].failure for name in "ab"] == [None, None]
+    assert [results[name].process_counts for name in "ab"] == [(8,), (8,)]
+
+
+def test_where_a_device_never_worked_its_cells_fail_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child, "works", lambda device: False)
+    cells = [
+        Cell(name="broken", model=Raises(), example=EXAMPLE),
+        Cell(name="good", model=Sleeps(), example=EXAMPLE),
+    ]
+    results = measure_cells(cells, HERE)
+    assert results["broken"].failure == "RuntimeError: no kernel"
+    assert results["good"].process_counts == (8,)
+
+
+class ReadsBeyond(nn.Module):
+    """Makes a kernel on CUDA assert, after which the process can compute nothing there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten()[torch.full((1,), x.numel() + 1, device=x.device)]
+
+
+@pytest.mark.gpu
+def test_a_kernel_that_asserts_costs_its_cell_alone() -> None:
+    models = {"a": nn.Conv2d(3, 4, 3), "asserts": ReadsBeyond(), "b": nn.Conv2d(3, 4, 3)}
+    cuda = CellOptions(device="cuda")
+    cells = [Cell(name=n, model=m, example=EXAMPLE, options=cuda) for n, m in models.items()]
+    results = measure_cells(cells, SETTINGS)
+    assert "CUDA error" in (results["asserts"].failure or "")
+    assert [results[name].failure for name in "ab"] == [None, None]
+    assert [results[name].process_counts for name in "ab"] == [(8, 8), (8, 8)]
 
 
 def test_samples_at_a_low_clock_are_dropped_counted_and_flagged(

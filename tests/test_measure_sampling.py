@@ -129,6 +129,20 @@ def test_a_clock_that_is_set_back_costs_one_sample_and_neither_budget_nor_overhe
     assert spent.overhead_fraction == pytest.approx(0.0)
 
 
+def test_a_cell_that_raises_is_told_of_at_once() -> None:
+    clock, told = FakeClock(), []
+
+    def broken() -> None:
+        raise ValueError("no")
+
+    def failed(name: str, failure: str, trace: str) -> None:
+        told.append((name, failure, trace.splitlines()[-1]))
+
+    cells = {"broken": broken, "good": clock.cell(100 * MS)}
+    sample_cells(cells, clock=clock, failed=failed)
+    assert told == [("broken", "ValueError: no", "ValueError: no")]
+
+
 def test_samples_that_are_refused_are_counted_and_leave_the_others_alone() -> None:
     clock, asked = FakeClock(), itertools.count()
     plan = SamplingPlan(min_rounds=4, rounds_max=6, min_seconds=0)

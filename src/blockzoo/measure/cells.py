@@ -156,7 +156,8 @@ class _Session:
             if again:
                 self.failures.update({cell.name: (run.death, None) for cell in cells})
         elif again or run.death_stage != "sampling" or "hanging" in run.death:
-            self.failures[run.death_cell] = (run.death, None)
+            # One that took its device with it has told its reason.
+            self.failures.setdefault(run.death_cell, (run.death, None))
 
     def results(self, cells: Sequence[Cell]) -> dict[str, LatencyResult]:
         spent = Spent(

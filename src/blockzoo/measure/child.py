@@ -2,7 +2,8 @@
 
 Messages are pickled tuples on what was standard output; whatever the models print goes to standard
 error. The cell at work is also noted in a small shared file, before every sample, so that the
-driver knows whom to blame when this process is gone. It ends as soon as its parent does.
+driver knows whom to blame when this process is gone. It ends as soon as its parent does, and when a
+cell takes a device with it, for another process can still measure the others there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from torch import Tensor
 
 from blockzoo.measure.backends.options import CellOptions
+from blockzoo.measure.lost_device import DeviceLostError, works
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.measure.throttling import ThrottleWatch
 
@@ -64,7 +66,10 @@ def main() -> None:
         pickle.dump(message, out)
         out.flush()
 
-    Worker(task, send).run()
+    try:
+        Worker(task, send).run()
+    except DeviceLostError:
+        os._exit(1)  # what would be tidied up lies on the device
     out.close()
 
 
@@ -103,10 +108,11 @@ class Worker:
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()
         self._stage, self._threads = "", 0
+        self._working = {cell.options.device: works(cell.options.device) for cell in task.cells}
         self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
 
     def run(self) -> None:
-        """Load, warm up and sample all cells."""
+        """Load, warm up and sample all cells; raises `DeviceLostError`."""
         import torch
 
         from blockzoo.measure.samples import Spent
@@ -128,6 +134,7 @@ class Worker:
                 enter=self._enter,
                 sink=self._sink,
                 accept=self._accept,
+                failed=self._failed,
                 between=self._watch.look,
                 spent=spent,
             )
@@ -157,6 +164,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - a cell is foreign code
                 failure = f"{type(error).__name__}: {error}"
                 self._send("failed", cell.name, failure, traceback.format_exc())
+                self._end_if_lost(cell.name)
                 continue
             held.append(loaded)
             calls[cell.name] = loaded.call
@@ -178,6 +186,17 @@ class Worker:
 
     def _accept(self, name: str) -> bool:
         return self._watch.at_speed(self._options[name].device)
+
+    def _failed(self, name: str, failure: str, trace: str) -> None:
+        self._flush()
+        self._send("failed", name, failure, trace)
+        self._end_if_lost(name)
+
+    def _end_if_lost(self, name: str) -> None:
+        """Raise `DeviceLostError` where the device of that cell worked before the cell failed."""
+        device = self._options[name].device
+        if self._working[device] and not works(device):
+            raise DeviceLostError(f"{device} was lost by {name}")
 
     def _sink(self, name: str, index: int, nanoseconds: float) -> None:
         self._batch.append((name, index, nanoseconds))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from blockzoo.measure.child import MARK, STAGES, ChildTask, Worker
+from blockzoo.measure.lost_device import DeviceLostError
 from blockzoo.measure.samples import CellSamples, Spent
 
 _POLL_S = 0.5
@@ -111,6 +112,8 @@ def run_here(task: ChildTask, *, listener: Callable[[Event], None] | None = None
 
     try:
         Worker(task, send).run()
+    except DeviceLostError as error:
+        _blame(run, task, str(error))
     finally:
         torch.set_num_threads(threads)
     return run

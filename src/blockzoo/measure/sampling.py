@@ -35,6 +35,8 @@ Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
 Accept = Callable[[str], bool]
 """`accept(cell)`: asked right after a sample was timed whether it counts."""
+Failed = Callable[[str, str, str], None]
+"""`failed(cell, failure, traceback)`: told of a cell right after it raised."""
 
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
@@ -54,6 +56,7 @@ def sample_cells(
     enter: Enter | None = None,
     sink: Sink | None = None,
     accept: Accept | None = None,
+    failed: Failed | None = None,
     between: Callable[[], None] | None = None,
     spent: Spent | None = None,
     progress: Progress | None = None,
@@ -63,8 +66,8 @@ def sample_cells(
     `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
     cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
     cells. A sample that `accept` refuses is counted, not kept. `between` is called after every
-    round. `spent` is filled in. A cell that raises an `Exception` is failed and the others go on.
-    Raises `InputError` when a baseline is not a cell.
+    round. `spent` is filled in. A cell that raises an `Exception` is failed, `failed` is told of it
+    and the others go on. Raises `InputError` when a baseline is not a cell, and what `failed` does.
     """
     by_default = timer or wall_clock_timer(clock)
     session = _Session(
@@ -74,6 +77,7 @@ def sample_cells(
         enter=enter or _ignore,
         sink=sink or _ignore,
         accept=accept or _always,
+        failed=failed or _ignore,
         between=between or _ignore,
         spent=spent or Spent(),
         progress=progress or _no_progress,
@@ -130,6 +134,7 @@ class _Session:
     enter: Enter
     sink: Sink
     accept: Accept
+    failed: Failed
     between: Callable[[], None]
     spent: Spent
     progress: Progress
@@ -146,7 +151,7 @@ class _Session:
     def run(self) -> None:
         for cell in self.cells.values():
             self.progress(0.0, f"warm-up {cell.name}")
-            with _failing(cell), _collection_paused():
+            with self._failing(cell), _collection_paused():
                 self.enter(cell.name, "warm-up")
                 cell.calls_per_sample = warm_up(cell.call, cell.timer, self.plan)
         watch = Stopwatch(self.clock)
@@ -186,7 +191,7 @@ class _Session:
         return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
 
     def _sample(self, cell: _Cell, index: int) -> None:
-        with _failing(cell), _collection_paused():
+        with self._failing(cell), _collection_paused():
             self.enter(cell.name, "sampling")
             start_ns = self.clock()
             for _ in range(self.plan.prime_calls):
@@ -204,6 +209,17 @@ class _Session:
             cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
             cell.rounds.append(index)
             self.sink(cell.name, index, cell.samples_ns[-1])
+
+    @contextmanager
+    def _failing(self, cell: _Cell) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a cell is foreign code; the others must go on
+            # As text: the error's frames would keep the tensors of a cell that ran out of memory.
+            cell.failure = f"{type(error).__name__}: {error}"
+            cell.traceback = traceback.format_exc()
+        if cell.failure is not None and cell.traceback is not None:
+            self.failed(cell.name, cell.failure, cell.traceback)
 
     def _drop(self, cell: _Cell) -> None:
         cell.dropped += 1
@@ -240,16 +256,6 @@ def _is_tight(samples: Samples, relative: float) -> bool:
     """Return whether the 95% interval of the median lies within `relative` of the median."""
     (low, high), center = order_interval(samples), float(np.median(samples))
     return low >= center * (1 - relative) and high <= center * (1 + relative)
-
-
-@contextmanager
-def _failing(cell: _Cell) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a cell is foreign code; the others must go on
-        # As text: the error's frames would keep the tensors of a cell that ran out of memory.
-        cell.failure = f"{type(error).__name__}: {error}"
-        cell.traceback = traceback.format_exc()
 
 
 @contextmanager
