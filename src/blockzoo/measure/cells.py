@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor, nn
 
 from blockzoo.errors import BlockZooError, InputError
-from blockzoo.measure.backends import Backend, CellOptions, get_backend
+from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
+from blockzoo.measure.preparing import Unprepared, prepare_all
 from blockzoo.measure.samples import CellSamples, Spent
 from blockzoo.measure.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.sampling_plan import SamplingPlan
@@ -44,10 +43,6 @@ class Cell:
     example: Tensor
     options: CellOptions = field(default_factory=CellOptions)
     baseline: str | None = None
-
-    def options_are_plain(self) -> bool:
-        """Tell whether the module runs as it is, so that there is nothing to compare."""
-        return self.options.backend == "eager" and self.options.precision == "fp32"
 
 
 def measure_cells(
@@ -96,24 +91,34 @@ class _Session:
         self.deaths: dict[str | None, int] = {}
 
     def prepare(self, cells: Sequence[Cell]) -> None:
-        for cell in cells:
-            try:
-                options = replace(cell.options, device=str(resolve_device(cell.options.device)))
-                backend = get_backend(options.backend)
-                reason = backend.unavailable(options.device) or backend.supports(options)
-                if reason is not None:
-                    self.failures[cell.name] = (reason, None)
-                    continue
-                payload = backend.prepare(cell.model, cell.example, options)
-                if not cell.options_are_plain():
-                    _gate(cell, backend, payload, options)
-            except Exception as error:  # noqa: BLE001 - a cell is foreign code
-                told = str(error) if isinstance(error, BlockZooError) else _told(error)
-                self.failures[cell.name] = (told, traceback.format_exc())
-                continue
-            self.ready[cell.name] = ChildCell(
-                name=cell.name, payload=payload, example=cell.example.cpu(), options=options
+        able = [unprepared for cell in cells if (unprepared := self._unprepared(cell)) is not None]
+        found = prepare_all(
+            able, self.folder, here=not self.settings.processes, listener=self.listener
+        )
+        self.failures |= found.failures
+        self.ready = {
+            cell.name: ChildCell(
+                name=cell.name,
+                payload=found.payloads[cell.name],
+                example=cell.example.cpu(),
+                options=cell.options,
             )
+            for cell in able
+            if cell.name in found.payloads
+        }
+
+    def _unprepared(self, cell: Cell) -> Unprepared | None:
+        """Return the cell with its device called by name; None where it cannot be run here."""
+        try:
+            options = replace(cell.options, device=str(resolve_device(cell.options.device)))
+            backend = get_backend(options.backend)
+            reason = backend.unavailable(options.device) or backend.supports(options)
+        except BlockZooError as error:
+            reason = str(error)
+        if reason is not None:
+            self.failures[cell.name] = (reason, None)
+            return None
+        return Unprepared(name=cell.name, model=cell.model, example=cell.example, options=options)
 
     def run(self, baselines: Mapping[str, str]) -> None:
         """Run the processes, and one more for each that died; with none, run in this one."""
@@ -218,17 +223,6 @@ class _Session:
                 self.listener(("failed", name, reason, trace))
 
 
-def _gate(cell: Cell, backend: Backend, payload: bytes, options: CellOptions) -> None:
-    """Raise `ParityError` unless the prepared form computes what the module computes."""
-    threads = torch.get_num_threads()
-    loaded = backend.load(payload, cell.example, options)
-    try:
-        backend.check(cell.model, loaded, cell.example, options)
-    finally:
-        loaded.close()
-        torch.set_num_threads(threads)
-
-
 def _samples_of(run: ProcessRun, name: str) -> CellSamples:
     pairs = run.samples.get(name, [])
     # A process that died left samples as good as any; convergence is for the others to say.
@@ -259,7 +253,3 @@ def _share(settings: LatencySettings, index: int) -> SamplingPlan:
         target_relative_interval=settings.target_relative_interval * math.sqrt(count),
         seed=settings.seed + index,
     )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from blockzoo.measure.lost_device import DeviceLostError, works
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.measure.throttling import ThrottleWatch
 
-STAGES = ("starting", "loading", "warm-up", "sampling")
+STAGES = ("starting", "loading", "warm-up", "sampling", "preparing")
 MARK = struct.Struct("=ii")
 """Shared between driver and process: index of the cell at work, index of what is done to it."""
 _FLUSH_S = 0.25
@@ -49,17 +49,35 @@ class ChildCell:
 class ChildTask:
     """What one process has to do."""
 
+    main: ClassVar[str] = "blockzoo.measure.child"
     cells: tuple[ChildCell, ...]
     plan: SamplingPlan
     baselines: dict[str, str]
     mark_path: str
 
 
+class Mark:
+    """Where the driver finds which cell is at work, and at what, when this process is gone."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), MARK.size)
+
+    def set(self, index: int, stage: str) -> None:
+        """Note the cell of that index."""
+        self._memory[: MARK.size] = MARK.pack(index, STAGES.index(stage))
+
+
 def main() -> None:
-    """Read the task from standard input, measure, and answer on standard output."""
+    """Measure the cells of the task on standard input, and answer on standard output."""
+    serve(lambda task, send: Worker(task, send).run())
+
+
+def serve(work: Callable[[Any, Callable[..., None]], None]) -> None:
+    """Read the task from standard input, do `work(task, send)` and send on standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    task: ChildTask = pickle.load(sys.stdin.buffer)
+    task = pickle.load(sys.stdin.buffer)
     end_with_parent()
 
     def send(*message: object) -> None:
@@ -67,7 +85,7 @@ def main() -> None:
         out.flush()
 
     try:
-        Worker(task, send).run()
+        work(task, send)
     except DeviceLostError:
         os._exit(1)  # what would be tidied up lies on the device
     out.close()
@@ -103,8 +121,7 @@ class Worker:
         self._task, self._send = task, send
         self._index = {cell.name: index for index, cell in enumerate(task.cells)}
         self._options = {cell.name: cell.options for cell in task.cells}
-        with Path(task.mark_path).open("r+b") as file:
-            self._mark = mmap.mmap(file.fileno(), MARK.size)
+        self._mark = Mark(task.mark_path)
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()
         self._stage, self._threads = "", 0
@@ -172,7 +189,7 @@ class Worker:
         return calls, timers, held
 
     def _enter(self, name: str, stage: str) -> None:
-        self._mark[: MARK.size] = MARK.pack(self._index[name], STAGES.index(stage))
+        self._mark.set(self._index[name], stage)
         threads = self._options[name].threads
         if threads != self._threads:
             import torch

@@ -12,10 +12,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from blockzoo.measure.child import MARK, STAGES, ChildTask, Worker
 from blockzoo.measure.lost_device import DeviceLostError
@@ -37,11 +37,13 @@ class ProcessRun:
     `samples` per cell are pairs of round and nanoseconds; `ends`, the rest of `CellSamples`, are
     there for the cells of a process that finished, and so are the devices that were `throttled`
     while it sampled; `failed` holds message and traceback of cells that could not be loaded.
+    `prepared` are the payloads of a process that prepares cells.
     A process that died has `death` (why), `death_cell` and `death_stage`.
     """
 
     samples: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     ends: dict[str, CellSamples] = field(default_factory=dict)
+    prepared: dict[str, bytes] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: tuple[str, ...] = ()
     spent: Spent = field(default_factory=Spent)
@@ -50,8 +52,30 @@ class ProcessRun:
     death_stage: str = "starting"
 
 
+class Task(Protocol):
+    """What a process has to do with its cells; `main` is the module whose `main()` does it."""
+
+    main: ClassVar[str]
+
+    @property
+    def cells(self) -> Sequence[Named]:
+        """The cells, by whose places the file at `mark_path` tells which is at work."""
+
+    @property
+    def mark_path(self) -> str:
+        """See `mark_file`."""
+
+
+class Named(Protocol):
+    """A cell."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and results."""
+
+
 def run_process(
-    task: ChildTask,
+    task: Task,
     *,
     hang_s: float,
     keep_freed_memory: bool = True,
@@ -63,7 +87,7 @@ def run_process(
     environment has `MALLOC_...` variables that say otherwise.
     """
     run = ProcessRun()
-    command = [sys.executable, "-c", "from blockzoo.measure.child import main; main()"]
+    command = [sys.executable, "-c", f"from {task.main} import main; main()"]
     kept = _KEEPING_FREED_MEMORY if keep_freed_memory else {}
     process = subprocess.Popen(
         command,
@@ -170,15 +194,17 @@ def _take(event: Event, run: ProcessRun) -> None:
             run.samples.setdefault(name, []).append((index, nanoseconds))
     elif event[0] == "failed":
         run.failed[event[1]] = (event[2], event[3])
+    elif event[0] == "prepared":
+        run.prepared[event[1]] = event[2]
     elif event[0] == "throttled":
         run.throttled = event[1]
     elif event[0] == "done":
         run.ends, run.spent = event[1], event[2]
-        # A process whose every cell failed to load is done too.
+        # A process that prepared cells, or whose every cell failed to load, is done too.
         run.ends = run.ends or {"": CellSamples()}
 
 
-def _blame(run: ProcessRun, task: ChildTask, why: str) -> None:
+def _blame(run: ProcessRun, task: Task, why: str) -> None:
     index, stage = MARK.unpack(Path(task.mark_path).read_bytes())
     run.death, run.death_stage = why, STAGES[stage]
     if index >= 0:

@@ -1,7 +1,7 @@
 """The interface that every backend has, and what several of them share.
 
-A driver calls `prepare` once and hands the bytes to fresh processes; each of those calls `load`,
-puts the result through `check`, and only then times `Loaded.call`.
+A process of its own calls `prepare` once and puts what `load` makes of the bytes through `check`;
+only then do fresh processes `load` them, each for itself, and time `Loaded.call`.
 """
 
 from __future__ import annotations

@@ -46,6 +46,11 @@ class CellOptions:
             raise InputError(f"threads is {self.threads}; it must be 1 or more")
 
     @property
+    def plain(self) -> bool:
+        """Whether the network runs as it is, so that there is nothing to compare it with."""
+        return self.backend == "eager" and self.precision == "fp32"
+
+    @property
     def on_cuda(self) -> bool:
         """Whether the network runs on a CUDA device."""
         return self.device.startswith("cuda")
