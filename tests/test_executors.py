@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import torch
 
+from blockzoo import executors
 from blockzoo.errors import BlockZooError, InputError, UnknownNameError
 from blockzoo.executors import (
     Executor,
@@ -18,6 +19,7 @@ from blockzoo.executors import (
     as_completed,
     trainers_side_by_side,
 )
+from blockzoo.measure import environment
 
 
 class TwoThreads(Executor):
@@ -116,10 +118,31 @@ def test_leaving_ends_what_runs_side_by_side() -> None:
 def test_none_side_by_side_is_refused_and_one_needs_no_process() -> None:
     with (
         pytest.raises(InputError, match="side by side is 0; it must be 1 or more"),
-        trainers_side_by_side(0),
+        trainers_side_by_side(0, "cpu"),
     ):
         pass
-    with trainers_side_by_side(1) as executor:
+    with trainers_side_by_side(1, "cpu") as executor:
         assert isinstance(executor, InProcessExecutor)
-    with trainers_side_by_side(3) as executor:
+    with trainers_side_by_side(3, "cpu") as executor:
         assert (type(executor), executor.capacity) == (SideBySideExecutor, 3)
+
+
+def test_on_cuda_one_at_a_time_has_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "resolve_device", torch.device)
+    with trainers_side_by_side(1, "cuda:0") as executor:
+        assert (type(executor), executor.capacity) == (SideBySideExecutor, 1)
+
+
+def loses_cuda(number: int) -> tuple[int, int]:
+    """Return the number and the process's; 1 makes the process believe that CUDA is gone."""
+    if number == 1:
+        executors._usable = lambda: False
+    return number, os.getpid()
+
+
+def test_a_process_that_lost_cuda_is_replaced_and_its_outcome_kept() -> None:
+    with SideBySideExecutor(1, threads=1) as executor:
+        ran = [future.result() for _, future in as_completed(executor, loses_cuda, range(4))]
+    assert [number for number, _ in ran] == [0, 1, 2, 3]
+    first, second, third, fourth = (process for _, process in ran)
+    assert first == second != third == fourth

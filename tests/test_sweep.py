@@ -362,7 +362,7 @@ def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
         kinds.clear()
         with (
             Store(tmp_path / f"{count}.db", create=True) as store,
-            trainers_side_by_side(count) as trainers,
+            trainers_side_by_side(count, "cpu") as trainers,
         ):
             assert run_sweep(request, store, trainers=trainers, listener=Listening()).failed == 0
             records = store.records(kind="training")

@@ -7,6 +7,7 @@ in for this process; the driver in `sweep.py` keeps `capacity` jobs in flight an
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 from abc import ABC, abstractmethod
@@ -55,8 +56,9 @@ class SideBySideExecutor(Executor):
 
     The processes are started afresh, with `threads` threads of torch, and kept for further jobs,
     with the data sets and compiled networks they hold. Function, task and outcome are pickled.
-    One that dies fails its own job alone, with `BlockZooError`, and is replaced. To be used as a
-    context manager: at its end the processes are stopped, whatever they are doing.
+    One that dies fails its own job alone, with `BlockZooError`, and is replaced, and so is one that
+    can no longer use CUDA after a job, as after a kernel that asserts. To be used as a context
+    manager: at its end the processes are stopped, whatever they are doing.
     """
 
     def __init__(self, count: int, *, threads: int) -> None:
@@ -103,11 +105,17 @@ class SideBySideExecutor(Executor):
 
 
 @contextmanager
-def trainers_side_by_side(count: int) -> Iterator[Executor]:
-    """Provide an executor for `count` trainings at once, which share torch's threads out."""
+def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
+    """Provide an executor for `count` trainings at once, which share torch's threads out.
+
+    One at a time on a CPU runs in this process; on CUDA it does not, for one kernel that asserts
+    would take the device from all that come after.
+    """
     import torch
 
-    if count == 1:
+    from blockzoo.measure.environment import resolve_device
+
+    if count == 1 and resolve_device(device).type == "cpu":
         yield InProcessExecutor()
         return
     threads = max(1, torch.get_num_threads() // max(1, count))
@@ -130,7 +138,7 @@ class _Worker:
         """Return `function(task)` or raise what it raised."""
         try:
             self._connection.send((function, task))
-            error, outcome = self._connection.recv()
+            error, outcome, self.alive = self._connection.recv()
         except (EOFError, OSError):
             self.alive = False
             self._process.join()
@@ -164,7 +172,20 @@ def _serve(connection: Connection, threads: int) -> None:
             answer: tuple[Exception | None, Any] = (None, function(task))
         except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
             answer = (_sendable(error), None)
-        connection.send(answer)
+        usable = _usable()
+        connection.send((*answer, usable))
+        if not usable:
+            os._exit(0)  # what would be tidied up lies on a device that is gone
+
+
+def _usable() -> bool:
+    """Tell whether this process can still use CUDA, if it has."""
+    import torch
+
+    from blockzoo.measure.lost_device import works
+
+    used: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
+    return not used() or works("cuda")
 
 
 def _sendable(error: Exception) -> Exception:

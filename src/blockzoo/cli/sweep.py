@@ -65,7 +65,7 @@ def sweep(
     with (
         open_store(given.results, create=True) as store,
         SweepProgress(messages) as listener,
-        trainers_side_by_side(side_by_side) as trainers,
+        trainers_side_by_side(side_by_side, request.device) as trainers,
     ):
         result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
     _show(request.protocol, csv, plots)
