@@ -47,6 +47,20 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     assert "failed: ValueError: late" in text
 
 
+def test_preparing_is_shown_and_its_time_not_counted() -> None:
+    now = [0.0]
+    table = LiveTable(processes=1, budget_s=9.0, clock=lambda: now[0])
+    table.take(("cells", {"x": "A mid", "y": "B mid"}))
+    now[0] = 50.0
+    table.take(("state", "preparing", "x"))
+    text = drawn(table)
+    assert text.startswith("preparing the networks")
+    assert row(text, "A mid")[2] == "preparing"
+    table.take(("state", "waiting", "x"))
+    now[0] = 52.0
+    assert drawn(table).startswith("process 1 of 1, 2 s, about 16 s left")
+
+
 def test_many_cells_show_those_at_work_and_a_summary() -> None:
     table = LiveTable(processes=1, budget_s=9.0)
     table.take(("cells", {str(i): f"cell{i:02}" for i in range(40)}))

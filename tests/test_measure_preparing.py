@@ -76,8 +76,16 @@ def test_each_that_fails_is_named_and_the_others_are_prepared(
     }
     assert "in misbehave" in (found.failures["raises"][1] or "")
     assert sorted(found.payloads) == ["a", "b"]
-    assert [event[2] for event in events if event[0] == "state"] == list(models)
-    assert {event[0] for event in events} == {"state", "failed"}
+    assert [event[:3] for event in events] == [
+        ("state", "preparing", "a"),
+        ("state", "waiting", "a"),
+        ("state", "preparing", "killed"),
+        ("state", "preparing", "raises"),
+        ("failed", "raises", "ValueError: not in bf16"),
+        ("state", "preparing", "hangs"),
+        ("state", "preparing", "b"),
+        ("state", "waiting", "b"),
+    ]
 
 
 def test_what_runs_as_it_is_is_prepared_in_this_process(

@@ -79,6 +79,8 @@ class LiveTable:
                 self._rows[name].state = "sampling"
         elif kind == "state" and event[1] != "sampling":
             self._rows[event[2]].state = event[1]
+            if event[1] == "preparing":  # which is not timed, and no part of the budget
+                self._start_s = self._process_s = self._clock()
         elif kind == "failed":
             self._fail(event[1], event[2])
         elif kind == "done":
@@ -105,6 +107,8 @@ class LiveTable:
         """Return the line above the table: process, time spent, and time left at the most."""
         if not self._rows:
             return "checking the networks"
+        if any(row.state == "preparing" for row in self._rows.values()):
+            return "preparing the networks"
         elapsed_s = self._clock() - self._start_s
         number = min(self._finished + 1, self._processes)
         text = f"process {number} of {self._processes}, {elapsed_s:.0f} s"

@@ -23,7 +23,6 @@ from blockzoo.measure.samples import Spent
 
 LONGEST_S = 600.0
 """What preparing one network may take before its process is stopped; compilers take minutes."""
-_FORWARDED = ("state", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,11 @@ def prepare_all(
             found.failures[cell.name] = (_told(error), traceback.format_exc())
 
     def forward(event: Event) -> None:
-        if listener is not None and event[0] in _FORWARDED:
+        if listener is None:
+            return
+        if event[0] == "prepared":  # without the payload
+            listener(("state", "waiting", event[1]))
+        elif event[0] != "done":
             listener(event)
 
     while travelling:
