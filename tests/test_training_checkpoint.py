@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +16,6 @@ from torch import Tensor
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.fit import fit
-from blockzoo.training.generators import generator_states, restore_generators, seeded
 from tests import training_killed
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
 
@@ -65,17 +63,6 @@ def test_a_damaged_checkpoint_is_not_used(damage: str, tmp_path: Path) -> None:
     path.write_bytes(cases[damage])
     with pytest.warns(UserWarning, match=r"a\.ckpt .*; training starts afresh$"):
         assert load_checkpoint(path, "me") is None
-
-
-def test_all_generators_go_on_where_they_were() -> None:
-    with seeded(5):
-        random.gauss(0, 1)
-        np.random.standard_normal()
-        states = generator_states()
-        drawn = [(random.gauss(0, 1), np.random.standard_normal(), torch.rand(1).item())]
-        restore_generators(states)
-        drawn.append((random.gauss(0, 1), np.random.standard_normal(), torch.rand(1).item()))
-    assert drawn[0] == drawn[1]
 
 
 def test_a_training_goes_on_instead_of_starting_again(tmp_path: Path) -> None:

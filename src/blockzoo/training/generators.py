@@ -25,14 +25,15 @@ def generator_states() -> States:
 
 
 def restore_generators(states: States) -> None:
-    """Put back what `generator_states` returned."""
+    """Put back what `generator_states` returned, perhaps on a machine with fewer GPUs or none."""
     version, values, gauss = states["python"]
     random.setstate((version, tuple(values), gauss))
     keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for index, state in enumerate(states["cuda"][:gpus]):
+        torch.cuda.set_rng_state(state, index)
 
 
 @contextmanager
