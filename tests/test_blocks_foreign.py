@@ -485,7 +485,7 @@ def test_an_error_while_training_shows_the_users_line(write: Write, tiny_npz: Pa
     )
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        "error: block big.py:MyBlock (mid) raises on a batch of (54, 3, 8, 8): "
+        "failed: block big.py:MyBlock (mid) raises on a batch of (54, 3, 8, 8): "
         "AssertionError: too many (big.py:13)"
     )
 

@@ -343,6 +343,39 @@ def test_a_folder_that_cannot_be_written_is_clear(
     assert (tmp_path / "taken").read_text() == "a file"
 
 
+DIVERGING = """
+import torch
+from torch import nn
+
+class Grows(nn.Conv2d):
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__(in_channels, out_channels, 3, stride, 1)
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += self.training
+        return super().forward(x) * (float("inf") if self.steps > 2 else 1.0)
+"""
+
+
+def test_a_training_that_fails_is_recorded_and_the_others_go_on(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    (tmp_path / "grows.py").write_text(DIVERGING)
+    options = ["--dataset", str(tiny_npz), *TINY, "--epochs", "2", "--batch-size", "16"]
+    status, output, errors = run("train", "grows.py:Grows", "Identity", *options)
+    assert status == 1
+    assert "failed: block grows.py:Grows (mid): the loss is nan in epoch 1, step " in errors
+    assert "Traceback" not in errors
+    with Store(tmp_path / "results") as store:
+        kept = {(r.block, r.status): r for r in store.records(kind="training")}
+    assert sorted(kept) == [("Identity", "ok"), ("grows.py:Grows", "failed")]
+    failed = kept["grows.py:Grows", "failed"]
+    assert (failed.reason or "").startswith("block grows.py:Grows (mid): the loss is nan")
+    assert "DivergenceError" in (failed.traceback or "")
+    assert re.search(r"grows.py:Grows +mid .* failed: block", output)
+
+
 def test_a_full_disk_is_clear_and_loses_nothing(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
     train = ["train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
     assert run(*train)[0] == 0

@@ -179,33 +179,38 @@ def _latencies(request: SweepRequest, done: set[str]) -> Iterator[Trial]:
 
 
 def _trainings(request: SweepRequest) -> Iterator[Trial]:
-    protocol, dataset = request.protocol, request.dataset
-    images = len(dataset.x_train) * protocol.recipe.epochs
-    for seed in protocol.seeds:
+    for seed in request.protocol.seeds:
         for block, position in _cells(request):
-            if not fingerprints(block, position, request.scaffold).block:
-                continue  # cannot be built; the cost trial records why
-            identity = training_trial_id(
-                block,
-                position,
-                config=request.scaffold,
-                dataset=dataset,
-                recipe=protocol.recipe,
-                seed=seed,
-                device=request.device,
-                validation_fraction=protocol.validation_fraction,
-                split_seed=protocol.split_seed,
-                protocol=protocol.label,
-                compiled=request.compiled,
-            )
-            yield Trial(
-                kind="training",
-                blocks=(block,),
-                position=position,
-                seed=seed,
-                trial_ids=(identity,),
-                expected_s=images / _EXPECTED_IMAGES_PER_S,
-            )
+            # Of one that cannot be built the cost trial records why.
+            if fingerprints(block, position, request.scaffold).block:
+                yield training_trial(request, block, position, seed)
+
+
+def training_trial(request: SweepRequest, block: str, position: Position, seed: int) -> Trial:
+    """Return the trial that trains that cell; raises `BlockError` for one that cannot be built."""
+    protocol, dataset = request.protocol, request.dataset
+    identity = training_trial_id(
+        block,
+        position,
+        config=request.scaffold,
+        dataset=dataset,
+        recipe=protocol.recipe,
+        seed=seed,
+        device=request.device,
+        validation_fraction=protocol.validation_fraction,
+        split_seed=protocol.split_seed,
+        protocol=protocol.label,
+        compiled=request.compiled,
+    )
+    images = len(dataset.x_train) * protocol.recipe.epochs
+    return Trial(
+        kind="training",
+        blocks=(block,),
+        position=position,
+        seed=seed,
+        trial_ids=(identity,),
+        expected_s=images / _EXPECTED_IMAGES_PER_S,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

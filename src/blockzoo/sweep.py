@@ -18,10 +18,10 @@ from pathlib import Path
 
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import BlockZooError
+from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError, DivergenceError
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.measure.environment import describe_environment, resolve_device
-from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
+from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.position import Position
 from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
@@ -155,6 +155,18 @@ def train_cell(
         robustness=request.robustness,
         compiled=request.compiled,
     )
+
+
+def train_recorded(
+    request: SweepRequest, block: str, position: Position, seed: int, *, progress: bool = False
+) -> TrainingRecord:
+    """Train that cell; a training that fails leaves a failed record, with its reason."""
+    try:
+        return train_cell(request, block, position, seed, progress=progress)
+    except (BlockError, DeviceMemoryError, DivergenceError) as error:
+        (record,) = _failures(request, training_trial(request, block, position, seed), error)
+        assert isinstance(record, TrainingRecord)
+        return record
 
 
 def _cost(request: SweepRequest, trial: Trial) -> Sequence[Record]:

@@ -10,6 +10,7 @@ import typer
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
 from blockzoo.cli.requests import TrainingOptions, spread
+from blockzoo.cli.timing import fail_if_any_failed
 
 if TYPE_CHECKING:
     from blockzoo.results.records import Record
@@ -31,13 +32,14 @@ def train(
 
     The checkpoint is chosen on a validation split of the training set. For one seed all blocks see
     the same stem, context and head weights, the same batches and the same augmentation. Records go
-    to the store in the results folder as each training ends.
+    to the store in the results folder as each training ends. One that fails is recorded with its
+    reason, and the others go on.
     """
     from blockzoo.cli.choices import csv_location, open_store
-    from blockzoo.cli.screen import load_data, output_console
+    from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.results.csv import write_results_csv
-    from blockzoo.sweep import measure_cost, train_cell
+    from blockzoo.sweep import measure_cost, train_recorded
     from blockzoo.train import remove_checkpoint
 
     request = replace(given, positions=given.positions or ["mid"]).request(
@@ -47,7 +49,11 @@ def train(
     records: list[Record] = []
     with open_store(given.results, create=True) as store:
         for seed, block, position in request.protocol.cells():
-            trained = train_cell(request, block, position, seed, progress=True)
+            trained = train_recorded(request, block, position, seed, progress=True)
+            if trained.status == "failed":
+                message_console().print(
+                    f"failed: {trained.reason}", highlight=False, soft_wrap=True
+                )
             records += [trained, *measure_cost(request, block, position)]
             store.put_all(records[-2:])
             remove_checkpoint(request.checkpoints, trained.trial_id)
@@ -56,3 +62,4 @@ def train(
         output_console().print(table)
     if output is not None:
         write_results_csv(records, output)
+    fail_if_any_failed(records)
