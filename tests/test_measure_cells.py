@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from blockzoo.errors import InputError
 from blockzoo.measure import child, machine
-from blockzoo.measure.backends import CellOptions
+from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.measure.throttling import ThrottleWatch
@@ -192,6 +192,27 @@ def test_a_device_that_is_absent_costs_its_cells_alone() -> None:
     )
     assert results["gpu"].failure == "device 'cuda' is not available; there is: cpu"
     assert results["cpu"].median_ms is not None
+
+
+def test_a_runtime_that_is_broken_costs_its_cells_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(backend: object, device: str) -> str | None:
+        raise ImportError("libruntime.so.1 cannot be opened")
+
+    monkeypatch.setattr(type(get_backend("openvino")), "unavailable", broken)
+    results = measure_cells(
+        [
+            Cell(
+                name="broken",
+                model=nn.Identity(),
+                example=EXAMPLE,
+                options=CellOptions(backend="openvino"),
+            ),
+            Cell(name="good", model=nn.Identity(), example=EXAMPLE),
+        ],
+        HERE,
+    )
+    assert results["broken"].failure == "ImportError: libruntime.so.1 cannot be opened"
+    assert results["good"].median_ms is not None
 
 
 @pytest.mark.parametrize(("rise", "told"), [(1, True), (0, False)])

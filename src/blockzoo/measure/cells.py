@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockZooError, InputError
+from blockzoo.errors import InputError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.child import ChildCell, ChildTask
 from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_process
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
-from blockzoo.measure.preparing import Unprepared, prepare_all
+from blockzoo.measure.preparing import Unprepared, prepare_all, told
 from blockzoo.measure.samples import CellSamples, Spent
 from blockzoo.measure.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.sampling_plan import SamplingPlan
@@ -113,8 +113,8 @@ class _Session:
             options = replace(cell.options, device=str(resolve_device(cell.options.device)))
             backend = get_backend(options.backend)
             reason = backend.unavailable(options.device) or backend.supports(options)
-        except BlockZooError as error:
-            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - a runtime may be installed and broken
+            reason = told(error)
         if reason is not None:
             self.failures[cell.name] = (reason, None)
             return None

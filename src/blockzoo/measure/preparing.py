@@ -47,7 +47,7 @@ class Prepared:
         try:
             self.payloads[cell.name] = _prepared(cell.model, cell.example, cell.options)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            self.failures[cell.name] = (_told(error), traceback.format_exc())
+            self.failures[cell.name] = (told(error), traceback.format_exc())
 
     def lacks(self, name: str) -> bool:
         """Tell whether nothing is known of that network yet."""
@@ -94,7 +94,7 @@ def prepare_all(
         try:
             travelling.append(_travelling(cell))
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            found.failures[cell.name] = (_told(error), traceback.format_exc())
+            found.failures[cell.name] = (told(error), traceback.format_exc())
 
     def forward(event: Event) -> None:
         if listener is None:
@@ -130,7 +130,7 @@ def _work(task: PreparingTask, send: Callable[..., None]) -> None:
             model = load_module_bytes(cell.model)
             payload = _prepared(model, cell.example, cell.options)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            send("failed", cell.name, _told(error), traceback.format_exc())
+            send("failed", cell.name, told(error), traceback.format_exc())
         else:
             send("prepared", cell.name, payload)
     send("done", {}, Spent())
@@ -161,5 +161,6 @@ def _prepared(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
     return payload
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """Return the reason that is recorded of a cell which raised."""
     return str(error) if isinstance(error, BlockZooError) else f"{type(error).__name__}: {error}"
