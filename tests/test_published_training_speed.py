@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,6 +41,16 @@ def test_overhead_of_the_trainer() -> None:
     middle, low, high = (f"{f(shares):.1%}" for f in (median, min, max))
     assert f"reached {middle} ({low} to {high}) of the images/s" in PAGE
     assert f"n = {len(shares)} rounds" in PAGE
+
+
+def test_overhead_of_the_trainer_later() -> None:
+    runs = record("trainer_overhead_again")["runs"]
+    medians = [median(run["shares"]) for run in runs]
+    commits = Counter(run["environment"]["commit"][:7] for run in runs)
+    (older, first), (newer, second) = commits.items()
+    assert (first, second) == (5, 5)
+    assert f"were {min(medians):.1%} to {max(medians):.1%} (five of commit {older} and five" in PAGE
+    assert f"five of {newer}, in turn" in PAGE
 
 
 def test_the_rule_for_depthwise_convolutions_follows_from_the_table() -> None:
