@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.errors import InputError
-from blockzoo.measure import child, machine
+from blockzoo.measure import lost_device, machine
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencySettings
@@ -232,7 +232,7 @@ def test_a_cell_that_takes_its_device_with_it_costs_the_others_nothing(
 ) -> None:
     """A made-up loss of the CPU, seen by the process that had it; the next one has it again."""
     answers = iter([True, False])
-    monkeypatch.setattr(child, "works", lambda device: next(answers, True))
+    monkeypatch.setattr(lost_device, "works", lambda device: next(answers, True))
     models = {"a": Sleeps(), "lost": Raises(), "b": Sleeps()}
     cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
     results = measure_cells(cells, HERE)
@@ -244,7 +244,7 @@ def test_a_cell_that_takes_its_device_with_it_costs_the_others_nothing(
 def test_where_a_device_never_worked_its_cells_fail_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(child, "works", lambda device: False)
+    monkeypatch.setattr(lost_device, "works", lambda device: False)
     cells = [
         Cell(name="broken", model=Raises(), example=EXAMPLE),
         Cell(name="good", model=Sleeps(), example=EXAMPLE),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.measure import preparing
+from blockzoo.measure import lost_device, preparing
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.driver import Event
@@ -105,6 +105,33 @@ def test_a_model_that_cannot_travel_fails_alone(tmp_path: Path) -> None:
         found = prepare_all([unprepared("bound", bound), unprepared("a", Gated())], str(tmp_path))
     assert list(found.payloads) == ["a"]
     assert list(found.failures) == ["bound"]
+
+
+class NeedsTheDevice(Gated):
+    """Raises in a process that has lost the device."""
+
+    def misbehave(self) -> None:
+        if not lost_device.works("cpu"):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+
+class Loses(Gated):
+    """Makes its process believe that the device is gone, as a kernel on CUDA that asserts does."""
+
+    def misbehave(self) -> None:
+        lost_device.works = lambda device: False
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+
+def test_a_gate_that_takes_its_device_with_it_costs_no_other(tmp_path: Path) -> None:
+    models = {"a": NeedsTheDevice(), "loses": Loses(), "b": NeedsTheDevice()}
+    found = prepare_all(
+        [unprepared(name, model) for name, model in models.items()],
+        str(tmp_path),
+    )
+    assert sorted(found.payloads) == ["a", "b"]
+    (reason, _) = found.failures["loses"]
+    assert reason == "RuntimeError: CUDA error: device-side assert triggered"
 
 
 def test_a_gate_that_kills_costs_its_cell_alone() -> None:

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from blockzoo.measure.backends.options import CellOptions
-from blockzoo.measure.lost_device import DeviceLostError, works
+from blockzoo.measure.lost_device import DeviceLostError, Devices
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.measure.throttling import ThrottleWatch
 
@@ -37,7 +37,7 @@ _GPU_WARMUP_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChildCell:
-    """One cell as it travels: prepared payload, example and options."""
+    """One cell as it travels: payload (what is prepared, or yet the model), example, options."""
 
     name: str
     payload: bytes
@@ -125,7 +125,7 @@ class Worker:
         self._batch: list[tuple[str, int, float]] = []
         self._flushed_s = time.monotonic()
         self._stage, self._threads = "", 0
-        self._working = {cell.options.device: works(cell.options.device) for cell in task.cells}
+        self._devices = Devices(cell.options.device for cell in task.cells)
         self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
 
     def run(self) -> None:
@@ -181,7 +181,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - a cell is foreign code
                 failure = f"{type(error).__name__}: {error}"
                 self._send("failed", cell.name, failure, traceback.format_exc())
-                self._end_if_lost(cell.name)
+                self._devices.check(cell.options.device, cell.name)
                 continue
             held.append(loaded)
             calls[cell.name] = loaded.call
@@ -207,13 +207,7 @@ class Worker:
     def _failed(self, name: str, failure: str, trace: str) -> None:
         self._flush()
         self._send("failed", name, failure, trace)
-        self._end_if_lost(name)
-
-    def _end_if_lost(self, name: str) -> None:
-        """Raise `DeviceLostError` where the device of that cell worked before the cell failed."""
-        device = self._options[name].device
-        if self._working[device] and not works(device):
-            raise DeviceLostError(f"{device} was lost by {name}")
+        self._devices.check(self._options[name].device, name)
 
     def _sink(self, name: str, index: int, nanoseconds: float) -> None:
         self._batch.append((name, index, nanoseconds))

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 
 class DeviceLostError(Exception):
     """A cell took its device with it; nothing else can be measured there in this process."""
+
+
+class Devices:
+    """Knows which of `names` worked when it was made."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._worked = {name for name in set(names) if works(name)}
+
+    def check(self, device: str, cell: str) -> None:
+        """Raise `DeviceLostError` where `device`, which `cell` ran on, worked and does no more."""
+        if device in self._worked and not works(device):
+            raise DeviceLostError(f"{device} was lost by {cell}")
 
 
 def works(device: str) -> bool:

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from blockzoo.errors import BlockZooError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
-from blockzoo.measure.child import Mark, serve
+from blockzoo.measure.child import ChildCell, Mark, serve
 from blockzoo.measure.driver import Event, mark_file, run_process
+from blockzoo.measure.lost_device import Devices
 from blockzoo.measure.samples import Spent
 
 LONGEST_S = 600.0
@@ -55,21 +56,11 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TravellingCell:
-    """An `Unprepared` as it travels, with the model pickled."""
-
-    name: str
-    model: bytes
-    example: Tensor
-    options: CellOptions
-
-
-@dataclass(frozen=True, kw_only=True)
 class PreparingTask:
-    """What a preparing process has to do."""
+    """What a preparing process has to do; the payload of a cell is its pickled model."""
 
     main: ClassVar[str] = "blockzoo.measure.preparing"
-    cells: tuple[TravellingCell, ...]
+    cells: tuple[ChildCell, ...]
     mark_path: str
 
 
@@ -122,24 +113,25 @@ def main() -> None:
 
 
 def _work(task: PreparingTask, send: Callable[..., None]) -> None:
-    mark = Mark(task.mark_path)
+    mark, devices = Mark(task.mark_path), Devices(cell.options.device for cell in task.cells)
     for index, cell in enumerate(task.cells):
         mark.set(index, "preparing")
         send("state", "preparing", cell.name)
         try:
-            model = load_module_bytes(cell.model)
+            model = load_module_bytes(cell.payload)
             payload = _prepared(model, cell.example, cell.options)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
             send("failed", cell.name, told(error), traceback.format_exc())
+            devices.check(cell.options.device, cell.name)
         else:
             send("prepared", cell.name, payload)
     send("done", {}, Spent())
 
 
-def _travelling(cell: Unprepared) -> TravellingCell:
-    return TravellingCell(
+def _travelling(cell: Unprepared) -> ChildCell:
+    return ChildCell(
         name=cell.name,
-        model=dump_module(cell.model),
+        payload=dump_module(cell.model),
         example=cell.example.cpu(),
         options=cell.options,
     )
