@@ -3,7 +3,8 @@
 Usage: python benchmarks/depthwise_bf16.py [--batch-size N] [--rounds N] [--threads N]
 
 Both get a bfloat16 input in channels-last and return bfloat16; fp32 is cast to and back inside the
-time. The two alternate; medians are shown. `blockzoo.training.depthwise` follows from the table.
+time. The two alternate, with freed memory kept as in a training; medians are shown.
+`blockzoo.training.depthwise` follows from the table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from blockzoo.measure.environment import describe_environment
+from blockzoo.training.freed_memory import freed_memory_kept
 
 
 class Shape(NamedTuple):
@@ -99,7 +101,8 @@ def main() -> None:
     table = Table("channels", "size", "kernel", "stride", "groups", "dilation", "bf16 / fp32")
     rows: list[dict[str, float]] = []
     for shape in SHAPES:
-        bf16, fp32 = milliseconds(shape, options.batch_size, options.rounds)
+        with freed_memory_kept(torch.device("cpu")):
+            bf16, fp32 = milliseconds(shape, options.batch_size, options.rounds)
         rows.append({**shape._asdict(), "bf16_ms": bf16, "fp32_ms": fp32})
         table.add_row(*map(str, shape), f"{bf16 / fp32:.2f}")
     Console().print(table)

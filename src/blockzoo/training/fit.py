@@ -23,6 +23,7 @@ from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.depthwise import fast_depthwise
 from blockzoo.training.drop_path import DropPath
+from blockzoo.training.freed_memory import freed_memory_kept
 from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
 from blockzoo.training.loop import Loop
@@ -120,7 +121,8 @@ def fit(
     net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
         fast = fast_depthwise(net, arithmetic, device)
-        for context in (terminable(), seeded(seed), _deterministic(), fast):
+        kept = freed_memory_kept(device)
+        for context in (terminable(), seeded(seed), _deterministic(), kept, fast):
             stack.enter_context(context)
         fabric = _fabric(device, arithmetic)
         forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None

@@ -32,6 +32,7 @@ from blockzoo.data.batches import Batch, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
+from blockzoo.training.freed_memory import freed_memory_kept
 from blockzoo.training.parts import Parts
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -128,7 +129,7 @@ def evaluate_robustness(
     def accuracy(classes: Tensor) -> float:
         return (classes == right).double().mean().item()
 
-    with _evaluating(net):
+    with _evaluating(net), freed_memory_kept(torch.device(device)):
         corrupted = {
             name: tuple(
                 accuracy(predict(_corrupted(change, strength, f"{seed}/{name} {strength}")))

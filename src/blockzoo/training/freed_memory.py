@@ -1,0 +1,53 @@
+"""Memory that a training on the CPU frees, kept by the process for its next step."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+# From glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # no blocks of their own, never give back
+# What glibc comes to by itself at most, but for the number of blocks, which is its default.
+_AS_USUAL = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26))
+
+
+@contextmanager
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
+    """Have glibc keep what is freed meanwhile, if `device` is the CPU; then it is given back.
+
+    Activations are too large for glibc to keep by itself: it has each step's mapped anew, at a
+    page fault per 4 KiB. No number depends on it. Environment variables that set glibc's malloc
+    have precedence; other C libraries and allocators are left alone. Source: mallopt(3).
+    """
+    libc = _glibc() if device.type == "cpu" and not _set_by_user() else None
+    if libc is None:
+        yield
+        return
+    for option, value in _KEEP:
+        libc.mallopt(option, value)
+    try:
+        yield
+    finally:
+        for option, value in _AS_USUAL:
+            libc.mallopt(option, value)
+        libc.malloc_trim(0)
+
+
+def _set_by_user() -> bool:
+    return "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
+        name.startswith("MALLOC_") and name.endswith("_") for name in os.environ
+    )
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        libc = ctypes.CDLL(None)
+        found = bool(libc.mallopt and libc.malloc_trim)
+    except (AttributeError, OSError, TypeError):
+        return None
+    return libc if found else None
