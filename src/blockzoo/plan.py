@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from blockzoo.blocks import get_block
 from blockzoo.data import ImageDataset, Progress, load_dataset
@@ -76,6 +76,13 @@ class SweepRequest:
         """The protocol's scaffold for that data set."""
         data = self.dataset
         return self.protocol.scaffold(classes=data.num_classes, input_shape=data.image_shape)
+
+    def training_settings(self, seed: int) -> dict[str, Any]:
+        """Return the arguments that `train_block` and `training_trial_id` share."""
+        settings = self.protocol.training_settings(
+            self.dataset, seed=seed, device=self.device, compiled=self.compiled
+        )
+        return {**settings, "protocol": self.protocol.label}
 
     @property
     def latency(self) -> LatencySettings:
@@ -188,21 +195,8 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
 
 def training_trial(request: SweepRequest, block: str, position: Position, seed: int) -> Trial:
     """Return the trial that trains that cell; raises `BlockError` for one that cannot be built."""
-    protocol, dataset = request.protocol, request.dataset
-    identity = training_trial_id(
-        block,
-        position,
-        config=request.scaffold,
-        dataset=dataset,
-        recipe=protocol.recipe,
-        seed=seed,
-        device=request.device,
-        validation_fraction=protocol.validation_fraction,
-        split_seed=protocol.split_seed,
-        protocol=protocol.label,
-        compiled=request.compiled,
-    )
-    images = len(dataset.x_train) * protocol.recipe.epochs
+    identity = training_trial_id(block, position, **request.training_settings(seed))
+    images = len(request.dataset.x_train) * request.protocol.recipe.epochs
     return Trial(
         kind="training",
         blocks=(block,),

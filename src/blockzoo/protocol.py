@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
+from blockzoo.data import ImageDataset
 from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig
@@ -87,6 +88,21 @@ class Protocol:
             classes=classes,
             input_shape=input_shape,
         )
+
+    def training_settings(
+        self, dataset: ImageDataset, *, seed: int, device: str, compiled: bool
+    ) -> dict[str, Any]:
+        """Return the arguments that `train_block` and `training_trial_id` share, but the label."""
+        return {
+            "config": self.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
+            "dataset": dataset,
+            "recipe": self.recipe,
+            "seed": seed,
+            "validation_fraction": self.validation_fraction,
+            "split_seed": self.split_seed,
+            "device": device,
+            "compiled": compiled,
+        }
 
     def cells(self) -> Iterator[tuple[int, str, Position]]:
         """Yield every (seed, block, position), seed by seed."""

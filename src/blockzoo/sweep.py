@@ -131,19 +131,10 @@ def train_cell(
     request: SweepRequest, block: str, position: Position, seed: int, *, progress: bool = False
 ) -> TrainingRecord:
     """Train that cell of the request; raises what `train_block` raises."""
-    protocol = request.protocol
     return train_block(
         block,
         position,
-        config=request.scaffold,
-        dataset=request.dataset,
-        recipe=protocol.recipe,
-        seed=seed,
-        device=request.device,
         resident=request.resident,
-        validation_fraction=protocol.validation_fraction,
-        split_seed=protocol.split_seed,
-        protocol=protocol.label,
         progress=progress,
         checkpoints=request.checkpoints,
         resume=request.resume,
@@ -153,7 +144,7 @@ def train_cell(
         experiment_name=request.experiment_name,
         notes=request.notes,
         robustness=request.robustness,
-        compiled=request.compiled,
+        **request.training_settings(seed),
     )
 
 

@@ -31,8 +31,7 @@ from blockzoo.tuning_trials import (
     TUNING_SEED,
     TunedNetwork,
     search_space,
-    training_settings,
-    with_values,
+    tuned_to,
     without_test,
 )
 
@@ -60,7 +59,12 @@ class Tuning:
     @property
     def recipe(self) -> Recipe:
         """The protocol's recipe with the chosen values."""
-        return with_values(self.protocol.recipe, self.best.point)
+        return self.tuned.recipe
+
+    @property
+    def tuned(self) -> Protocol:
+        """The protocol with the chosen values; its label is not that of the tuned track."""
+        return tuned_to(self.protocol, self.best.point)
 
     @property
     def label(self) -> str:
@@ -197,7 +201,7 @@ def train_tuned(
         experiment_name=experiment_name,
         notes=notes,
         robustness=robustness,
-        **training_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled),
+        **tuning.tuned.training_settings(dataset, seed=seed, device=device, compiled=compiled),
     )
     return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
 
@@ -212,7 +216,7 @@ def tuned_trial_id(
 ) -> str:
     """Return the identity of the record that `train_tuned` would return, without training."""
     _check_fresh(seed)
-    settings = training_settings(tuning.protocol, dataset, tuning.recipe, seed, device, compiled)
+    settings = tuning.tuned.training_settings(dataset, seed=seed, device=device, compiled=compiled)
     return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
 
 

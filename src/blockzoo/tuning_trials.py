@@ -16,7 +16,6 @@ from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics
 from blockzoo.search import Point, Report, Space, sobol_points
 from blockzoo.train import each, train_block, training_trial_id
-from blockzoo.training.recipe import Recipe
 
 TUNING_SEED = 10_000
 LEARNING_RATE_FACTOR = 10.0
@@ -62,9 +61,8 @@ class TunedNetwork:
 
     def settings(self, point: Point) -> dict[str, Any]:
         """Return the arguments of `train_block` for a trial of that point."""
-        recipe = with_values(self.protocol.recipe, point)
-        return training_settings(
-            self.protocol, self.blind, recipe, TUNING_SEED, self.device, self.compiled
+        return tuned_to(self.protocol, point).training_settings(
+            self.blind, seed=TUNING_SEED, device=self.device, compiled=self.compiled
         )
 
     def merit(
@@ -116,28 +114,7 @@ class TunedNetwork:
         return f"{self.block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def with_values(recipe: Recipe, point: Point) -> Recipe:
-    """Return the recipe with what is tuned as it is at that point."""
+def tuned_to(protocol: Protocol, point: Point) -> Protocol:
+    """Return the protocol with what is tuned of its recipe as it is at that point."""
     values: dict[str, Any] = dict(point)
-    return replace(recipe, **values)
-
-
-def training_settings(
-    protocol: Protocol,
-    dataset: ImageDataset,
-    recipe: Recipe,
-    seed: int,
-    device: str,
-    compiled: bool,
-) -> dict[str, Any]:
-    """Return the arguments that `train_block` and `training_trial_id` share."""
-    return {
-        "config": protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
-        "dataset": dataset,
-        "recipe": recipe,
-        "seed": seed,
-        "validation_fraction": protocol.validation_fraction,
-        "split_seed": protocol.split_seed,
-        "device": device,
-        "compiled": compiled,
-    }
+    return replace(protocol, recipe=replace(protocol.recipe, **values))
