@@ -6,8 +6,9 @@ The early loop (`early_loop.py`): torchvision transforms in DataLoader workers, 
 Adam, the loss read at each step. BlockZoo's is `blockzoo.training.fit` with recipe `v1`, at the
 same batch size and with the validation that it always does left out of the time. Modes are `plain`,
 `compiled` (on CUDA in CUDA graphs) and `launched`, which is compiled without graphs; the compiling
-is left out of the time too. Each round times both on one epoch of the same random images, in
-alternating order; the first round warms up and is dropped. The data pipelines are also timed alone.
+is left out of the time too. In each round both have a fresh process, in alternating order, that
+trains two epochs of the same random images; the first warms up and is dropped. The data pipelines
+are also timed alone.
 MFU is training FLOPs (3 x forward) per second over the measured peak of a matrix product in the
 same precision. On CUDA the published table (11 blocks x 3 positions x 5 seeds x 50 epochs of 45,000
 images) is projected from the slowest block in its fastest mode.
@@ -17,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -39,8 +42,7 @@ from blockzoo.training.recipe import get_recipe
 CLASSES = 10
 SCAFFOLD = ScaffoldConfig(context="classic/ResNetBasicBlock", stem_bias=True)
 TABLE_IMAGES = 11 * 3 * 5 * 50 * 45_000
-GRAPHS = dict(compilation.MODES)
-Timed = Callable[[], float]
+EPOCHS = 2  # the first warms up
 
 
 def random_images(count: int) -> ImageDataset:
@@ -59,64 +61,75 @@ def random_images(count: int) -> ImageDataset:
     )
 
 
-def cells(options: argparse.Namespace) -> dict[tuple[str, str], tuple[Timed, Timed]]:
-    """Return what is compared: by name and mode the early version's measurement and BlockZoo's."""
+def early(options: argparse.Namespace, data: ImageDataset) -> list[float]:
+    """Return the early loop's images/s, epoch by epoch; with no block, of its data alone."""
     device = torch.device(options.device)
-    data = random_images(options.steps * options.batch_size)
     batches = early_loop.loader(data, options.batch_size, options.workers)
-    recipe = replace(get_recipe("v1"), epochs=1, warmup_epochs=0.0, batch_size=options.batch_size)
-    placed = DeviceImages(
-        data.x_train, data.y_train, channel_statistics(data.x_train), device=device
+    if not options.block:
+        return [early_loop.pipeline_images_per_s(batches, device) for _ in range(EPOCHS)]
+    net = ScaffoldNet(options.block, options.position, SCAFFOLD)
+    return early_loop.train(net, batches, device, EPOCHS)
+
+
+def ours(options: argparse.Namespace, data: ImageDataset) -> list[float]:
+    """Return BlockZoo's images/s, epoch by epoch; with no block, of its data alone."""
+    if not options.block:
+        return [pipeline_images_per_s(data, options) for _ in range(EPOCHS)]
+    if options.mode == "launched":
+        compilation.MODES.clear()
+    recipe = get_recipe("v1")
+    recipe = replace(recipe, epochs=EPOCHS, warmup_epochs=0.0, batch_size=options.batch_size)
+    net = ScaffoldNet(options.block, options.position, SCAFFOLD)
+    device, compiled = options.device, options.mode != "plain"
+    found = fit(net, data, recipe, seed=0, device=device, progress=False, compiled=compiled)
+    if found.not_compiled:
+        raise SystemExit(f"{options.block} was not compiled: {found.not_compiled}")
+    return [epoch.images_per_s or 0.0 for epoch in found.epochs]
+
+
+def pipeline_images_per_s(data: ImageDataset, options: argparse.Namespace) -> float:
+    """Return images/s of an epoch's batches alone."""
+    device = torch.device(options.device)
+    statistics = channel_statistics(data.x_train)
+    placed = DeviceImages(data.x_train, data.y_train, statistics, device=device)
+    how = {"batch_size": options.batch_size, "crop_padding": 4, "flip": True}
+    started = time.perf_counter()
+    count = sum(len(labels) for _, labels in placed.epoch(0, seed=0, **how))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds: float = time.perf_counter() - started
+    return count / seconds
+
+
+SIDES = {"early": early, "blockzoo": ours}
+
+
+def in_process(side: str, options: argparse.Namespace, block: str, mode: str) -> float:
+    """Return images/s of the last epoch of a side that has a fresh process."""
+    given = {**vars(options), "block": block, "mode": mode, "output": ""}
+    ended = subprocess.run(
+        [sys.executable, __file__, "--one", side, json.dumps(given)],
+        stdout=subprocess.PIPE,
+        check=True,
     )
-
-    def pipeline() -> float:
-        started = time.perf_counter()
-        count = sum(
-            len(labels)
-            for _, labels in placed.epoch(
-                0, seed=0, batch_size=options.batch_size, crop_padding=4, flip=True
-            )
-        )
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds: float = time.perf_counter() - started
-        return count / seconds
-
-    def trained(block: str, mode: str) -> tuple[Timed, Timed]:
-        def early() -> float:
-            net = ScaffoldNet(block, options.position, SCAFFOLD)
-            return early_loop.train_epoch(net, batches, device)
-
-        def ours() -> float:
-            net = ScaffoldNet(block, options.position, SCAFFOLD)
-            compiled = mode != "plain"
-            found = fit(net, data, recipe, seed=0, device=device, progress=False, compiled=compiled)
-            if found.not_compiled:
-                raise SystemExit(f"{block} was not compiled: {found.not_compiled}")
-            return found.images_per_s
-
-        return early, ours
-
-    alone = (lambda: early_loop.pipeline_images_per_s(batches, device), pipeline)
-    rows = [(block, mode) for block in options.blocks for mode in options.modes]
-    return {("data pipeline", ""): alone, **{row: trained(*row) for row in rows}}
+    return float(json.loads(ended.stdout.splitlines()[-1])[-1])
 
 
-def choose(mode: str) -> None:
-    """Have compiled trainings use CUDA graphs, or not, from here on."""
-    compilation._function.cache_clear()
-    compilation.MODES.clear()
-    compilation.MODES.update({} if mode == "launched" else GRAPHS)
+def run_one(side: str, given: str) -> None:
+    """Print what the side measures, in this process."""
+    options = argparse.Namespace(**json.loads(given))
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    data = random_images(options.steps * options.batch_size)
+    print(json.dumps(SIDES[side](options, data)))
 
 
-def measure(rounds: int, pair: tuple[Timed, Timed]) -> tuple[list[float], list[float]]:
-    """Return images/s of both, round by round, the first round dropped."""
-    samples: tuple[list[float], list[float]] = ([], [])
-    for index in range(rounds + 1):
-        for which in (0, 1) if index % 2 else (1, 0):
-            speed = pair[which]()
-            if index:
-                samples[which].append(speed)
+def measure(options: argparse.Namespace, block: str, mode: str) -> dict[str, list[float]]:
+    """Return images/s of both sides, round by round."""
+    samples: dict[str, list[float]] = {side: [] for side in SIDES}
+    for index in range(options.rounds):
+        for side in list(SIDES)[:: -1 if index % 2 else 1]:
+            samples[side].append(in_process(side, options, block, mode))
     return samples
 
 
@@ -176,20 +189,18 @@ def main() -> None:
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{'':36}  {'early':>10}  {'BlockZoo':>10}  ratio (range)        MFU")
-    for (name, mode), pair in cells(options).items():
-        choose(mode)
-        early, ours = measure(options.rounds, pair)
-        ratios = [b / a for a, b in zip(early, ours, strict=True)]
-        mfu, label = "", f"{name} {mode}".strip()
-        results[label] = {"early": early, "blockzoo": ours, "ratios": ratios}
-        if mode:
-            share = utilisation(options, name, median(ours))
-            fastest[name] = max(fastest.get(name, 0.0), median(ours))
+    for block, mode in [("", ""), *product(options.blocks, options.modes)]:
+        found = measure(options, block, mode)
+        ratios = [b / a for a, b in zip(found["early"], found["blockzoo"], strict=True)]
+        early_speed, our_speed = (median(found[side]) for side in SIDES)
+        mfu, label = "", f"{block} {mode}".strip() or "data pipeline"
+        results[label] = {**found, "ratios": ratios, "median_ratio": median(ratios)}
+        if block:
+            share = utilisation(options, block, our_speed)
+            fastest[block] = max(fastest.get(block, 0.0), our_speed)
             results[label]["mfu"], mfu = share, f"{share:.1%}"
-        results[label]["median_ratio"] = median(ratios)
         spread = f"{median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        speeds = f"{median(early):10.1f}  {median(ours):10.1f}"
-        print(f"{label:36}  {speeds}  {spread:20} {mfu}", flush=True)
+        print(f"{label:36}  {early_speed:10.1f}  {our_speed:10.1f}  {spread:20} {mfu}", flush=True)
         if options.device.startswith("cuda") and fastest:
             record["table_hours"] = TABLE_IMAGES / min(fastest.values()) / 3600
         options.output.write_text(json.dumps(record, indent=2) + "\n")
@@ -201,4 +212,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--one"]:
+        run_one(*sys.argv[2:])
+    else:
+        main()

@@ -84,3 +84,12 @@ def test_fit_keeps_it() -> None:
     assert len(found) == TINY_RECIPE.epochs
     assert max(found) < 0.1 * BYTES
     assert process.memory_info().rss - before < 0.5 * BYTES
+
+
+def test_no_number_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, not_kept = tiny_net(), tiny_net()
+    fit(kept, tiny_dataset(), TINY_RECIPE, seed=0, progress=False)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    fit(not_kept, tiny_dataset(), TINY_RECIPE, seed=0, progress=False)
+    pairs = zip(kept.state_dict().values(), not_kept.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
