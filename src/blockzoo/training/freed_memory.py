@@ -10,10 +10,15 @@ from contextlib import contextmanager
 import torch
 
 # From glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # no blocks of their own, never give back
-# What glibc comes to by itself at most, but for the number of blocks, which is its default.
-_AS_USUAL = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26))
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
+# No blocks of their own, nothing given back; and one arena, for others cannot keep large blocks,
+# and an allocation that fails would move its thread to another for good.
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_ARENA_MAX, 1))
+# What glibc comes to by itself at most; the other two are its defaults.
+_AS_USUAL = (
+    *((_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26)),
+    *((_MMAP_MAX, 65536), (_ARENA_MAX, 8 * (os.cpu_count() or 1))),
+)
 
 
 @contextmanager
@@ -22,7 +27,8 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
 
     Activations are too large for glibc to keep by itself: it has each step's mapped anew, at a
     page fault per 4 KiB. No number depends on it. Environment variables that set glibc's malloc
-    have precedence; other C libraries and allocators are left alone. Source: mallopt(3).
+    have precedence; other C libraries and allocators are left alone. A thread that has an arena of
+    its own, as all but the main one may, gains nothing. Source: mallopt(3).
     """
     libc = _glibc() if device.type == "cpu" and not _set_by_user() else None
     if libc is None:
