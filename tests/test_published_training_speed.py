@@ -31,6 +31,7 @@ def record(name: str) -> dict[str, Any]:
 def test_throughput(label: str, cell: str, digits: int) -> None:
     row = record("training_throughput")["images_per_s"][label]
     ratios = [ours / early for early, ours in zip(row["early"], row["blockzoo"], strict=True)]
+    assert f"in each of n = {len(ratios)} rounds" in PAGE
     middle, low, high = (f"{f(ratios):.{digits}f}" for f in (median, min, max))
     assert f"| {cell} | {middle} ({low} to {high}) |" in PAGE
 
@@ -56,6 +57,7 @@ def test_gain_of_keeping_freed_memory(row: dict[str, Any]) -> None:
         for name in ("images_per_s", "peak_memory_bytes")
     }
     speeds, peaks = gains.values()
+    assert f"medians of n = {len(speeds)} rounds and ranges" in PAGE
     what = f"| `{row['block']}` | `{row['recipe']}`, {row['batch_size']} |"
     speed = f"{median(speeds):.2f} ({min(speeds):.2f} to {max(speeds):.2f})"
     assert f"{what} {speed} | {median(peaks):.2f} |" in PAGE
@@ -86,8 +88,11 @@ def test_commits() -> None:
 
 
 def test_gain_of_two_trainings_side_by_side() -> None:
-    speeds = record("side_by_side_cpu")["images_per_s"]
+    found = record("side_by_side_cpu")
+    speeds = found["images_per_s"]
     assert [len(rounds) for rounds in speeds.values()] == [5, 5]
     gain = median(speeds["2"]) / median(speeds["1"])
     page = " ".join((ROOT / "docs/recipes.md").read_text().split())  # however lines are broken
     assert f"a thread each, train {gain:.2f} times the images/s of one with both" in page
+    commit = found["environment"]["commit"][:7]
+    assert f"`benchmarks/results/side_by_side_cpu.json`, commit {commit}" in page

@@ -12,9 +12,11 @@ from typing import TypeVar
 import psutil
 import pytest
 import torch
+from torch import Tensor, nn
 
 from blockzoo.training.fit import fit
 from blockzoo.training.freed_memory import freed_memory_kept
+from blockzoo.training.robustness import evaluate_robustness
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 CPU = torch.device("cpu")
@@ -87,6 +89,25 @@ def while_fit_trains() -> tuple[list[float], float]:
     return found, (process.memory_info().rss - before) / BYTES
 
 
+class Probe(nn.Module):
+    """Notes at each call what is given back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.found = tiny_net(), list[float]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.found.append(given_back())
+        logits: Tensor = self.net(images)
+        return logits
+
+
+def while_robustness_is_evaluated() -> list[float]:
+    probe = Probe()
+    evaluate_robustness(probe, tiny_dataset())
+    return probe.found
+
+
 def test_kept_meanwhile_and_given_back_after_even_an_error() -> None:
     before, meanwhile, after = in_fresh_process(before_meanwhile_and_after)
     assert before > 0.9
@@ -125,7 +146,13 @@ def test_fit_keeps_it() -> None:
     assert grown < 0.5
 
 
-def test_no_number_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_while_robustness_is_evaluated() -> None:
+    found = in_fresh_process(while_robustness_is_evaluated)
+    assert found
+    assert max(found) < 0.1
+
+
+def test_no_weight_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, not_kept = tiny_net(), tiny_net()
     fit(kept, tiny_dataset(), TINY_RECIPE, seed=0, progress=False)
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")

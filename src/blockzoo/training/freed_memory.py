@@ -26,9 +26,10 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Have glibc keep what is freed meanwhile, if `device` is the CPU; then it is given back.
 
     Activations are too large for glibc to keep by itself: it has each step's mapped anew, at a
-    page fault per 4 KiB. No number depends on it. Environment variables that set glibc's malloc
-    have precedence; other C libraries and allocators are left alone. A thread that has an arena of
-    its own, as all but the main one may, gains nothing. Source: mallopt(3).
+    page fault per 4 KiB. Peak memory may rise; nothing that is learned depends on it. Environment
+    variables that set glibc's malloc have precedence; other C libraries and allocators are left
+    alone. A thread that has an arena of its own, as all but the main one may, gains nothing.
+    Source: mallopt(3).
     """
     libc = _glibc() if device.type == "cpu" and not _set_by_user() else None
     if libc is None:
