@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from blockzoo import sweep as sweep_module
 from blockzoo import tuning, tuning_trials
 from blockzoo.cli.app import app
-from blockzoo.cli.choices import chosen_resident
+from blockzoo.cli.choices import MOST_SEEDS, chosen_resident, chosen_seeds
 from blockzoo.cli.requests import TrainingOptions
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.train import train
@@ -161,6 +161,8 @@ def test_what_is_shared_reaches_every_training(
     ("arguments", "line"),
     [
         (["--stem", "huge"], "stem is 'huge'; it must be auto, small or large"),
+        (["--seeds", "0"], "seeds is 0; it must be within 1..10000"),
+        (["--seeds", "10001"], "seeds is 10001; it must be within 1..10000"),
         (["--resident", "1"], "unknown --resident '1'; allowed: auto, yes, no"),
         (
             ["--log", "csv", "--log", "tensorbord"],
@@ -185,6 +187,11 @@ def test_residence_changes_no_number(tiny_npz: Path) -> None:
         assert isinstance(record, TrainingRecord)
         curves.append((record.trial_id, record.test_loss, record.epochs[0].train_loss))
     assert curves[0] == curves[1]
+
+
+def test_no_number_of_seeds_reaches_that_of_the_tuning() -> None:
+    assert chosen_seeds(3, first=7) == (7, 8, 9)
+    assert tuning_trials.TUNING_SEED not in chosen_seeds(MOST_SEEDS)
 
 
 def test_the_answers_on_residence() -> None:

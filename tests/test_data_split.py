@@ -54,3 +54,8 @@ def test_a_class_of_one_image_is_refused() -> None:
 def test_an_impossible_fraction_is_refused(fraction: float) -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         split_train_validation(torch.tensor([0, 0]), fraction=fraction)
+
+
+def test_an_impossible_seed_is_refused() -> None:
+    with pytest.raises(InputError, match=r"split seed is -1; it must be within 0..4294967295"):
+        split_train_validation(torch.tensor([0, 0]), seed=-1)

@@ -80,3 +80,7 @@ def test_unknown_and_empty_are_refused() -> None:
         get_protocol("quick").changed(seeds=())
     with pytest.raises(InputError, match=r"validation fraction is 1.5"):
         get_protocol("quick").changed(validation_fraction=1.5)
+    with pytest.raises(InputError, match=r"^seed is -1; it must be within 0..4294967295$"):
+        get_protocol("quick").changed(seeds=(0, -1))
+    with pytest.raises(InputError, match=r"^split seed is -1; it must be within 0..4294967295$"):
+        get_protocol("quick").changed(split_seed=-1)

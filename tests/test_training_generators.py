@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from blockzoo.errors import InputError
 from blockzoo.training.generators import (
     generator_states,
     preserved,
@@ -56,3 +57,15 @@ def test_states_of_gpus_that_are_not_here_are_left_out(
     with preserved():
         restore_generators({**generator_states(), "cuda": ["first", "second"]})
         assert restored == [("first", 0), ("second", 1)][:gpus]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_a_generator_would_not_take(seed: int) -> None:
+    line = f"seed is {seed}; it must be within 0..4294967295"
+    with pytest.raises(InputError, match=line), seeded(seed):
+        pass
+
+
+def test_the_largest_seed_is_one() -> None:
+    with seeded(2**32 - 1):
+        drawn()

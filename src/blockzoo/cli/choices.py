@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from blockzoo.results.records import Record
     from blockzoo.results.store import Store
 
+MOST_SEEDS = 10_000
+"""Of one command; by then the seed of the tuning would be reached."""
+
 
 def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
     """Return the canonical names; raises `UnknownNameError`, or `InputError` when none is given."""
@@ -29,6 +32,13 @@ def chosen_positions(names: list[str] | None) -> tuple[Position, ...]:
     """Return the positions named, in the order early, mid, late; all three when none is."""
     given = {Position.parse(name) for name in names or []}
     return tuple(p for p in POSITIONS if p in given) or POSITIONS
+
+
+def chosen_seeds(count: int, first: int = 0) -> tuple[int, ...]:
+    """Return that many seeds from the first on."""
+    if not 1 <= count <= MOST_SEEDS:
+        raise InputError(f"seeds is {count}; it must be within 1..{MOST_SEEDS}")
+    return tuple(range(first, first + count))
 
 
 def chosen_shape(

@@ -49,14 +49,14 @@ def sweep(
     What the store in the results folder already holds is not run again. A trial that fails is
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
-    from blockzoo.cli.choices import csv_location, open_store
+    from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.progress import SweepProgress
     from blockzoo.cli.screen import load_data, message_console
     from blockzoo.executors import trainers_side_by_side
     from blockzoo.sweep import run_sweep
 
     request = replace(given, protocol="quick" if quick else given.protocol).request(
-        seeds=None if seeds is None else tuple(range(seeds)),
+        seeds=None if seeds is None else chosen_seeds(seeds),
         latency_budget_s=latency_budget,
         protocols_blocks=True,
     )

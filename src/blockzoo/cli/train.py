@@ -35,7 +35,7 @@ def train(
     to the store in the results folder as each training ends. One that fails is recorded with its
     reason, and the others go on.
     """
-    from blockzoo.cli.choices import csv_location, open_store
+    from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.results.csv import write_results_csv
@@ -43,7 +43,7 @@ def train(
     from blockzoo.train import remove_checkpoint
 
     request = replace(given, positions=given.positions or ["mid"]).request(
-        seeds=tuple(range(first_seed, first_seed + seeds)) if seeds > 0 else ()
+        seeds=chosen_seeds(seeds, first_seed)
     )
     load_data(request)
     records: list[Record] = []

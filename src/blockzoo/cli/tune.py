@@ -43,14 +43,14 @@ def tune(
     `NAME+tuned` beside the default track that `sweep` and `train` fill. Stop it at any time and
     run it again.
     """
-    from blockzoo.cli.choices import csv_location, open_store
+    from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.results.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 
-    request = given.request(seeds=None if seeds is None else tuple(range(seeds)))
+    request = given.request(seeds=None if seeds is None else chosen_seeds(seeds))
     load_data(request)
     csv, failed, budget = csv_location(given.results), 0, TRIALS if trials is None else trials
     rows = []

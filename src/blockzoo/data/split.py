@@ -11,6 +11,14 @@ from blockzoo.errors import DataError, InputError
 VALIDATION_FRACTION = 0.1
 SPLIT_SEED = 0
 
+_LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raise `InputError` for a seed that not all generators take."""
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise InputError(f"{name} is {seed}; it must be within 0..{_LARGEST_SEED}")
+
 
 def split_train_validation(
     labels: Tensor, *, fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
@@ -18,8 +26,10 @@ def split_train_validation(
     """Return (train indices, validation indices), both sorted, int64.
 
     Each class gives `fraction` of its images, rounded, at least one, to validation. Raises
-    `InputError` for a fraction outside 0..1 and `DataError` for a class of a single image.
+    `InputError` for a fraction outside 0..1 or a seed that cannot be, and `DataError` for a class
+    of a single image.
     """
+    check_seed(seed, "split seed")
     if not 0 < fraction < 1:
         raise InputError(f"validation fraction is {fraction}; it must be between 0 and 1")
     # The legacy generator: numpy promises that its stream never changes.

@@ -107,8 +107,8 @@ def fit(
     changes numbers within rounding.
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
-    raises or its first output is not finite, `DeviceMemoryError`, `InputError` for drop path in a
-    network that is no scaffold. `KeyboardInterrupt` passes.
+    raises or its first output is not finite, `DeviceMemoryError`, `InputError` for a seed that
+    cannot be and for drop path in a network that is no scaffold. `KeyboardInterrupt` passes.
     """
     device = torch.device(device)
     arithmetic = resolve_arithmetic(recipe, device, net)

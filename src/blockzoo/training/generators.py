@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from blockzoo.data.split import check_seed
+
 States = dict[str, Any]
 
 
@@ -48,7 +50,8 @@ def preserved() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators and give them back as they were."""
+    """Seed the global generators and give them back as they were; raises as `check_seed` does."""
+    check_seed(seed)
     with preserved():
         random.seed(seed)
         np.random.seed(seed)
