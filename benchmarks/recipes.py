@@ -5,8 +5,8 @@
 Trains every block with every seed by both recipes, in the scaffold of one protocol; checkpoint and
 plateau are decided on validation and the test set is read once per training, at the end. Records
 are kept in the results folder as each training ends, so that a run that was stopped goes on. The
-table shows mean test accuracies and the paired difference with Student-t intervals of 95% over the
-seeds.
+tables show mean test accuracies and calibration errors, and the paired differences, with Student-t
+intervals of 95% over the seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import torch
 
 from blockzoo.analysis.statistics import MeanInterval, mean_interval
 from blockzoo.data import load_dataset
-from blockzoo.measure.environment import describe_environment
 from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
@@ -32,8 +31,9 @@ from blockzoo.train import train_block, training_trial_id
 from blockzoo.training.recipe import get_recipe
 
 RECIPES = ("classic", "v1")
-Accuracies = dict[str, dict[str, dict[int, float]]]
-"""Test accuracy by block, recipe and seed."""
+FIGURES = ("test_accuracy", "test_calibration_error")
+Figures = dict[str, dict[str, dict[int, float]]]
+"""One figure of every training, by block, recipe and seed."""
 
 
 def main() -> None:
@@ -41,24 +41,24 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     records = list(trained(options))
-    environment = {**describe_environment(options.device), "threads": options.threads}
-    found: Accuracies = {}
-    for record in records:
-        name, accuracy = str(record.recipe["name"]), record.test_accuracy
-        assert accuracy is not None
-        found.setdefault(record.block, {}).setdefault(name, {})[record.seed] = accuracy
-    summary = {block: summarised(of_recipe) for block, of_recipe in found.items()}
-    print_table(summary)
+    found = {figure: figures(records, figure) for figure in FIGURES}
+    summary = {
+        figure: {block: summarised(of_recipe) for block, of_recipe in of_block.items()}
+        for figure, of_block in found.items()
+    }
+    for figure in FIGURES:
+        print_table(figure, summary[figure])
     if options.output:
         saved = {
             "created_at": datetime.now(timezone.utc).isoformat(),
-            "environment": environment,
+            "environment": records[-1].environment.model_dump(),
+            "commits": sorted({str(record.environment.commit) for record in records}),
             "settings": {k: v for k, v in vars(options).items() if k not in ("output", "results")}
             | {"data": Path(options.data).name},
             "dataset": [records[0].dataset, records[0].dataset_fingerprint],
             "recipes": {name: asdict(get_recipe(name).lasting(options.epochs)) for name in RECIPES},
             "summary": summary,
-            "test_accuracy": found,
+            **found,
         }
         options.output.write_text(json.dumps(saved, indent=1) + "\n")
 
@@ -109,6 +109,15 @@ def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
                     yield known
 
 
+def figures(records: list[TrainingRecord], figure: str) -> Figures:
+    """Return that field of the records by block, recipe and seed."""
+    found: Figures = {}
+    for record in records:
+        of_block = found.setdefault(record.block, {})
+        of_block.setdefault(str(record.recipe["name"]), {})[record.seed] = getattr(record, figure)
+    return found
+
+
 def summarised(of_recipe: dict[str, dict[int, float]]) -> dict[str, dict[str, float | None]]:
     """Return mean and interval of each recipe and of `v1` minus `classic` over shared seeds."""
     first, second = (of_recipe[name] for name in RECIPES)
@@ -120,9 +129,10 @@ def summarised(of_recipe: dict[str, dict[int, float]]) -> dict[str, dict[str, fl
     return {name: asdict(interval) for name, interval in intervals.items()}
 
 
-def print_table(summary: dict[str, dict[str, dict[str, float | None]]]) -> None:
-    """Print accuracies in per cent, and the differences in points."""
-    print(f"\n{'block':28} {'classic':>22} {'v1':>22} {'v1 minus classic':>24}  n")
+def print_table(figure: str, summary: dict[str, dict[str, dict[str, float | None]]]) -> None:
+    """Print the figure in per cent, and the differences in points."""
+    title = figure.replace("_", " ")
+    print(f"\n{title:28} {'classic':>22} {'v1':>22} {'v1 minus classic':>24}  n")
     for block, of_name in summary.items():
         texts = [f"{told(found)}" for found in of_name.values()]
         print(f"{block:28} {texts[0]:>22} {texts[1]:>22} {texts[2]:>24}  {of_name['v1']['n']}")
