@@ -183,21 +183,34 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(value, found[name]) for name, value in whole.state_dict().items())
 
 
-def test_batches_in_parts_draw_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    draw = DropPath.draw
+class Recorded(ScaffoldNet):
+    """Notes the paths that are taken; in training it holds no more than `most` images."""
 
-    def spy(self: DropPath, images: int) -> Tensor:
-        drawn.append(images)
-        if images > 4:
+    most: int
+    taken: list[Tensor]
+
+    def forward(self, images: Tensor, paths: Tensor | None = None) -> Tensor:
+        """Map as a scaffold does."""
+        if self.training and len(images) > self.most:
             raise torch.OutOfMemoryError("too large")
-        return draw(self, images)
+        if paths is not None:
+            self.taken.append(paths)
+        return super().forward(images, paths)
 
-    monkeypatch.setattr(DropPath, "draw", spy)
-    result = run(replace(RECIPE, epochs=1))
-    assert result.micro_batch_size == 4
-    assert drawn[:3] == [8, 4, 4]
-    assert sum(drawn[1:]) == 36  # 40 images less a tenth for validation
+
+def test_batches_in_parts_skip_what_whole_ones_skip() -> None:
+    nets = []
+    for most in (8, 4):
+        net = Recorded("ResNetBasicBlock", "late", CONFIG, seed=1)
+        net.most, net.taken = most, []
+        found = run(replace(RECIPE, epochs=1), net)
+        assert found.micro_batch_size == (None if most == 8 else 4)
+        nets.append(net)
+    whole, parts = ([paths.shape[1] for paths in net.taken] for net in nets)
+    assert (whole, parts) == ([8] * 4 + [4], [4] * 9)  # 40 images less a tenth for validation
+    taken = [torch.cat(net.taken, dim=1) for net in nets]
+    assert torch.equal(*taken)
+    assert (taken[0] == 0).any()
 
 
 def test_a_network_that_is_no_scaffold_is_refused() -> None:

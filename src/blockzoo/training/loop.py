@@ -188,7 +188,9 @@ class Loop:
         restore_generators(state["generators"])
 
     def _step(self, index: int, batch: Batch, tally: Tally, losses: StepLosses) -> None:
-        backward = partial(self._backward, index, len(batch[1]))
+        # Once, however often the batch is tried: draws follow from seed and epoch alone.
+        paths = self._drop_path.draw(len(batch[1])) if self._drop_path else None
+        backward = partial(self._backward, index, len(batch[1]), paths)
         parts, loss = self._parts.fitting(backward, batch)
         self._norms.add(index)
         if self.recipe.gradient_clip_norm:
@@ -203,15 +205,17 @@ class Loop:
             tally.add(logits, labels)
 
     def _backward(
-        self, index: int, images_of_batch: int, parts: Iterable[Batch]
+        self, index: int, images_of_batch: int, paths: Tensor | None, parts: Iterable[Batch]
     ) -> tuple[list[Batch], Tensor]:
         """Return logits with labels, and the loss, of a batch whose gradients are now there."""
         self._optimizer.zero_grad()
         counted: list[Batch] = []
         total = torch.zeros((), device=self._fabric.device)
+        begun = 0
         for images, labels in parts:
-            paths = (self._drop_path.draw(len(labels)),) if self._drop_path else ()
-            logits = self._logits(self._forward, images, *paths)
+            of_part = () if paths is None else (paths[:, begun : begun + len(labels)],)
+            begun += len(labels)
+            logits = self._logits(self._forward, images, *of_part)
             if not self.history and index == 0:
                 self._check_first(logits)
             if index % STEPS_BETWEEN_NORMS == 0:
