@@ -161,6 +161,17 @@ def test_a_factory_that_raises_is_named_with_its_arguments() -> None:
 
 
 @pytest.mark.usefixtures("_own_registry")
+def test_weights_without_a_shape_are_refused() -> None:
+    @register_block("Lazy", **_FACTS)
+    def lazy(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+        return nn.Sequential(nn.Identity(), nn.LazyConv2d(out_channels, 3, stride, 1))
+
+    expected = "block Lazy with in=8, out=16, stride=2, position=mid has LazyConv2d, whose weights"
+    with pytest.raises(BlockError, match=re.escape(expected)):
+        get_block("Lazy").build(8, 16, 2, Position.MID)
+
+
+@pytest.mark.usefixtures("_own_registry")
 def test_an_error_of_blockzoo_passes_through_a_factory_unchanged() -> None:
     @register_block("Refusing", **_FACTS)
     def refusing(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:

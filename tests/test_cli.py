@@ -377,6 +377,35 @@ def test_a_training_that_fails_is_recorded_and_the_others_go_on(
     assert re.search(r"grows.py:Grows +mid .* failed: block", output)
 
 
+UNBUILDABLE = """
+from torch import nn
+
+class No(nn.Module):
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__()
+        self.groups = in_channels / 0
+"""
+
+
+def test_a_block_that_cannot_be_built_is_recorded_and_the_others_go_on(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    (tmp_path / "no.py").write_text(UNBUILDABLE)
+    options = ["--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
+    status, _, errors = run("train", "no.py:No", "Identity", *options)
+    assert status == 1
+    assert re.search(r"failed: block no.py:No cannot be built with .* \(no.py:7\)", errors)
+    assert "Traceback" not in errors
+    with Store(tmp_path / "results") as store:
+        kept = sorted((r.kind, r.block, r.status) for r in store.records())
+    assert kept == [
+        ("cost", "Identity", "ok"),
+        ("cost", "no.py:No", "failed"),
+        ("training", "Identity", "ok"),
+        ("training", "no.py:No", "failed"),
+    ]
+
+
 def test_a_full_disk_is_clear_and_loses_nothing(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
     train = ["train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
     assert run(*train)[0] == 0

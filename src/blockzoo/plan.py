@@ -194,7 +194,7 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
 
 
 def training_trial(request: SweepRequest, block: str, position: Position, seed: int) -> Trial:
-    """Return the trial that trains that cell; raises `BlockError` for one that cannot be built."""
+    """Return the trial that trains that cell."""
     identity = training_trial_id(block, position, **request.training_settings(seed))
     images = len(request.dataset.x_train) * request.protocol.recipe.epochs
     return Trial(

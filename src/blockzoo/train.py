@@ -17,6 +17,7 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.errors import BlockError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
 from blockzoo.results.files import replacing
@@ -197,13 +198,13 @@ def training_trial_id(
     """Return the identity of the record that `train_block` would return, without training.
 
     It is the same for positions at which the network is the same. "auto" precision and layout
-    count as what they come to on `device`.
+    count as what they come to on `device`. A block that cannot be built has one too, for the record
+    that says why.
     """
     spec, config = _spec(block), _for_dataset(config, dataset)
     where = resolve_device(device)
     place = Position.parse(str(position))
-    net = nn.Sequential(*parts_without_data(spec, place, config).values())
-    arithmetic = resolve_arithmetic(recipe, where, net)
+    arithmetic = resolve_arithmetic(recipe, where, _structure(spec, place, config))
     resolved = replace(recipe, **asdict(arithmetic))
     # Only where it is so, so that trials from before there was the choice keep their ids.
     compilation = {"compiled": True} if compiled else {}
@@ -221,6 +222,14 @@ def training_trial_id(
         seed=seed,
         device=where.type,
     )
+
+
+def _structure(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Module:
+    """Return the network without data; one without layers where the block cannot be built."""
+    try:
+        return nn.Sequential(*parts_without_data(spec, position, config).values())
+    except BlockError:
+        return nn.Sequential()
 
 
 def checkpoint_path(folder: Path, trial: str) -> Path:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from blockzoo.blocks import blame, entry_points, foreign
 from blockzoo.blocks.initialisation import initialise
@@ -52,8 +53,9 @@ class BlockSpec:
     ) -> nn.Module:
         """Build the block with its initial weights, drawn from torch's current generator.
 
-        Raises `BlockError` naming the block and its arguments when the constructor raises or does
-        not return a module, and `InputError` for channels below 1 or a stride other than 1 and 2.
+        Raises `BlockError` naming the block and its arguments when the constructor raises, does
+        not return a module or returns one with lazy weights, and `InputError` for channels below 1
+        or a stride other than 1 and 2.
         """
         _check_arguments(in_channels, out_channels, stride)
         arguments = f"in={in_channels}, out={out_channels}, stride={stride}, position={position}"
@@ -69,6 +71,12 @@ class BlockSpec:
             raise BlockError(
                 f"block {self.name} with {arguments} returned {type(block).__name__}, "
                 f"not a torch.nn.Module"
+            )
+        lazy = [type(m).__name__ for m in block.modules() if isinstance(m, LazyModuleMixin)]
+        if lazy:
+            raise BlockError(
+                f"block {self.name} with {arguments} has {lazy[0]}, whose weights have no shape "
+                f"yet; a block must give them one in its constructor"
             )
         if self.initialisation == "policy" and not _on_meta_device():
             initialise(block)

@@ -13,12 +13,14 @@ from typing import Literal
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from torch import nn
+from torch import Tensor, nn
 
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.errors import BlockError
 from blockzoo.results.records import EpochMetrics
+from blockzoo.training.block_errors import block_errors
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.depthwise import fast_depthwise
@@ -107,10 +109,12 @@ def fit(
     changes numbers within rounding.
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
-    raises or its first output is not finite, `DeviceMemoryError`, `InputError` for a seed that
-    cannot be and for drop path in a network that is no scaffold. `KeyboardInterrupt` passes.
+    raises, cannot be trained or its first output is not finite, `DeviceMemoryError`, `InputError`
+    for a seed that cannot be, and for drop path in a network that is no scaffold.
+    `KeyboardInterrupt` passes.
     """
     device = torch.device(device)
+    _check_state(net, subject)
     arithmetic = resolve_arithmetic(recipe, device, net)
     split = (validation_fraction, split_seed)
     identity = _identity(net, dataset, recipe, arithmetic, seed, split, compiled)
@@ -126,17 +130,18 @@ def fit(
             stack.enter_context(context)
         fabric = _fabric(device, arithmetic)
         forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None
-        loop = Loop(
-            net,
-            recipe,
-            fabric,
-            steps_per_epoch=data.steps,
-            classes=dataset.num_classes,
-            subject=subject,
-            on_oom=on_oom,
-            drop_path=drop_path,
-            forward=forward,
-        )
+        with block_errors(f"{subject} cannot be trained"):
+            loop = Loop(
+                net,
+                recipe,
+                fabric,
+                steps_per_epoch=data.steps,
+                classes=dataset.num_classes,
+                subject=subject,
+                on_oom=on_oom,
+                drop_path=drop_path,
+                forward=forward,
+            )
         if checkpoint is not None and resume:
             state = load_checkpoint(checkpoint, identity)
             if state is not None:
@@ -154,6 +159,15 @@ def fit(
         best = loop.restore_best()
         test = loop.test(data.test())
     return _result(loop, best, test, arithmetic, forward)
+
+
+def _check_state(net: nn.Module, subject: str) -> None:
+    for name, value in net.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise BlockError(
+                f"{subject} has {type(value).__name__} in its state, as {name}; only tensors can "
+                f"be averaged and kept"
+            )
 
 
 def _identity(

@@ -19,12 +19,11 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from blockzoo.blocks.blame import describe_error
 from blockzoo.data.batches import Batch
-from blockzoo.errors import BlockError, BlockZooError
-from blockzoo.measure.out_of_memory import is_out_of_memory
+from blockzoo.errors import BlockError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.averaging import WeightAverage
+from blockzoo.training.block_errors import block_errors
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.generators import generator_states, restore_generators
 from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
@@ -192,11 +191,12 @@ class Loop:
         paths = self._drop_path.draw(len(batch[1])) if self._drop_path else None
         backward = partial(self._backward, index, len(batch[1]), paths)
         parts, loss = self._parts.fitting(backward, batch)
-        self._norms.add(index)
-        if self.recipe.gradient_clip_norm:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip_norm)
         losses.add(loss, self._optimizer.param_groups[0]["lr"])
-        self._optimizer.step()
+        with block_errors(f"{self.subject} cannot be trained"):
+            self._norms.add(index)
+            if self.recipe.gradient_clip_norm:
+                nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip_norm)
+            self._optimizer.step()
         if not isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step()
         if self._average:
@@ -223,7 +223,8 @@ class Loop:
             loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
             share = len(labels) / images_of_batch
             loss = loss if share == 1 else loss * share
-            self._fabric.backward(loss)
+            with block_errors(f"{self.subject} raises as gradients are computed"):
+                self._fabric.backward(loss)
             counted.append((logits.detach(), labels))
             total = total + loss.detach()
         return counted, total
@@ -233,18 +234,9 @@ class Loop:
 
         Raises `BlockError` naming the network when it raises.
         """
-        try:
-            with self._fabric.autocast():
-                logits: Tensor = net(images, *paths)
-        except BlockZooError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise BlockError(
-                f"{self.subject} raises on a batch of {tuple(images.shape)}: "
-                f"{describe_error(error)}"
-            ) from error
+        told = block_errors(f"{self.subject} raises on a batch of {tuple(images.shape)}")
+        with told, self._fabric.autocast():
+            logits: Tensor = net(images, *paths)
         return logits.float()
 
     def _check_first(self, logits: Tensor) -> None:
@@ -257,7 +249,8 @@ class Loop:
             for module in net.modules() if net else ():
                 hook: Callable[[float], None] | None = getattr(module, "on_training_progress", None)
                 if hook is not None:
-                    hook(fraction)
+                    with block_errors(f"{self.subject} raises in on_training_progress"):
+                        hook(fraction)
 
     def _finish(self, metrics: EpochMetrics) -> None:
         check_validation(metrics, self.subject)
