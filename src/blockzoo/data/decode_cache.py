@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,13 +87,27 @@ def decoded(
                 _Decode(source, cache, skip_bad).run(progress)
             bad = np.fromfile(cache / "state.u8", dtype=np.uint8) == _BAD
             if bad.any() and not skip_bad:
-                source.read(int(np.flatnonzero(bad)[0]))  # raises, and says why
+                first = _attempt(source, int(np.flatnonzero(bad)[0]))
+                if isinstance(first, DataError):
+                    raise _refused(first)
         return DecodedImages(pixels=_mapped(cache, bad), bad=bad, folder=cache)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{cache}: the cache of decoded images cannot be used ({error}); "
             f"delete it, or set another data folder"
         ) from error
+
+
+def _attempt(source: ImageSource, index: int) -> Array | DataError:
+    try:
+        return source.read(index)
+    except DataError as error:
+        return error
+
+
+def _refused(error: DataError) -> DataError:
+    """Return the error of a bad image with what can be done about it."""
+    return DataError(f"{error}; with --skip-bad-images it is left out")
 
 
 def _digest(key: Iterable[object]) -> str:
@@ -142,9 +157,9 @@ class _Decode:
 
     def _decode_chunk(self, pool: ThreadPoolExecutor, chunk: Array, states: Array) -> None:
         """Write the images of `chunk` (indices, ascending), then their states."""
-        failures = []
+        failures, read = [], partial(_attempt, self._source)
         with (self._cache / "images.u8").open("r+b") as pixels:
-            for index, image in zip(chunk, pool.map(self._attempt, chunk.tolist()), strict=True):
+            for index, image in zip(chunk, pool.map(read, chunk.tolist()), strict=True):
                 if isinstance(image, DataError):
                     failures.append(image)
                     states[index] = _BAD
@@ -159,23 +174,17 @@ class _Decode:
             marks.write(states[chunk[0] : chunk[-1] + 1].tobytes())
             _to_disk(marks)
         if failures and not self._skip_bad:
-            raise failures[0]
-
-    def _attempt(self, index: int) -> Array | DataError:
-        try:
-            return self._source.read(index)
-        except DataError as error:
-            return error
+            raise _refused(failures[0])
 
     def _first_size(self) -> tuple[str, tuple[int, int]]:
         """Return the first good image's name and its (height, width)."""
         for index, name in enumerate(self._source.names):
-            image = self._attempt(index)
+            image = _attempt(self._source, index)
             if not isinstance(image, DataError):
                 write_whole(self._cache / "shape.json", json.dumps(image.shape[:2]).encode())
                 return name, (image.shape[0], image.shape[1])
             if not self._skip_bad:
-                raise image
+                raise _refused(image)
         raise DataError(f"{self._source.names[0]}: cannot be read, and no other image either")
 
     def _check_size(self, index: int, image: Array) -> None:
