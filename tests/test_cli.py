@@ -406,6 +406,32 @@ def test_a_block_that_cannot_be_built_is_recorded_and_the_others_go_on(
     ]
 
 
+UNCOUNTABLE = """
+from torch import nn
+
+class Pairs(nn.Conv2d):
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__(in_channels, out_channels, 3, stride, 1)
+
+    def forward(self, x):
+        if len(x) == 1:
+            raise ValueError("one image is too few")
+        return super().forward(x)
+"""
+
+
+def test_a_cost_that_cannot_be_had_is_told_of_after_its_training(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    (tmp_path / "pairs.py").write_text(UNCOUNTABLE)
+    options = ["--dataset", str(tiny_npz), *TINY, "--epochs", "1", "--batch-size", "16"]
+    status, output, errors = run("train", "pairs.py:Pairs", *options)
+    assert status == 1
+    expected = "failed: cost of pairs.py:Pairs (mid): ValueError: one image is too few"
+    assert errors == f"{expected} (pairs.py:10)\n"
+    assert re.search(r"pairs.py:Pairs +mid +tiny .* 0\.\d+ ", output)
+
+
 def test_a_full_disk_is_clear_and_loses_nothing(run: Run, tiny_npz: Path, tmp_path: Path) -> None:
     train = ["train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
     assert run(*train)[0] == 0

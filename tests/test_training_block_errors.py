@@ -57,6 +57,18 @@ class HasSparseGradients(Linear):
         return super().forward(images) + offset
 
 
+class LosesAnImage(Linear):
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return logits if self.training else logits[1:]
+
+
+class MakesWeightsLate(Linear):
+    def forward(self, images: Tensor) -> Tensor:
+        self.scale = nn.Parameter(torch.ones(2))
+        return super().forward(images) * self.scale
+
+
 class KeepsMoreThanTensors(Linear):
     def get_extra_state(self) -> dict[str, int]:
         return {"calls": 3}
@@ -75,6 +87,14 @@ class KeepsMoreThanTensors(Linear):
         (RaisesInItsHook, "block X raises in on_training_progress: ValueError: not at 0.0"),
         (CannotBeCopied, "block X cannot be trained: TypeError: cannot pickle"),
         (HasSparseGradients, "block X cannot be trained: RuntimeError: Adam does not support"),
+        (
+            LosesAnImage,
+            "block X returns logits of shape (1, 2); they must be (2, 2)",
+        ),
+        (
+            MakesWeightsLate,
+            "block X made or dropped scale as it was trained; all weights must be there",
+        ),
         (
             KeepsMoreThanTensors,
             "block X has dict in its state, as _extra_state; only tensors can be averaged and kept",

@@ -50,12 +50,15 @@ def train(
     with open_store(given.results, create=True) as store:
         for seed, block, position in request.protocol.cells():
             trained = train_recorded(request, block, position, seed, progress=True)
-            if trained.status == "failed":
+            both = [trained, *measure_cost(request, block, position)]
+            # What fails in training is likely to fail again as costs are counted.
+            for record in [record for record in both if record.status == "failed"][:1]:
+                what = "" if record is trained else f"cost of {block} ({position}): "
                 message_console().print(
-                    f"failed: {trained.reason}", highlight=False, soft_wrap=True
+                    f"failed: {what}{record.reason}", highlight=False, soft_wrap=True
                 )
-            records += [trained, *measure_cost(request, block, position)]
-            store.put_all(records[-2:])
+            store.put_all(both)
+            records += both
             remove_checkpoint(request.checkpoints, trained.trial_id)
             write_results_csv(store, csv_location(given.results))
     for table in (training_table(records), *robustness_tables(records)):

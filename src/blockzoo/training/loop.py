@@ -66,6 +66,7 @@ class Loop:
         self.net, self.recipe, self._fabric = net, recipe, fabric
         self._classes, self.subject = classes, subject
         self._drop_path, self._forward = drop_path, forward or net
+        self._names = set(net.state_dict())
         self._optimizer = build_optimizer(net, recipe)
         self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
         self._average = WeightAverage(net, recipe.ema_decay) if recipe.ema_decay else None
@@ -232,11 +233,16 @@ class Loop:
     def _logits(self, net: Forward, images: Tensor, *paths: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes), float32.
 
-        Raises `BlockError` naming the network when it raises.
+        Raises `BlockError` naming the network when it raises or returns another shape.
         """
         told = block_errors(f"{self.subject} raises on a batch of {tuple(images.shape)}")
         with told, self._fabric.autocast():
             logits: Tensor = net(images, *paths)
+        if logits.shape != (len(images), self._classes):
+            raise BlockError(
+                f"{self.subject} returns logits of shape {tuple(logits.shape)}; "
+                f"they must be {(len(images), self._classes)}"
+            )
         return logits.float()
 
     def _check_first(self, logits: Tensor) -> None:
@@ -255,6 +261,11 @@ class Loop:
     def _finish(self, metrics: EpochMetrics) -> None:
         check_validation(metrics, self.subject)
         check_epoch(metrics, self.subject, classes=self._classes)
+        if late := self._names ^ set(self.net.state_dict()):
+            raise BlockError(
+                f"{self.subject} made or dropped {min(late)} as it was trained; "
+                f"all weights must be there from the start"
+            )
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(metrics.val_loss)
         self._sample_memory()
