@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockzoo.data import split_train_validation
+from blockzoo.data.split import checked_seed
 from blockzoo.errors import DataError, InputError
 
 
@@ -59,3 +61,10 @@ def test_an_impossible_fraction_is_refused(fraction: float) -> None:
 def test_an_impossible_seed_is_refused() -> None:
     with pytest.raises(InputError, match=r"split seed is -1; it must be within 0..4294967295"):
         split_train_validation(torch.tensor([0, 0]), seed=-1)
+
+
+def test_a_whole_number_of_numpy_is_a_seed_and_a_fraction_is_none() -> None:
+    found = checked_seed(np.int64(3))
+    assert (found, type(found)) == (3, int)
+    with pytest.raises(InputError, match=r"^seed is 1.5; it must be a whole number$"):
+        checked_seed(1.5)  # type: ignore[arg-type]

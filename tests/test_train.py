@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -268,3 +269,9 @@ def test_a_record_tells_gradients_by_stage_and_memory() -> None:
     assert record.peak_memory_bytes > 10_000_000
     assert record.test_top5_accuracy is None
     assert record.test_accuracy == pytest.approx(sum(map(float, record.test_class_accuracy)) / 3)  # type: ignore[arg-type]
+
+
+def test_a_seed_of_numpy_is_the_same_seed() -> None:
+    record = train(seed=np.int64(1))
+    assert (record.seed, record.trial_id) == (1, identity(seed=1))
+    assert identity(seed=np.int64(1)) == identity(seed=1)

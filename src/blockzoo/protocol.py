@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from blockzoo.data import ImageDataset
-from blockzoo.data.split import check_seed
+from blockzoo.data.split import checked_seed
 from blockzoo.errors import InputError, UnknownNameError
 from blockzoo.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig
@@ -69,8 +69,8 @@ class Protocol:
                 f"validation fraction is {self.validation_fraction}; it must be between 0 and 1"
             )
         for seed in self.seeds:
-            check_seed(seed)
-        check_seed(self.split_seed, "split seed")
+            checked_seed(seed)
+        checked_seed(self.split_seed, "split seed")
         self.scaffold(classes=2, input_shape=(3, 32, 32))  # raises for sizes that cannot work
 
     @property

@@ -16,7 +16,7 @@ from torch import nn
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
 from blockzoo.errors import BlockError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
@@ -93,7 +93,7 @@ def train_block(
     from blockzoo.training.robustness import evaluate_robustness
 
     spec, position = _spec(block), Position.parse(str(position))
-    config = _for_dataset(config, dataset)
+    config, seed = _for_dataset(config, dataset), checked_seed(seed)
     split: dict[str, Any] = {"validation_fraction": validation_fraction, "split_seed": split_seed}
     identity = training_trial_id(
         spec,
@@ -219,7 +219,7 @@ def training_trial_id(
         recipe={k: value for k, value in resolved.determinants().items() if k != "name"},
         dataset=(dataset.name, dataset.fingerprint),
         split=(validation_fraction, split_seed),
-        seed=seed,
+        seed=checked_seed(seed),
         device=where.type,
     )
 

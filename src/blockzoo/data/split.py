@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import index
+from typing import SupportsIndex
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,10 +17,18 @@ SPLIT_SEED = 0
 _LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
 
 
-def check_seed(seed: int, name: str = "seed") -> None:
-    """Raise `InputError` for a seed that not all generators take."""
-    if not 0 <= seed <= _LARGEST_SEED:
-        raise InputError(f"{name} is {seed}; it must be within 0..{_LARGEST_SEED}")
+def checked_seed(seed: SupportsIndex, name: str = "seed") -> int:
+    """Return the seed, numpy's whole numbers too, as an int.
+
+    Raises `InputError` for one that is no whole number or that not all generators take.
+    """
+    try:
+        value = index(seed)
+    except TypeError:
+        raise InputError(f"{name} is {seed!r}; it must be a whole number") from None
+    if not 0 <= value <= _LARGEST_SEED:
+        raise InputError(f"{name} is {value}; it must be within 0..{_LARGEST_SEED}")
+    return value
 
 
 def split_train_validation(
@@ -29,7 +40,7 @@ def split_train_validation(
     `InputError` for a fraction outside 0..1 or a seed that cannot be, and `DataError` for a class
     of a single image.
     """
-    check_seed(seed, "split seed")
+    seed = checked_seed(seed, "split seed")
     if not 0 < fraction < 1:
         raise InputError(f"validation fraction is {fraction}; it must be between 0 and 1")
     # The legacy generator: numpy promises that its stream never changes.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
 from blockzoo.errors import BlockError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.block_errors import block_errors
@@ -113,7 +113,7 @@ def fit(
     for a seed that cannot be, and for drop path in a network that is no scaffold.
     `KeyboardInterrupt` passes.
     """
-    device = torch.device(device)
+    device, seed = torch.device(device), checked_seed(seed)
     _check_state(net, subject)
     arithmetic = resolve_arithmetic(recipe, device, net)
     split = (validation_fraction, split_seed)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from blockzoo.data.split import check_seed
+from blockzoo.data.split import checked_seed
 
 States = dict[str, Any]
 
@@ -50,8 +50,8 @@ def preserved() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators and give them back as they were; raises as `check_seed` does."""
-    check_seed(seed)
+    """Seed the global generators and give them back as they were; raises as `checked_seed` does."""
+    seed = checked_seed(seed)
     with preserved():
         random.seed(seed)
         np.random.seed(seed)
