@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from blockzoo.data import load_dataset
 from blockzoo.data.batches import ChannelStatistics, DeviceImages, channel_statistics
 from blockzoo.data.residence import fetched, free_bytes, resolve_residence
+from blockzoo.errors import UnknownNameError
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
 
@@ -189,3 +190,9 @@ def test_training_gives_the_same_weights_wherever_the_images_lie(
     assert results[0][:2] == results[1][:2]
     assert results[0][2] == 0
     assert results[1][2] == 5  # two passes to train, two to validate, one to test
+
+
+def test_another_word_than_auto_is_refused() -> None:
+    expected = "unknown residence 'device'; allowed: auto, True, False"
+    with pytest.raises(UnknownNameError, match=expected):
+        resolve_residence("device", 1, CPU)  # type: ignore[arg-type]

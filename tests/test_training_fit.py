@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import blame
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
-from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
+from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
@@ -390,6 +390,11 @@ def test_judging_in_parts_goes_down_to_one_image_and_no_further() -> None:
         run(Judged(0))
     with pytest.raises(DeviceMemoryError, match="the memory of cpu with 2 images at once"):
         run(Judged(1), on_oom="fail")
+
+
+def test_what_to_do_without_memory_is_one_of_two() -> None:
+    with pytest.raises(UnknownNameError, match="unknown on_oom 'halve'; allowed: split, fail"):
+        run(tiny_net(), on_oom="halve")
 
 
 @pytest.mark.parametrize(("most", "on_oom", "tried"), [(4, "fail", 8), (1, "split", 2)])

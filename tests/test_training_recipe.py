@@ -3,7 +3,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from blockzoo.errors import InputError, UnknownNameError
@@ -58,3 +60,10 @@ def test_naming_a_recipe_imports_neither_torch_nor_lightning() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    given: dict[str, Any] = {"epochs": np.int64(2), "learning_rate": np.float32(0.5)}
+    changed = replace(TINY_RECIPE, **given)
+    assert (changed.epochs, changed.learning_rate) == (2, 0.5)
+    assert (type(changed.epochs), type(changed.learning_rate)) == (int, float)

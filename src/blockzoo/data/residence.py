@@ -16,6 +16,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from blockzoo.errors import UnknownNameError
+
 Residence = bool | Literal["auto"]
 """Whether all images are put on the device; "auto" where they take half of its free memory at
 most, so that the other half is left to the training."""
@@ -24,10 +26,15 @@ _AHEAD_PER_WORKER = 2
 
 
 def resolve_residence(residence: Residence, images_bytes: int, device: torch.device) -> bool:
-    """Tell whether that many bytes of images are to lie on `device`."""
-    if residence == "auto":
-        return images_bytes <= free_bytes(device) // 2
-    return residence
+    """Tell whether that many bytes of images are to lie on `device`.
+
+    Raises `UnknownNameError` for what is no `Residence`.
+    """
+    if isinstance(residence, bool):
+        return residence
+    if residence != "auto":
+        raise UnknownNameError("residence", str(residence), ("auto", "True", "False"))
+    return images_bytes <= free_bytes(device) // 2
 
 
 def free_bytes(device: torch.device) -> int:

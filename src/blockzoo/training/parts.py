@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 
 from blockzoo.data.batches import Batch, batch_sizes
-from blockzoo.errors import DeviceMemoryError
+from blockzoo.errors import DeviceMemoryError, UnknownNameError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 
 OnOom = Literal["split", "fail"]
@@ -19,12 +19,15 @@ class Parts:
     """Cuts batches into parts of `size` images, or leaves them whole while that is None.
 
     Parts have `least` images at the least. `subject` names the network in messages. `on_oom` is
-    "split", or "fail" where the first batch that does not fit is to raise.
+    "split", or "fail" where the first batch that does not fit is to raise; anything else raises
+    `UnknownNameError`.
     """
 
     def __init__(
         self, *, least: int, on_oom: OnOom, subject: str, device: torch.device | str
     ) -> None:
+        if on_oom not in get_args(OnOom):
+            raise UnknownNameError("on_oom", str(on_oom), get_args(OnOom))
         self.size: int | None = None
         self._least, self._on_oom, self._subject = least, on_oom, subject
         self._device = torch.device(device)

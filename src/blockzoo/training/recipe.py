@@ -6,7 +6,8 @@ This module imports neither torch nor Lightning, so that naming a recipe costs n
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from blockzoo.errors import InputError, UnknownNameError
@@ -53,6 +54,7 @@ class Recipe:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        _as_python_numbers(self)
         _check_counts(self)
         _check_rates(self)
         _check_choices(self)
@@ -74,6 +76,15 @@ class Recipe:
         if not self.drop_path:
             del values["drop_path"]
         return values
+
+
+def _as_python_numbers(recipe: Recipe) -> None:
+    """Put Python's numbers in the place of numpy's, which records cannot hold."""
+    for field in fields(recipe):
+        value = getattr(recipe, field.name)
+        if isinstance(value, Real) and not isinstance(value, int | float):
+            number = int(value) if isinstance(value, Integral) else float(value)
+            object.__setattr__(recipe, field.name, number)
 
 
 def _check_counts(recipe: Recipe) -> None:
