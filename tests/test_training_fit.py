@@ -19,6 +19,7 @@ from blockzoo.data.split import split_train_validation
 from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
+from blockzoo.training.live import LiveView
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset()
@@ -236,6 +237,19 @@ def test_nothing_is_written_or_logged(
 def test_progress_is_shown_when_wanted(capfd: pytest.CaptureFixture[str]) -> None:
     fit(tiny_net(), DATA, TINY_RECIPE, seed=0, progress=True)
     assert "Epoch 2/2" in capfd.readouterr().out
+
+
+def test_the_line_of_an_epoch_fits_into_80_columns(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    metrics = run(tiny_net()).epochs[-1]
+    with LiveView(50, done=49, shown=True) as view:
+        view.finished(metrics.model_copy(update={"val_accuracy": 1.0, "images_per_s": 12345.6}))
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line.startswith("Epoch 50/50 ")
+    assert "0:00:00 loss " in line
+    assert line.rstrip().endswith(", val acc 100.0%, 12,346 img/s")
 
 
 def test_each_epoch_is_told_of() -> None:

@@ -11,15 +11,15 @@ from blockzoo.results.records import EpochMetrics
 
 
 class LiveView:
-    """A bar over epochs on standard output; use it as a context manager."""
+    """A bar over epochs on standard output, 80 columns wide; use it as a context manager."""
 
     def __init__(self, epochs: int, *, done: int, shown: bool) -> None:
         console = Console()
         self._bar = Progress(
             TextColumn("Epoch {task.completed}/{task.total}"),
-            BarColumn(),
-            TextColumn("{task.description}"),
+            BarColumn(bar_width=8),
             TimeRemainingColumn(),
+            TextColumn("{task.description}"),
             console=console,
             disable=not shown,
             transient=console.is_terminal,
@@ -41,7 +41,7 @@ class LiveView:
     def finished(self, metrics: EpochMetrics) -> None:
         """Show an epoch that ended."""
         text = (
-            f"loss {metrics.train_loss:.3f}, val loss {metrics.val_loss:.3f}, "
-            f"val accuracy {metrics.val_accuracy:.1%}, {metrics.images_per_s or 0:,.0f} images/s"
+            f"loss {metrics.train_loss:.3f}, val {metrics.val_loss:.3f}, "
+            f"val acc {metrics.val_accuracy:.1%}, {metrics.images_per_s or 0:,.0f} img/s"
         )
         self._bar.update(self._task, advance=1, description=text)
