@@ -21,7 +21,7 @@ from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_on_oom, chosen_threads
 from blockzoo.cli.tables import latency_table
 from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.measure import energy, neighbours
+from blockzoo.measure import energy, lost_device, neighbours
 from blockzoo.measure.environment import available_cores
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import read_results_csv
@@ -404,6 +404,20 @@ def test_a_block_that_cannot_be_built_is_recorded_and_the_others_go_on(
         ("training", "Identity", "ok"),
         ("training", "no.py:No", "failed"),
     ]
+
+
+@pytest.mark.parametrize("command", ["train", "tune --trials 1 --seeds 1"])
+def test_after_a_block_that_ends_its_device_nothing_else_is_blamed(
+    command: str, run: Run, tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_device, "works", lambda device: False)
+    (tmp_path / "no.py").write_text(UNBUILDABLE)
+    options = ["-p", "mid", "--dataset", str(tiny_npz), *TINY, "--epochs", "1", "--device", "cpu"]
+    status, _, errors = run(*command.split(), "no.py:No", "Identity", *options)
+    assert status == 1
+    assert "error: cpu was lost by no.py:No (mid); what comes after it was not run" in errors
+    with Store(tmp_path / "results") as store:
+        assert {r.block for r in store.records()} <= {"no.py:No"}
 
 
 UNCOUNTABLE = """

@@ -38,6 +38,8 @@ def train(
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.training_tables import robustness_tables, training_table
+    from blockzoo.measure.environment import resolve_device
+    from blockzoo.measure.lost_device import require_working
     from blockzoo.results.csv import write_results_csv
     from blockzoo.sweep import measure_cost, train_recorded
     from blockzoo.train import remove_checkpoint
@@ -61,6 +63,8 @@ def train(
             records += both
             remove_checkpoint(request.checkpoints, trained.trial_id)
             write_results_csv(store, csv_location(given.results))
+            if trained.status == "failed":
+                require_working(resolve_device(request.device), f"{block} ({position})")
     for table in (training_table(records), *robustness_tables(records)):
         output_console().print(table)
     if output is not None:

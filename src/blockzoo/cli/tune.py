@@ -47,6 +47,8 @@ def tune(
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
+    from blockzoo.measure.environment import resolve_device
+    from blockzoo.measure.lost_device import require_working
     from blockzoo.results.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 
@@ -63,6 +65,7 @@ def tune(
             except (BlockError, DeviceMemoryError, DivergenceError) as error:
                 message_console().print(f"failed: {error}", highlight=False, soft_wrap=True)
                 failed += 1
+                require_working(resolve_device(request.device), f"{block} ({position})")
                 continue
             write_results_csv(store, csv)
             output_console().print(trials_table(tuning))

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import torch
 
+from blockzoo.errors import BlockZooError
+
 
 class DeviceLostError(Exception):
     """A cell took its device with it; nothing else can be measured there in this process."""
@@ -32,3 +34,12 @@ def works(device: str) -> bool:
         return torch.ones(1, device=where).add_(1).item() == 2
     except (RuntimeError, AssertionError):  # torch without CUDA asserts
         return False
+
+
+def require_working(device: torch.device, after: str) -> None:
+    """Raise `BlockZooError` where `device` no longer works, `after` being what ran last."""
+    if not works(str(device)):
+        raise BlockZooError(
+            f"{device} was lost by {after}; what comes after it was not run, for in this process "
+            f"nothing more can be"
+        )
