@@ -420,6 +420,37 @@ def test_after_a_block_that_ends_its_device_nothing_else_is_blamed(
         assert {r.block for r in store.records()} <= {"no.py:No"}
 
 
+BRACKETS = """
+from torch import nn
+
+class Tags(nn.Conv2d):
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__(in_channels, out_channels, 3, stride, 1)
+
+    def forward(self, x):
+        if self.training and len(x) > 2:
+            raise ValueError("no [/tag] of [red] :key: dtype[torch.float32]")
+        return super().forward(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train", "tune --trials 1 --seeds 1", "sweep --seeds 1 --latency-budget 0.1 --no-plots"],
+)
+def test_what_looks_like_markup_is_shown_as_it_is(
+    command: str, run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    (tmp_path / "tags.py").write_text(BRACKETS)
+    options = ["-p", "mid", "--dataset", str(tiny_npz), *TINY, "--epochs", "1"]
+    status, output, errors = run(*command.split(), "tags.py:Tags", *options)
+    assert status == 1
+    reason = "ValueError: no [/tag] of [red] :key: dtype[torch.float32] (tags.py:10)"
+    assert reason in errors
+    if command == "train":
+        assert reason.replace(" ", "") in "".join(output.split())
+
+
 UNCOUNTABLE = """
 from torch import nn
 

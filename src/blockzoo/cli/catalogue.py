@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.errors import InputError, UnknownNameError
@@ -96,7 +96,7 @@ def blocks_table(specs: Sequence[BlockSpec], costs: Costs) -> Table:
     if not costs:
         table.add_column("formula")
     for spec in specs:
-        cells = _cost_cells(costs[spec.name]) if costs else [escape(spec.formula)]
+        cells = _cost_cells(costs[spec.name]) if costs else [spec.formula]
         merges = "yes" if spec.reparameterisable else ""
         table.add_row(spec.name, spec.family, str(spec.year), merges, *cells)
     return table
@@ -118,21 +118,19 @@ def facts_table(spec: BlockSpec) -> Table:
     table = Table(show_header=False, box=None, title=spec.name, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
-    paper = spec.paper
-    if _ARXIV.fullmatch(paper):
-        paper = f"[link=https://arxiv.org/abs/{paper}]arXiv:{paper}[/link]"
-    else:
-        paper = escape(paper)
-    facts = {
-        "formula": escape(spec.formula),
+    paper = Text(spec.paper)
+    if _ARXIV.fullmatch(spec.paper):
+        paper = Text(f"arXiv:{spec.paper}", style=f"link https://arxiv.org/abs/{spec.paper}")
+    facts: dict[str, str | Text] = {
+        "formula": spec.formula,
         "family": f"{spec.family}, {spec.year}",
         "paper": paper,
-        "licence": escape(spec.licence),
-        "source": escape(spec.source),
-        "aliases": escape(", ".join(spec.aliases)),
+        "licence": spec.licence,
+        "source": spec.source,
+        "aliases": ", ".join(spec.aliases),
         "merges": "yes: its deploy form is smaller" if spec.reparameterisable else "",
         "initialisation": "" if spec.initialisation == "policy" else "its own",
-        "notes": escape(spec.notes),
+        "notes": spec.notes,
     }
     for name, value in facts.items():
         if value:

@@ -53,14 +53,13 @@ def _json(findings: Sequence[Finding], fit: bool) -> str:
 
 
 def _table(findings: Sequence[Finding]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in ("", "verdict", "read", "what to do"):
         table.add_column(column, overflow="fold")
     for each in findings:
-        colour = _COLOURS[each.verdict]
-        verdict = f"[{colour}]{each.verdict}[/]"
-        table.add_row(each.subject, verdict, escape(each.reading), escape(each.advice))
+        verdict = Text(each.verdict, style=_COLOURS[each.verdict])
+        table.add_row(each.subject, verdict, each.reading, each.advice)
     return table

@@ -82,6 +82,8 @@ def marginal(
 def _marginal_table(found: Sequence[Marginal]) -> Table:
     from rich.table import Table
 
+    from blockzoo.cli.tables import failed
+
     table = Table(title="Latency that the block adds to the scaffold, ms", box=None)
     table.add_column("block")
     table.add_column("position")
@@ -89,7 +91,7 @@ def _marginal_table(found: Sequence[Marginal]) -> Table:
         table.add_column(title, justify="right")
     for each in found:
         if each.marginal_ms is None or each.interval_ms is None:
-            table.add_row(each.block, str(each.position), f"[red]failed: {each.reason}[/red]")
+            table.add_row(each.block, str(each.position), failed(each.reason))
             continue
         low, high = each.interval_ms
         table.add_row(

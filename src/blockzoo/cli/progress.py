@@ -11,6 +11,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 from blockzoo.plan import Plan, Trial
 from blockzoo.sweep import Outcome, SweepListener
@@ -53,11 +54,11 @@ class SweepProgress(SweepListener):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("[bold]sweep"),
+            TextColumn("sweep", style="bold"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
-            TextColumn("[dim]{task.description}"),
+            TextColumn("{task.description}", style="dim", markup=False),
             console=console,
             disable=not console.is_terminal,
             transient=True,
@@ -93,9 +94,8 @@ class SweepProgress(SweepListener):
         self._bar.update(self._task, advance=1, left=str(self._left))
         for record in outcome.records:
             if record.status == "failed":
-                self._console.print(
-                    f"[red]failed[/red] {outcome.trial.label}: {record.reason}", highlight=False
-                )
+                text = f" {outcome.trial.label}: {record.reason}"
+                self._console.print(Text.assemble(("failed", "red"), text), soft_wrap=True)
         if not self._console.is_terminal:
             self._console.print(
                 f"{outcome.trial.label}: {outcome.seconds:.1f} s, {self._left}", highlight=False

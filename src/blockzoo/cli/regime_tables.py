@@ -13,6 +13,7 @@ from blockzoo.analysis.regimes import (
     regime_frame,
     reversed_pairs,
 )
+from blockzoo.cli.tables import failed
 from blockzoo.regimes import BestThroughput
 from blockzoo.results.records import LatencyRecord
 
@@ -32,7 +33,7 @@ def regime_table(records: Sequence[LatencyRecord], axis: Axis) -> Table:
         table.add_row(str(block), *(cells.get(value, "failed") for value in values))
     for record in records:
         if record.status == "failed":
-            table.add_row(record.block, f"[red]failed: {record.reason}[/red]")
+            table.add_row(record.block, failed(record.reason))
     return table
 
 

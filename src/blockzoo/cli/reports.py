@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from blockzoo.blocks.findings import Verdict
 from blockzoo.checking import BlockReport
@@ -15,13 +15,11 @@ _COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow"}
 
 def full_table(report: BlockReport) -> Table:
     """Return one row per line of the contract."""
-    table = Table(
-        title=escape(f"{report.block}: {_verdict(report)}"), box=None, title_justify="left"
-    )
+    table = Table(title=f"{report.block}: {_verdict(report)}", box=None, title_justify="left")
     for title in ("line", "verdict", "reason"):
         table.add_column(title)
     for finding in report.findings:
-        table.add_row(finding.line, _coloured(finding.verdict.value), escape(finding.reason))
+        table.add_row(finding.line, _coloured(finding.verdict.value), finding.reason)
     return table
 
 
@@ -36,7 +34,7 @@ def summary_table(reports: Sequence[BlockReport]) -> Table:
     for report in reports:
         failed = [f"{f.line}: {f.reason}" for f in report.findings if f.verdict is Verdict.FAILS]
         counts = [str(report.count(verdict)) for verdict in Verdict]
-        table.add_row(escape(report.block), *counts, escape("\n".join(failed)))
+        table.add_row(report.block, *counts, "\n".join(failed))
     return table
 
 
@@ -44,5 +42,5 @@ def _verdict(report: BlockReport) -> str:
     return "keeps the contract" if report.ok else "does not keep the contract"
 
 
-def _coloured(verdict: str) -> str:
-    return f"[{_COLOURS[verdict]}]{verdict}[/]"
+def _coloured(verdict: str) -> Text:
+    return Text(verdict, style=_COLOURS[verdict])

@@ -12,6 +12,7 @@ from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from blockzoo.measure.peaks import Peaks
     from blockzoo.roofline import RooflineResult, RooflineRow
@@ -109,10 +110,12 @@ def roofline_table(result: RooflineResult) -> Table:
     return table
 
 
-def _cells(row: RooflineRow) -> list[str]:
+def _cells(row: RooflineRow) -> list[str | Text]:
+    from blockzoo.cli.tables import failed
+
     achieved = row.achieved
     if achieved is None:
-        return [f"[red]failed: {row.record.reason}[/red]"]
+        return [failed(row.record.reason)]
     return [
         f"{row.record.median_ms:.3f}",
         f"{achieved.flops_per_s / _GIGA:,.1f}",

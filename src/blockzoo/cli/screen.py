@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -17,16 +17,19 @@ PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
 _NAMED = 3
 
+# Names, files and reasons of others are text, whatever brackets or colons are in it.
+_AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
+
 
 def output_console() -> Console:
     """Return the console for results."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    console = Console(**_AS_IT_IS)
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH, **_AS_IT_IS)
 
 
 def message_console() -> Console:
     """Return the console for progress and messages."""
-    return Console(stderr=True)
+    return Console(stderr=True, **_AS_IT_IS)
 
 
 def load_data(request: SweepRequest) -> None:
@@ -60,7 +63,6 @@ def warn_of_neighbours(device: str) -> None:
             f"warning: others use {where}, times will be less certain: "
             f"{', '.join(others[:_NAMED])}{more}",
             highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 
@@ -73,7 +75,6 @@ def report_unread_energy(records: Sequence[LatencyRecord]) -> None:
             "NVML (pip install 'blockzoo[gpu]'), on a CPU the right to read "
             "/sys/class/powercap/intel-rapl:*/energy_uj",
             highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 
@@ -83,11 +84,11 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
     """Show a bar on standard error if it is a terminal; yields `update(fraction, text)`."""
     console = message_console()
     bar = Progress(
-        TextColumn(f"[bold]{title}"),
+        TextColumn(title, style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.description}"),
+        TextColumn("{task.description}", style="dim", markup=False),
         console=console,
         disable=not console.is_terminal,
         transient=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from blockzoo.analysis.launching import launch_bound
 from blockzoo.results.records import (
@@ -23,9 +24,9 @@ def where(record: Record) -> str:
     return "/".join(position.value for position in record.positions)
 
 
-def failed(record: Record) -> str:
+def failed(reason: str | None) -> Text:
     """Return the reason of a failure, in red."""
-    return f"[red]failed: {record.reason}[/red]"
+    return Text(f"failed: {reason}", style="red")
 
 
 def cost_table(records: Sequence[CostRecord]) -> Table:
@@ -42,9 +43,9 @@ def cost_table(records: Sequence[CostRecord]) -> Table:
     return table
 
 
-def _cost_cells(record: CostRecord) -> list[str]:
+def _cost_cells(record: CostRecord) -> list[str | Text]:
     if record.train is None or record.deploy is None or record.stage_deploy is None:
-        return [failed(record)]
+        return [failed(record.reason)]
     return [
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
@@ -190,9 +191,9 @@ def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str
     ).replace(",", ":", 1)
 
 
-def _latency_cells(record: LatencyRecord) -> list[str]:
+def _latency_cells(record: LatencyRecord) -> list[str | Text]:
     if record.median_ms is None:
-        return [failed(record)]
+        return [failed(record.reason)]
     return [
         f"{record.median_ms:.3f}",
         _interval(record.interval_ms),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from rich.table import Table
+from rich.text import Text
 
 from blockzoo.analysis.curves import median_time_to_accuracy
 from blockzoo.analysis.seeds import Seeds, by_seeds
@@ -36,9 +37,9 @@ def training_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def _training_cells(record: TrainingRecord) -> list[str]:
+def _training_cells(record: TrainingRecord) -> list[str | Text]:
     if record.status == "failed":
-        return [failed(record)]
+        return [failed(record.reason)]
     return [
         str(record.best_epoch),
         f"{record.val_accuracy:.4f}",
