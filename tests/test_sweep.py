@@ -21,11 +21,11 @@ from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
 from blockzoo.executors import trainers_side_by_side
 from blockzoo.measure.environment import describe_environment
-from blockzoo.plan import Plan, SweepRequest, make_plan
+from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.csv import read_results_csv
-from blockzoo.results.records import LatencyRecord, TrainingRecord
+from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.training.recipe import get_recipe
@@ -353,8 +353,12 @@ def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
 ) -> None:
     request = request_of(tiny_npz, "ResNetBasicBlock", "ConvMixerLayer")
     kinds: list[str] = []
+    epochs: list[tuple[str, int]] = []
 
     class Listening(SweepListener):
+        def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
+            epochs.append((trial.trial_ids[0], metrics.epoch))
+
         def finished(self, outcome: Outcome) -> None:
             kinds.append(outcome.trial.kind)
 
@@ -374,5 +378,8 @@ def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
 
     alone = learned(1)
     assert len(alone) == 8  # two blocks, three positions, one network for one of them, two seeds
+    assert sorted(epochs) == sorted((trial, 1) for trial in alone)
+    epochs.clear()
     assert learned(2) == alone
+    assert epochs == []  # those of other processes are not told of
     assert kinds == sorted(kinds, key=["cost", "latency", "training"].index)

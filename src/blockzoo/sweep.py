@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,7 +25,14 @@ from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.position import Position
 from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
-from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import (
+    CostRecord,
+    Environment,
+    EpochMetrics,
+    LatencyRecord,
+    Record,
+    TrainingRecord,
+)
 from blockzoo.results.store import Store
 from blockzoo.train import checkpointed_trials, remove_checkpoint, train_block
 from blockzoo.trials import same_positions, scaffold_settings
@@ -57,6 +64,9 @@ class SweepListener:
 
     def started(self, trial: Trial) -> None:
         """A trial is handed to the executor."""
+
+    def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
+        """An epoch of a training in this process has ended; of those in others nothing is told."""
 
     def finished(self, outcome: Outcome) -> None:
         """A trial's records are in the store."""
@@ -101,17 +111,28 @@ def run_sweep(
     return SweepResult(ran=len(plan.trials), failed=failed, skipped=plan.done)
 
 
-def run_trial(request: SweepRequest, trial: Trial) -> Outcome:
-    """Run one trial, anywhere; raises what its verb raises."""
+def run_trial(
+    request: SweepRequest, trial: Trial, *, listener: SweepListener | None = None
+) -> Outcome:
+    """Run one trial, anywhere; raises what its verb raises. `listener` is told of its epochs."""
     start = time.perf_counter()
-    records = tuple(_VERBS[trial.kind](request, trial))
+    if trial.kind == "training":
+        on_epoch = None if listener is None else partial(listener.epoch, trial)
+        assert trial.seed is not None
+        records: tuple[Record, ...] = (
+            train_cell(request, trial.blocks[0], trial.position, trial.seed, on_epoch=on_epoch),
+        )
+    else:
+        records = tuple(_MEASURED[trial.kind](request, trial))
     return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
 
 
-def run_recorded(request: SweepRequest, trial: Trial) -> Outcome:
+def run_recorded(
+    request: SweepRequest, trial: Trial, *, listener: SweepListener | None = None
+) -> Outcome:
     """Run one trial; one that raises leaves failed records, with the traceback as it was there."""
     try:
-        return run_trial(request, trial)
+        return run_trial(request, trial, listener=listener)
     except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
         return Outcome(trial=trial, records=_failures(request, trial, error), seconds=0.0)
 
@@ -128,7 +149,13 @@ def measure_cost(request: SweepRequest, block: str, position: Position) -> list[
 
 
 def train_cell(
-    request: SweepRequest, block: str, position: Position, seed: int, *, progress: bool = False
+    request: SweepRequest,
+    block: str,
+    position: Position,
+    seed: int,
+    *,
+    progress: bool = False,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> TrainingRecord:
     """Train that cell of the request; raises what `train_block` raises."""
     return train_block(
@@ -136,6 +163,7 @@ def train_cell(
         position,
         resident=request.resident,
         progress=progress,
+        on_epoch=on_epoch,
         checkpoints=request.checkpoints,
         resume=request.resume,
         on_oom=request.on_oom,
@@ -164,11 +192,6 @@ def _cost(request: SweepRequest, trial: Trial) -> Sequence[Record]:
     return measure_cost(request, trial.blocks[0], trial.position)
 
 
-def _training(request: SweepRequest, trial: Trial) -> Sequence[Record]:
-    assert trial.seed is not None
-    return [train_cell(request, trial.blocks[0], trial.position, trial.seed)]
-
-
 def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
     return benchmark_blocks(
         trial.blocks,
@@ -181,7 +204,7 @@ def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
     )
 
 
-_VERBS = {"cost": _cost, "latency": _latency, "training": _training}
+_MEASURED = {"cost": _cost, "latency": _latency}
 
 
 def _running(
@@ -195,7 +218,8 @@ def _running(
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
     yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))
-    run = partial(run_recorded, request)
+    told = listener if isinstance(trainers, InProcessExecutor) else None
+    run = partial(run_recorded, request, listener=told)
     yield from as_completed(trainers, run, _announced(trainings, listener))
 
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from blockzoo.plan import Plan, Trial
+from blockzoo.results.records import EpochMetrics
 from blockzoo.sweep import Outcome, SweepListener
 
 
@@ -87,6 +88,11 @@ class SweepProgress(SweepListener):
     def started(self, trial: Trial) -> None:
         """Name the trial in hand."""
         self._bar.update(self._task, description=trial.label)
+
+    def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
+        """Add the epoch to the trial in hand."""
+        text = f"{trial.label}, epoch {metrics.epoch}, val acc {metrics.val_accuracy:.1%}"
+        self._bar.update(self._task, description=text)
 
     def finished(self, outcome: Outcome) -> None:
         """Advance the bar; print a failure, and without a terminal every trial."""
