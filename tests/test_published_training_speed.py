@@ -36,6 +36,18 @@ def test_throughput(label: str, cell: str, digits: int) -> None:
     assert f"| {cell} | {middle} ({low} to {high}) |" in PAGE
 
 
+def test_throughput_again() -> None:
+    again = record("training_throughput_again")
+    data, plain, compiled = (row["ratios"] for row in again["images_per_s"].values())
+    told = [f"{median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for r in (plain, compiled)]
+    assert f"A second run of n = {len(data)} rounds" in PAGE
+    assert (
+        f"gave {median(data):.1f} for the data, {told[0]} for `classic/ResNetBasicBlock` " in PAGE
+    )
+    assert f" and {told[1]} compiled" in PAGE
+    assert f"commit {again['environment']['commit'][:7]}" in PAGE
+
+
 def test_overhead_of_the_trainer() -> None:
     shares = record("trainer_overhead")["shares"]
     middle, low, high = (f"{f(shares):.1%}" for f in (median, min, max))
