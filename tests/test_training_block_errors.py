@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError
+from blockzoo.errors import BlockError, DeviceMemoryError
 from blockzoo.training.fit import fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset
 
@@ -107,3 +107,17 @@ def test_what_a_network_raises_is_one_line_with_its_name(net: type[Linear], line
         fit(net(), DATA, recipe, seed=0, progress=False, subject="block X")
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["step", "to"])
+def test_memory_that_is_exhausted_beside_the_batches_is_one_line_as_well(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    owner = {"step": torch.optim.SGD, "to": Linear}[place]
+    monkeypatch.setattr(owner, place, full)
+    recipe = replace(TINY_RECIPE, optimizer="sgd")
+    with pytest.raises(DeviceMemoryError, match=r"X does not fit into the memory of cpu$"):
+        fit(Linear(), DATA, recipe, seed=0, progress=False, subject="block X")

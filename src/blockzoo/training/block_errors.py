@@ -1,12 +1,14 @@
-"""What a network's own code raises, told as a `BlockError` in one line."""
+"""What goes wrong with a network, told in one line: its own errors, and too little memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import BlockError, BlockZooError
+from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 
 
@@ -24,3 +26,14 @@ def block_errors(what: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         raise BlockError(f"{what}: {describe_error(error)}") from error
+
+
+@contextmanager
+def memory_errors(subject: str, device: torch.device) -> Iterator[None]:
+    """Raise `DeviceMemoryError` naming `subject` where memory is exhausted within."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(f"{subject} does not fit into the memory of {device}") from error

@@ -20,7 +20,7 @@ from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
 from blockzoo.errors import BlockError
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.block_errors import block_errors
+from blockzoo.training.block_errors import block_errors, memory_errors
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.depthwise import fast_depthwise
@@ -119,11 +119,12 @@ def fit(
     split = (validation_fraction, split_seed)
     identity = _identity(net, dataset, recipe, arithmetic, seed, split, compiled)
     resident = resolve_residence(resident, dataset.images_bytes, device)
-    data = split_data(dataset, recipe, device, arithmetic, seed, split, resident)
     rate = recipe.drop_path
     drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
-    net.to(device).to(memory_format=_layout(arithmetic))
     with ExitStack() as stack:
+        stack.enter_context(memory_errors(subject, device))
+        data = split_data(dataset, recipe, device, arithmetic, seed, split, resident)
+        net.to(device).to(memory_format=_layout(arithmetic))
         fast = fast_depthwise(net, arithmetic, device)
         kept = freed_memory_kept(device)
         for context in (terminable(), seeded(seed), _deterministic(), kept, fast):
