@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import sweep
+from blockzoo import failures, sweep
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
 from blockzoo.executors import trainers_side_by_side
@@ -204,8 +204,8 @@ def test_a_failed_training_says_on_which_device(
         described.append(device)
         return {**describe_environment("cpu"), "accelerator": "a GPU"}
 
-    monkeypatch.setattr(sweep, "resolve_device", lambda text: torch.device("cuda"))
-    monkeypatch.setattr(sweep, "describe_environment", describe)
+    monkeypatch.setattr(failures, "resolve_device", lambda text: torch.device("cuda"))
+    monkeypatch.setattr(failures, "describe_environment", describe)
     request = request_of(tiny_npz, "Identity", positions=(Position.MID,), seeds=(0,))
     (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")
     future: Future[Outcome] = Future()

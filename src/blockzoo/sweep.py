@@ -9,33 +9,23 @@ running it again does only what is missing.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from blockzoo.benchmark import benchmark_blocks
-from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import BlockError, BlockZooError, DeviceMemoryError, DivergenceError
+from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
-from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.failures import failed_records
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.position import Position
 from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
-from blockzoo.results.records import (
-    CostRecord,
-    Environment,
-    EpochMetrics,
-    LatencyRecord,
-    Record,
-    TrainingRecord,
-)
+from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.train import checkpointed_trials, remove_checkpoint, train_block
-from blockzoo.trials import same_positions, scaffold_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +106,7 @@ def run_trial(
 ) -> Outcome:
     """Run one trial, anywhere; raises what its verb raises. `listener` is told of its epochs."""
     start = time.perf_counter()
-    if trial.kind == "training":
-        on_epoch = None if listener is None else partial(listener.epoch, trial)
-        assert trial.seed is not None
-        records: tuple[Record, ...] = (
-            train_cell(request, trial.blocks[0], trial.position, trial.seed, on_epoch=on_epoch),
-        )
-    else:
-        records = tuple(_MEASURED[trial.kind](request, trial))
+    records = tuple(_VERBS[trial.kind](request, trial, listener))
     return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
 
 
@@ -134,7 +117,7 @@ def run_recorded(
     try:
         return run_trial(request, trial, listener=listener)
     except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
-        return Outcome(trial=trial, records=_failures(request, trial, error), seconds=0.0)
+        return Outcome(trial=trial, records=failed_records(request, trial, error), seconds=0.0)
 
 
 def measure_cost(request: SweepRequest, block: str, position: Position) -> list[CostRecord]:
@@ -183,16 +166,24 @@ def train_recorded(
     try:
         return train_cell(request, block, position, seed, progress=progress)
     except (BlockError, DeviceMemoryError, DivergenceError) as error:
-        (record,) = _failures(request, training_trial(request, block, position, seed), error)
+        (record,) = failed_records(request, training_trial(request, block, position, seed), error)
         assert isinstance(record, TrainingRecord)
         return record
 
 
-def _cost(request: SweepRequest, trial: Trial) -> Sequence[Record]:
+def _cost(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
     return measure_cost(request, trial.blocks[0], trial.position)
 
 
-def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
+def _training(
+    request: SweepRequest, trial: Trial, listener: SweepListener | None
+) -> Sequence[Record]:
+    assert trial.seed is not None
+    told = None if listener is None else partial(listener.epoch, trial)
+    return [train_cell(request, trial.blocks[0], trial.position, trial.seed, on_epoch=told)]
+
+
+def _latency(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
     return benchmark_blocks(
         trial.blocks,
         [trial.position],
@@ -204,7 +195,7 @@ def _latency(request: SweepRequest, trial: Trial) -> Sequence[Record]:
     )
 
 
-_MEASURED = {"cost": _cost, "latency": _latency}
+_VERBS = {"cost": _cost, "latency": _latency, "training": _training}
 
 
 def _running(
@@ -241,43 +232,8 @@ def _outcome(request: SweepRequest, trial: Trial, future: Future[Outcome]) -> Ou
     error = future.exception()
     if error is None:
         return future.result()
-    records = _failures(request, trial, error)
+    records = failed_records(request, trial, error)
     return Outcome(trial=trial, records=records, seconds=0.0)
-
-
-def _failures(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:
-    """Return a failed record for each block of the trial; its block fingerprint is not known."""
-    kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
-    reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
-    device = resolve_device(request.device)
-    training = {
-        "protocol": request.protocol.label,
-        "dataset": request.dataset.name,
-        "dataset_fingerprint": request.dataset.fingerprint,
-        "recipe": asdict(request.protocol.recipe),
-        "seed": trial.seed,
-    }
-    special: dict[str, dict[str, object]] = {
-        "cost": {},
-        "latency": {"device": device.type},
-        "training": {"device": device.type, **training},
-    }
-    return tuple(
-        kind(
-            trial_id=identity,
-            status="failed",
-            reason=" ".join(reason.split()),
-            traceback="".join(traceback.format_exception(error)),
-            block=block,
-            positions=same_positions(block, trial.position, request.scaffold),
-            scaffold=scaffold_settings(request.scaffold),
-            environment=Environment.model_validate(describe_environment(device)),
-            experiment_name=request.experiment_name,
-            notes=request.notes,
-            **special[trial.kind],
-        )
-        for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)
-    )
 
 
 class _CsvMirror:

@@ -17,7 +17,6 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
-from blockzoo.errors import BlockError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.position import Position
 from blockzoo.results.files import replacing
@@ -29,7 +28,7 @@ from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import Recipe
 from blockzoo.trials import (
     fingerprints,
-    parts_without_data,
+    network_without_data,
     recorded_fingerprint,
     same_positions,
     scaffold_identity,
@@ -204,7 +203,7 @@ def training_trial_id(
     spec, config = _spec(block), _for_dataset(config, dataset)
     where = resolve_device(device)
     place = Position.parse(str(position))
-    arithmetic = resolve_arithmetic(recipe, where, _structure(spec, place, config))
+    arithmetic = resolve_arithmetic(recipe, where, network_without_data(spec, place, config))
     resolved = replace(recipe, **asdict(arithmetic))
     # Only where it is so, so that trials from before there was the choice keep their ids.
     compilation = {"compiled": True} if compiled else {}
@@ -222,14 +221,6 @@ def training_trial_id(
         seed=checked_seed(seed),
         device=where.type,
     )
-
-
-def _structure(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Module:
-    """Return the network without data; one without layers where the block cannot be built."""
-    try:
-        return nn.Sequential(*parts_without_data(spec, position, config).values())
-    except BlockError:
-        return nn.Sequential()
 
 
 def checkpoint_path(folder: Path, trial: str) -> Path:

@@ -74,6 +74,16 @@ def parts_without_data(
     return {**context_without_data(config), f"stage_{position}": stage}
 
 
+def network_without_data(
+    block: str | BlockSpec, position: Position, config: ScaffoldConfig
+) -> nn.Module:
+    """Return the layers of the whole network; none where the block cannot be built."""
+    try:
+        return nn.Sequential(*parts_without_data(block, position, config).values())
+    except BlockError:
+        return nn.Sequential()
+
+
 @lru_cache(maxsize=16)
 def stage_without_data(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Module:
     """Return the stage under test alone; it does not depend on what the other stages hold."""

@@ -11,7 +11,7 @@ from blockzoo.results.records import EpochMetrics
 
 
 class LiveView:
-    """A bar over epochs on standard output, 80 columns wide; use it as a context manager."""
+    """A bar over epochs on standard output, for 80 columns; use it as a context manager."""
 
     def __init__(self, epochs: int, *, done: int, shown: bool) -> None:
         console = Console()

@@ -1,0 +1,48 @@
+"""The records that a trial leaves which raised: the reason, and what was asked for."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict
+
+from blockzoo.blocks.blame import describe_error
+from blockzoo.errors import BlockZooError
+from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.plan import SweepRequest, Trial
+from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
+from blockzoo.trials import same_positions, scaffold_settings
+
+
+def failed_records(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:
+    """Return a failed record for each block of the trial; its block fingerprint is not known."""
+    kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
+    reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
+    device = resolve_device(request.device)
+    training = {
+        "protocol": request.protocol.label,
+        "dataset": request.dataset.name,
+        "dataset_fingerprint": request.dataset.fingerprint,
+        "recipe": asdict(request.protocol.recipe),
+        "seed": trial.seed,
+    }
+    special: dict[str, dict[str, object]] = {
+        "cost": {},
+        "latency": {"device": device.type},
+        "training": {"device": device.type, **training},
+    }
+    return tuple(
+        kind(
+            trial_id=identity,
+            status="failed",
+            reason=" ".join(reason.split()),
+            traceback="".join(traceback.format_exception(error)),
+            block=block,
+            positions=same_positions(block, trial.position, request.scaffold),
+            scaffold=scaffold_settings(request.scaffold),
+            environment=Environment.model_validate(describe_environment(device)),
+            experiment_name=request.experiment_name,
+            notes=request.notes,
+            **special[trial.kind],
+        )
+        for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)
+    )
