@@ -12,6 +12,10 @@ import torch
 TINY_CLASSES = ("red", "green", "blue")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
+
+
 @pytest.fixture(scope="session")
 def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 3 classes, 20 training and 10 test images each, 8x8: learnable by colour."""

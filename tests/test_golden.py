@@ -1,0 +1,384 @@
+"""What must not move: identities, file formats, names, and results that were stored before.
+
+A store made by an earlier version counts as done only while these values stand. Rewrite them with
+`pytest --rewrite-golden`, in a commit that says why.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import blockzoo
+from blockzoo import latency_identity
+from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.data import ImageDataset, load_dataset
+from blockzoo.data.batches import plan_epoch
+from blockzoo.data.split import split_train_validation
+from blockzoo.latency_identity import latency_trial_id
+from blockzoo.measure.latency import LatencySettings
+from blockzoo.plan import SweepRequest, make_plan
+from blockzoo.position import POSITIONS, Position
+from blockzoo.profile import cost_trial_id
+from blockzoo.protocol import get_protocol
+from blockzoo.results.columns import COLUMNS
+from blockzoo.results.csv import write_results_csv
+from blockzoo.results.frame import load_results
+from blockzoo.results.records import LatencyRecord, TrainingRecord
+from blockzoo.results.store import Store
+from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.sweep import run_sweep, run_trial
+from blockzoo.train import training_trial_id
+from blockzoo.training.drop_path import DropPath
+from blockzoo.training.loop import Loop
+from blockzoo.training.recipe import get_recipe
+from blockzoo.trials import fingerprints
+from blockzoo.tuning import tuned_label
+from blockzoo.tuning_trials import TunedNetwork
+from tests import record_samples
+from tests.golden_files import FOLDER, golden
+
+ROOT = Path(__file__).parents[1]
+STORED = FOLDER / "stored"
+SMALL = ScaffoldConfig(width=16, depth=2, classes=10, input_shape=(3, 32, 32))
+SCAFFOLDS = {
+    "default": ScaffoldConfig(),
+    "small": SMALL,
+    "large_input": ScaffoldConfig(input_shape=(3, 224, 224), classes=1000, width=32),
+    "identity_context": ScaffoldConfig(context="Identity", depth=1, width=8),
+    "classic": ScaffoldConfig(context="classic/ResNetBasicBlock", stem_bias=True),
+    "stem_chosen": ScaffoldConfig(stem="large"),
+}
+IDENTIFIED = ("ResNetBasicBlock", "MobileOneBlock", "InvertedResidual", "classic/RepMixer")
+ENVIRONMENT: dict[str, object] = {
+    "blockzoo": "0.1.0", "commit": "abc", "python": "3.11.7", "torch": "2.14.1", "timm": "1.0.31",
+    "lightning": "2.5.5", "onnxruntime": "1.23.0", "openvino": "2025.3.0", "system": "Linux",
+    "processor": "A CPU", "cores": 2, "threads": 1, "memory_bytes": 8_000_000_000, "boost": None,
+    "onednn": "3.9", "mkl": None, "openmp": "GOMP", "hyper_threading": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageDataset:
+    return load_dataset("digits")
+
+
+def _prints(block: str, position: Position, config: ScaffoldConfig) -> list[str]:
+    found = fingerprints(block, position, config)
+    return [found.network, found.block]
+
+
+def test_the_fingerprint_of_every_block_at_every_position(rewrite: bool) -> None:
+    blocks = list_available_blocks()
+    found = {
+        block: {str(position): _prints(block, position, SMALL) for position in POSITIONS}
+        for block in blocks
+    }
+
+    assert len(found) >= 111
+    assert all(block != "" for prints in found.values() for _, block in prints.values())
+    assert found == golden("fingerprints", found, rewrite=rewrite)
+
+
+def test_fingerprints_in_other_scaffolds(rewrite: bool) -> None:
+    found = {
+        f"{name} {block} {position}": _prints(block, position, config)
+        for name, config in SCAFFOLDS.items()
+        for block in IDENTIFIED
+        for position in POSITIONS
+    }
+
+    assert len(found) == 6 * 4 * 3
+    assert found == golden("fingerprints_in_scaffolds", found, rewrite=rewrite)
+
+
+def test_the_fingerprint_of_a_block_in_a_file(rewrite: bool, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\n\n\nclass Mine(nn.Module):\n"
+        "    def __init__(self, in_channels, out_channels, stride):\n"
+        "        super().__init__()\n"
+        "        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1)\n\n"
+        "    def forward(self, x):\n        return self.conv(x)\n"
+    )
+    spec = get_block(f"{file}:Mine")
+
+    found = {
+        str(position): [fingerprints(spec, position, SMALL).network,
+                        fingerprints(spec, position, SMALL).block]
+        for position in POSITIONS
+    }  # fmt: skip
+
+    assert found == golden("fingerprints_of_a_file", found, rewrite=rewrite)
+
+
+def test_ids_of_costs(rewrite: bool) -> None:
+    found = {
+        f"{name} {block} {position} {batch} {memory}": cost_trial_id(
+            block, position, config=config, training_batch_size=batch, memory=memory
+        )
+        for name, config in SCAFFOLDS.items()
+        for block in IDENTIFIED
+        for position in POSITIONS
+        for batch, memory in ((64, True), (128, True), (64, False))
+    }
+
+    assert len(set(found.values())) > len(found) / 3
+    assert found == golden("cost_ids", found, rewrite=rewrite)
+
+
+def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency_identity, "describe_environment", lambda _: dict(ENVIRONMENT))
+    usual = LatencySettings(device="cpu")
+    settings = {
+        "usual": usual,
+        "two_threads": replace(usual, threads=2),
+        "onnxruntime_int8": replace(usual, backend="onnxruntime", precision="int8"),
+        "openvino": replace(usual, backend="openvino"),
+        "compile_bf16": replace(usual, backend="compile", precision="bf16"),
+        "cold": replace(usual, cache="cold"),
+        "channels_last": replace(usual, channels_last=True, batch_size=16),
+        "in_process": replace(usual, processes=0, budget_s=1.0),
+    }
+    found = {
+        f"{name} {block} {position} {baseline}": latency_trial_id(
+            block, position, config=SMALL, settings=way, baseline=baseline
+        )
+        for name, way in settings.items()
+        for block in IDENTIFIED
+        for position in POSITIONS
+        for baseline in (None, "ResNetBasicBlock")
+    }
+    monkeypatch.setattr(
+        latency_identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True}
+    )
+    found["boost"] = latency_trial_id(
+        "MobileOneBlock", Position.MID, config=SMALL, settings=usual, baseline="ResNetBasicBlock"
+    )
+
+    assert found == golden("latency_ids", found, rewrite=rewrite)
+
+
+def test_ids_of_trainings(rewrite: bool, digits: ImageDataset) -> None:
+    recipes = {
+        "v1": get_recipe("v1"),
+        "classic": get_recipe("classic"),
+        "quick": get_recipe("quick"),
+        "changed": replace(get_recipe("v1"), epochs=7, batch_size=32, drop_path=0.1),
+    }
+    found = {
+        f"{name} {block} {position} {seed} {protocol} {compiled}": training_trial_id(
+            block,
+            position,
+            config=SMALL,
+            dataset=digits,
+            recipe=replace(recipe, precision="fp32", channels_last=False),
+            seed=seed,
+            device="cpu",
+            protocol=protocol,
+            compiled=compiled,
+        )
+        for name, recipe in recipes.items()
+        for block in IDENTIFIED
+        for position in POSITIONS
+        for seed, protocol, compiled in ((0, "custom", False), (7, "v1", False), (0, "v1", True))
+    }
+    found["split"] = training_trial_id(
+        "MobileOneBlock", Position.MID, config=SMALL, dataset=digits,
+        recipe=replace(recipes["v1"], precision="fp32", channels_last=False), seed=0, device="cpu",
+        validation_fraction=0.2, split_seed=3,
+    )  # fmt: skip
+
+    assert found == golden("training_ids", found, rewrite=rewrite)
+
+
+def test_names_of_searches(rewrite: bool, digits: ImageDataset) -> None:
+    protocol = get_protocol("quick").changed(precision="fp32", channels_last=False)
+    found: dict[str, Any] = {
+        block: TunedNetwork(
+            block=block,
+            position=Position.MID,
+            protocol=protocol,
+            blind=digits,
+            device="cpu",
+            compiled=False,
+        ).search_name
+        for block in IDENTIFIED
+    }
+
+    assert found == golden("search_names", found, rewrite=rewrite)
+
+
+def test_labels_of_protocols(rewrite: bool) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "as_published": {},
+        "epochs": {"epochs": 3},
+        "width": {"width": 16},
+        "stem": {"stem": "large"},
+        "batch": {"batch_size": 32},
+        "context": {"context": "Identity"},
+        "seeds": {"seeds": (0,)},
+    }
+    found = {
+        f"{name} {what}": get_protocol(name).changed(**change).label
+        for name in ("quick", "classic", "v1")
+        for what, change in changes.items()
+    }
+    found["tuned"] = tuned_label(get_protocol("v1"), 16)
+    found["tuned8"] = tuned_label(get_protocol("v1"), 8)
+
+    assert found == golden("protocol_labels", found, rewrite=rewrite)
+
+
+def test_records_as_json_and_the_header_of_the_csv(rewrite: bool, tmp_path: Path) -> None:
+    records = [record_samples.cost(), record_samples.latency(), record_samples.training()]
+    path = tmp_path / "results.csv"
+    write_results_csv(records, path)
+    found = {
+        "columns": list(COLUMNS),
+        "csv": path.read_text().splitlines(),
+        "records": [record.model_dump(mode="json") for record in records],
+    }
+
+    assert found == golden("records", found, rewrite=rewrite)
+
+
+def test_split_of_the_digits(rewrite: bool, digits: ImageDataset) -> None:
+    _, validation = split_train_validation(digits.y_train)
+    found = {"fingerprint": digits.fingerprint, "validation": validation.tolist()}
+
+    assert found == golden("digits", found, rewrite=rewrite)
+
+
+def test_numbers_drawn_for_a_seed(rewrite: bool) -> None:
+    plan = plan_epoch(50, seed=3, epoch=4, crop_padding=4, flip=True)
+    device = torch.device("cpu")
+    drop_path = DropPath(ScaffoldNet("Identity", "mid", SMALL), 0.5, seed=3, device=device)
+    drop_path.begin(4)
+    net = ScaffoldNet("ResNetBasicBlock", "mid", SMALL, seed=3)
+    weights = {
+        name: round(float(net.get_parameter(name).detach().flatten()[0]), 5)
+        for name in ("stem.0.weight", "stage_late.0.conv1.weight", "head.2.weight")
+    }
+    found = {
+        "order": plan.order.tolist(),
+        "crops": [plan.rows.tolist(), plan.columns.tolist()],
+        "flips": plan.flips.tolist(),
+        "skipped": drop_path.draw(8).tolist(),
+        "weights": weights,
+    }
+
+    assert found == golden("drawn", found, rewrite=rewrite)
+
+
+def test_public_names(rewrite: bool) -> None:
+    """All that docs, examples and the README import, beside `blockzoo.__all__`."""
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts += sorted((ROOT / "examples").glob("*.py"))
+    pattern = re.compile(r"^from (blockzoo[\w.]*) import (\([^)]*\)|[^\n#]*)", re.M)
+    imported = {
+        f"{module}.{name.strip()}"
+        for path in texts
+        for module, names in pattern.findall(path.read_text())
+        for name in names.strip("()").split(",")
+        if name.strip()
+    }
+    found = {
+        "top_level": sorted(blockzoo.__all__),
+        "imported": sorted(imported),
+    }
+
+    held = golden("public_names", found, rewrite=rewrite)
+    assert set(held["top_level"]) <= set(found["top_level"])
+    for name in {*held["imported"], *(f"blockzoo.{top}" for top in held["top_level"])}:
+        module, _, attribute = name.rpartition(".")
+        found_module = __import__(module, fromlist=[attribute])
+        assert hasattr(found_module, attribute), f"{name} is gone"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A copy of a results folder that version 0.1 left at commit bb92639."""
+    return Path(shutil.copytree(STORED, tmp_path / "results"))
+
+
+def _request(results: Path) -> SweepRequest:
+    protocol = get_protocol("quick").changed(
+        blocks=("ResNetBasicBlock", "MobileOneBlock"),
+        positions=(Position.MID, Position.LATE),
+        seeds=(0, 1),
+        epochs=1,
+        width=8,
+        depth=1,
+        precision="fp32",
+        channels_last=False,
+        latency_budget_s=0.1,
+    )
+    return SweepRequest(protocol=protocol, device="cpu", checkpoints=results / "checkpoints")
+
+
+def test_results_stored_before_count_as_done(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(stored) as store:
+        (latency, *_) = store.records(kind="latency")
+        assert isinstance(latency, LatencyRecord)
+        there = latency.environment.model_dump(exclude_none=False)
+        monkeypatch.setattr(latency_identity, "describe_environment", lambda _: there)
+
+        plan = make_plan(_request(stored), store)
+        result = run_sweep(_request(stored), store, csv_path=stored / "results.csv")
+
+    assert plan.trials == ()
+    assert plan.done == 3 + 2 + 6
+    assert (result.ran, result.failed, result.skipped) == (0, 0, 11)
+
+
+def test_a_csv_written_before_is_read(stored: Path) -> None:
+    with Store(stored) as store:
+        trainings = {
+            record.trial_id: record.test_accuracy
+            for record in store.records(kind="training")
+            if isinstance(record, TrainingRecord)
+        }
+    frame = load_results(stored / "results.csv")
+
+    assert len(trainings) == 6
+    assert len(frame) == 10
+    assert set(frame.trial_id) <= {*trainings}
+    assert [trainings[row] for row in frame.trial_id] == pytest.approx(list(frame.test_acc))
+
+
+def test_a_checkpoint_made_before_is_resumed(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkpoint,) = (stored / "checkpoints").glob("*.ckpt")
+    with sqlite3.connect(stored / "blockzoo.db") as base:
+        base.execute("delete from records where trial_id = ?", (checkpoint.stem,))
+    # A checkpoint is of one version of torch; that of this one is made known as today's.
+    version = (STORED / "torch_version.txt").read_text().strip()
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    begun: list[int] = []
+    train_epoch = Loop.train_epoch
+
+    def counted(self: Any, *batches: Any) -> Any:
+        begun.append(len(self.history))
+        return train_epoch(self, *batches)
+
+    monkeypatch.setattr(Loop, "train_epoch", counted)
+    request = replace(_request(stored), protocol=_request(stored).protocol.changed(epochs=3))
+    with Store(stored) as store:
+        trial = next(t for t in make_plan(request, store).trials if checkpoint.stem in t.trial_ids)
+        (record,) = run_trial(request, trial).records
+
+    assert isinstance(record, TrainingRecord)
+    assert begun == [1, 2]
+    assert len(record.epochs) == 3
