@@ -23,7 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from blockzoo.position import POSITIONS
+from blockzoo.core.position import POSITIONS
 from blockzoo.protocol import ELEVEN_BLOCKS
 
 NAIVE_WARMUP, NAIVE_CALLS = 10, 100

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from blockzoo.blocks import list_available_blocks
+from blockzoo.core.position import POSITIONS
 from blockzoo.measure.environment import describe_environment
-from blockzoo.position import POSITIONS
 
 ONE_PROCESS = """
 import time

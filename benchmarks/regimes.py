@@ -26,10 +26,10 @@ from regimes_page import regimes_page
 
 from blockzoo.analysis.regimes import Axis, regime_frame
 from blockzoo.cli.screen import progress
+from blockzoo.core.position import Position
 from blockzoo.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencySettings
-from blockzoo.position import Position
 from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.regimes import measure_regimes, regime_figure
 from blockzoo.report.plots import render

@@ -35,14 +35,14 @@ from zoo_backends_page import write_results
 
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.registry import list_available_blocks
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
+from blockzoo.core.position import Position
 from blockzoo.measure.backends import CellOptions, Loaded, get_backend
 from blockzoo.measure.environment import available_cores, describe_environment
 from blockzoo.measure.parity import with_nontrivial_state
 from blockzoo.measure.samples import CellSamples
 from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 BASELINE = "ResNetBasicBlock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.results.records import (
     CostRecord,
     Environment,

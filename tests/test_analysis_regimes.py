@@ -10,7 +10,7 @@ from blockzoo.analysis.regimes import (
     regime_frame,
     reversed_pairs,
 )
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples
 

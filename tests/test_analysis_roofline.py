@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from blockzoo.analysis.roofline import Bound, Roof, place_under
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 
 ROOF = Roof(flops_per_s=100e9, bytes_per_s=10e9)
 

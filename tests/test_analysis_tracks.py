@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from blockzoo.analysis.tracks import compare_tracks
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.results.records import TrainingRecord
 from tests.record_samples import training
 

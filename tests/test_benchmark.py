@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from blockzoo import benchmark, latency_identity
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.cells import Cell
 from blockzoo.measure.energy import EnergyResult
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencySettings
-from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig
 

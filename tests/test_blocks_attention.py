@@ -12,8 +12,8 @@ from torch import nn
 
 from blockzoo.blocks import get_block
 from blockzoo.blocks.self_calibrated import SelfCalibratedConv
-from blockzoo.errors import BlockError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 
 
 def _build(name: str, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:

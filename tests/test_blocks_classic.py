@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import get_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _build(name: str, position: Position, stride: int = 1) -> nn.Module:

@@ -11,8 +11,8 @@ from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.blocks.contract import BUILDS, LINES
 from blockzoo.blocks.findings import Line, Verdict
 from blockzoo.blocks.forms import FORM_LINES
-from blockzoo.errors import BlockError, InputError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.position import Position
 
 _LINES = {line.name: line for line in (BUILDS, *LINES)}
 _DEPLOY = next(line for line in FORM_LINES if line.name == "deploy")

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from blockzoo.blocks import get_block, list_available_blocks, to_deploy
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 _DATA = Path(__file__).parent / "data"

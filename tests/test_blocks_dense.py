@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import get_block
-from blockzoo.errors import BlockError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 
 
 def _convs(block: nn.Module) -> list[nn.Conv2d]:

@@ -15,7 +15,7 @@ from blockzoo.blocks import get_block
 from blockzoo.blocks.deformable import DCNv3
 from blockzoo.blocks.dynamic_kernels import ODConv2d
 from blockzoo.blocks.involution import Involution
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _last_conv(module: nn.Module) -> nn.Conv2d:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockzoo.blocks import fingerprint, get_block, list_available_blocks, to_deploy
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 class _Configured(nn.Module):

@@ -28,8 +28,8 @@ from blockzoo.blocks import (
 from blockzoo.blocks.fingerprint import _digest_of_module
 from blockzoo.cli.app import app
 from blockzoo.cli.border import command_border
-from blockzoo.errors import BlockError, InputError, UnknownNameError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError, InputError, UnknownNameError
+from blockzoo.core.position import Position
 from blockzoo.profile import profile_block, profile_blocks
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.frame import load_results

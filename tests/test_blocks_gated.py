@@ -18,8 +18,8 @@ from blockzoo.blocks.multi_order import (
     MultiOrderContext,
     MultiOrderGatedAggregation,
 )
-from blockzoo.errors import BlockError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import get_block
 from blockzoo.blocks.hybrid_merged import MapOnly
 from blockzoo.blocks.mobilevit import SameSize
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 class _Stretch(nn.Module):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from blockzoo.blocks import get_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _identity(images: Tensor, out_channels: int, stride: int) -> Tensor:

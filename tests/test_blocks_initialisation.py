@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import get_block, initialise
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from blockzoo.blocks.large_kernel_attention import (
 from blockzoo.blocks.layers import ChannelsLast, ScaledResidual
 from blockzoo.blocks.poly_kernel import GlobalSiLU, PKIBlock, PolyKernelMixer
 from blockzoo.blocks.wavelet import HaarTransform, WTConv2d
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _UNIREPLKNET_SMALL = ((5, 1), (7, 2), (3, 3), (3, 4), (3, 5))
 

@@ -11,7 +11,7 @@ from torch import nn
 from blockzoo.blocks import get_block
 from blockzoo.blocks.mobile import SandGlass
 from blockzoo.blocks.shuffle import ShuffleUnit
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _convs(block: nn.Module) -> list[nn.Conv2d]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from blockzoo.blocks import get_block
 from blockzoo.blocks.convnext import ConvMixerLayer
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def test_convmixer_layer_by_hand() -> None:

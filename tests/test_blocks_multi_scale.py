@@ -8,8 +8,8 @@ from torch import nn
 
 from blockzoo.blocks import get_block
 from blockzoo.blocks.layers import PadToEven, overlapping_max_pool
-from blockzoo.errors import BlockError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 
 Row = tuple[int, int, tuple[int, int]]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from blockzoo.blocks import get_block
 from blockzoo.blocks.layers import conv_bn
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _scnet50() -> nn.Module:

@@ -13,7 +13,7 @@ from blockzoo.blocks.deformable import DCNv3
 from blockzoo.blocks.dynamic_kernels import ODBasicBlock
 from blockzoo.blocks.involution import Involution
 from blockzoo.blocks.layers import conv_bn
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _parameters(module: nn.Module) -> int:

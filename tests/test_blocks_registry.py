@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks, register_block, registry
-from blockzoo.errors import BlockError, InputError, UnknownNameError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError, InputError, UnknownNameError
+from blockzoo.core.position import Position
 
 _FAITHFUL = [
     "DYMicroBlock",

@@ -23,8 +23,8 @@ from blockzoo.blocks.diverse_branch import (
     IdentityConv1x1,
 )
 from blockzoo.blocks.merging import at_centre, pointwise_then
-from blockzoo.errors import BlockError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 
 
 @pytest.fixture(autouse=True)

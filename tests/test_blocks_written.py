@@ -11,7 +11,7 @@ from torch import nn
 from blockzoo.blocks import get_block
 from blockzoo.blocks.dynamic import DYMicroBlock, DynamicShiftMax
 from blockzoo.blocks.large_kernel import LargeKernelConv
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 def _shift_max(channels: int, groups: int, branches: int) -> DynamicShiftMax:

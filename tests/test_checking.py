@@ -13,7 +13,7 @@ from blockzoo.blocks.findings import Finding, Verdict
 from blockzoo.checking import BlockReport, CheckLimits, check_blocks
 from blockzoo.cli.app import app
 from blockzoo.contract_lines import contract_lines
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")
 _BIG = CheckLimits(time_s=120.0)

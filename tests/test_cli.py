@@ -20,7 +20,7 @@ from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_on_oom, chosen_threads
 from blockzoo.cli.tables import latency_table
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure import energy, lost_device, neighbours
 from blockzoo.measure.environment import available_cores
 from blockzoo.results.columns import COLUMNS

@@ -7,8 +7,8 @@ from io import StringIO
 from rich.console import Console
 
 from blockzoo.cli.progress import SweepProgress
+from blockzoo.core.position import Position
 from blockzoo.plan import Plan, Trial
-from blockzoo.position import Position
 from blockzoo.results.records import EpochMetrics
 
 

@@ -17,8 +17,8 @@ from blockzoo.cli.requests import TrainingOptions
 from blockzoo.cli.sweep import sweep
 from blockzoo.cli.train import train
 from blockzoo.cli.tune import tune
-from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store

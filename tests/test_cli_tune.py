@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from blockzoo import search, tuning
 from blockzoo.cli.app import app
-from blockzoo.errors import DeviceMemoryError
+from blockzoo.core.errors import DeviceMemoryError
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store import Store
 from blockzoo.training import compilation

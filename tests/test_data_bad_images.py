@@ -18,8 +18,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
+from blockzoo.core.errors import DataError
 from blockzoo.data.image_files import Resizing, read_image, strict_images
-from blockzoo.errors import DataError
 from blockzoo.results.csv import read_results_csv
 
 SETTINGS = ["--width", "4", "--depth", "1", "--epochs", "1", "--device", "cpu"]

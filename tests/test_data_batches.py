@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from blockzoo.core.errors import InputError
 from blockzoo.data.batches import (
     ChannelStatistics,
     DeviceImages,
@@ -15,7 +16,6 @@ from blockzoo.data.batches import (
     cut_out,
     plan_epoch,
 )
-from blockzoo.errors import InputError
 
 CPU = torch.device("cpu")
 PLAIN = ChannelStatistics(mean=torch.zeros(3), std=torch.ones(3))

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
+from blockzoo.core.errors import DataError, UnknownNameError
 from blockzoo.data import load_dataset
 from blockzoo.data.location import default_data_dir
-from blockzoo.errors import DataError, UnknownNameError
 
 
 def test_digits() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blockzoo.core.errors import DataError
 from blockzoo.data import load_dataset
 from blockzoo.data.decode_cache import DecodedImages, ImageSource, decoded
-from blockzoo.errors import DataError
 
 SIDE = 5
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
+from blockzoo.core.errors import DataError, InputError
 from blockzoo.data import load_dataset
-from blockzoo.errors import DataError, InputError
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (6, 4)) -> None:

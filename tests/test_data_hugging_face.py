@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+from blockzoo.core.errors import DataError
 from blockzoo.data import load_dataset
-from blockzoo.errors import DataError
 
 SIDE = 6
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blockzoo.core.errors import DataError
 from blockzoo.data import load_dataset
 from blockzoo.data.image_files import Resizing
-from blockzoo.errors import DataError
 
 WNIDS = ("n01440764", "n02123045")
 

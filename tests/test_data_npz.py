@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from blockzoo.core.errors import DataError
 from blockzoo.data import ImageDataset, load_dataset
-from blockzoo.errors import DataError
 
 Arrays = dict[str, Any]
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
+from blockzoo.core.errors import UnknownNameError
 from blockzoo.data import load_dataset
 from blockzoo.data.batches import ChannelStatistics, DeviceImages, channel_statistics
 from blockzoo.data.residence import fetched, free_bytes, resolve_residence
-from blockzoo.errors import UnknownNameError
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
 

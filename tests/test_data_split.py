@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blockzoo.core.errors import DataError, InputError
+from blockzoo.core.seeding import checked_seed
 from blockzoo.data import split_train_validation
-from blockzoo.data.split import checked_seed
-from blockzoo.errors import DataError, InputError
 
 
 def test_a_tenth_of_each_class_goes_to_validation() -> None:

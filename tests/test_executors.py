@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from blockzoo import executors
-from blockzoo.errors import BlockZooError, InputError, UnknownNameError
+from blockzoo.core.errors import BlockZooError, InputError, UnknownNameError
 from blockzoo.executors import (
     Executor,
     InProcessExecutor,

@@ -19,13 +19,13 @@ import torch
 import blockzoo
 from blockzoo import latency_identity
 from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.plan import SweepRequest, make_plan
-from blockzoo.position import POSITIONS, Position
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import get_protocol
 from blockzoo.results.columns import COLUMNS

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo import marginal as room
 from blockzoo.cli.app import app
-from blockzoo.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.position import Position
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig
 from tests import record_samples
 

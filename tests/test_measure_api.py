@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import DeviceError, InputError
+from blockzoo.core.errors import DeviceError, InputError
 from blockzoo.measure import measure
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, InputError, ParityError
+from blockzoo.core.errors import BlockError, InputError, ParityError
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.backends.gate import check_output
 from tests.backend_networks import images, small_net

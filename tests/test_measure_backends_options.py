@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure.backends import Backend, CellOptions, backend_names, get_backend
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
 from tests.backend_networks import images, run_in_fresh_process

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 import torch
 
-from blockzoo.errors import BlockError, ParityError
+from blockzoo.core.errors import BlockError, ParityError
 from blockzoo.measure.backends import CellOptions, get_backend, int8
 from blockzoo.measure.backends.int8 import calibration_batches
 from tests.backend_networks import (

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import BlockError, ParityError
+from blockzoo.core.errors import BlockError, ParityError
 from blockzoo.measure.backends import CellOptions, get_backend, torch_backends
 from tests.backend_networks import (
     Branching,

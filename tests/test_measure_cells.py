@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure import lost_device, machine
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.cells import Cell, measure_cells

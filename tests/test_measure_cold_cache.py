@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure import cold_cache, timers
 from blockzoo.measure.backends import CellOptions
 from blockzoo.measure.cells import Cell, measure_cells

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure import energy
 from blockzoo.measure.cells import Cell
 from blockzoo.measure.energy import (

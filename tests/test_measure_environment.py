@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import blockzoo
-from blockzoo.errors import DeviceError
+from blockzoo.core.errors import DeviceError
 from blockzoo.measure import environment, machine
 from blockzoo.measure.environment import (
     VOLATILE,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.latency import LatencySettings, summarize
 from blockzoo.measure.samples import CellSamples
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 from blockzoo.measure.lost_device import require_working, works
 
 

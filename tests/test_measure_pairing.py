@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.latency import LatencyResult
 from blockzoo.measure.pairing import paired
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, ParityError
+from blockzoo.core.errors import BlockError, ParityError
 from blockzoo.measure.parity import (
     check_merge,
     check_parity,

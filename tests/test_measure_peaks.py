@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from blockzoo.errors import DeviceError, InputError
+from blockzoo.core.errors import DeviceError, InputError
 from blockzoo.measure import peaks
 from blockzoo.measure.clock import Call, Timer
 from blockzoo.measure.peaks import ON_CUDA, Peaks, PeakSettings, measure_peaks

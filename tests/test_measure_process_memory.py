@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.position import Position
 from blockzoo.measure import process_memory
 from blockzoo.measure.memory import inference_memory, training_memory
 from blockzoo.measure.process_memory import measured_inference_memory, measured_training_memory
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 _MB = 1_000_000

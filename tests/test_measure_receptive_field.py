@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.receptive_field import (
     ReceptiveField,
     effective_receptive_field,

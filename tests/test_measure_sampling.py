@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.samples import CellSamples, Spent, paired_ratios
 from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.sampling_plan import SamplingPlan
 
 

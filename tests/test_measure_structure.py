@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import get_block
+from blockzoo.core.position import Position
 from blockzoo.measure.graph import Graph, Node, folded
 from blockzoo.measure.structure import trace
-from blockzoo.position import Position
 
 
 class Residual(nn.Module):

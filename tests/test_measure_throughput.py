@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 from blockzoo.measure.throughput import search_throughput
 

@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from blockzoo import profile
 from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.cli.tables import measured_memory_table
-from blockzoo.errors import BlockError, DeviceError, InputError, UnknownNameError
+from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.memory import inference_memory, training_memory
-from blockzoo.position import POSITIONS, Position
 from blockzoo.profile import cost_trial_id, profile_block, profile_blocks
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet

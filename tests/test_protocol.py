@@ -1,8 +1,8 @@
 import pytest
 
 from blockzoo.blocks import list_available_blocks
-from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol, list_protocols
 from blockzoo.scaffold import ScaffoldConfig
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from blockzoo.errors import InputError, ResultsError, UnknownNameError
+from blockzoo.core.errors import InputError, ResultsError, UnknownNameError
 from blockzoo.report.cells import FLOPS, LATENCY, MEMORY, CostAxis, select_cells
 from blockzoo.report.plots import plot_accuracy, render
 from blockzoo.report.style import MARKERS, assign_looks

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.text import Annotation
 
 from blockzoo.analysis.roofline import Roof, place_under
-from blockzoo.errors import ResultsError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import ResultsError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.report.plots import render
 from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
 

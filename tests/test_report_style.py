@@ -3,7 +3,7 @@ from __future__ import annotations
 import matplotlib
 import pytest
 
-from blockzoo.position import POSITIONS
+from blockzoo.core.position import POSITIONS
 from blockzoo.report.style import MARKER_POINTS, assign_looks, house_style
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blockzoo.errors import ResultsError, SchemaError
+from blockzoo.core.errors import ResultsError, SchemaError
 from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.csv import read_results_csv, write_results_csv
 from blockzoo.results.rows import result_rows

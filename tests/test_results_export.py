@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blockzoo.errors import InputError, ResultsError, SchemaError
+from blockzoo.core.errors import InputError, ResultsError, SchemaError
 from blockzoo.results.export import export, export_bundle, export_parquet, import_bundle
 from blockzoo.results.frame import load_results
 from blockzoo.results.records import AnyRecord

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.csv import write_results_csv
 from blockzoo.results.frame import load_results

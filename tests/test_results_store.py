@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 
-from blockzoo.errors import ResultsError, SchemaError
+from blockzoo.core.errors import ResultsError, SchemaError
 from blockzoo.results import schema
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store import Store

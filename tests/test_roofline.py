@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import to_deploy
 from blockzoo.cli.app import app
-from blockzoo.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.measure import peaks
 from blockzoo.measure.complexity import count_macs
 from blockzoo.measure.latency import LatencySettings

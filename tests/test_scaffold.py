@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
-from blockzoo.errors import BlockError, InputError, UnknownNameError
+from blockzoo.core.errors import BlockError, InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.parts import measured_parts
-from blockzoo.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
 
 _SMALL = ScaffoldConfig(depth=2, width=8, classes=5, input_shape=(3, 16, 16))

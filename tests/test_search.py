@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from blockzoo import search as search_module
-from blockzoo.errors import DivergenceError, InputError, ResultsError
+from blockzoo.core.errors import DivergenceError, InputError, ResultsError
 from blockzoo.search import Point, Report, Search, Try, best_of, sobol_points
 
 SPACE = {"rate": (2e-4, 2e-2), "decay": (1e-4, 1e-1)}

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from blockzoo import failures, sweep
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
+from blockzoo.core.position import Position
 from blockzoo.executors import trainers_side_by_side
 from blockzoo.measure.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
-from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.csv import read_results_csv
 from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from blockzoo.core.position import Position
 from blockzoo.measure.receptive_field import ReceptiveField
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.theory import block_graph, block_theory, stage_input_shape
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.train import checkpoint_path, remove_checkpoint, train_block, training_trial_id

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, DeviceMemoryError
+from blockzoo.core.errors import BlockError, DeviceMemoryError
 from blockzoo.training.fit import fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import InputError
-from blockzoo.position import Position
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
 from blockzoo.protocol import get_protocol
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockzoo.blocks import blame
+from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
-from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from blockzoo.training.live import LiveView

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from blockzoo.blocks import get_block
+from blockzoo.core.position import Position
 from blockzoo.data import load_dataset
 from blockzoo.data.residence import default_workers
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import Recipe, get_recipe

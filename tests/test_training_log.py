@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from blockzoo.errors import DivergenceError
+from blockzoo.core.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import train_block

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.training import loggers
 from blockzoo.training.loggers import LOGGERS, LogTo, OpenLogger, Run, open_logger
 

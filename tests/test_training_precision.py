@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.training import precision
 from blockzoo.training.precision import Arithmetic, profits_from_bf16, resolve_arithmetic
 from tests.training_samples import TINY_RECIPE

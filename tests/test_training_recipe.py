@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.training.recipe import get_recipe, recipes
 from tests.training_samples import TINY_RECIPE
 

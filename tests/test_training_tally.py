@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from blockzoo.errors import DivergenceError
+from blockzoo.core.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.tally import (
     STEPS_BETWEEN_CHECKS,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
-from blockzoo.errors import UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
 from blockzoo.trials import (
     build_without_data,

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from blockzoo import tuning_trials
+from blockzoo.core.errors import BlockError, DivergenceError, InputError
+from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.errors import BlockError, DivergenceError, InputError
-from blockzoo.position import Position
 from blockzoo.protocol import Protocol, get_protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Try

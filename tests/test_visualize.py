@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blockzoo.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.visualize import visualize
 

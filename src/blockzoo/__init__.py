@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blockzoo.benchmark import benchmark_blocks
     from blockzoo.blocks import get_block, list_available_blocks, register_block
+    from blockzoo.core.errors import BlockZooError
+    from blockzoo.core.position import Position
     from blockzoo.data import load_dataset
-    from blockzoo.errors import BlockZooError
-    from blockzoo.position import Position
     from blockzoo.profile import profile_block, profile_blocks
     from blockzoo.protocol import get_protocol
     from blockzoo.results.frame import load_results

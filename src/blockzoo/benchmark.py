@@ -13,7 +13,8 @@ from typing import Literal
 from torch import nn
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.position import Position
 from blockzoo.latency_cells import (
     GatedCell,
     LatencyCell,
@@ -29,7 +30,6 @@ from blockzoo.measure.energy import measure_cell_energy
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencyResult, LatencySettings
 from blockzoo.measure.sampling import Progress
-from blockzoo.position import Position
 from blockzoo.results.records import Environment, LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import recorded_fingerprint, scaffold_settings

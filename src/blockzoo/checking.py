@@ -28,7 +28,7 @@ from blockzoo.blocks.contract import BUILDS
 from blockzoo.blocks.findings import Finding, Verdict
 from blockzoo.blocks.foreign import is_foreign_name
 from blockzoo.contract_lines import contract_lines
-from blockzoo.errors import BlockZooError, InputError
+from blockzoo.core.errors import BlockZooError, InputError
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
 _START_LIMIT_S = 300.0

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 
-from blockzoo.errors import BlockZooError, InputError
+from blockzoo.core.errors import BlockZooError, InputError
 
 _SECONDS_TO_END = 10.0
 """What a process that is told to stop may take before it is killed."""

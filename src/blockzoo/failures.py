@@ -6,7 +6,7 @@ import traceback
 from dataclasses import asdict
 
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.plan import SweepRequest, Trial
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.backends import get_backend
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.measure.parity import check_merge, with_nontrivial_state
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import same_positions
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.core.position import Position
 from blockzoo.measure.environment import VOLATILE, describe_environment, resolve_device
 from blockzoo.measure.latency import LatencySettings
-from blockzoo.position import Position
 from blockzoo.results.records import trial_id
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import fingerprints, scaffold_identity

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.complexity import Complexity, count_complexity, count_parameters
 from blockzoo.measure.dataless import in_mode
-from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import FormCost, PartCost
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import (

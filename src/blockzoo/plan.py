@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from blockzoo.blocks import get_block
+from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.data.residence import Residence
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencySettings
-from blockzoo.position import Position
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import Protocol
 from blockzoo.results.store import Store

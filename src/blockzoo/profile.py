@@ -21,12 +21,12 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.measure.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.process_memory import measured_inference_memory, measured_training_memory
 from blockzoo.parts import Part, measured_context, measured_parts, summed
-from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import (

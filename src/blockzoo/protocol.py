@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
-from blockzoo.data.split import checked_seed
-from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.position import POSITIONS, Position
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.training.recipe import Recipe, get_recipe
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from blockzoo.analysis.regimes import Axis, regime_frame
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec
-from blockzoo.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.measure.throughput import ThroughputSearch, search_throughput
-from blockzoo.position import POSITIONS, Position
 from blockzoo.report.regimes_plot import plot_regimes
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig

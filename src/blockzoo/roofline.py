@@ -17,12 +17,12 @@ from blockzoo.analysis.roofline import Achieved, Roof, place_under
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.blame import describe_error
-from blockzoo.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.position import Position
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import DTYPES, LatencySettings
 from blockzoo.measure.peaks import Peaks, PeakSettings, measure_peaks
 from blockzoo.measure.traffic import Traffic, measure_traffic
-from blockzoo.position import Position
 from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, fingerprint, get_block, initialise
-from blockzoo.errors import BlockError, BlockZooError, InputError
+from blockzoo.core.errors import BlockError, BlockZooError, InputError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.shapes import RememberedShapes
-from blockzoo.position import POSITIONS, Position
 
 LARGE_INPUT = 128
 """The shorter side in pixels from which on "auto" takes the large stem."""

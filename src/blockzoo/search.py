@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from blockzoo.errors import DivergenceError, InputError, ResultsError
-from blockzoo.results.files import make_folder
+from blockzoo.core.errors import DivergenceError, InputError, ResultsError
+from blockzoo.core.files import make_folder
 from blockzoo.results.store import BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:

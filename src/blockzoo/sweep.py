@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from blockzoo.benchmark import benchmark_blocks
-from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
+from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
+from blockzoo.core.position import Position
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.failures import failed_records
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
-from blockzoo.position import Position
 from blockzoo.profile import profile_blocks
 from blockzoo.results.csv import write_results_csv
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import Position
 from blockzoo.measure.graph import Graph
 from blockzoo.measure.receptive_field import (
     EffectiveField,
@@ -21,7 +22,6 @@ from blockzoo.measure.receptive_field import (
 )
 from blockzoo.measure.structure import trace
 from blockzoo.measure.traffic import Traffic, measure_traffic, saved_bytes
-from blockzoo.position import Position
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import deploy_without_data, stage_without_data
 

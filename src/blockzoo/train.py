@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.core.files import replacing
+from blockzoo.core.position import Position
+from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.measure.environment import describe_environment, resolve_device
-from blockzoo.position import Position
-from blockzoo.results.files import replacing
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.log import TrainingLog

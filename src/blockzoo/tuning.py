@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from blockzoo.blocks import get_block
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
-from blockzoo.errors import InputError
-from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Try, best_of

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.position import Position
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics
 from blockzoo.search import Point, Report, Space, sobol_points

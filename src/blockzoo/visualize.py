@@ -15,11 +15,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.summary import summarize
-from blockzoo.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.files import replacing
 from blockzoo.report.cells import COST_AXES
 from blockzoo.report.plots import FORMATS, plot_accuracy, render, require_format
 from blockzoo.report.style import assign_looks
-from blockzoo.results.files import replacing
 from blockzoo.results.frame import load_results
 
 _log = logging.getLogger(__name__)

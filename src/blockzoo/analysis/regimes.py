@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from scipy import stats
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
 
 Axis = Literal["batch_size", "resolution", "threads"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 
 Bound = Literal["compute", "memory", "overhead"]
 

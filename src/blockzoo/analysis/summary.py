@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from blockzoo.analysis.statistics import mean_interval
-from blockzoo.position import POSITIONS
+from blockzoo.core.position import POSITIONS
 
 CELL = ["dataset", "protocol", "block", "position"]
 

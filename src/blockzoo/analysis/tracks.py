@@ -11,7 +11,7 @@ from blockzoo.analysis.statistics import (
     mean_interval,
     paired_difference,
 )
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.results.records import TrainingRecord
 
 

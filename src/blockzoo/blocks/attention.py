@@ -20,7 +20,7 @@ from torch import nn
 
 from blockzoo.blocks.layers import after_shape_change, convnext_downsampling, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _RELU_RESIDUAL = "y = relu({attention}(bn(conv3x3(relu(bn(conv3x3_s(x)))))) + shortcut(x))"
 _POOLED_BN = "It normalises pooled features by batch, so training needs batches of two or more."

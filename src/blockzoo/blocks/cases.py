@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.fingerprint import fingerprint
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.errors import BlockError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import POSITIONS, Position
 
 TOLERANCE = 1e-5
 """Largest difference between two forms of one function, relative to the largest output."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blockzoo.blocks.layers import after_shape_change, conv_bn, depthwise_conv
 from blockzoo.blocks.merging import at_centre
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _EXPANSION = 2
 _STRIP = 11

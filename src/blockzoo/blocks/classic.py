@@ -24,7 +24,7 @@ from timm.models.vitamin import MbConvLNBlock
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _EXPANSION = {Position.EARLY: 4, Position.MID: 4, Position.LATE: 6}
 _GHOST_EXPANSION = {Position.EARLY: 3, Position.MID: 3, Position.LATE: 5}

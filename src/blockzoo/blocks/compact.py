@@ -7,7 +7,7 @@ from torchvision.models.squeezenet import Fire
 
 from blockzoo.blocks.layers import ResidualReLU, conv_bn, overlapping_max_pool
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 @register_block(

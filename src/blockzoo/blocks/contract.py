@@ -25,8 +25,8 @@ from blockzoo.blocks.cases import (
 )
 from blockzoo.blocks.findings import Line
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.errors import BlockError
-from blockzoo.position import POSITIONS
+from blockzoo.core.errors import BlockError
+from blockzoo.core.position import POSITIONS
 
 _NAMED_MAX = 4
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import after_shape_change, convnext_downsampling, patch_conv
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _CONVMIXER_KERNEL = 9
 _EDGENEXT_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 7}

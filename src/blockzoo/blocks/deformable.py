@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import ChannelsLast, after_shape_change
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _GROUP_WIDTH = 16
 _KERNEL_SIZE = 3

@@ -13,7 +13,7 @@ from torch import nn
 
 from blockzoo.blocks.layers import after_downsampling, conv_bn, overlapping_max_pool
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _DENSE_GROWTH = 32
 # Channels inside over output channels; VoVNetV2-19-slim rounded to the scaffold's widths.

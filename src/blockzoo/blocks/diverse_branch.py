@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from blockzoo.blocks.layers import ResidualReLU, conv_bn, projection
 from blockzoo.blocks.merging import at_centre, pointwise_then
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _KERNEL_SIZE = 3
 

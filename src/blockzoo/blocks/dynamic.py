@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import conv_bn
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _rounded: Callable[[int, int], int] = make_divisible
 

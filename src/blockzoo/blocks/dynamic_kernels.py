@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import ResidualReLU, conv_bn, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _EXPANSION = 6
 _EXPERTS = 4

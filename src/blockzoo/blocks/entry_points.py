@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import metadata
 
 from blockzoo.blocks.foreign import Target, import_module, load
-from blockzoo.errors import BlockError, BlockZooError, InputError
+from blockzoo.core.errors import BlockError, BlockZooError, InputError
 
 GROUP = "blockzoo.blocks"
 

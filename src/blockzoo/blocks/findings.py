@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 
 
 class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error

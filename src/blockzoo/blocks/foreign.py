@@ -30,8 +30,8 @@ from blockzoo.blocks.blame import (
     place_of,
 )
 from blockzoo.blocks.fingerprint import FILE_MODULE_PREFIX, code_digest
-from blockzoo.errors import BlockError, BlockZooError, InputError, UnknownNameError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.position import Position
 
 Target = Callable[..., nn.Module]
 EXPECTED_SIGNATURE = "(in_channels, out_channels, stride, position), position may be left out"

@@ -24,7 +24,7 @@ from blockzoo.blocks.contract import at_most
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.findings import DoesNotApply, Line
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 
 EXPORT_TOLERANCE = 1e-4
 """Other kernels add in another order, so these forms are given more than those of PyTorch."""

@@ -19,7 +19,7 @@ from blockzoo.blocks.layers import (
     patch_conv,
 )
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # HorNet has orders 2, 3, 4, 5 in its four stages; its widths 64, 128, 256 have the first three.
 _GNCONV_ORDER = {Position.EARLY: 2, Position.MID: 3, Position.LATE: 4}

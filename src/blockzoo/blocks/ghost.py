@@ -6,7 +6,7 @@ from timm.models.ghostnet import GhostBottleneck
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # (expansion, depthwise kernel, squeeze-excite ratio), after GhostNet's stages of like resolution.
 GHOST_STAGE = {

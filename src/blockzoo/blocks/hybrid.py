@@ -16,7 +16,7 @@ from blockzoo.blocks.convnext import swiftformer_downsampling
 from blockzoo.blocks.layers import after_shape_change, convnext_downsampling
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.universal_inverted import universal_inverted_bottleneck
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # After EdgeNeXt-S's stages of like width (48, 96 and 304 channels).
 _SDTA_SCALES = {Position.EARLY: 2, Position.MID: 2, Position.LATE: 4}

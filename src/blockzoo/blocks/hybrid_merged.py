@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import after_shape_change
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _SHVIT_QUERY = 16
 # SHViT-S1's share of the channels that attention sees; early stages have none.

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.mnasnet import _InvertedResidual as MnasNetBlock
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 class _Stage(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import ResidualReLU, conv_bn, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _KERNEL_SIZE = 7
 _GROUP_WIDTH = 16

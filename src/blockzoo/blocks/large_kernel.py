@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from blockzoo.blocks.layers import ChannelsLast, ScaledResidual, after_shape_change, conv_bn
 from blockzoo.blocks.merging import at_centre
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # RepLKNet-31 has 31, 29, 27, 13 in its four stages; the last three match the positions here.
 _KERNEL_SIZE = {Position.EARLY: 29, Position.MID: 27, Position.LATE: 13}

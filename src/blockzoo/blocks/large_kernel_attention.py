@@ -12,7 +12,7 @@ from blockzoo.blocks.layers import (
     depthwise_conv,
 )
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # VAN has 8, 8, 4, 4 in its four stages; the positions here follow the first three.
 _VAN_EXPANSION = {Position.EARLY: 8, Position.MID: 8, Position.LATE: 4}

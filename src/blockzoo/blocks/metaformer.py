@@ -12,7 +12,7 @@ from torch import nn
 
 from blockzoo.blocks.layers import after_shape_change
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # ConvFormer scales the shortcuts of its last two stages only.
 _CONVFORMER_SHORTCUT_SCALE = {Position.EARLY: None, Position.MID: None, Position.LATE: 1.0}

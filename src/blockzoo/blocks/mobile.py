@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import after_shape_change, conv_bn, patch_conv
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _rounded: Callable[[int, int], int] = make_divisible
 

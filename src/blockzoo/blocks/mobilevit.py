@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import after_shape_change
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _HEADS = 4
 # Transformer over block channels: 64 to 80 as in MobileViT-XXS, 128 to 192 as in MobileViT-S.

@@ -12,7 +12,7 @@ from torchvision.models.maxvit import MBConv
 
 from blockzoo.blocks.layers import after_downsampling, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 @register_block(

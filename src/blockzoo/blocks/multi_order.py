@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import ScaledResidual, after_shape_change, depthwise_conv
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # MogaNet has 8, 8, 4, 4 in its four stages; the positions here follow the first three.
 _EXPANSION = {Position.EARLY: 8, Position.MID: 8, Position.LATE: 4}

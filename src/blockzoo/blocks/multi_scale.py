@@ -21,7 +21,7 @@ from blockzoo.blocks.layers import (
     projection,
 )
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _RES2NET_BASE_WIDTH = 26
 _EXPANSION = 6

@@ -9,7 +9,7 @@ from timm.models.nfnet import NormFreeBlock, act_with_gamma
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # What makes GELU keep the variance of a normal input.
 _GELU_GAIN = 1.7015043497085571

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import ScaledResidual, after_shape_change, depthwise_conv
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _KERNEL_SIZES = (3, 5, 7, 9, 11)
 _STRIP = 11

@@ -18,8 +18,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from blockzoo.blocks import blame, entry_points, foreign
 from blockzoo.blocks.initialisation import initialise
-from blockzoo.errors import BlockError, BlockZooError, InputError, UnknownNameError
-from blockzoo.position import Position
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.position import Position
 
 BlockFactory = Callable[[int, int, int, Position], nn.Module]
 Initialisation = Literal["policy", "own"]

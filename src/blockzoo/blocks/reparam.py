@@ -13,7 +13,7 @@ from torch import nn
 from blockzoo.blocks.ghost import GHOST_STAGE
 from blockzoo.blocks.layers import after_downsampling, after_shape_change, conv_bn
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # (expansion, depthwise kernel, squeeze-excite ratio), after RepGhostNet's stages likewise.
 _REPGHOST_STAGE = {

@@ -13,7 +13,7 @@ from timm.models.resnetv2 import DownsampleConv, PreActBasic
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _RESNEXT_GROUP_WIDTH = 4
 _REGNET_GROUP_WIDTH = 16

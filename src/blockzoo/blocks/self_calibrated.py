@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import Concat, ResidualReLU, conv_bn, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _POOLING = 4
 

@@ -6,7 +6,7 @@ from timm.models.xception import Block
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 
 @register_block(

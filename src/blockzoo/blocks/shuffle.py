@@ -10,7 +10,7 @@ from torchvision.models.shufflenetv2 import InvertedResidual
 
 from blockzoo.blocks.layers import after_downsampling, conv_bn, projection
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 _MOST_GROUPS = 4
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.layers import after_shape_change, convnext_downsampling, depthwise_conv
 from blockzoo.blocks.registry import register_block
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 # WTConvNeXt has 5, 4, 3, 2 levels in its four stages; the last three match the positions here.
 _LEVELS = {Position.EARLY: 4, Position.MID: 3, Position.LATE: 2}

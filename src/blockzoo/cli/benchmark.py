@@ -129,7 +129,7 @@ def _effort(
     processes: int | None, budget_s: float | None, rigorous: bool, quick: bool, usual: int
 ) -> tuple[int, float]:
     """Return processes and seconds per cell; `InputError` when several options set the former."""
-    from blockzoo.errors import InputError
+    from blockzoo.core.errors import InputError
 
     if (processes is not None) + rigorous + quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")

@@ -53,7 +53,7 @@ def blocks(
     In full means its paper, structure, costs, theory, and what the contract says of it now, without
     compiling and exporting, which `blockzoo check` does.
     """
-    from blockzoo.errors import InputError
+    from blockzoo.core.errors import InputError
 
     spec = _exactly_named(words or [])
     if spec is not None:
@@ -68,7 +68,7 @@ def blocks(
 
 def _exactly_named(words: list[str]) -> BlockSpec | None:
     from blockzoo.blocks import get_block
-    from blockzoo.errors import UnknownNameError
+    from blockzoo.core.errors import UnknownNameError
 
     if len(words) != 1:
         return None
@@ -102,7 +102,7 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
         theory_table,
     )
     from blockzoo.cli.screen import output_console
-    from blockzoo.position import POSITIONS, Position
+    from blockzoo.core.position import POSITIONS, Position
     from blockzoo.report.diagram import svg_drawing, text_drawing
     from blockzoo.theory import block_graph, block_theory
 

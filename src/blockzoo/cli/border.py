@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import typer
 
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 
 Arguments = ParamSpec("Arguments")
 INTERRUPTED = 130

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.parts import stage_cost
-from blockzoo.position import POSITIONS, Position
 from blockzoo.results.records import PartCost
 from blockzoo.theory import StageTheory
 

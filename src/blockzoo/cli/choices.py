@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from blockzoo.blocks import get_block, list_available_blocks
-from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 
 if TYPE_CHECKING:
     from blockzoo.data.residence import Residence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blockzoo.cli.app import examples
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table

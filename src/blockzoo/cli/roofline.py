@@ -130,8 +130,8 @@ def _cells(row: RooflineRow) -> list[str | Text]:
 
 def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
     from blockzoo.cli.screen import output_console
+    from blockzoo.core.files import replacing
     from blockzoo.report.plots import render
-    from blockzoo.results.files import replacing
     from blockzoo.roofline import roofline_figure, roofline_frame
 
     if output is not None:

@@ -80,7 +80,7 @@ def scaling(
 
 
 def _refuse_values(given: dict[str, str | None]) -> None:
-    from blockzoo.errors import InputError
+    from blockzoo.core.errors import InputError
 
     if any(text is not None for text in given.values()):
         raise InputError("--throughput chooses the batch size itself; give no values with it")
@@ -88,7 +88,7 @@ def _refuse_values(given: dict[str, str | None]) -> None:
 
 def _one_axis(given: dict[str, str | None]) -> tuple[Axis, list[int]]:
     from blockzoo.analysis.regimes import AXES
-    from blockzoo.errors import InputError
+    from blockzoo.core.errors import InputError
 
     chosen = [(axis, text) for axis in AXES if (text := given[axis]) is not None]
     if len(chosen) != 1:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from blockzoo.core.position import Position
     from blockzoo.measure.latency import LatencySettings
-    from blockzoo.position import Position
     from blockzoo.results.records import LatencyRecord, Record
     from blockzoo.scaffold import ScaffoldConfig
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blockzoo.analysis.tracks import TrackComparison
+    from blockzoo.core.position import Position
     from blockzoo.plan import SweepRequest
-    from blockzoo.position import Position
     from blockzoo.results.records import EpochMetrics, TrainingRecord
     from blockzoo.results.store import Store
     from blockzoo.tuning import Tuning
@@ -46,7 +46,7 @@ def tune(
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
-    from blockzoo.errors import BlockError, DeviceMemoryError, DivergenceError
+    from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.measure.environment import resolve_device
     from blockzoo.measure.lost_device import require_working
     from blockzoo.results.csv import write_results_csv

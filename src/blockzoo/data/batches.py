@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blockzoo.core.errors import InputError
 from blockzoo.data.residence import default_workers, fetched
-from blockzoo.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.image_dataset import ImageDataset, dataset_from_arrays
 from blockzoo.data.location import default_data_dir
-from blockzoo.errors import DataError
 
 CIFAR_NAMES = ("cifar10", "cifar100")
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TypedDict
 
+from blockzoo.core.errors import DataError, InputError, UnknownNameError
 from blockzoo.data.cifar import CIFAR_NAMES, load_cifar
 from blockzoo.data.decode_cache import Progress
 from blockzoo.data.embedded import load_digits
@@ -16,7 +17,6 @@ from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.image_files import Resizing, Size
 from blockzoo.data.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.npz import load_npz
-from blockzoo.errors import DataError, InputError, UnknownNameError
 
 DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
 

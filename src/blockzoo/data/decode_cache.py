@@ -27,9 +27,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.image_dataset import Array
 from blockzoo.data.image_files import strict_images
-from blockzoo.errors import DataError
 
 Progress = Callable[[float, str], None]
 """Called with the fraction that is done, 0 to 1, and a short text."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.decode_cache import ImageSource, Progress, decoded, write_whole
 from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 from blockzoo.data.location import cache_dir
-from blockzoo.errors import DataError
 
 LARGE_BYTES = 2**30
 """From how many bytes of images on the fingerprint is kept in the cache: hashing takes seconds."""

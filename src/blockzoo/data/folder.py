@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.decode_cache import ImageSource, Progress
 from blockzoo.data.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.image_files import Resizing, read_image
-from blockzoo.errors import DataError
 
 
 def load_folder(

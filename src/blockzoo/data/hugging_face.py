@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.decode_cache import ImageSource, Progress
 from blockzoo.data.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.image_dataset import Array, ImageDataset
 from blockzoo.data.image_files import Resizing, read_image
-from blockzoo.errors import DataError
 
 PREFIX = "hf:"
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from blockzoo.errors import DataError
+from blockzoo.core.errors import DataError
 
 Array = npt.NDArray[Any]
 

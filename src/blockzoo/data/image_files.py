@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from blockzoo.core.errors import DataError, InputError
 from blockzoo.data.image_dataset import Array
-from blockzoo.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

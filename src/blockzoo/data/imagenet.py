@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.decode_cache import Progress
 from blockzoo.data.folder import has_images, load_splits, subfolders
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.image_files import Resizing
 from blockzoo.data.location import default_data_dir
-from blockzoo.errors import DataError
 
 _SIDES = {"imagenet64": 64, "imagenet128": 128, "imagenet224": 224}
 IMAGENET_NAMES = tuple(_SIDES)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from blockzoo.core.errors import DataError
 from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
-from blockzoo.errors import DataError
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 _UNREADABLE = (

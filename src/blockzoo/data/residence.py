@@ -16,7 +16,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from blockzoo.errors import UnknownNameError
+from blockzoo.core.errors import UnknownNameError
 
 Residence = bool | Literal["auto"]
 """Whether all images are put on the device; "auto" where they take half of its free memory at

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from operator import index
-from typing import SupportsIndex
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from blockzoo.errors import DataError, InputError
+from blockzoo.core.errors import DataError, InputError
+from blockzoo.core.seeding import checked_seed
 
 VALIDATION_FRACTION = 0.1
 SPLIT_SEED = 0
-
-_LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
-
-
-def checked_seed(seed: SupportsIndex, name: str = "seed") -> int:
-    """Return the seed, numpy's whole numbers too, as an int.
-
-    Raises `InputError` for one that is no whole number or that not all generators take.
-    """
-    try:
-        value = index(seed)
-    except TypeError:
-        raise InputError(f"{name} is {seed!r}; it must be a whole number") from None
-    if not 0 <= value <= _LARGEST_SEED:
-        raise InputError(f"{name} is {value}; it must be within 0..{_LARGEST_SEED}")
-    return value
 
 
 def split_train_validation(

@@ -23,7 +23,7 @@ from typing import Protocol
 
 import torch
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.backends import get_backend
 from blockzoo.measure.cells import Cell
 from blockzoo.measure.nvml import Gpu

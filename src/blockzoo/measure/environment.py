@@ -14,7 +14,7 @@ import psutil
 import torch
 
 import blockzoo
-from blockzoo.errors import DeviceError
+from blockzoo.core.errors import DeviceError
 from blockzoo.measure import limits, machine
 from blockzoo.measure.nvml import Gpu, GpuState
 from blockzoo.measure.torch_libraries import torch_libraries

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.backends.options import CACHES, CellOptions
 from blockzoo.measure.bootstrap import (
     Interval,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 
 
 class DeviceLostError(Exception):

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.dataless import (
     call,
     in_mode,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.bootstrap import Interval, Samples, mean_of_medians, median_interval
 from blockzoo.measure.samples import median_by_round
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from blockzoo.errors import BlockError, ParityError
+from blockzoo.core.errors import BlockError, ParityError
 
 TOLERANCE = 1e-4
 _SMALL_SCALE = 1e-3

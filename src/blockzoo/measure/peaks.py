@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.clock import Call, Timer
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import DTYPES

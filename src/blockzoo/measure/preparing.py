@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError
 from blockzoo.measure.backends import CellOptions, get_backend
 from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
 from blockzoo.measure.child import ChildCell, Mark, serve

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blockzoo.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError, InputError
 from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
 from blockzoo.measure.child import end_with_parent
 from blockzoo.measure.driver import child_environment, why_ended

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.dataless import in_mode
 
 NARROW = 8

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.bootstrap import Samples, order_interval
 from blockzoo.measure.clock import Call, Clock, Stopwatch, Timer, wall_clock_timer
 from blockzoo.measure.samples import CellSamples, Spent, paired_ratios

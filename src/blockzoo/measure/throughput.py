@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 
 Stop = Literal["no gain", "out of memory", "largest batch"]

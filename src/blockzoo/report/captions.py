@@ -11,7 +11,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from blockzoo.position import POSITIONS
+from blockzoo.core.position import POSITIONS
 from blockzoo.report.cells import CostAxis, Selection
 from blockzoo.report.marks import Marks, front_line, lone_marker
 from blockzoo.report.style import MARKER_POINTS, QUIET, BlockLook

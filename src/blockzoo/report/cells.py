@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from blockzoo.analysis.pareto import pareto_front
-from blockzoo.errors import ResultsError
-from blockzoo.position import Position
+from blockzoo.core.errors import ResultsError
+from blockzoo.core.position import Position
 
 Interval = tuple[float, float]
 

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.report.captions import draw_legends, write_axis_labels, write_note, write_title
 from blockzoo.report.cells import CostAxis, Interval, Selection, select_cells
 from blockzoo.report.labels import draw_labels

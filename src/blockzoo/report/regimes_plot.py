@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 from blockzoo.report.style import INK, QUIET, BlockLook, assign_looks, house_style
 
 AXIS_LABELS = {

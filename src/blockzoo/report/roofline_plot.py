@@ -20,8 +20,8 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from blockzoo.analysis.roofline import Achieved, Roof
-from blockzoo.errors import ResultsError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import ResultsError
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.report.captions import KEY_LOOK, legend_beside, write_note, write_title
 from blockzoo.report.layout import Array, boxes_around, fit_figure, place_label, points_along
 from blockzoo.report.marks import lone_marker

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import matplotlib
 
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 INK, QUIET, FAINT = "#222222", "#666666", "#DDDDDD"

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
+from blockzoo.core.files import replacing
 from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
-from blockzoo.results.files import replacing
 from blockzoo.results.records import Record
 from blockzoo.results.row_values import Row
 from blockzoo.results.rows import result_rows

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blockzoo.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.files import replacing
 from blockzoo.results.csv import write_results_csv
-from blockzoo.results.files import replacing
 from blockzoo.results.frame import results_frame
 from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
 from blockzoo.results.schema import check_schema_version, payload_of

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 
 # SQLite tells its errors apart by text; the extended codes reach Python from 3.11 on only.
 _MEANINGS = (

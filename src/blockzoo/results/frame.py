@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 from blockzoo.results.columns import COLUMNS, ColumnType
 from blockzoo.results.csv import CSV_NAME, read_results_csv
 from blockzoo.results.records import Record

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 
 SCHEMA_VERSION = 1
 

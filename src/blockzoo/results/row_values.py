@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timezone
 
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.results.columns import COLUMNS
 from blockzoo.results.records import (
     CostRecord,

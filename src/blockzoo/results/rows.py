@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from blockzoo.position import Position
+from blockzoo.core.position import Position
 from blockzoo.results.records import (
     CostRecord,
     LatencyRecord,

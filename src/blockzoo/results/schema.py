@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from blockzoo.errors import ResultsError, SchemaError
+from blockzoo.core.errors import ResultsError, SchemaError
 from blockzoo.results.records import (
     SCHEMA_VERSION,
     CostRecord,

@@ -21,9 +21,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, selec
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
+from blockzoo.core.files import make_folder
 from blockzoo.results.faults import clear_faults
-from blockzoo.results.files import make_folder
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.schema import (
     RECORDS,

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from blockzoo.results.files import replacing
+from blockzoo.core.files import replacing
 
 _FORMAT = 1
 _DIGEST_BYTES = 64

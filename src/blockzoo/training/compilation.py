@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import fingerprint
+from blockzoo.core.seeding import seeded
 from blockzoo.measure.backends.base import in_short
 from blockzoo.measure.backends.quiet import quiet
 from blockzoo.measure.out_of_memory import is_out_of_memory
-from blockzoo.training.generators import seeded
 
 Function = Callable[..., Tensor]
 MODES = {"cuda": "reduce-overhead"}

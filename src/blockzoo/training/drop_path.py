@@ -15,8 +15,8 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import InputError
-from blockzoo.position import POSITIONS
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import POSITIONS
 from blockzoo.scaffold import ScaffoldNet
 
 

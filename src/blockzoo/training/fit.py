@@ -15,10 +15,11 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
+from blockzoo.core.errors import BlockError
+from blockzoo.core.seeding import checked_seed, seeded
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, checked_seed
-from blockzoo.errors import BlockError
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.block_errors import block_errors, memory_errors
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
@@ -26,7 +27,6 @@ from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.depthwise import fast_depthwise
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.freed_memory import freed_memory_kept
-from blockzoo.training.generators import seeded
 from blockzoo.training.live import LiveView
 from blockzoo.training.loop import Loop
 from blockzoo.training.parts import OnOom

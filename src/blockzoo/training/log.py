@@ -8,8 +8,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from blockzoo.core.seeding import preserved
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.generators import preserved
 from blockzoo.training.loggers import LogTo, OpenLogger, Run, open_logger
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blockzoo.errors import InputError, UnknownNameError
-from blockzoo.results.files import make_folder
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.files import make_folder
 from blockzoo.training.quiet import quiet_lightning
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from blockzoo.core.errors import BlockError
+from blockzoo.core.seeding import generator_states, restore_generators
 from blockzoo.data.batches import Batch
-from blockzoo.errors import BlockError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.averaging import WeightAverage
 from blockzoo.training.block_errors import block_errors
 from blockzoo.training.drop_path import DropPath
-from blockzoo.training.generators import generator_states, restore_generators
 from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
 from blockzoo.training.optimisation import build_optimizer, build_scheduler
 from blockzoo.training.parts import OnOom, Parts

@@ -7,8 +7,8 @@ from typing import Literal, TypeVar, get_args
 
 import torch
 
+from blockzoo.core.errors import DeviceMemoryError, UnknownNameError
 from blockzoo.data.batches import Batch, batch_sizes
-from blockzoo.errors import DeviceMemoryError, UnknownNameError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 
 OnOom = Literal["split", "fail"]

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from blockzoo.errors import InputError
+from blockzoo.core.errors import InputError
 from blockzoo.training.recipe import Recipe
 
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blockzoo.errors import DivergenceError
+from blockzoo.core.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
 
 STEPS_BETWEEN_CHECKS = 50  # reading a loss makes a GPU wait, so not at each step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockzoo.errors import UnknownNameError
+from blockzoo.core.errors import UnknownNameError
 from blockzoo.measure.backends.base import Backend, Loaded
 from blockzoo.measure.backends.onnxruntime_backends import OnnxRuntime, TensorRT
 from blockzoo.measure.backends.openvino_backend import OpenVINO

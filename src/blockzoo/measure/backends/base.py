@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, DeviceError
+from blockzoo.core.errors import BlockError, DeviceError
 from blockzoo.measure.backends.gate import check_output
 from blockzoo.measure.backends.options import CellOptions
 from blockzoo.measure.environment import resolve_device

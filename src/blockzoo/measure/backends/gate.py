@@ -27,7 +27,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError, InputError, ParityError
+from blockzoo.core.errors import BlockError, InputError, ParityError
 from blockzoo.measure.backends.options import CellOptions
 from blockzoo.measure.parity import TOLERANCE, check_parity
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.backends.base import in_short
 from blockzoo.measure.backends.quiet import quiet
 

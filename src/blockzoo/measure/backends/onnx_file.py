@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.backends.base import in_short, placed, settled
 from blockzoo.measure.backends.options import CellOptions
 from blockzoo.measure.backends.quiet import quiet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from blockzoo.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

@@ -16,7 +16,7 @@ from types import ModuleType
 import cloudpickle
 from torch import nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 
 
 def dump_module(module: nn.Module) -> bytes:

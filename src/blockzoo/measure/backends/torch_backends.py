@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.errors import BlockError
+from blockzoo.core.errors import BlockError
 from blockzoo.measure.backends.base import (
     Backend,
     Loaded,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 
-from blockzoo.data.split import checked_seed
+from blockzoo.core.errors import InputError
 
 States = dict[str, Any]
 
@@ -34,8 +35,8 @@ def restore_generators(states: States) -> None:
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    for index, state in enumerate(states["cuda"][:gpus]):
-        torch.cuda.set_rng_state(state, index)
+    for gpu, state in enumerate(states["cuda"][:gpus]):
+        torch.cuda.set_rng_state(state, gpu)
 
 
 @contextmanager
@@ -57,3 +58,20 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.seed(seed)
         torch.manual_seed(seed)
         yield
+
+
+_LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
+
+
+def checked_seed(seed: SupportsIndex, name: str = "seed") -> int:
+    """Return the seed, numpy's whole numbers too, as an int.
+
+    Raises `InputError` for one that is no whole number or that not all generators take.
+    """
+    try:
+        value = index(seed)
+    except TypeError:
+        raise InputError(f"{name} is {seed!r}; it must be a whole number") from None
+    if not 0 <= value <= _LARGEST_SEED:
+        raise InputError(f"{name} is {value}; it must be within 0..{_LARGEST_SEED}")
+    return value

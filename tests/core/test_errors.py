@@ -1,7 +1,7 @@
 import pytest
 
-from blockzoo import errors
-from blockzoo.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core import errors
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
 
 
 def test_every_error_is_drawn_in_the_tree_of_the_docstring() -> None:

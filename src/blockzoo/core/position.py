@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from blockzoo.errors import UnknownNameError
+from blockzoo.core.errors import UnknownNameError
 
 
 class Position(str, Enum):

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from blockzoo.errors import InputError
-from blockzoo.training.generators import (
-    generator_states,
-    preserved,
-    restore_generators,
-    seeded,
-)
+from blockzoo.core.errors import InputError
+from blockzoo.core.seeding import generator_states, preserved, restore_generators, seeded
 
 
 def drawn() -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blockzoo.errors import ResultsError
+from blockzoo.core.errors import ResultsError
 
 
 def make_folder(folder: Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from blockzoo.errors import UnknownNameError
-from blockzoo.position import POSITIONS, Position
+from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
 
 
 def test_positions_are_the_stages_in_order() -> None:

@@ -1,0 +1,1 @@
+"""What every room needs: errors, positions, files, seeds, child processes."""
