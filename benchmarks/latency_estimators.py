@@ -27,8 +27,8 @@ import numpy as np
 from latency_repeatability import spread
 from numpy.typing import NDArray
 
-from blockzoo.measure.bootstrap import mean_of_medians, order_interval
-from blockzoo.measure.samples import CellSamples, paired_ratios
+from blockzoo.stats.bootstrap import mean_of_medians, order_interval
+from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
 
 Processes = list[CellSamples]
 """What a cell left in one process after the other."""

@@ -40,10 +40,10 @@ from blockzoo.core.position import Position
 from blockzoo.measure.backends import CellOptions, Loaded, get_backend
 from blockzoo.measure.environment import available_cores, describe_environment
 from blockzoo.measure.parity import with_nontrivial_state
-from blockzoo.measure.samples import CellSamples
 from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.stats.paired_rounds import CellSamples
 
 BASELINE = "ResNetBasicBlock"
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino")

@@ -11,7 +11,7 @@ from typing import Any
 
 from blockzoo.measure.environment import describe_environment
 from blockzoo.measure.latency import LatencyResult, summarize
-from blockzoo.measure.samples import CellSamples
+from blockzoo.stats.paired_rounds import CellSamples
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino")
 EXPLANATION = """\

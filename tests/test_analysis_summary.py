@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blockzoo.analysis.statistics import mean_interval
 from blockzoo.analysis.summary import SUMMARY_COLUMNS, summarize
 from blockzoo.results.frame import load_results, results_frame
 from blockzoo.results.records import Record
+from blockzoo.stats.paired_seeds import mean_interval
 from tests.record_samples import after, cost, latency, training
 from tests.test_results_csv import EARLY_HEADER, EARLY_ROW
 

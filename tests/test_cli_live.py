@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from blockzoo.cli.live import LiveTable, showing
-from blockzoo.measure.samples import CellSamples
+from blockzoo.stats.paired_rounds import CellSamples
 
 
 def drawn(table: LiveTable) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from blockzoo.core.errors import InputError
 from blockzoo.measure.latency import LatencySettings, summarize
-from blockzoo.measure.samples import CellSamples
+from blockzoo.stats.paired_rounds import CellSamples
 
 
 def cell(*milliseconds: float, **fields: Any) -> CellSamples:

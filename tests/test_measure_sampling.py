@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.samples import CellSamples, Spent, paired_ratios
 from blockzoo.measure.sampling import sample_cells
 from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.stats.paired_rounds import CellSamples, Spent, paired_ratios
 
 MS = 1_000_000
 

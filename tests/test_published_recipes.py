@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.analysis.statistics import mean_interval
+from blockzoo.stats.paired_seeds import mean_interval
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/recipes.md").read_text()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockzoo.blocks import blame
+from blockzoo.blocks import user_errors
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
@@ -293,8 +293,8 @@ class Raising(RightAtStep):
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_network_that_raises_is_named(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blame, "_own_folders", set())
-    monkeypatch.setattr(blame, "_own_files", {Path(__file__).resolve()} if own else set())
+    monkeypatch.setattr(user_errors, "_own_folders", set())
+    monkeypatch.setattr(user_errors, "_own_files", {Path(__file__).resolve()} if own else set())
     place = r" \(.*test_training_fit\.py:\d+\)" if own else ""
     expected = rf"^block X raises on a batch of \(2, 3, 8, 8\): ValueError: no such luck{place}$"
     with pytest.raises(BlockError, match=expected):

@@ -26,7 +26,7 @@ import torch
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.contract import BUILDS
 from blockzoo.blocks.findings import Finding, Verdict
-from blockzoo.blocks.foreign import is_foreign_name
+from blockzoo.blocks.user_code import is_foreign_name
 from blockzoo.contract_lines import contract_lines
 from blockzoo.core.errors import BlockZooError, InputError
 

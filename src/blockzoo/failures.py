@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import asdict
 
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
 from blockzoo.measure.environment import describe_environment, resolve_device
 from blockzoo.plan import SweepRequest, Trial

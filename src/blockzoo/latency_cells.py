@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
 from blockzoo.latency_identity import latency_trial_id

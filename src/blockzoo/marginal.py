@@ -19,13 +19,13 @@ from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.latency_identity import resolved
-from blockzoo.measure.bootstrap import Interval
 from blockzoo.measure.cells import Cell, measure_cells
 from blockzoo.measure.latency import LatencyResult, LatencySettings
-from blockzoo.measure.pairing import paired
 from blockzoo.measure.sampling import Progress
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.stats.bootstrap import Interval
+from blockzoo.stats.paired_rounds import paired
 from blockzoo.trials import NO_CONTEXT
 
 

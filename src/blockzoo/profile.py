@@ -20,7 +20,7 @@ from typing import Literal
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.environment import describe_environment, resolve_device

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
 from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.position import Position
 from blockzoo.measure.environment import resolve_device

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.pairing import Paired, paired
 from blockzoo.results.records import LatencyRecord
+from blockzoo.stats.paired_rounds import Paired, paired
 
 
 def launch_bound(records: Sequence[LatencyRecord]) -> dict[str, Paired]:

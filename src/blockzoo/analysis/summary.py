@@ -7,8 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from blockzoo.analysis.statistics import mean_interval
 from blockzoo.core.position import POSITIONS
+from blockzoo.stats.paired_seeds import mean_interval
 
 CELL = ["dataset", "protocol", "block", "position"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from blockzoo.analysis.statistics import (
+from blockzoo.core.position import Position
+from blockzoo.results.records import TrainingRecord
+from blockzoo.stats.paired_seeds import (
     MeanInterval,
     PairedDifference,
     mean_interval,
     paired_difference,
 )
-from blockzoo.core.position import Position
-from blockzoo.results.records import TrainingRecord
 
 
 @dataclass(frozen=True, kw_only=True)

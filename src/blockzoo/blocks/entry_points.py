@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 
-from blockzoo.blocks.foreign import Target, import_module, load
+from blockzoo.blocks.user_code import Target, import_module, load
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 
 GROUP = "blockzoo.blocks"

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from blockzoo.blocks import blame, entry_points, foreign
+from blockzoo.blocks import entry_points, user_code, user_errors
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
 from blockzoo.core.position import Position
@@ -88,13 +88,13 @@ class BlockSpec:
         What a block of BlockZoo refuses by `ValueError` is said without type and place.
         """
         if not _is_ours(self.factory):
-            return blame.describe_error(error, self.defined_at)
+            return user_errors.describe_error(error, self.defined_at)
         return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
 _registry: dict[str, BlockSpec] = {}
 _aliases: dict[str, str] = {}
-_foreign: dict[tuple[str, foreign.Target], BlockSpec] = {}
+_foreign: dict[tuple[str, user_code.Target], BlockSpec] = {}
 
 
 def register(spec: BlockSpec) -> BlockSpec:
@@ -102,7 +102,7 @@ def register(spec: BlockSpec) -> BlockSpec:
     # A name of the zoo is taken even before anybody asks for it. The zoo's own modules import one
     # another, so that loading it from within one of them would be a circle.
     if not _is_ours(spec.factory):
-        blame.claim(spec.factory)
+        user_errors.claim(spec.factory)
         _load_zoo()
     for name in (spec.name, *spec.aliases):
         taken = _registry.get(_aliases.get(name, name))
@@ -137,7 +137,7 @@ def register_block(
     """
 
     def add(factory: BlockFactory) -> BlockFactory:
-        adapt = not _is_ours(factory) and foreign.leaves_out_position(factory)
+        adapt = not _is_ours(factory) and user_code.leaves_out_position(factory)
         register(
             BlockSpec(
                 name=name,
@@ -147,12 +147,12 @@ def register_block(
                 source=source,
                 licence=licence,
                 formula=formula,
-                factory=foreign.adapted(factory) if adapt else factory,
+                factory=user_code.adapted(factory) if adapt else factory,
                 reparameterisable=reparameterisable,
                 initialisation=initialisation,
                 aliases=aliases,
                 notes=notes,
-                defined_at=blame.place_of(factory),
+                defined_at=user_errors.place_of(factory),
             )
         )
         return factory
@@ -169,7 +169,7 @@ def get_block(name: str) -> BlockSpec:
     """
     _load_zoo()
     spec = _registered(name)
-    if spec is None and foreign.is_foreign_name(name):
+    if spec is None and user_code.is_foreign_name(name):
         return _foreign_block(name)
     if spec is None:
         _load_entries(name)
@@ -217,20 +217,20 @@ def _load_entry(name: str) -> None:
 
 
 def _foreign_block(name: str) -> BlockSpec:
-    loaded = foreign.load(name)
+    loaded = user_code.load(name)
     key = (loaded.name, loaded.target)
     if key not in _foreign:
         _foreign[key] = _spec_of(*key)
     return _foreign[key]
 
 
-def _spec_of(name: str, target: foreign.Target) -> BlockSpec:
+def _spec_of(name: str, target: user_code.Target) -> BlockSpec:
     """Return a spec of that name for a class or function, with what it was registered with."""
     for spec in _registry.values():
         if inspect.unwrap(spec.factory) is target:
             return replace(spec, name=name, aliases=())
-    place = blame.place_of(target)
-    blame.claim(target)
+    place = user_errors.place_of(target)
+    user_errors.claim(target)
     summary = (target.__doc__ or "").strip().partition("\n")[0]
     return BlockSpec(
         name=name,
@@ -240,7 +240,7 @@ def _spec_of(name: str, target: foreign.Target) -> BlockSpec:
         source=place,
         licence="not stated",
         formula=summary or "not stated",
-        factory=foreign.adapted(target),
+        factory=user_code.adapted(target),
         defined_at=place,
     )
 

@@ -45,7 +45,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
 
 def _users_own(error: Exception) -> str | None:
     """Return the line for an error that came through a user's block, None for any other."""
-    blame = sys.modules.get("blockzoo.blocks.blame")  # absent where no block was asked for
+    blame = sys.modules.get("blockzoo.blocks.user_errors")  # absent where no block was asked for
     if blame is None or blame.own_place(error) is None:
         return None
     return str(blame.describe_error(error))

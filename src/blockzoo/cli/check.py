@@ -76,7 +76,7 @@ def check(
 
 def _chosen(blocks: list[str] | None, everything: bool) -> list[str]:
     """Return the names; those of files and modules as they are, for the child to look up."""
-    from blockzoo.blocks.foreign import is_foreign_name
+    from blockzoo.blocks.user_code import is_foreign_name
     from blockzoo.cli.choices import chosen_blocks
 
     if everything or not blocks:

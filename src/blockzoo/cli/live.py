@@ -20,8 +20,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.measure.bootstrap import order_interval
-from blockzoo.measure.samples import CellSamples
+from blockzoo.stats.bootstrap import order_interval
+from blockzoo.stats.paired_rounds import CellSamples
 
 MOST_ROWS = 25
 _REFRESHES_PER_S = 4

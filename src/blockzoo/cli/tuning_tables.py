@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from blockzoo.analysis.statistics import MeanInterval, PairedDifference
 from blockzoo.analysis.tracks import TrackComparison
 from blockzoo.search import Point
+from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
 from blockzoo.tuning import Tuning
 
 ABSENT = "-"

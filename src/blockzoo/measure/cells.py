@@ -20,9 +20,9 @@ from blockzoo.measure.driver import Event, ProcessRun, mark_file, run_here, run_
 from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencyResult, LatencySettings, summarize
 from blockzoo.measure.preparing import Unprepared, prepare_all, told
-from blockzoo.measure.samples import CellSamples, Spent
 from blockzoo.measure.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.stats.paired_rounds import CellSamples, Spent
 
 _NO_SAMPLE = "no sample was taken"
 _SLOW_CLOCK = "the GPU's clock was below 75% of its default"

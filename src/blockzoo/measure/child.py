@@ -132,8 +132,8 @@ class Worker:
         """Load, warm up and sample all cells; raises `DeviceLostError`."""
         import torch
 
-        from blockzoo.measure.samples import Spent
         from blockzoo.measure.sampling import sample_cells
+        from blockzoo.stats.paired_rounds import Spent
 
         spent = Spent()
         with torch.inference_mode():

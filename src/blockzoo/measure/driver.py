@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol
 
 from blockzoo.measure.child import MARK, STAGES, ChildTask, Worker
 from blockzoo.measure.lost_device import DeviceLostError
-from blockzoo.measure.samples import CellSamples, Spent
+from blockzoo.stats.paired_rounds import CellSamples, Spent
 
 _POLL_S = 0.5
 # Importing torch on a busy machine takes its time.

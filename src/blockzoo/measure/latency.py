@@ -16,17 +16,11 @@ import torch
 
 from blockzoo.core.errors import InputError
 from blockzoo.measure.backends.options import CACHES, CellOptions
-from blockzoo.measure.bootstrap import (
-    Interval,
-    Samples,
-    mean_of_medians,
-    median_interval,
-    verdict_of,
-)
 from blockzoo.measure.parity import TOLERANCE
-from blockzoo.measure.samples import CellSamples, paired_ratios
 from blockzoo.measure.sampling import LEAST_ROUNDS
 from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval, verdict_of
+from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44

@@ -20,7 +20,7 @@ from blockzoo.measure.backends.pickled import dump_module, load_module_bytes
 from blockzoo.measure.child import ChildCell, Mark, serve
 from blockzoo.measure.driver import Event, mark_file, run_process
 from blockzoo.measure.lost_device import Devices
-from blockzoo.measure.samples import Spent
+from blockzoo.stats.paired_rounds import Spent
 
 LONGEST_S = 600.0
 """What preparing one network may take before its process is stopped; compilers take minutes."""

@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.bootstrap import Samples, order_interval
 from blockzoo.measure.clock import Call, Clock, Stopwatch, Timer, wall_clock_timer
-from blockzoo.measure.samples import CellSamples, Spent, paired_ratios
 from blockzoo.measure.sampling_plan import SamplingPlan
 from blockzoo.measure.warmup import warm_up
+from blockzoo.stats.bootstrap import Samples, order_interval
+from blockzoo.stats.paired_rounds import CellSamples, Spent, paired_ratios
 
 Enter = Callable[[str, str], None]
 """`enter(cell, what)`: told before a cell is warmed up ("warm-up") or sampled ("sampling")."""

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from blockzoo.analysis.pareto import pareto_front
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import Position
+from blockzoo.stats.pareto import pareto_front
 
 Interval = tuple[float, float]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from blockzoo.blocks.blame import describe_error
+from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError
 from blockzoo.measure.out_of_memory import is_out_of_memory
 

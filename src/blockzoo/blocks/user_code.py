@@ -1,0 +1,239 @@
+"""Blocks that BlockZoo did not write: found by file or module, called as they are, blamed fairly.
+
+A block of somebody else is named `path/to/file.py:MyBlock` or `package.module:MyBlock`. What goes
+wrong in it is told in one line that ends with the place in the user's own file. A file is run once
+per process, under a module name that holds a digest of its code, so that the fingerprint of a block
+changes with the code around it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from blockzoo.blocks.fingerprint import FILE_MODULE_PREFIX, code_digest
+from blockzoo.blocks.user_errors import (
+    claim_file,
+    claim_found,
+    claim_module,
+    describe_error,
+    place_of,
+)
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.position import Position
+
+Target = Callable[..., nn.Module]
+EXPECTED_SIGNATURE = "(in_channels, out_channels, stride, position), position may be left out"
+_FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
+
+_files: dict[Path, ModuleType] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignBlock:
+    """A class or function found by its name; `name` is the stable spelling of what was asked."""
+
+    name: str
+    target: Target
+
+
+def is_foreign_name(name: str) -> bool:
+    """Tell whether `name` has the form of a file or module with a class in it, or was meant to."""
+    return ":" in name or name.endswith(".py")
+
+
+def load(name: str) -> ForeignBlock:
+    """Find the class or function that `name` says, importing its file or module.
+
+    Raises `InputError` for a file, module or class that is not there, a name of another form, and a
+    class that is no nn.Module or takes other arguments; `UnknownNameError` with near names for a
+    class that is not in the file; `BlockError` with the user's own line when the code there raises.
+    """
+    container, _, attribute = name.rpartition(":")
+    if not container or not all(part.isidentifier() for part in attribute.split(".")):
+        raise InputError(f"{name!r} names no class; write {_FORMS}")
+    if container.endswith(".py"):
+        path = Path(container)
+        module, container = _module_of_file(path), path.as_posix()
+    elif all(part.isidentifier() for part in container.split(".")):
+        module = import_module(container)
+    else:
+        raise InputError(f"{container!r} is neither a .py file nor a module; write {_FORMS}")
+    target = _attribute(module, container, attribute)
+    name = f"{container}:{attribute}"
+    check_target(target, name)
+    return ForeignBlock(name=name, target=target)
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module, looking in the current folder last; raises as `load` does."""
+    try:
+        module = _imported(name)
+    except ModuleNotFoundError as error:
+        if not _is_or_holds(error.name, name):
+            raise BlockError(
+                f"module {name} cannot be imported: {describe_error(error)}"
+            ) from error
+        raise InputError(
+            f"there is no module {error.name!r} for {name!r}, neither installed nor in this folder"
+        ) from None
+    except BlockZooError:
+        raise
+    except (Exception, SystemExit) as error:
+        claim_found(name)
+        raise BlockError(f"module {name} cannot be imported: {describe_error(error)}") from error
+    claim_module(module)
+    return module
+
+
+def check_target(target: Any, name: str) -> None:
+    """Raise `InputError` unless `target` is a module class or a function with our arguments."""
+    if isinstance(target, type):
+        if not issubclass(target, nn.Module):
+            raise InputError(f"class {name} ({place_of(target)}) is not a torch.nn.Module")
+    elif not callable(target) or isinstance(target, nn.Module):
+        kind = type(target).__name__
+        raise InputError(f"{name} is a {kind}, not a class or function that makes blocks")
+    if not (_takes(target, position=True) or _takes(target, position=False)):
+        what = "class" if isinstance(target, type) else "function"
+        raise InputError(
+            f"{what} {name} ({place_of(target)}) takes {_parameters(target)}; "
+            f"it must take {EXPECTED_SIGNATURE}; others need a default"
+        )
+
+
+def adapted(target: Target) -> Target:
+    """Return `target` as a factory `(in_channels, out_channels, stride, position)`."""
+    with_position = _takes(target, position=True)
+
+    @functools.wraps(target, updated=())
+    def build(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+        extra = {"position": position} if with_position else {}
+        return target(in_channels=in_channels, out_channels=out_channels, stride=stride, **extra)
+
+    return build
+
+
+def leaves_out_position(target: Target) -> bool:
+    """Tell whether `target` takes our arguments by name, but no position."""
+    return not _takes(target, position=True) and _takes(target, position=False)
+
+
+def _module_of_file(given: Path) -> ModuleType:
+    path = given.resolve()
+    if path not in _files:
+        claim_file(path)
+        _files[path] = _run_file(given, path)
+    return _files[path]
+
+
+def _run_file(given: Path, path: Path) -> ModuleType:
+    """Run a file as a module of its own; what it imports from beside it is found too."""
+    shown = given.as_posix()
+    code, digest = _compiled(shown, path)
+    module = ModuleType(f"{FILE_MODULE_PREFIX}{digest}")
+    module.__file__ = str(path)
+    if str(path.parent) not in sys.path:
+        # Last, so that nothing beside the file hides a library; for good, for imports in functions.
+        sys.path.append(str(path.parent))
+    sys.modules[module.__name__] = module
+    try:
+        exec(code, module.__dict__)
+    except BlockZooError:
+        del sys.modules[module.__name__]
+        raise
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        raise BlockError(f"{shown} cannot be run: {describe_error(error)}") from error
+    return module
+
+
+def _compiled(shown: str, path: Path) -> tuple[Any, str]:
+    """Return the code of a file and a digest of it that comments and layout do not change."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"there is no file {shown} (looked in {Path.cwd()})") from None
+    except OSError as error:
+        raise InputError(f"{shown} cannot be read: {error.strerror}") from error
+    try:
+        tree = ast.parse(importlib.util.decode_source(content), filename=str(path))
+        code = compile(tree, str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{shown} is not Python: {describe_error(error)}") from error
+    return code, code_digest(tree)
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        here = str(Path.cwd())
+        if here in sys.path or not _is_or_holds(error.name, name):
+            raise
+    sys.path.append(here)  # an installed command, unlike `python -m`, does not look there
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if _is_or_holds(error.name, name):
+            sys.path.remove(here)
+        raise
+
+
+def _is_or_holds(found: str | None, name: str) -> bool:
+    return found is not None and f"{name}.".startswith(f"{found}.")
+
+
+def _attribute(module: ModuleType, container: str, attribute: str) -> Any:
+    try:
+        return functools.reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        known = tuple(_block_names(module))
+    if not known:
+        raise InputError(f"there is no class {attribute!r} in {container}, nor any other block")
+    raise UnknownNameError(f"class of {container}", attribute, known)
+
+
+def _block_names(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        is_class = isinstance(value, type) and issubclass(value, nn.Module)
+        if (is_class or inspect.isfunction(value)) and value.__module__ == module.__name__:
+            yield name
+
+
+def _takes(target: Target, *, position: bool) -> bool:
+    arguments = ("in_channels", "out_channels", "stride", *(("position",) if position else ()))
+    try:
+        signature = inspect.signature(target)
+        signature.bind(**dict.fromkeys(arguments))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _parameters(target: Target) -> str:
+    try:
+        return f"({', '.join(map(_told, inspect.signature(target).parameters.values()))})"
+    except (TypeError, ValueError):
+        return "arguments that cannot be known"
+
+
+def _told(parameter: inspect.Parameter) -> str:
+    stars: dict[object, str] = {
+        inspect.Parameter.VAR_POSITIONAL: "*",
+        inspect.Parameter.VAR_KEYWORD: "**",
+    }
+    default = "" if parameter.default is inspect.Parameter.empty else "=..."
+    return f"{stars.get(parameter.kind, '')}{parameter.name}{default}"

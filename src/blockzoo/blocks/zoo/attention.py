@@ -1,0 +1,287 @@
+"""Blocks that weigh channels, positions or branches by attention."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+from timm.layers.cbam import CbamModule
+from timm.layers.coord_attn import CoordAttn
+from timm.layers.eca import EcaModule
+from timm.layers.squeeze_excite import SEModule
+from timm.models._efficientnet_blocks import InvertedResidual
+from timm.models.csatv2 import Block as CSATv2Block
+from timm.models.regnet import Bottleneck as RegNetBottleneck
+from timm.models.resnest import ResNestBottleneck
+from timm.models.resnet import BasicBlock, downsample_avg
+from timm.models.sknet import SelectiveKernelBottleneck
+from torch import nn
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, projection
+from blockzoo.core.position import Position
+
+_RELU_RESIDUAL = "y = relu({attention}(bn(conv3x3(relu(bn(conv3x3_s(x)))))) + shortcut(x))"
+_POOLED_BN = "It normalises pooled features by batch, so training needs batches of two or more."
+_REGNET_GROUP_WIDTH = 16
+_SK_GROUP_WIDTH = 4
+
+_se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
+
+
+@register_block(
+    "SEBasicBlock",
+    family="attention",
+    year=2017,
+    paper="1709.01507",
+    source="timm.models.resnet.BasicBlock with timm.layers.SEModule",
+    licence="Apache-2.0",
+    formula=_RELU_RESIDUAL.format(attention="se"),
+    aliases=("SEBlock", "SqueezeExcitation"),
+    notes="Squeeze-and-excitation with reduction 16, at least one channel; shortcut option B.",
+)
+def se_basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNet's basic block with squeeze-and-excitation (Hu et al., arXiv 1709.01507)."""
+    return _basic_block(in_channels, out_channels, stride, _se_module)
+
+
+@register_block(
+    "CBAMBasicBlock",
+    family="attention",
+    year=2018,
+    paper="1807.06521",
+    source="timm.models.resnet.BasicBlock with timm.layers.CbamModule",
+    licence="Apache-2.0",
+    formula=_RELU_RESIDUAL.format(attention="spatial(channel") + ")",
+    aliases=("CBAM",),
+    notes="Channel attention with reduction 16, then a 7x7 spatial attention; shortcut option B.",
+)
+def cbam_basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNet's basic block with CBAM (Woo et al., arXiv 1807.06521)."""
+    return _basic_block(in_channels, out_channels, stride, CbamModule)
+
+
+@register_block(
+    "ECABasicBlock",
+    family="attention",
+    year=2019,
+    paper="1910.03151",
+    source="timm.models.resnet.BasicBlock with timm.layers.EcaModule",
+    licence="Apache-2.0",
+    formula=_RELU_RESIDUAL.format(attention="eca"),
+    aliases=("ECABlock", "ECANet"),
+    notes="The kernel over channels grows with their number: 3 at 64, 5 at 128; option B.",
+)
+def eca_basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNet's basic block with efficient channel attention (Wang et al., 1910.03151)."""
+    return _basic_block(in_channels, out_channels, stride, EcaModule)
+
+
+@register_block(
+    "SKBottleneck",
+    family="attention",
+    year=2019,
+    paper="1903.06586",
+    source="timm.models.sknet.SelectiveKernelBottleneck",
+    licence="Apache-2.0",
+    formula="y = relu(P(sum_k a_k(u) * relu(bn(gconv_k_s(u)))) + shortcut(x)), u = relu(P(x))",
+    aliases=("SKNet", "SelectiveKernel"),
+    notes=(
+        "SKNet's selective kernels 3x3 and dilated 3x3, half the output channels inside in groups "
+        f"of four, attention width 32; shortcut option B. {_POOLED_BN}"
+    ),
+)
+def sk_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return SKNet's bottleneck (Li et al., arXiv 1903.06586).
+
+    Raises `ValueError` when out_channels is no multiple of 8.
+    """
+    _check_multiple(out_channels, 8)
+    planes = out_channels // 4
+    # timm takes the floor of planes * base_width / 64; half a channel more keeps rounding away.
+    base_width: Any = 64 * (_SK_GROUP_WIDTH + 0.5) / planes
+    block: nn.Module = SelectiveKernelBottleneck(
+        in_channels,
+        planes,
+        stride,
+        downsample=projection(in_channels, out_channels, stride),
+        cardinality=out_channels // 8,
+        base_width=base_width,
+        sk_kwargs={"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False},
+    )
+    return block
+
+
+@register_block(
+    "ResNeStBottleneck",
+    family="attention",
+    year=2020,
+    paper="2004.08955",
+    source="timm.models.resnest.ResNestBottleneck",
+    licence="Apache-2.0",
+    formula="y = relu(P(avgpool_s(splat(relu(P(x))))) + P(avgpool_s(x))), P = bn conv1x1",
+    aliases=("ResNeSt", "SplitAttention"),
+    notes=(
+        "Radix 2, cardinality 1; strides by a 3x3 average pool after the split attention. The "
+        f"shortcut is x itself where the shape stays. {_POOLED_BN}"
+    ),
+)
+def resnest_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNeSt's bottleneck (Zhang et al., arXiv 2004.08955).
+
+    Raises `ValueError` when out_channels is no multiple of 8.
+    """
+    _check_multiple(out_channels, 8)
+    keeps_shape = stride == 1 and in_channels == out_channels
+    block: nn.Module = ResNestBottleneck(
+        in_channels,
+        out_channels // 4,
+        stride,
+        downsample=None if keeps_shape else downsample_avg(in_channels, out_channels, 1, stride),
+        radix=2,
+        cardinality=1,
+        avd=True,
+    )
+    return block
+
+
+@register_block(
+    "RegNetYBlock",
+    family="attention",
+    year=2020,
+    paper="2003.13678",
+    source="timm.models.regnet.Bottleneck",
+    licence="Apache-2.0",
+    formula="y = relu(P(se(relu(bn(gconv3x3_s(relu(P(x))))))) + shortcut(x)), P = bn conv1x1",
+    aliases=("RegNetY",),
+    notes=(
+        "As in RegNetY-800MF: no bottleneck, group width 16 or the largest divisor of 16 that "
+        "divides the channels; squeeze-excite of a quarter of the input channels."
+    ),
+)
+def regnet_y_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return RegNetY's block (Radosavovic et al., arXiv 2003.13678)."""
+    block: nn.Module = RegNetBottleneck(
+        in_channels,
+        out_channels,
+        stride,
+        group_size=math.gcd(_REGNET_GROUP_WIDTH, out_channels),
+        se_ratio=0.25,
+    )
+    return block
+
+
+@register_block(
+    "RegNetZBlock",
+    family="attention",
+    year=2021,
+    paper="2103.06877",
+    source="timm.models.regnet.Bottleneck",
+    licence="Apache-2.0",
+    formula="y = x + P(se(silu(bn(gconv3x3_s(silu(P_4o(x))))))), x if shape stays, P = bn conv1x1",
+    aliases=("RegNetZ",),
+    notes=(
+        "An inverted bottleneck of ratio 4 with group width 16, linear output and no shortcut "
+        "where the shape changes; squeeze-excite of a quarter of the input channels."
+    ),
+)
+def regnet_z_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return RegNetZ's block (Dollar et al., arXiv 2103.06877)."""
+    block: nn.Module = RegNetBottleneck(
+        in_channels,
+        out_channels,
+        stride,
+        bottle_ratio=4,
+        group_size=math.gcd(_REGNET_GROUP_WIDTH, 4 * out_channels),
+        se_ratio=0.25,
+        downsample="",
+        linear_out=True,
+        act_layer=nn.SiLU,
+    )
+    return block
+
+
+@register_block(
+    "CoordAttnMobileNetV2",
+    family="attention",
+    year=2021,
+    paper="2103.02907",
+    source="timm.models._efficientnet_blocks.InvertedResidual with timm.layers.CoordAttn",
+    licence="Apache-2.0",
+    formula="y = x + P(ca(relu6(bn(dw3x3_s(relu6(P_6c(x))))))), x if shape stays, P = bn conv1x1",
+    aliases=("CoordAttn", "CoordinateAttention"),
+    notes=(
+        "MobileNetV2's block, expansion 6, with coordinate attention before the projection: its "
+        "width a 32nd of the expanded channels and at least 8, hard swish inside."
+    ),
+)
+def coord_attn_mobilenet_v2(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return MobileNetV2's block with coordinate attention (Hou et al., arXiv 2103.02907)."""
+    attention: Any = _coordinate_attention
+    block: nn.Module = InvertedResidual(
+        in_channels,
+        out_channels,
+        3,
+        stride,
+        exp_ratio=6,
+        act_layer=nn.ReLU6,
+        se_layer=attention,
+    )
+    return block
+
+
+@register_block(
+    "CSATv2Block",
+    family="attention",
+    year=2025,
+    paper="none (timm)",
+    source="timm.models.csatv2.Block",
+    licence="Apache-2.0",
+    formula="y = x + up(sa(u)) * u, u = conv1x1(grn(gelu(conv1x1_4c(ln(dw7x7(x))))))",
+    aliases=("CSATv2",),
+    notes=(
+        "No paper names it; it comes with timm. Its spatial attention works on a 7x7 grid whatever "
+        "the size; its layer norms span one channel, so what follows them sees only their bias, "
+        "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution."
+    ),
+)
+def csatv2_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return CSATv2's convolutional block with its spatial attention."""
+    block = CSATv2Block(out_channels)
+    return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
+
+
+def _basic_block(in_channels: int, out_channels: int, stride: int, attention: Any) -> nn.Module:
+    shortcut = projection(in_channels, out_channels, stride)
+    block: nn.Module = BasicBlock(
+        in_channels, out_channels, stride, downsample=shortcut, attn_layer=attention
+    )
+    return block
+
+
+def _coordinate_attention(channels: int, **_: object) -> nn.Module:
+    # timm would hand down the ReLU6 around the attention, whose own hard swish stays here.
+    attention: nn.Module = CoordAttn(channels, rd_channels=max(8, channels // 32), bias=True)
+    return attention
+
+
+def _check_multiple(out_channels: int, factor: int) -> None:
+    if out_channels % factor:
+        raise ValueError(f"the output channels must be a multiple of {factor}")

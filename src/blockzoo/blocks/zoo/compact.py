@@ -1,0 +1,76 @@
+"""Compact blocks: SqueezeNet's fire module and SqueezeNext's two-stage bottleneck."""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models.squeezenet import Fire
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, overlapping_max_pool
+from blockzoo.core.position import Position
+
+
+@register_block(
+    "SqueezeNetFire",
+    family="compact",
+    year=2016,
+    paper="1602.07360",
+    source="torchvision.models.squeezenet.Fire",
+    licence="BSD-3-Clause",
+    formula="y = [relu(conv1x1(u)), relu(conv3x3(u))], u = relu(conv1x1_o/8(x))",
+    aliases=("Fire", "FireModule", "SqueezeNet"),
+    notes=(
+        "Convolutions with bias, no normalisation and no shortcut. Where it strides: SqueezeNet's "
+        "3x3 max pool before it, windows starting at the first pixel."
+    ),
+)
+def squeezenet_fire(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return SqueezeNet's fire module (Iandola et al., arXiv 1602.07360).
+
+    Raises `ValueError` when out_channels is no multiple of 8.
+    """
+    if out_channels % 8:
+        raise ValueError("the output channels must be a multiple of 8")
+    half = out_channels // 2
+    fire: nn.Module = Fire(in_channels, out_channels // 8, half, half)
+    return nn.Sequential(overlapping_max_pool(), fire) if stride == 2 else fire
+
+
+@register_block(
+    "SqueezeNext",
+    family="compact",
+    year=2018,
+    paper="1803.10615",
+    source="written from the paper",
+    licence="Apache-2.0",
+    formula="y = relu(x + P(conv1x3(conv3x1(P_c/4(P_c/2(x)))))), BN and ReLU after each of them",
+    aliases=("SqNxt",),
+    notes="Where the shape changes: a strided 1x1 convolution, BN and ReLU before the block.",
+)
+def squeezenext(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return SqueezeNext's block (Gholami et al., arXiv 1803.10615).
+
+    Raises `ValueError` when out_channels is no multiple of 4.
+    """
+    if out_channels % 4:
+        raise ValueError("the output channels must be a multiple of 4")
+    block = _squeezenext_block(out_channels)
+    if stride == 1 and in_channels == out_channels:
+        return block
+    transition = conv_bn(in_channels, out_channels, stride=stride, activation=nn.ReLU())
+    return nn.Sequential(transition, block)
+
+
+def _squeezenext_block(channels: int) -> nn.Module:
+    half, quarter = channels // 2, channels // 4
+    return ResidualReLU(
+        nn.Sequential(
+            conv_bn(channels, half, activation=nn.ReLU()),
+            conv_bn(half, quarter, activation=nn.ReLU()),
+            conv_bn(quarter, half, (3, 1), activation=nn.ReLU()),
+            conv_bn(half, half, (1, 3), activation=nn.ReLU()),
+            conv_bn(half, channels, activation=nn.ReLU()),
+        )
+    )

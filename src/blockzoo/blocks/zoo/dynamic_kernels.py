@@ -1,0 +1,182 @@
+"""Convolutions that mix several kernels anew for every image: CondConv and ODConv."""
+
+from __future__ import annotations
+
+import math
+from functools import partial, reduce
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers.cond_conv2d import CondConv2d
+from timm.models._efficientnet_blocks import CondConvResidual, SqueezeExcite
+from torch import Tensor, nn
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, projection
+from blockzoo.core.position import Position
+
+_EXPANSION = 6
+_EXPERTS = 4
+_COND_KERNEL_SIZE = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 5}
+_OD_REDUCTION = 16
+_OD_LEAST_WIDTH = 16
+_OD_HOTTEST, _OD_COOLING = 30.0, 0.1
+
+# timm annotates this more narrowly than it uses it.
+_squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=0.25 / _EXPANSION)
+
+
+class ODConv2d(nn.Module):
+    """y = o(x) * conv(i(x) * x; s(x) * sum over n of k_n(x) * W_n): attention on every dimension.
+
+    i, o and s are sigmoid gates of the input channels, the output channels and the kernel's
+    positions; k is a softmax over the kernels, absent where there is one. All come from the pooled
+    input. In training the softmax is cooled from temperature 30 to 1, linearly over the first
+    tenth; as built it is 1. Maps (N, in_channels, H, W) to
+    (N, out_channels, ceil(H / stride), ceil(W / stride)); `kernel_size` is odd and above 1.
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        kernels: int = 4,
+    ) -> None:
+        super().__init__()
+        self.stride, self.kernels = stride, kernels
+        squeezed = max(in_channels // _OD_REDUCTION, _OD_LEAST_WIDTH)
+        self.squeeze = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), conv_bn(in_channels, squeezed, activation=nn.ReLU())
+        )
+        self.input_gate = nn.Conv2d(squeezed, in_channels, 1)
+        self.output_gate = nn.Conv2d(squeezed, out_channels, 1)
+        self.position_gate = nn.Conv2d(squeezed, kernel_size**2, 1)
+        self.kernel_gate = nn.Conv2d(squeezed, kernels, 1) if kernels > 1 else None
+        self.register_buffer("temperature", torch.ones(()))
+        # Four dimensions, the kernels one after the other: channels_last knows no fifth.
+        shape = (kernels * out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape))
+        nn.init.normal_(self.weight, 0.0, _he_deviation(out_channels * kernel_size**2))
+
+    def on_training_progress(self, fraction: float) -> None:
+        """Cool the softmax: told by the trainer how much of the training is done."""
+        left = max(0.0, 1.0 - fraction / _OD_COOLING)
+        self.temperature.fill_(1.0 + (_OD_HOTTEST - 1.0) * left)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        squeezed = self.squeeze(x)
+        gated = x * torch.sigmoid(self.input_gate(squeezed))
+        # The images become groups of one image, so that each is convolved with its own kernel.
+        y = F.conv2d(
+            gated.reshape(1, -1, *x.shape[2:]),
+            self._kernels(squeezed).flatten(0, 1),
+            stride=self.stride,
+            padding=self.weight.shape[-1] // 2,
+            groups=len(x),
+        )
+        per_image = y.reshape(len(x), -1, *y.shape[2:])
+        return per_image * torch.sigmoid(self.output_gate(squeezed))
+
+    def _kernels(self, squeezed: Tensor) -> Tensor:
+        """Map (N, squeezed, 1, 1) to kernels (N, out_channels, in_channels, k, k)."""
+        size = self.weight.shape[-1]
+        positions = torch.sigmoid(self.position_gate(squeezed)).reshape(-1, 1, 1, size, size)
+        if self.kernel_gate is None:
+            return positions * self.weight
+        shares = torch.softmax(self.kernel_gate(squeezed) / self.temperature, dim=1)
+        # One kernel at a time: all at once would hold a copy of every kernel for every image.
+        weighted = (
+            share[:, None, None] * kernel
+            for share, kernel in zip(shares.unbind(1), self.weight.chunk(self.kernels), strict=True)
+        )
+        return positions * reduce(torch.add, weighted)
+
+
+class ODBasicBlock(ResidualReLU):
+    """y = relu(bn(odconv3x3(relu(bn(odconv3x3_s(x))))) + shortcut(x)), shortcut option B.
+
+    Maps (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, *, kernels: int = 4
+    ) -> None:
+        branch = nn.Sequential(
+            ODConv2d(in_channels, out_channels, stride=stride, kernels=kernels),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+            ODConv2d(out_channels, out_channels, kernels=kernels),
+            nn.BatchNorm2d(out_channels),
+        )
+        super().__init__(branch, projection(in_channels, out_channels, stride))
+
+
+@register_block(
+    "ODConvBasicBlock",
+    family="dynamic",
+    year=2022,
+    paper="2209.07947",
+    source="written from the paper",
+    licence="Apache-2.0",
+    formula="y = relu(bn(odconv3x3(relu(bn(odconv3x3_s(x))))) + shortcut(x))",
+    aliases=("ODConv",),
+    notes=(
+        "ResNet's basic block with four kernels in each convolution, attention width a 16th of the "
+        "input channels and at least 16. In training the softmax is cooled from temperature 30 to "
+        "1 over the first tenth, as the paper does over ten of a hundred epochs. Not counted: "
+        "mixing the kernels, 4 x 9 x in x out for each image and convolution. It normalises pooled "
+        "features by batch, so training needs batches of two or more."
+    ),
+)
+def odconv_basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return ResNet's basic block of omni-dimensional convolutions (Li et al., 2209.07947)."""
+    return ODBasicBlock(in_channels, out_channels, stride)
+
+
+@register_block(
+    "CondConvMBConv",
+    family="dynamic",
+    year=2019,
+    paper="1904.04971",
+    source="timm.models._efficientnet_blocks.CondConvResidual",
+    licence="Apache-2.0",
+    formula="y = x + bn(C1(se(silu(bn(dwk_s(silu(bn(C1_6c(x)))))))), W = sum_n sigmoid(r_n(x)) W_n",
+    aliases=("CondConv",),
+    notes=(
+        "EfficientNet's block with four experts in all three convolutions: kernel 3/5/5, expansion "
+        "6, squeeze-excite of a quarter of the input channels; x where the shape stays. Each "
+        "expert is drawn as a convolution of the policy."
+    ),
+)
+def condconv_mbconv(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return EfficientNet's block of conditional convolutions (Yang et al., arXiv 1904.04971)."""
+    block: nn.Module = CondConvResidual(
+        in_channels,
+        out_channels,
+        _COND_KERNEL_SIZE[position],
+        stride,
+        exp_ratio=_EXPANSION,
+        act_layer=nn.SiLU,
+        se_layer=_squeeze_excite,
+        num_experts=_EXPERTS,
+    )
+    for layer in block.modules():
+        if isinstance(layer, CondConv2d):
+            fan_out = layer.out_channels * math.prod(layer.kernel_size) // layer.groups
+            nn.init.normal_(layer.weight, 0.0, _he_deviation(fan_out))
+    return block
+
+
+def _he_deviation(fan_out: int) -> float:
+    return math.sqrt(2.0 / fan_out)

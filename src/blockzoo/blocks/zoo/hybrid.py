@@ -1,0 +1,235 @@
+"""Blocks of convolution and attention whose attention sees the whole map."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from timm.models import cpubone, lowformer
+from timm.models._efficientnet_blocks import MobileAttention
+from timm.models.edgenext import SplitTransposeBlock
+from timm.models.efficientvit_mit import EfficientVitBlock, MBConv
+from timm.models.swiftformer import Block
+from torch import nn
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.convnext import swiftformer_downsampling
+from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling
+from blockzoo.blocks.zoo.universal_inverted import universal_inverted_bottleneck
+from blockzoo.core.position import Position
+
+# After EdgeNeXt-S's stages of like width (48, 96 and 304 channels).
+_SDTA_SCALES = {Position.EARLY: 2, Position.MID: 2, Position.LATE: 4}
+_ATTENTION_STRIDE = {Position.EARLY: 2, Position.MID: 2, Position.LATE: 1}
+_HEADS = 4
+
+
+@register_block(
+    "SwiftFormerEAA",
+    family="hybrid",
+    year=2023,
+    paper="2303.15446",
+    source="timm.models.swiftformer.Block",
+    licence="Apache-2.0",
+    formula="y = v + g P(gelu(P_4c(bn(v)))), v = u + g eaa(u), u = x + g P(gelu(P(bn(dw3x3(x)))))",
+    aliases=("SwiftFormer",),
+    notes=(
+        "Efficient additive attention: query and key only, linear in the pixels. Layer scales g "
+        "start at 1 after the depthwise convolution, else at 1e-5. Before a block that strides: a "
+        "strided 3x3 convolution and BN; before one that only changes channels: a 1x1 convolution "
+        "and BN."
+    ),
+)
+def swiftformer_eaa(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return SwiftFormer's encoder with additive attention (Shaker et al., arXiv 2303.15446)."""
+    block = Block(out_channels, mlp_ratio=4)
+    return after_shape_change(block, in_channels, out_channels, stride, swiftformer_downsampling)
+
+
+@register_block(
+    "EfficientViTLiteMLA",
+    family="hybrid",
+    year=2022,
+    paper="2205.14756",
+    source="timm.models.efficientvit_mit.EfficientVitBlock and MBConv",
+    licence="Apache-2.0",
+    formula="y = z + mbconv_4(z), z = x + P(attn([w, gconv1x1(dw5x5(w))])), w = conv1x1(x)",
+    aliases=("EfficientViT", "LiteMLA"),
+    notes=(
+        "ReLU linear attention with w as queries, keys and values, and w aggregated as a second "
+        "scale. Heads of 16 channels, or of the largest power of two below that divides them. "
+        "Before a block that strides: an MBConv with expansion 4 and BN at its end only; before "
+        "one that only changes channels: a 1x1 convolution and BN."
+    ),
+)
+def efficientvit_lite_mla(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return EfficientViT's block with multi-scale linear attention (Cai et al., 2205.14756)."""
+    block = EfficientVitBlock(out_channels, head_dim=math.gcd(16, out_channels), expand_ratio=4)
+    return after_shape_change(block, in_channels, out_channels, stride, _efficientvit_downsampling)
+
+
+def _efficientvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+    downsampling: nn.Module = MBConv(
+        in_channels,
+        out_channels,
+        stride=2,
+        expand_ratio=4,
+        use_bias=(True, True, False),
+        norm_layer=(None, None, nn.BatchNorm2d),
+        act_layer=(nn.Hardswish, nn.Hardswish, None),
+    )
+    return downsampling
+
+
+@register_block(
+    "LowFormerBlock",
+    family="hybrid",
+    year=2024,
+    paper="2409.03460",
+    source="timm.models.lowformer.LowFormerBlock",
+    licence="Apache-2.0",
+    formula="z = x + up(attn(conv1x1(dw_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
+    aliases=("LowFormer",),
+    notes=(
+        "Attention on half of the channels, on a map lowered by a = 2/2/1 and raised by a "
+        "transposed convolution; fused MBConv below 256 channels. Before a block that strides: a "
+        "fused MBConv with expansion 4; before one that only changes channels: a 1x1 convolution "
+        "and BN."
+    ),
+)
+def lowformer_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return LowFormer's block (Nottebaum et al., arXiv 2409.03460).
+
+    Raises `ValueError` for a single output channel, half of which attention would see.
+    """
+    _refuse_single(out_channels)
+    block = lowformer.LowFormerBlock(
+        out_channels, expand_ratio=4, fused_conv=True, att_stride=_ATTENTION_STRIDE[position]
+    )
+    downsampling = partial(lowformer.FusedMBConv, stride=2, expand_ratio=4, act_layer=nn.Hardswish)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
+
+
+@register_block(
+    "CPUBoneBlock",
+    family="hybrid",
+    year=2026,
+    paper="2603.26425",
+    source="timm.models.cpubone.CPUBoneBlock",
+    licence="Apache-2.0",
+    formula="z = x + up(attn(conv1x1(dw2x2_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
+    aliases=("CPUBone",),
+    notes=(
+        "Attention on half of the channels, on a map lowered by a = 2/2/1 and raised to the "
+        "nearest pixel; 2x2 kernels; MBConv in two groups, fused below 256 channels. Before a "
+        "block that strides: a fused MBConv in two groups with expansion 4; before one that only "
+        "changes channels: a 1x1 convolution and BN."
+    ),
+)
+def cpubone_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return CPUBone's block with attention; `ValueError` for an odd number of channels."""
+    if in_channels % 2 or out_channels % 2:
+        raise ValueError("the input and output channels must be even")
+    block = cpubone.CPUBoneBlock(
+        out_channels,
+        fused_conv=True,
+        expand_groups=2,
+        att_stride=_ATTENTION_STRIDE[position],
+        small_kernels=True,
+        attn_upsample="nearest",
+        proj_drop=0.0,
+    )
+    downsampling = partial(
+        cpubone.FusedMBConv,
+        stride=2,
+        expand_ratio=4,
+        expand_groups=2,
+        act_layer=(nn.Hardswish, None),
+    )
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
+
+
+@register_block(
+    "EdgeNeXtSDTA",
+    family="hybrid",
+    year=2022,
+    paper="2206.10589",
+    source="timm.models.edgenext.SplitTransposeBlock",
+    licence="Apache-2.0",
+    formula="y = x + g fc(gelu(fc_4c(ln(u + g xca(ln(u)))))), u = [v1, .., xs], vk = dw(xk + vk-1)",
+    aliases=("EdgeNeXt", "SDTA"),
+    notes=(
+        "Two, two, four splits; four heads of attention between channels, early with a Fourier "
+        "position encoding; layer scale g = 1e-6 at the start. Before a block that strides: layer "
+        "normalisation and a 2x2 convolution with stride 2; before one that only changes "
+        "channels: a 1x1 convolution and BN."
+    ),
+)
+def edgenext_sdta(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return EdgeNeXt's split depthwise transpose attention (Maaz et al., arXiv 2206.10589).
+
+    Raises `ValueError` when out_channels is no multiple of 4, the number of heads.
+    """
+    if out_channels % _HEADS:
+        raise ValueError("the output channels must be a multiple of 4")
+    block = SplitTransposeBlock(
+        out_channels,
+        num_scales=_SDTA_SCALES[position],
+        num_heads=_HEADS,
+        use_pos_emb=position is Position.EARLY,
+    )
+    return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
+
+
+@register_block(
+    "MobileNetV4MQA",
+    family="hybrid",
+    year=2024,
+    paper="2404.10518",
+    source="timm.models._efficientnet_blocks.MobileAttention",
+    licence="Apache-2.0",
+    formula="y = x + g P(attn(P(u), P(D(u)), P(D(u)))), u = bn(x), D = bn dw3x3_2, one key for all",
+    aliases=("MobileMQA", "MobileAttention"),
+    notes=(
+        "Multi-query attention with a quarter of the channels per head, keys and values at half "
+        "the resolution, layer scale g = 1e-5 at the start. Before a block that changes the "
+        "shape: a universal inverted bottleneck in its ExtraDW form."
+    ),
+)
+def mobilenetv4_mqa(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return MobileNetV4's mobile multi-query attention (Qin et al., arXiv 2404.10518).
+
+    Raises `ValueError` when out_channels is no multiple of 4, the number of heads.
+    """
+    if out_channels % _HEADS:
+        raise ValueError("the output channels must be a multiple of 4")
+    attention: nn.Module = MobileAttention(
+        out_channels,
+        out_channels,
+        num_heads=_HEADS,
+        key_dim=out_channels // _HEADS,
+        value_dim=out_channels // _HEADS,
+        kv_stride=2,
+        use_multi_query=True,
+    )
+    if stride == 1 and in_channels == out_channels:
+        return attention
+    bottleneck = universal_inverted_bottleneck(in_channels, out_channels, stride, position)
+    return nn.Sequential(bottleneck, attention)
+
+
+def _refuse_single(out_channels: int) -> None:
+    if out_channels < 2:
+        raise ValueError("the output channels must be 2 or more")

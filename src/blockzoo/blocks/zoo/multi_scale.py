@@ -1,0 +1,236 @@
+"""Blocks that see several kernel sizes at once: Inception and what came of it."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+from timm.models._efficientnet_blocks import InvertedResidual, SqueezeExcite
+from timm.models.inception_next import MetaNeXtBlock
+from timm.models.res2net import Bottle2neck
+from torch import nn
+from torchvision.models.googlenet import Inception
+
+from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.layers import (
+    Concat,
+    after_shape_change,
+    conv_bn,
+    overlapping_max_pool,
+    patch_conv,
+    projection,
+)
+from blockzoo.core.position import Position
+
+_RES2NET_BASE_WIDTH = 26
+_EXPANSION = 6
+# (kernels, activation, squeeze-excite ratio of the input), after MixNet-M's stages of like width.
+_MIXNET_STAGE: dict[Position, tuple[list[int], type[nn.Module], float]] = {
+    Position.EARLY: ([3, 5, 7], nn.ReLU, 0.0),
+    Position.MID: ([3, 5, 7, 9], nn.SiLU, 0.5),
+    Position.LATE: ([3, 5, 7, 9], nn.SiLU, 0.25),
+}
+
+
+@register_block(
+    "Res2NetBottleneck",
+    family="multi-scale",
+    year=2019,
+    paper="1904.01169",
+    source="timm.models.res2net.Bottle2neck",
+    licence="Apache-2.0",
+    formula="y = relu(P([k1, k2(x2 + k1), k3(x3 + k2), x4]) + shortcut(x)), [x1..x4] = relu(P(x))",
+    aliases=("Res2Net",),
+    notes=(
+        "Four scales of base width 26, at least one channel each. Where the shape changes the "
+        "scales do not feed each other and the last is pooled, as in the paper's code; shortcut "
+        "option B."
+    ),
+)
+def res2net_bottleneck(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return Res2Net's bottleneck (Gao et al., arXiv 1904.01169).
+
+    Raises `ValueError` when out_channels is no multiple of 4.
+    """
+    _check_multiple(out_channels, 4)
+    planes = out_channels // 4
+    block: nn.Module = Bottle2neck(
+        in_channels,
+        planes,
+        stride,
+        downsample=projection(in_channels, out_channels, stride),
+        base_width=max(_RES2NET_BASE_WIDTH, math.ceil(64 / planes)),
+        scale=4,
+        norm_layer=nn.BatchNorm2d,
+    )
+    return block
+
+
+@register_block(
+    "InceptionA",
+    family="multi-scale",
+    year=2015,
+    paper="1512.00567",
+    source="written from the paper",
+    licence="Apache-2.0",
+    formula="y = [C1(x), C5(C1(x)), C3(C3(C1(x))), C1(avgpool3x3(x))], Ck = relu bn convkxk",
+    aliases=("InceptionV3",),
+    notes=(
+        "Inception-v3's first block (Mixed 5b) with widths x out/256. Where it strides: the "
+        "paper's grid reduction (Mixed 6a) in its place, padded to halve any size; a fifth of the "
+        "added channels comes from its deep branch, and where there is no room for the pooled "
+        "input a 1x1 convolution narrows it to 3/8 of the output."
+    ),
+)
+def inception_a(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    """Return Inception-v3's block of 35x35 grids (Szegedy et al., arXiv 1512.00567).
+
+    Raises `ValueError` when out_channels is no multiple of 8.
+    """
+    _check_multiple(out_channels, 8)
+    if stride == 2:
+        return _grid_reduction(in_channels, out_channels)
+    single, reduced, double = (out_channels * width // 256 for width in (64, 48, 96))
+    return Concat(
+        [
+            _conv(in_channels, single),
+            nn.Sequential(_conv(in_channels, reduced), _conv(reduced, single, 5)),
+            nn.Sequential(
+                _conv(in_channels, single), _conv(single, double, 3), _conv(double, double, 3)
+            ),
+            nn.Sequential(
+                nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
+                _conv(in_channels, out_channels // 8),
+            ),
+        ]
+    )
+
+
+@register_block(
+    "InceptionGoogLeNet",
+    family="multi-scale",
+    year=2014,
+    paper="1409.4842",
+    source="torchvision.models.googlenet.Inception",
+    licence="BSD-3-Clause",
+    formula="y = [C1(x), C3(C1(x)), C3(C1(x)), C1(maxpool3x3(x))], Ck = relu bn convkxk",
+    aliases=("GoogLeNet", "InceptionV1"),
+    notes=(
+        "The widths of block 3a as shares of the output: 1/4, 3/8 to 1/2, 1/16 to 1/8, 1/8. As in "
+        "torchvision there is BN, and the paper's 5x5 convolution is a 3x3. Where it strides: "
+        "GoogLeNet's 3x3 max pool before it."
+    ),
+)
+def inception_googlenet(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return GoogLeNet's inception module (Szegedy et al., arXiv 1409.4842).
+
+    Raises `ValueError` when out_channels is no multiple of 8.
+    """
+    _check_multiple(out_channels, 8)
+    eighth = out_channels // 8
+    widths = (2 * eighth, 3 * eighth, 4 * eighth, max(1, eighth // 2), eighth, eighth)
+    block: nn.Module = Inception(in_channels, *widths)
+    return nn.Sequential(overlapping_max_pool(), block) if stride == 2 else block
+
+
+@register_block(
+    "MixConvMixNet",
+    family="multi-scale",
+    year=2019,
+    paper="1907.09595",
+    source="timm.models._efficientnet_blocks.InvertedResidual",
+    licence="Apache-2.0",
+    formula="y = x + P(se(act(bn([dwk_s(u_k) for k])))), [u_k] = act(P_6c(x)), x if shape stays",
+    aliases=("MixConv", "MixNet"),
+    notes=(
+        "MixNet-M: expansion 6; kernels 3, 5, 7 and ReLU early, 3, 5, 7, 9 and SiLU mid and late; "
+        "squeeze-excite of 0.5 mid and 0.25 late of the input channels."
+    ),
+)
+def mixconv_mixnet(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return MixNet's block of mixed depthwise kernels (Tan and Le, arXiv 1907.09595)."""
+    kernels, activation, se_ratio = _MIXNET_STAGE[position]
+    squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=se_ratio / _EXPANSION)
+    dw_kernel_size: Any = kernels
+    block: nn.Module = InvertedResidual(
+        in_channels,
+        out_channels,
+        dw_kernel_size,
+        stride,
+        exp_ratio=_EXPANSION,
+        act_layer=activation,
+        se_layer=squeeze_excite if se_ratio else None,
+    )
+    return block
+
+
+@register_block(
+    "InceptionNeXtBlock",
+    family="multi-scale",
+    year=2023,
+    paper="2303.16900",
+    source="timm.models.inception_next.MetaNeXtBlock",
+    licence="Apache-2.0",
+    formula="y = x + g * conv1x1(gelu(conv1x1_4c(bn([x1, dw3x3(x2), dw1x11(x3), dw11x1(x4)]))))",
+    aliases=("InceptionNeXt",),
+    notes=(
+        "An eighth of the channels in each depthwise branch, MLP ratio 4, layer scale g = 1e-6 at "
+        "the start. Before a block that strides: BN and a 2x2 convolution."
+    ),
+)
+def inception_next_block(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Return InceptionNeXt's block (Yu et al., arXiv 2303.16900).
+
+    Raises `ValueError` for fewer than 8 output channels, which leave its branches empty.
+    """
+    if out_channels < 8:
+        raise ValueError("the output channels must be 8 or more")
+    block = MetaNeXtBlock(out_channels, mlp_ratio=4, ls_init_value=1e-6)
+    return after_shape_change(block, in_channels, out_channels, stride, _bn_patch_conv)
+
+
+def _grid_reduction(in_channels: int, out_channels: int) -> nn.Module:
+    room = out_channels - in_channels
+    pool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
+    if room < 5:
+        kept = 3 * out_channels // 8
+        room = out_channels - kept
+        pool = nn.Sequential(pool, _conv(in_channels, kept))
+    single = 4 * (room // 5)
+    double = room - single
+    reduced = max(1, 2 * double // 3)
+    return Concat(
+        [
+            _conv(in_channels, single, 3, stride=2),
+            nn.Sequential(
+                _conv(in_channels, reduced),
+                _conv(reduced, double, 3),
+                _conv(double, double, 3, stride=2),
+            ),
+            pool,
+        ]
+    )
+
+
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int = 1
+) -> nn.Module:
+    return conv_bn(in_channels, out_channels, kernel_size, stride=stride, activation=nn.ReLU())
+
+
+def _bn_patch_conv(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(in_channels), *patch_conv(in_channels, out_channels))
+
+
+def _check_multiple(out_channels: int, factor: int) -> None:
+    if out_channels % factor:
+        raise ValueError(f"the output channels must be a multiple of {factor}")

@@ -1,0 +1,123 @@
+"""What one cell leaves when it is sampled, and what samples of one round say of several cells.
+
+Noise that is common to a round cancels in whatever is computed round by round.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from blockzoo.core.errors import InputError
+from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSamples:
+    """What one cell left: nanoseconds per call, and the round of each sample.
+
+    A cell that raised has `failure` ("Type: message") and `traceback`, and its samples so far.
+    `dropped` samples were discarded because the clock did not advance, `refused` ones because they
+    were not to count.
+    """
+
+    samples_ns: tuple[float, ...] = ()
+    rounds: tuple[int, ...] = ()
+    calls_per_sample: int = 1
+    converged: bool = False
+    failure: str | None = None
+    traceback: str | None = None
+    dropped: int = 0
+    refused: int = 0
+
+
+@dataclass(kw_only=True)
+class Spent:
+    """Nanoseconds of a session after warm-up: in all, and within forward passes."""
+
+    total_ns: int = 0
+    forward_ns: int = 0
+
+    @property
+    def overhead_fraction(self) -> float | None:
+        """The share spent outside forward passes; None before any time passed."""
+        return 1 - self.forward_ns / self.total_ns if self.total_ns > 0 else None
+
+
+def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
+    """Return cell / baseline for every round in which both were sampled, in order of the rounds."""
+    ours = median_by_round(cell.rounds, cell.samples_ns)
+    theirs = median_by_round(baseline.rounds, baseline.samples_ns)
+    return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
+
+
+def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
+    """Return the median of each round's samples; a baseline has several in a round."""
+    by_round: dict[int, list[float]] = {}
+    for index, sample in zip(rounds, samples, strict=True):
+        by_round.setdefault(index, []).append(sample)
+    return {index: statistics.median(of_round) for index, of_round in by_round.items()}
+
+
+class Sampled(Protocol):
+    """What was sampled of one cell: a latency result or record."""
+
+    @property
+    def samples_ms(self) -> tuple[float, ...]:
+        """All samples, one process after the other."""
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """The round of each sample within its process."""
+
+    @property
+    def process_counts(self) -> tuple[int, ...]:
+        """How many samples are of each process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """The median of a quantity over rounds, mean over processes, and its 95% interval."""
+
+    value: float
+    interval: Interval
+    rounds: int
+
+
+def paired(compute: Callable[..., float], *cells: Sampled, seed: int = 0) -> Paired:
+    """Return `compute(ms of the first cell, ms of the second, ...)` over the rounds all share.
+
+    The cells are of one session. Raises `InputError` where no round has all of them.
+    """
+    processes = [_by_round(cell) for cell in cells]
+    if len({len(of_cell) for of_cell in processes}) != 1:
+        raise InputError("cells were sampled in different numbers of processes")
+    values = [
+        np.array([compute(*(of[index] for of in each)) for index in _shared(each)])
+        for each in zip(*processes, strict=True)
+    ]
+    kept: list[Samples] = [array for array in values if len(array)]
+    if not kept:
+        raise InputError("no round has a sample of every cell")
+    return Paired(
+        value=mean_of_medians(kept),
+        interval=median_interval(kept, seed=seed),
+        rounds=sum(map(len, kept)),
+    )
+
+
+def _by_round(cell: Sampled) -> list[dict[int, float]]:
+    ends = np.cumsum(cell.process_counts).tolist()
+    starts = [0, *ends][:-1]
+    return [
+        median_by_round(cell.rounds[start:end], cell.samples_ms[start:end])
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _shared(of_cells: Sequence[dict[int, float]]) -> list[int]:
+    return sorted(set.intersection(*(set(of_cell) for of_cell in of_cells)))

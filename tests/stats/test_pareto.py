@@ -1,0 +1,39 @@
+"""The Pareto front against its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockzoo.stats.pareto import pareto_front
+
+# Few values, so that ties are common.
+COARSE = st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.0, np.inf, np.nan])
+
+
+def by_definition(points: list[tuple[float, float]]) -> list[bool]:
+    def dominates(p: tuple[float, float], q: tuple[float, float]) -> bool:
+        return p[0] <= q[0] and p[1] >= q[1] and p != q
+
+    return [
+        not np.isnan(point).any() and not any(dominates(other, point) for other in points)
+        for point in points
+    ]
+
+
+@given(st.lists(st.tuples(COARSE, COARSE), max_size=12))
+def test_the_front_is_what_its_definition_says(points: list[tuple[float, float]]) -> None:
+    cost, gain = [point[0] for point in points], [point[1] for point in points]
+    assert pareto_front(cost, gain).tolist() == by_definition(points)
+
+
+def test_equal_points_are_all_on_the_front_and_equal_cost_is_decided_by_gain() -> None:
+    assert pareto_front([1, 1, 1, 2], [5, 5, 4, 5]).tolist() == [True, True, False, False]
+    assert pareto_front([], []).tolist() == []
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="of one length"):
+        pareto_front([1, 2], [1])
