@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TypedDict
 
 from blockzoo.core.errors import DataError, InputError, UnknownNameError
-from blockzoo.data.cifar import CIFAR_NAMES, load_cifar
-from blockzoo.data.decode_cache import Progress
-from blockzoo.data.embedded import load_digits
-from blockzoo.data.folder import load_folder
-from blockzoo.data.hugging_face import PREFIX as HUGGING_FACE_PREFIX
-from blockzoo.data.hugging_face import load_hugging_face
+from blockzoo.data.decoding.cache import Progress
+from blockzoo.data.decoding.image_files import Resizing, Size
 from blockzoo.data.image_dataset import ImageDataset
-from blockzoo.data.image_files import Resizing, Size
-from blockzoo.data.imagenet import IMAGENET_NAMES, load_imagenet
-from blockzoo.data.npz import load_npz
+from blockzoo.data.sources.cifar import CIFAR_NAMES, load_cifar
+from blockzoo.data.sources.digits import load_digits
+from blockzoo.data.sources.folder import load_folder
+from blockzoo.data.sources.hugging_face import PREFIX as HUGGING_FACE_PREFIX
+from blockzoo.data.sources.hugging_face import load_hugging_face
+from blockzoo.data.sources.imagenet import IMAGENET_NAMES, load_imagenet
+from blockzoo.data.sources.npz import load_npz
 
 DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
 

@@ -1,1 +1,1 @@
-"""Statistics of samples and seeds: intervals, paired comparisons, verdicts, fronts; never touches torch."""
+"""Statistics of samples and seeds: intervals, comparisons, verdicts, fronts; without torch."""

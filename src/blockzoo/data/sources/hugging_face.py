@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from blockzoo.core.errors import DataError
-from blockzoo.data.decode_cache import ImageSource, Progress
-from blockzoo.data.decoded_dataset import Split, decoded_dataset
+from blockzoo.data.decoding.cache import ImageSource, Progress
+from blockzoo.data.decoding.decoded_dataset import Split, decoded_dataset
+from blockzoo.data.decoding.image_files import Resizing, read_image
 from blockzoo.data.image_dataset import Array, ImageDataset
-from blockzoo.data.image_files import Resizing, read_image
 
 PREFIX = "hf:"
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from blockzoo.core.errors import DataError
 from blockzoo.data import load_dataset
-from blockzoo.data.decode_cache import DecodedImages, ImageSource, decoded
+from blockzoo.data.decoding.cache import DecodedImages, ImageSource, decoded
 
 SIDE = 5
 
@@ -44,7 +44,7 @@ class Counted:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blockzoo.data.decode_cache.CHUNK_BYTES", 4 * SIDE * SIDE * 3)
+    monkeypatch.setattr("blockzoo.data.decoding.cache.CHUNK_BYTES", 4 * SIDE * SIDE * 3)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_the_fingerprint_of_a_large_folder_is_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = load_dataset(str(folder))
-    monkeypatch.setattr("blockzoo.data.decoded_dataset.LARGE_BYTES", 0)
+    monkeypatch.setattr("blockzoo.data.decoding.decoded_dataset.LARGE_BYTES", 0)
     first = load_dataset(str(folder))
     kept = next(Path(os.environ["BLOCKZOO_DATA"]).glob("cache/*/fingerprint-*"))
     assert kept.read_text() == first.fingerprint == small.fingerprint

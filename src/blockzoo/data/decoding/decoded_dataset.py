@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from blockzoo.core.errors import DataError
-from blockzoo.data.decode_cache import ImageSource, Progress, decoded, write_whole
+from blockzoo.data.decoding.cache import ImageSource, Progress, decoded, write_whole
 from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 from blockzoo.data.location import cache_dir
 

@@ -28,8 +28,8 @@ from typing import BinaryIO
 import numpy as np
 
 from blockzoo.core.errors import DataError
+from blockzoo.data.decoding.image_files import strict_images
 from blockzoo.data.image_dataset import Array
-from blockzoo.data.image_files import strict_images
 
 Progress = Callable[[float, str], None]
 """Called with the fraction that is done, 0 to 1, and a short text."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from blockzoo.core.errors import DataError
 from blockzoo.data import load_dataset
-from blockzoo.data.image_files import Resizing
+from blockzoo.data.decoding.image_files import Resizing
 
 WNIDS = ("n01440764", "n02123045")
 

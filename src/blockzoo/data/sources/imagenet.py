@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 
 from blockzoo.core.errors import DataError
-from blockzoo.data.decode_cache import Progress
-from blockzoo.data.folder import has_images, load_splits, subfolders
+from blockzoo.data.decoding.cache import Progress
+from blockzoo.data.decoding.image_files import Resizing
 from blockzoo.data.image_dataset import ImageDataset
-from blockzoo.data.image_files import Resizing
 from blockzoo.data.location import default_data_dir
+from blockzoo.data.sources.folder import has_images, load_splits, subfolders
 
 _SIDES = {"imagenet64": 64, "imagenet128": 128, "imagenet224": 224}
 IMAGENET_NAMES = tuple(_SIDES)

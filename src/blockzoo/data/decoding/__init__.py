@@ -1,0 +1,1 @@
+"""Image files decoded once, to a fixed size, and kept."""
