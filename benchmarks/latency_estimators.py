@@ -147,7 +147,7 @@ def read_samples(path: Path) -> tuple[dict[str, Any], Runs]:
 
 def _of_stores(folder: Path) -> tuple[dict[str, Any], Runs]:
     from blockzoo.results.records import LatencyRecord
-    from blockzoo.results.store import Store
+    from blockzoo.results.store.database import Store
 
     runs: Runs = []
     environment: dict[str, Any] = {}

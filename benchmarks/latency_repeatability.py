@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 def _by_blockzoo(arguments: argparse.Namespace, index: int) -> tuple[Figures, dict[str, Any]]:
     """Run the command; return its figures, and its wall seconds, overhead and flags."""
     from blockzoo.results.records import LatencyRecord
-    from blockzoo.results.store import Store
+    from blockzoo.results.store.database import Store
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = str(arguments.keep / f"run{index}") if arguments.keep else scratch

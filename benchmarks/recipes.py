@@ -25,7 +25,7 @@ import torch
 from blockzoo.data import load_dataset
 from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
 from blockzoo.train import train_block, training_trial_id
 from blockzoo.training.recipe import get_recipe

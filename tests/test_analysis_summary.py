@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from blockzoo.analysis.summary import SUMMARY_COLUMNS, summarize
-from blockzoo.results.frame import load_results, results_frame
 from blockzoo.results.records import Record
+from blockzoo.results.table.frame import load_results, results_frame
 from blockzoo.stats.paired_seeds import mean_interval
 from tests.record_samples import after, cost, latency, training
-from tests.test_results_csv import EARLY_HEADER, EARLY_ROW
+from tests.results.table.test_csv import EARLY_HEADER, EARLY_ROW
 
 
 def summary_of(*records: Record) -> pd.DataFrame:

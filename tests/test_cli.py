@@ -23,10 +23,10 @@ from blockzoo.cli.tables import latency_table
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure import energy, lost_device, neighbours
 from blockzoo.measure.environment import available_cores
-from blockzoo.results.columns import COLUMNS
-from blockzoo.results.csv import read_results_csv
 from blockzoo.results.records import CostRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.columns import COLUMNS
+from blockzoo.results.table.csv import read_results_csv
 from tests.record_samples import latency
 
 COMMANDS = [

@@ -21,7 +21,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.protocol import get_protocol
 from blockzoo.results.records import TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from blockzoo.train import train_block
 from blockzoo.training.loggers import LogTo
 

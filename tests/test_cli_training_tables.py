@@ -14,9 +14,9 @@ from blockzoo.analysis.summary import summarize
 from blockzoo.cli.app import app
 from blockzoo.cli.summary import summary_table
 from blockzoo.cli.training_tables import robustness_tables, time_table
-from blockzoo.results.frame import results_frame
 from blockzoo.results.records import Record, RobustnessMetrics
-from blockzoo.results.store import STORE_NAME, Store
+from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.table.frame import results_frame
 from tests.record_samples import cost, training
 
 Lines = Callable[[Table], list[list[str]]]

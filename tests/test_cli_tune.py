@@ -10,7 +10,7 @@ from blockzoo import search, tuning
 from blockzoo.cli.app import app
 from blockzoo.core.errors import DeviceMemoryError
 from blockzoo.results.records import TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from blockzoo.training import compilation
 
 OPTIONS = [

@@ -28,11 +28,11 @@ from blockzoo.measure.latency import LatencySettings
 from blockzoo.plan import SweepRequest, make_plan
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import get_protocol
-from blockzoo.results.columns import COLUMNS
-from blockzoo.results.csv import write_results_csv
-from blockzoo.results.frame import load_results
 from blockzoo.results.records import LatencyRecord, TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.columns import COLUMNS
+from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.sweep import run_sweep, run_trial
 from blockzoo.train import training_trial_id

@@ -24,9 +24,9 @@ from blockzoo.executors import trainers_side_by_side
 from blockzoo.measure.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.protocol import Protocol
-from blockzoo.results.csv import read_results_csv
 from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.csv import read_results_csv
 from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.training.recipe import get_recipe
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from blockzoo.data.batches import channel_statistics
 from blockzoo.data.split import split_train_validation
-from blockzoo.results.columns import ROBUSTNESS_COLUMNS
-from blockzoo.results.rows import result_rows
+from blockzoo.results.table.columns import ROBUSTNESS_COLUMNS
+from blockzoo.results.table.join import result_rows
 from blockzoo.training.robustness import (
     CORRUPTIONS,
     RESOLUTIONS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockzoo.core.errors import InputError, ResultsError
-from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
+from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.visualize import visualize
 
 KINDS = ("latency", "flops", "memory")
@@ -160,7 +160,7 @@ def test_results_behind_a_url_have_their_plots_in_the_results_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = write_csv(tmp_path / "elsewhere" / "results.csv", [row()])
-    from blockzoo.results.frame import load_results
+    from blockzoo.results.table.frame import load_results
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("blockzoo.visualize.load_results", lambda _: load_results(results))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from blockzoo.data import load_dataset
     from blockzoo.profile import profile_block, profile_blocks
     from blockzoo.protocol import get_protocol
-    from blockzoo.results.frame import load_results
-    from blockzoo.results.store import Store
+    from blockzoo.results.store.database import Store
+    from blockzoo.results.table.frame import load_results
     from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
     from blockzoo.sweep import run_sweep
     from blockzoo.train import train_block

@@ -23,7 +23,7 @@ from blockzoo.measure.environment import resolve_device
 from blockzoo.measure.latency import LatencySettings
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import Protocol
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.train import training_trial_id
 from blockzoo.training.loggers import LogTo

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from blockzoo.core.errors import DivergenceError, InputError, ResultsError
 from blockzoo.core.files import make_folder
-from blockzoo.results.store import BUSY_TIMEOUT_S
+from blockzoo.results.store.database import BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

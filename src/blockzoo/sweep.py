@@ -22,9 +22,9 @@ from blockzoo.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.failures import failed_records
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.profile import profile_blocks
-from blockzoo.results.csv import write_results_csv
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.csv import write_results_csv
 from blockzoo.train import checkpointed_trials, remove_checkpoint, train_block
 
 

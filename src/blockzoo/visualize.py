@@ -20,7 +20,7 @@ from blockzoo.core.files import replacing
 from blockzoo.report.cells import COST_AXES
 from blockzoo.report.plots import FORMATS, plot_accuracy, render, require_format
 from blockzoo.report.style import assign_looks
-from blockzoo.results.frame import load_results
+from blockzoo.results.table.frame import load_results
 
 _log = logging.getLogger(__name__)
 

@@ -31,8 +31,8 @@ from blockzoo.cli.border import command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
 from blockzoo.profile import profile_block, profile_blocks
-from blockzoo.results.csv import read_results_csv
-from blockzoo.results.frame import load_results
+from blockzoo.results.table.csv import read_results_csv
+from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import fingerprints
 

@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from blockzoo.stats.paired_rounds import CellSamples
 from tests.record_samples import latency
 

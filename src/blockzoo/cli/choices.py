@@ -13,7 +13,7 @@ from blockzoo.core.position import POSITIONS, Position
 if TYPE_CHECKING:
     from blockzoo.data.residence import Residence
     from blockzoo.results.records import Record
-    from blockzoo.results.store import Store
+    from blockzoo.results.store.database import Store
 
 MOST_SEEDS = 10_000
 """Of one command; by then the seed of the tuning would be reached."""
@@ -90,7 +90,7 @@ def chosen_resident(name: str) -> Residence:
 
 def open_store(results: str, *, create: bool) -> Store:
     """Open the store in that folder, that file, or that database."""
-    from blockzoo.results.store import STORE_NAME, Store
+    from blockzoo.results.store.database import STORE_NAME, Store
 
     if create and "://" not in results and not Path(results).suffix:
         return Store(Path(results) / STORE_NAME, create=True)
@@ -102,7 +102,7 @@ def csv_location(results: str) -> Path:
 
     Beside a database URL that is the folder `results` here.
     """
-    from blockzoo.results.csv import CSV_NAME
+    from blockzoo.results.table.csv import CSV_NAME
 
     if "://" in results:
         return Path("results") / CSV_NAME
@@ -112,7 +112,7 @@ def csv_location(results: str) -> Path:
 
 def keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:
     """Put the records into the store in `results`, and their rows into the file `output`."""
-    from blockzoo.results.csv import write_results_csv
+    from blockzoo.results.table.csv import write_results_csv
 
     if results is not None:
         with open_store(results, create=True) as store:

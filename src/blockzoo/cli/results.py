@@ -80,7 +80,7 @@ def results(
     from blockzoo.cli.summary import summary_table
     from blockzoo.results.export import export as write
     from blockzoo.results.export import import_bundle
-    from blockzoo.results.frame import load_results
+    from blockzoo.results.table.frame import load_results
 
     console = output_console()
     if import_from is not None:

@@ -78,7 +78,7 @@ def _show(protocol: Protocol, csv: Path, plots: bool) -> None:
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.screen import message_console, output_console
     from blockzoo.cli.summary import summary_table
-    from blockzoo.results.frame import load_results
+    from blockzoo.results.table.frame import load_results
     from blockzoo.visualize import visualize
 
     summary = summarize(load_results(csv))

@@ -40,7 +40,7 @@ def train(
     from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.measure.environment import resolve_device
     from blockzoo.measure.lost_device import require_working
-    from blockzoo.results.csv import write_results_csv
+    from blockzoo.results.table.csv import write_results_csv
     from blockzoo.sweep import measure_cost, train_recorded
     from blockzoo.train import remove_checkpoint
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from blockzoo.core.position import Position
     from blockzoo.plan import SweepRequest
     from blockzoo.results.records import EpochMetrics, TrainingRecord
-    from blockzoo.results.store import Store
+    from blockzoo.results.store.database import Store
     from blockzoo.tuning import Tuning
 
 
@@ -49,7 +49,7 @@ def tune(
     from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.measure.environment import resolve_device
     from blockzoo.measure.lost_device import require_working
-    from blockzoo.results.csv import write_results_csv
+    from blockzoo.results.table.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 
     request = given.request(seeds=None if seeds is None else chosen_seeds(seeds))

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.files import replacing
-from blockzoo.results.csv import write_results_csv
-from blockzoo.results.frame import results_frame
 from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
-from blockzoo.results.schema import check_schema_version, payload_of
-from blockzoo.results.store import Store, parse_record
+from blockzoo.results.store.database import Store, parse_record
+from blockzoo.results.store.schema import check_schema_version, payload_of
+from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.frame import results_frame
 
 
 class _Header(BaseModel):

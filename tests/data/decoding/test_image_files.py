@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from blockzoo.cli.app import app
 from blockzoo.core.errors import DataError
 from blockzoo.data.decoding.image_files import Resizing, read_image, strict_images
-from blockzoo.results.csv import read_results_csv
+from blockzoo.results.table.csv import read_results_csv
 
 SETTINGS = ["--width", "4", "--depth", "1", "--epochs", "1", "--device", "cpu"]
 Train = Callable[..., tuple[int, str]]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from blockzoo.core.errors import ResultsError
-from blockzoo.results.columns import COLUMNS, ColumnType
-from blockzoo.results.csv import CSV_NAME, read_results_csv
 from blockzoo.results.records import Record
-from blockzoo.results.rows import result_rows
-from blockzoo.results.store import STORE_NAME, Store
+from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.table.columns import COLUMNS, ColumnType
+from blockzoo.results.table.csv import CSV_NAME, read_results_csv
+from blockzoo.results.table.join import result_rows
 
 _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "float64"}
 _NOTHING = frozenset({"", "nan", "none", "n/a"})

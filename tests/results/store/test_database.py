@@ -17,9 +17,9 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 
 from blockzoo.core.errors import ResultsError, SchemaError
-from blockzoo.results import schema
 from blockzoo.results.records import AnyRecord, Record
-from blockzoo.results.store import Store
+from blockzoo.results.store import schema
+from blockzoo.results.store.database import Store
 from tests.record_samples import after, cost, latency, training
 
 
@@ -287,7 +287,7 @@ def test_what_is_no_kind_of_record_is_refused(path: Path) -> None:
 
 WRITER = """
 import sys
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
 from tests.record_samples import training
 
 with Store(sys.argv[1], create=True) as store:
@@ -298,7 +298,7 @@ with Store(sys.argv[1], create=True) as store:
 
 
 def test_killing_writers_leaves_every_record_that_was_acknowledged(path: Path) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     acknowledged: set[str] = set()
     for kill in range(5):
         command = [sys.executable, "-c", WRITER, str(path), str(kill)]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import replacing
-from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.records import Record
-from blockzoo.results.row_values import Row
-from blockzoo.results.rows import result_rows
-from blockzoo.results.schema import check_schema_version
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.schema import check_schema_version
+from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
+from blockzoo.results.table.join import result_rows
+from blockzoo.results.table.values import Row
 
 CSV_NAME = "results.csv"
 

@@ -11,12 +11,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from blockzoo.core.errors import ResultsError
-from blockzoo.results.columns import COLUMNS
-from blockzoo.results.csv import write_results_csv
-from blockzoo.results.frame import load_results
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.columns import COLUMNS
+from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.frame import load_results
 from tests.record_samples import cost, latency, training
-from tests.test_results_csv import EARLY_HEADER, EARLY_ROW
+from tests.results.table.test_csv import EARLY_HEADER, EARLY_ROW
 
 
 @pytest.fixture

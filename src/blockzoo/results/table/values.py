@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timezone
 
 from blockzoo.core.position import Position
-from blockzoo.results.columns import COLUMNS
 from blockzoo.results.records import (
     CostRecord,
     LatencyRecord,
@@ -15,6 +14,7 @@ from blockzoo.results.records import (
     RobustnessMetrics,
     TrainingRecord,
 )
+from blockzoo.results.table.columns import COLUMNS
 
 BYTES_PER_MB = 1_000_000
 Row = Mapping[str, object]

@@ -23,11 +23,11 @@ from sqlalchemy.pool import NullPool
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
-from blockzoo.results.faults import clear_faults
 from blockzoo.results.records import AnyRecord, Record
-from blockzoo.results.schema import (
+from blockzoo.results.store.schema import (
     RECORDS,
     check_schema_version,
+    clear_faults,
     create_schema,
     has_schema,
     row_of,

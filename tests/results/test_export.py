@@ -10,9 +10,9 @@ import pytest
 
 from blockzoo.core.errors import InputError, ResultsError, SchemaError
 from blockzoo.results.export import export, export_bundle, export_parquet, import_bundle
-from blockzoo.results.frame import load_results
 from blockzoo.results.records import AnyRecord
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.frame import load_results
 from tests.record_samples import cost, latency, training
 
 RECORDS: list[AnyRecord] = [

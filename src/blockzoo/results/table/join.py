@@ -18,7 +18,7 @@ from blockzoo.results.records import (
     ScaffoldSettings,
     TrainingRecord,
 )
-from blockzoo.results.row_values import Row, hardware, row_of
+from blockzoo.results.table.values import Row, hardware, row_of
 
 _Cell = tuple[str, Position, ScaffoldSettings]
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)

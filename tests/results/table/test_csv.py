@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from blockzoo.core.errors import ResultsError, SchemaError
-from blockzoo.results.columns import COLUMNS, EARLY_COLUMNS
-from blockzoo.results.csv import read_results_csv, write_results_csv
-from blockzoo.results.rows import result_rows
-from blockzoo.results.store import Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
+from blockzoo.results.table.csv import read_results_csv, write_results_csv
+from blockzoo.results.table.join import result_rows
 from tests.record_samples import ENVIRONMENT, SCAFFOLD, after, cost, latency, training
 
 EARLY_HEADER = (

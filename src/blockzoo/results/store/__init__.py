@@ -1,0 +1,1 @@
+"""Where records are kept: one database, its schema, what can go wrong with it."""
