@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.training.freed_memory import freed_memory_kept
 
 

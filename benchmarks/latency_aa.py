@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import to_deploy
-from blockzoo.measure.cells import Cell, measure_cells
-from blockzoo.measure.environment import describe_environment
-from blockzoo.measure.latency import LatencyResult, LatencySettings
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 
 CALIBRATION_CALLS = 60

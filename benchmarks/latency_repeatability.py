@@ -179,7 +179,7 @@ def _save(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
 
 
 def _record(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    from blockzoo.measure.environment import describe_environment
+    from blockzoo.measure.machine.environment import describe_environment
 
     settings = ("blocks", "positions", "protocol", "processes", "budget_s")
     return {

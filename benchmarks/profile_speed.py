@@ -22,7 +22,7 @@ from rich.table import Table
 
 from blockzoo.blocks import list_available_blocks
 from blockzoo.core.position import POSITIONS
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 
 ONE_PROCESS = """
 import time

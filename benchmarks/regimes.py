@@ -28,8 +28,8 @@ from blockzoo.analysis.regimes import Axis, regime_frame
 from blockzoo.cli.screen import progress
 from blockzoo.core.position import Position
 from blockzoo.marginal import Additivity, Marginal, check_additivity, marginal_latencies
-from blockzoo.measure.environment import describe_environment
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.regimes import measure_regimes, regime_figure
 from blockzoo.report.plots import render

@@ -21,7 +21,7 @@ import torch
 from training_throughput import random_images
 
 from blockzoo.executors import Executor, SideBySideExecutor
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from training_throughput import CLASSES, peak_flops, random_images
 
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.profile import profile_blocks
 from blockzoo.protocol import ELEVEN_BLOCKS, Protocol, get_protocol
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet

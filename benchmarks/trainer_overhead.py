@@ -26,7 +26,7 @@ from training_throughput import random_images
 from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.freed_memory import freed_memory_kept

@@ -31,7 +31,7 @@ import torch
 
 from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.profile import profile_blocks
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation

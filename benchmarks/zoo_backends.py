@@ -37,11 +37,12 @@ from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.registry import list_available_blocks
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import Position
-from blockzoo.measure.backends import CellOptions, Loaded, get_backend
-from blockzoo.measure.environment import available_cores, describe_environment
-from blockzoo.measure.parity import with_nontrivial_state
-from blockzoo.measure.sampling import sample_cells
-from blockzoo.measure.sampling_plan import SamplingPlan
+from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.backends import CellOptions, Loaded, get_backend
+from blockzoo.measure.timing.parity import with_nontrivial_state
+from blockzoo.measure.timing.sampling import sample_cells
+from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.stats.paired_rounds import CellSamples
 

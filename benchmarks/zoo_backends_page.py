@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from blockzoo.measure.environment import describe_environment
-from blockzoo.measure.latency import LatencyResult, summarize
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.latency import LatencyResult, summarize
 from blockzoo.stats.paired_rounds import CellSamples
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino")

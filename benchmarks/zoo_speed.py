@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 
 IMPORTS = """
 import time

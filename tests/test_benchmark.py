@@ -17,10 +17,10 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.latency_identity import latency_trial_id
-from blockzoo.measure.cells import Cell
-from blockzoo.measure.energy import EnergyResult
-from blockzoo.measure.environment import describe_environment
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.energy import EnergyResult
+from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig
 

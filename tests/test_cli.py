@@ -21,8 +21,9 @@ from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_on_oom, chosen_threads
 from blockzoo.cli.tables import latency_table
 from blockzoo.core.errors import InputError, UnknownNameError
-from blockzoo.measure import energy, lost_device, neighbours
-from blockzoo.measure.environment import available_cores
+from blockzoo.measure.machine import contention, devices
+from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.timing import energy
 from blockzoo.results.records import CostRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
@@ -139,7 +140,7 @@ def test_benchmark_warns_of_neighbours_and_of_unreadable_energy(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = ("make (7) at 90% of a core", "a", "b", "c", "d")
-    monkeypatch.setattr(neighbours, "busy_neighbours", lambda device: others)
+    monkeypatch.setattr(contention, "busy_neighbours", lambda device: others)
     monkeypatch.setattr(energy, "find_counter", lambda device: None)
     status, output, told = run(
         "benchmark", "Identity", "-p", "mid", *TINY, "--benchmark-runs", "3", "--warmup-runs", "1",
@@ -410,7 +411,7 @@ def test_a_block_that_cannot_be_built_is_recorded_and_the_others_go_on(
 def test_after_a_block_that_ends_its_device_nothing_else_is_blamed(
     command: str, run: Run, tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lost_device, "works", lambda device: False)
+    monkeypatch.setattr(devices, "works", lambda device: False)
     (tmp_path / "no.py").write_text(UNBUILDABLE)
     options = ["-p", "mid", "--dataset", str(tiny_npz), *TINY, "--epochs", "1", "--device", "cpu"]
     status, _, errors = run(*command.split(), "no.py:No", "Identity", *options)

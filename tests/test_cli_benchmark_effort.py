@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold import ScaffoldConfig
 
 

@@ -10,9 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
-from blockzoo.measure import fitness
-from blockzoo.measure.fitness import Readings
-from tests.machine_samples import QUIET
+from blockzoo.measure.machine import doctor
+from blockzoo.measure.machine.doctor import Readings
+from tests.measure.machine.samples import QUIET
 
 
 def doctor(
@@ -22,7 +22,7 @@ def doctor(
         assert device == torch.device("cpu")
         return readings
 
-    monkeypatch.setattr(fitness, "read_machine", read)
+    monkeypatch.setattr(doctor, "read_machine", read)
     result = CliRunner().invoke(app, ["doctor", "--device", "cpu", *arguments])
     return result.exit_code, result.stdout, result.stderr
 

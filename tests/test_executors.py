@@ -19,7 +19,7 @@ from blockzoo.executors import (
     as_completed,
     trainers_side_by_side,
 )
-from blockzoo.measure import environment
+from blockzoo.measure.machine import environment
 
 
 class TwoThreads(Executor):

@@ -24,7 +24,7 @@ from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
 from blockzoo.latency_identity import latency_trial_id
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.plan import SweepRequest, make_plan
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import get_protocol

@@ -12,10 +12,11 @@ from blockzoo import marginal as room
 from blockzoo.cli.app import app
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
-from blockzoo.measure.backends import CellOptions
-from blockzoo.measure.cells import Cell
-from blockzoo.measure.environment import resolve_device
-from blockzoo.measure.latency import LatencyResult, LatencySettings
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold import ScaffoldConfig
 from tests import record_samples
 

@@ -14,7 +14,7 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.cli.tables import measured_memory_table
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.measure.memory import inference_memory, training_memory
+from blockzoo.measure.costs.memory import inference_memory, training_memory
 from blockzoo.profile import cost_trial_id, profile_block, profile_blocks
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.regimes import best_throughput, measure_regimes, regime_figure
 from blockzoo.scaffold import ScaffoldConfig
 

@@ -15,10 +15,10 @@ import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import to_deploy
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError, ResultsError
-from blockzoo.measure import peaks
-from blockzoo.measure.complexity import count_macs
-from blockzoo.measure.latency import LatencySettings
-from blockzoo.measure.peaks import PeakSettings
+from blockzoo.measure.costs.complexity import count_macs
+from blockzoo.measure.timing import peaks
+from blockzoo.measure.timing.peaks import PeakSettings
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.roofline import measure_roofline, roofline_figure, roofline_frame
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from tests.test_benchmark import spec_of, unbuildable

@@ -21,7 +21,7 @@ from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
 from blockzoo.core.position import Position
 from blockzoo.executors import trainers_side_by_side
-from blockzoo.measure.environment import describe_environment
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.protocol import Protocol
 from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blockzoo.core.position import Position
-from blockzoo.measure.receptive_field import ReceptiveField
+from blockzoo.measure.costs.receptive_field import ReceptiveField
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.theory import block_graph, block_theory, stage_input_shape
 

@@ -24,12 +24,13 @@ from blockzoo.latency_cells import (
     ways_to_run,
 )
 from blockzoo.latency_identity import resolved, spec_of
-from blockzoo.measure.cells import Cell, measure_cells
-from blockzoo.measure.driver import Event
-from blockzoo.measure.energy import measure_cell_energy
-from blockzoo.measure.environment import describe_environment
-from blockzoo.measure.latency import LatencyResult, LatencySettings
-from blockzoo.measure.sampling import Progress
+from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.driver import Event
+from blockzoo.measure.timing.energy import measure_cell_energy
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.sampling import Progress
+from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import Environment, LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import recorded_fingerprint, scaffold_settings

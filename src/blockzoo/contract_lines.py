@@ -8,7 +8,7 @@ from blockzoo.blocks.contract import BUILDS, LINES
 from blockzoo.blocks.findings import Line
 from blockzoo.blocks.forms import FORM_LINES
 from blockzoo.core.position import POSITIONS
-from blockzoo.measure.receptive_field import receptive_field
+from blockzoo.measure.costs.receptive_field import receptive_field
 from blockzoo.profile import profile_block
 from blockzoo.scaffold import ScaffoldConfig
 

@@ -113,7 +113,7 @@ def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
     """
     import torch
 
-    from blockzoo.measure.environment import resolve_device
+    from blockzoo.measure.machine.devices import resolve_device
 
     if count == 1 and resolve_device(device).type == "cpu":
         yield InProcessExecutor()
@@ -182,7 +182,7 @@ def _usable() -> bool:
     """Tell whether this process can still use CUDA, if it has."""
     import torch
 
-    from blockzoo.measure.lost_device import works
+    from blockzoo.measure.machine.devices import works
 
     used: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
     return not used() or works("cuda")

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
-from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.plan import SweepRequest, Trial
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
 from blockzoo.trials import same_positions, scaffold_settings

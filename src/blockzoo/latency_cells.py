@@ -20,9 +20,9 @@ from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
 from blockzoo.latency_identity import latency_trial_id
-from blockzoo.measure.backends import get_backend
-from blockzoo.measure.latency import LatencySettings
-from blockzoo.measure.parity import check_merge, with_nontrivial_state
+from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import same_positions
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.core.position import Position
-from blockzoo.measure.environment import VOLATILE, describe_environment, resolve_device
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.machine.environment import VOLATILE, describe_environment
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import trial_id
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import fingerprints, scaffold_identity

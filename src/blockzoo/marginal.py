@@ -19,9 +19,10 @@ from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.latency_identity import resolved
-from blockzoo.measure.cells import Cell, measure_cells
-from blockzoo.measure.latency import LatencyResult, LatencySettings
-from blockzoo.measure.sampling import Progress
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.sampling import Progress
+from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.stats.bootstrap import Interval

@@ -16,8 +16,8 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.measure.complexity import Complexity, count_complexity, count_parameters
-from blockzoo.measure.dataless import in_mode
+from blockzoo.measure.costs.complexity import Complexity, count_complexity, count_parameters
+from blockzoo.measure.costs.meta import in_mode
 from blockzoo.results.records import FormCost, PartCost
 from blockzoo.scaffold import ScaffoldConfig
 from blockzoo.trials import (

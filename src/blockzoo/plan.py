@@ -19,8 +19,8 @@ from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.data.residence import Residence
 from blockzoo.latency_identity import latency_trial_id
-from blockzoo.measure.environment import resolve_device
-from blockzoo.measure.latency import LatencySettings
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.profile import cost_trial_id
 from blockzoo.protocol import Protocol
 from blockzoo.results.store.database import Store

@@ -16,8 +16,8 @@ from blockzoo.benchmark import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.measure.latency import LatencySettings
-from blockzoo.measure.throughput import ThroughputSearch, search_throughput
+from blockzoo.measure.timing.api import ThroughputSearch, search_throughput
+from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.regimes_plot import plot_regimes
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig

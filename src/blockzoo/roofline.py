@@ -19,10 +19,10 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.position import Position
-from blockzoo.measure.environment import resolve_device
-from blockzoo.measure.latency import DTYPES, LatencySettings
-from blockzoo.measure.peaks import Peaks, PeakSettings, measure_peaks
-from blockzoo.measure.traffic import Traffic, measure_traffic
+from blockzoo.measure.costs.traffic import Traffic, measure_traffic
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
+from blockzoo.measure.timing.settings import DTYPES, LatencySettings
 from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold import ScaffoldConfig

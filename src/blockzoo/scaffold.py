@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, fingerprint, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.measure.shapes import RememberedShapes
+from blockzoo.measure.costs.meta import RememberedShapes
 
 LARGE_INPUT = 128
 """The shorter side in pixels from which on "auto" takes the large stem."""

@@ -13,15 +13,15 @@ from torch import nn
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
-from blockzoo.measure.graph import Graph
-from blockzoo.measure.receptive_field import (
+from blockzoo.measure.costs.graph import Graph
+from blockzoo.measure.costs.receptive_field import (
     EffectiveField,
     ReceptiveField,
     effective_receptive_field,
     receptive_field,
 )
-from blockzoo.measure.structure import trace
-from blockzoo.measure.traffic import Traffic, measure_traffic, saved_bytes
+from blockzoo.measure.costs.trace import trace
+from blockzoo.measure.costs.traffic import Traffic, measure_traffic, saved_bytes
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.trials import deploy_without_data, stage_without_data
 

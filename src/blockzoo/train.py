@@ -20,7 +20,8 @@ from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
-from blockzoo.measure.environment import describe_environment, resolve_device
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.log import TrainingLog

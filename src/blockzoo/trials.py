@@ -18,7 +18,7 @@ from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks import fingerprint as fingerprint_of
 from blockzoo.core.errors import BlockError, BlockZooError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.measure.shapes import RememberedShapes
+from blockzoo.measure.costs.meta import RememberedShapes
 from blockzoo.results.records import ScaffoldSettings
 from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
 

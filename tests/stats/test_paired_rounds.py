@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.latency import LatencyResult
+from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.stats.paired_rounds import paired
 
 

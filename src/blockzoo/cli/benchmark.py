@@ -91,7 +91,7 @@ def benchmark(
         keep,
     )
     from blockzoo.cli.screen import warn_of_neighbours
-    from blockzoo.measure.backends import get_backend
+    from blockzoo.measure.timing.backends import get_backend
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = scaffold_of(protocol, context, depth, width, classes, shape)

@@ -70,7 +70,7 @@ def chosen_on_oom(name: str) -> Literal["split", "fail"]:
 
 def chosen_threads(text: str) -> int:
     """Return the number of threads; "all" is one for each core that this process may use."""
-    from blockzoo.measure.environment import available_cores
+    from blockzoo.measure.machine.devices import available_cores
 
     if text == "all":
         return available_cores()

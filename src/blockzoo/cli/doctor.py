@@ -13,7 +13,7 @@ from blockzoo.cli.app import examples
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blockzoo.measure.fitness import Finding
+    from blockzoo.measure.machine.doctor import Finding
 
 _COLOURS = {"ok": "green", "caution": "yellow", "unfit": "bold red"}
 
@@ -32,8 +32,8 @@ def doctor(
     unfit.
     """
     from blockzoo.cli.screen import output_console
-    from blockzoo.measure.environment import resolve_device
-    from blockzoo.measure.fitness import judge, read_machine
+    from blockzoo.measure.machine.devices import resolve_device
+    from blockzoo.measure.machine.doctor import judge, read_machine
 
     findings = judge(read_machine(resolve_device(device)))
     fit = all(finding.verdict != "unfit" for finding in findings)

@@ -52,7 +52,7 @@ def marginal(
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
     from blockzoo.cli.screen import output_console, progress
     from blockzoo.marginal import check_additivity, marginal_latencies
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.protocol import get_protocol
 
     names = chosen_blocks(blocks, everything)

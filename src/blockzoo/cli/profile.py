@@ -59,7 +59,7 @@ def profile(
     from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.screen import output_console, progress
-    from blockzoo.measure.environment import available_cores
+    from blockzoo.measure.machine.devices import available_cores
     from blockzoo.profile import profile_blocks
 
     shape, batch = chosen_shape(input_shape, batch_size, 64)

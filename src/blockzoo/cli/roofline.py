@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from blockzoo.measure.peaks import Peaks
+    from blockzoo.measure.timing.peaks import Peaks
     from blockzoo.roofline import RooflineResult, RooflineRow
 
 _GIGA = 1e9
@@ -59,7 +59,7 @@ def roofline(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
     from blockzoo.cli.screen import output_console, progress
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.protocol import get_protocol
     from blockzoo.report.plots import require_format
     from blockzoo.roofline import measure_roofline

@@ -13,7 +13,7 @@ from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
     from blockzoo.analysis.regimes import Axis
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord
     from blockzoo.scaffold import ScaffoldConfig
 
@@ -63,7 +63,7 @@ def scaling(
     intervals.
     """
     from blockzoo.cli.choices import chosen_blocks, keep
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.protocol import get_protocol
 
     names = chosen_blocks(blocks, everything)

@@ -53,8 +53,8 @@ def load_data(request: SweepRequest) -> None:
 
 def warn_of_neighbours(device: str) -> None:
     """Say in one line, on standard error, who else uses the device that is about to be timed."""
-    from blockzoo.measure.environment import resolve_device
-    from blockzoo.measure.neighbours import busy_neighbours
+    from blockzoo.measure.machine.contention import busy_neighbours
+    from blockzoo.measure.machine.devices import resolve_device
 
     where = resolve_device(device)
     if others := busy_neighbours(where):

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from blockzoo.core.position import Position
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord, Record
     from blockzoo.scaffold import ScaffoldConfig
 
@@ -35,7 +35,7 @@ def latency_settings(
     device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
 ) -> LatencySettings:
     """Return the settings; runs that are asked for are run exactly, in one process."""
-    from blockzoo.measure.latency import LatencySettings
+    from blockzoo.measure.timing.settings import LatencySettings
 
     settings = LatencySettings(device=device, batch_size=batch_size)
     if warmup_runs is not None:

@@ -38,8 +38,7 @@ def train(
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.training_tables import robustness_tables, training_table
-    from blockzoo.measure.environment import resolve_device
-    from blockzoo.measure.lost_device import require_working
+    from blockzoo.measure.machine.devices import require_working, resolve_device
     from blockzoo.results.table.csv import write_results_csv
     from blockzoo.sweep import measure_cost, train_recorded
     from blockzoo.train import remove_checkpoint

@@ -47,8 +47,7 @@ def tune(
     from blockzoo.cli.screen import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
-    from blockzoo.measure.environment import resolve_device
-    from blockzoo.measure.lost_device import require_working
+    from blockzoo.measure.machine.devices import require_working, resolve_device
     from blockzoo.results.table.csv import write_results_csv
     from blockzoo.tuning import TRIALS, TUNING_FILE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blockzoo.measure.api import measure
+    from blockzoo.measure.timing.api import measure
 
 __all__ = ["measure"]
 
@@ -17,6 +17,6 @@ __all__ = ["measure"]
 def __getattr__(name: str) -> Any:
     if name != "measure":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from blockzoo.measure.api import measure
+    from blockzoo.measure.timing.api import measure
 
     return measure

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
-from blockzoo.measure.graph import Graph, Kind, Node, folded
+from blockzoo.measure.costs.graph import Graph, Kind, Node, folded
 from blockzoo.report.style import INK, QUIET
 
 _FILLS: dict[Kind, str] = {

@@ -9,7 +9,7 @@ import torch
 
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError
-from blockzoo.measure.out_of_memory import is_out_of_memory
+from blockzoo.measure.machine.devices import is_out_of_memory
 
 
 @contextmanager

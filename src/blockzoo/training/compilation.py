@@ -22,9 +22,8 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import fingerprint
 from blockzoo.core.seeding import seeded
-from blockzoo.measure.backends.base import in_short
-from blockzoo.measure.backends.quiet import quiet
-from blockzoo.measure.out_of_memory import is_out_of_memory
+from blockzoo.measure.machine.devices import is_out_of_memory
+from blockzoo.measure.timing.backends.base import in_short, quiet
 
 Function = Callable[..., Tensor]
 MODES = {"cuda": "reduce-overhead"}

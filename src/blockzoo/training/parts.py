@@ -9,7 +9,7 @@ import torch
 
 from blockzoo.core.errors import DeviceMemoryError, UnknownNameError
 from blockzoo.data.batches import Batch, batch_sizes
-from blockzoo.measure.out_of_memory import is_out_of_memory
+from blockzoo.measure.machine.devices import is_out_of_memory
 
 OnOom = Literal["split", "fail"]
 Found = TypeVar("Found")

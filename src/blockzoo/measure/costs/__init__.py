@@ -1,0 +1,1 @@
+"""Costs that need no clock: operations, memory, traffic, receptive fields."""

@@ -1,0 +1,214 @@
+"""Run a module on tensors that have shapes but no data: any size, no arithmetic, nothing changed.
+
+The module may be on any device. Its own parameters, buffers and mode stay as they are: the run
+uses stand-ins of the same shapes on the meta device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Result = TypeVar("Result")
+
+
+def without_data(run: Callable[[str], Result]) -> Result:
+    """Return `run("meta")`, or `run("cpu")` where an operation cannot do without numbers.
+
+    Such operations are custom kernels with no shape rule and control flow on values. Raises what
+    `run("cpu")` raises.
+    """
+    with torch.inference_mode(False):  # tensors made in a caller's inference mode have no gradient
+        try:
+            return run("meta")
+        except Exception:  # noqa: BLE001 - the run on the CPU decides, with the better message
+            return run("cpu")
+
+
+def stand_ins(module: nn.Module, device: str) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Return parameters and buffers of the shapes of the module's own, zero where they have data.
+
+    A parameter requires a gradient where the original does.
+    """
+    parameters = {
+        name: nn.Parameter(stand_in(value, device), value.requires_grad)
+        for name, value in module.named_parameters()
+    }
+    buffers = {name: stand_in(value, device) for name, value in module.named_buffers()}
+    return parameters, buffers
+
+
+def stand_in(value: Tensor, device: str) -> Tensor:
+    """Return a tensor of that shape, layout and type: without data on "meta", elsewhere zero."""
+    if device == "meta":
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    return torch.zeros_like(value, device=device)
+
+
+def call(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    inputs: Sequence[object],
+) -> object:
+    """Return `module(*inputs)` computed with these parameters and buffers instead of its own."""
+    return torch.func.functional_call(module, {**parameters, **buffers}, tuple(inputs))
+
+
+@contextmanager
+def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Put every part of the module in training or eval mode, and back as it was afterwards."""
+    before = [(part, part.training) for part in module.modules()]
+    if any(mode is not training for _, mode in before):
+        module.train(training)
+    try:
+        yield
+    finally:
+        for part, mode in before:
+            if part.training is not mode:
+                part.training = mode
+
+
+_Outputs = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype] | None, ...]
+_META = torch.device("meta")
+_KNOWN_OUTPUTS_MAX = 100_000
+_known_outputs: dict[Hashable, tuple[_Outputs, type]] = {}
+
+
+class RememberedShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While entered, operations on tensors without data are fast; see `run_operation`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run one operation; PyTorch calls this."""
+        return run_operation(func, args, kwargs or {})
+
+
+def run_operation(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return `func(*args, **kwargs)`, for use in a dispatch mode; fast on tensors without data.
+
+    PyTorch works out the outputs' shapes of many operations in Python, which takes milliseconds.
+    They follow from the arguments' shapes, strides and types alone, and networks repeat themselves,
+    so what was worked out once is remembered. An operation in place has nothing to do. Operations
+    that make views, or that take tensors with data, are always run.
+    """
+    kind = _kinds[id(func)][0] if id(func) in _kinds else _note_kind(func)
+    if kind is _Kind.WRITES_FIRST and args and args[0].is_meta:
+        return args[0]
+    if kind is _Kind.WRITES_LIST and args and all(value.is_meta for value in args[0]):
+        return None
+    if kind is not _Kind.MAKES_NEW:
+        return func(*args, **kwargs)
+    try:
+        key = (id(func), *map(_key, args), *((name, _key(value)) for name, value in kwargs.items()))
+        known = _known_outputs.get(key)
+    except (_NotRemembered, TypeError):  # TypeError: an argument that has no hash
+        return func(*args, **kwargs)
+    if known is not None:
+        return _made_again(*known)
+    output = func(*args, **kwargs)
+    _remember(key, output)
+    return output
+
+
+class _Kind(Enum):
+    """What an operation does with tensors, as far as its schema tells."""
+
+    MAKES_NEW = 1  # takes tensors, returns none that shares storage with them
+    WRITES_FIRST = 2  # returns its first argument, changed in its values only
+    WRITES_LIST = 3  # changes the values of its first argument, a list, and returns nothing
+    OTHER = 4
+
+
+# By id, because hashing an operation costs more than the rest of a look-up; the operation is kept
+# so that no other one gets its id.
+_kinds: dict[int, tuple[_Kind, Any]] = {}
+
+
+def _note_kind(func: Any) -> _Kind:
+    if _makes_new_tensors(func._schema):
+        kind = _Kind.MAKES_NEW
+    elif _writes_first(func._schema) and torch.Tag.inplace_view not in func.tags:
+        kind = _Kind.WRITES_FIRST
+    elif _writes_list(func._schema):
+        kind = _Kind.WRITES_LIST
+    else:
+        kind = _Kind.OTHER
+    _kinds[id(func)] = kind, func
+    return kind
+
+
+def _makes_new_tensors(schema: Any) -> bool:
+    takes_tensors = any("Tensor" in str(argument.type) for argument in schema.arguments)
+    shares = any(value.alias_info is not None for value in (*schema.arguments, *schema.returns))
+    return takes_tensors and not shares
+
+
+def _writes_first(schema: Any) -> bool:
+    if not schema.arguments or len(schema.returns) != 1:
+        return False
+    first, returned = schema.arguments[0].alias_info, schema.returns[0].alias_info
+    if first is None or returned is None:
+        return False
+    return bool(first.is_write and first.before_set == returned.before_set)
+
+
+def _writes_list(schema: Any) -> bool:
+    if not schema.arguments or schema.returns or not schema.name.startswith("aten::_foreach_"):
+        return False
+    first = schema.arguments[0]
+    return bool(first.alias_info is not None and first.alias_info.is_write)
+
+
+class _NotRemembered(Exception):  # noqa: N818 - steers, is no error
+    """An argument that outputs may depend on in ways a key does not tell."""
+
+
+def _key(value: Any) -> Hashable:
+    if isinstance(value, Tensor):
+        if not value.is_meta:
+            raise _NotRemembered
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, list | tuple):
+        return tuple(map(_key, value))
+    return type(value), value
+
+
+def _remember(key: Hashable, output: Any) -> None:
+    values = output if isinstance(output, tuple) else (output,)
+    if not all(value is None or _is_whole(value) for value in values):
+        return
+    if len(_known_outputs) >= _KNOWN_OUTPUTS_MAX:
+        _known_outputs.clear()
+    described = tuple(v if v is None else (v.shape, v.stride(), v.dtype) for v in values)
+    _known_outputs[key] = described, type(output)
+
+
+def _is_whole(value: Any) -> bool:
+    """Tell whether this is a tensor that fills a storage of its own, as `empty_strided` makes."""
+    if not isinstance(value, Tensor) or value.storage_offset() != 0:
+        return False
+    twin = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=_META)
+    return value.untyped_storage().nbytes() == twin.untyped_storage().nbytes()
+
+
+def _made_again(described: _Outputs, kind: type) -> Any:
+    values = tuple(
+        None if d is None else torch.empty_strided(d[0], d[1], dtype=d[2], device=_META)
+        for d in described
+    )
+    return values if issubclass(kind, tuple) else values[0]

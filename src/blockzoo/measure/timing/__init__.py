@@ -1,0 +1,1 @@
+"""Latency: settings, sessions of interleaved rounds in fresh processes, and what samples say."""

@@ -1,0 +1,142 @@
+"""`measure`: any modules of one's own, timed against each other the way BlockZoo times blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from blockzoo.core.errors import InputError
+from blockzoo.measure.machine.devices import is_out_of_memory, resolve_device
+from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.sampling import Progress
+from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.settings import LatencySettings
+
+_QUICK = LatencySettings(processes=1, budget_s=2.0)
+
+
+def measure(
+    models: Mapping[str, nn.Module],
+    example: Tensor,
+    *,
+    baseline: str | None = None,
+    backend: str = "eager",
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int = 1,
+    channels_last: bool = False,
+    cache: str = "hot",
+    processes: int = 3,
+    quick: bool = False,
+    settings: LatencySettings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, LatencyResult]:
+    """Time `models` on `example` (N, ...) side by side and return the result of each by its name.
+
+    Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
+    names the model of the ratios. `cache` "cold" empties the caches before each call. `quick` takes
+    one process and at most two seconds per model. `settings` says when to start and stop instead,
+    its processes included; how the models run is said by the other arguments alone. Modules may be
+    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
+    process (open files, locks).
+
+    A model that cannot be run so, raises or kills its process has a `failure`; the others are
+    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline
+    or option, and `DeviceError` for a device that is not there.
+    """
+    _check(models, example, baseline)
+    options = CellOptions(
+        backend=backend,
+        device=str(resolve_device(device)),
+        precision=precision,
+        channels_last=channels_last,
+        threads=threads,
+        cache=cache,
+    )
+    if settings is None:
+        settings = _QUICK if quick else LatencySettings(processes=processes)
+    cells = [
+        Cell(name=name, model=model, example=example, options=options, baseline=baseline)
+        for name, model in models.items()
+    ]
+    return measure_cells(cells, settings, progress=progress)
+
+
+def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | None) -> None:
+    if not models:
+        raise InputError("no models given; give at least one, by name")
+    for name, model in models.items():
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model {name!r} is a {type(model).__name__}; it must be an nn.Module")
+    if not isinstance(example, Tensor) or not example.ndim or not len(example):
+        raise InputError("example must be a tensor (N, ...) of at least one input")
+    if baseline is not None and baseline not in models:
+        raise InputError(f"baseline {baseline!r} is not among the models: {', '.join(models)}")
+
+
+Stop = Literal["no gain", "out of memory", "largest batch"]
+_GAIN = 0.02
+_PATIENCE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughputPoint:
+    """One batch size that was tried: milliseconds per batch and images per second."""
+
+    batch_size: int
+    latency_ms: float
+
+    @property
+    def images_per_s(self) -> float:
+        """Images per second."""
+        return self.batch_size / self.latency_ms * 1e3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughputSearch:
+    """The points tried, in order, and why the search ended; `best` is the fastest point."""
+
+    points: tuple[ThroughputPoint, ...]
+    stopped_by: Stop
+
+    @property
+    def best(self) -> ThroughputPoint:
+        """The point of most images per second."""
+        return max(self.points, key=lambda point: point.images_per_s)
+
+
+def search_throughput(
+    latency_ms: Callable[[int], float], *, largest_batch: int = 4096
+) -> ThroughputSearch:
+    """Double the batch from 1 until it no longer pays, memory ends or `largest_batch` is passed.
+
+    `latency_ms(batch_size)` returns the milliseconds of one batch. It no longer pays when two
+    doublings in a row gain less than 2% on the best images per second before them. Raises
+    `InputError` for a largest batch below 1, and what `latency_ms` raises where that is not a lack
+    of memory, or where even one image does not fit.
+    """
+    if largest_batch < 1:
+        raise InputError(f"largest batch is {largest_batch}; it must be 1 or more")
+    points: list[ThroughputPoint] = []
+    batch_size, without_gain = 1, 0
+    stopped_by: Stop = "largest batch"
+    while batch_size <= largest_batch:
+        try:
+            point = ThroughputPoint(batch_size=batch_size, latency_ms=latency_ms(batch_size))
+        except (MemoryError, RuntimeError) as error:
+            if not points or not is_out_of_memory(error):
+                raise
+            stopped_by = "out of memory"
+            break
+        best = max((p.images_per_s for p in points), default=0.0)
+        without_gain = 0 if point.images_per_s > best * (1 + _GAIN) else without_gain + 1
+        points.append(point)
+        if without_gain == _PATIENCE:
+            stopped_by = "no gain"
+            break
+        batch_size *= 2
+    return ThroughputSearch(points=tuple(points), stopped_by=stopped_by)

@@ -1,0 +1,225 @@
+"""The interface that every backend has, and what several of them share.
+
+A process of its own calls `prepare` once and puts what `load` makes of the bytes through `check`;
+only then do fresh processes `load` them, each for itself, and time `Loaded.call`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.core.errors import BlockError, DeviceError
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.timing.backends.gate import check_output
+from blockzoo.measure.timing.settings import CellOptions
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_LONGEST_REASON = 160
+
+
+class Loaded:
+    """A network ready to be timed.
+
+    `call()` runs it once on the bound example, with nothing else in the way; on CUDA it may return
+    before the work is done. `output(images)` (N, ...) runs it on other images, N as in the example,
+    and returns float32 on the CPU. `close()` lets go of everything, `held` included: what `call`
+    uses without a reference of its own.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[], object],
+        output: Callable[[Tensor], Tensor],
+        batch_size: int,
+        *,
+        held: object = None,
+    ) -> None:
+        self.call, self.output, self.batch_size, self.held = call, output, batch_size, held
+
+    def close(self) -> None:
+        """Let go of the network and its memory; neither `call` nor `output` works after it."""
+        self.call, self.output, self.held = _closed, _closed, None
+
+
+def _closed(*_: Tensor) -> Tensor:
+    raise BlockError("this network was closed; load it again")
+
+
+class Backend(ABC):
+    """Something that executes a network; one instance per backend, without state."""
+
+    name: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
+    layouts: ClassVar[bool] = True
+    """Whether the memory layout can be chosen."""
+
+    @abstractmethod
+    def unavailable(self, device: str) -> str | None:
+        """Return None where this backend can be used on `device`, else one line that says why.
+
+        For a missing package, the line says how to install it.
+        """
+
+    def supports(self, options: CellOptions) -> str | None:
+        """Return None where the combination can be run, else one line that says why not."""
+        precision = options.precision
+        if precision == "int8" and precision not in self.precisions:
+            return "int8 is for onnxruntime"
+        if precision not in self.precisions:
+            return f"{self.name} has no {precision}; it has {', '.join(self.precisions)}"
+        if precision == "fp16" and not options.on_cuda:
+            return "fp16 is for CUDA; on a CPU take fp32 or bf16"
+        if options.channels_last and not self.layouts:
+            return f"{self.name} chooses its own memory layout; channels_last has no effect"
+        return None
+
+    @abstractmethod
+    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+        """Return all that a fresh process needs to run `model` on images like `example` (N, ...).
+
+        `model` itself stays as it is. Raises `BlockError`, in one line, where it cannot be
+        exported.
+        """
+
+    @abstractmethod
+    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+        """Return the network of `prepare`, bound to `example` on the options' device.
+
+        Sets the number of torch's threads and, on CUDA, the exact arithmetic of fp32 for the whole
+        process. Raises `BlockError` where the backend cannot load it; out of memory stays torch's
+        own error.
+        """
+
+    def check(
+        self, model: nn.Module, loaded: Loaded, images: Tensor, options: CellOptions
+    ) -> float:
+        """Return how far `loaded` is from `model` in fp32 eager on the CPU, both run on `images`.
+
+        See `gate.py` for the limits. `images` (k N, ...) are whole batches of the example's N.
+        Raises `ParityError` beyond the limits, `BlockError` for outputs that are not finite, and
+        `InputError` where the images are no whole batches.
+        """
+        return check_output(model, loaded.output, images, loaded.batch_size, options)
+
+
+def cuda_unavailable(device: str) -> str | None:
+    """Return why `device` cannot be used by torch, or None."""
+    try:
+        resolve_device(device)
+    except DeviceError as error:
+        return str(error)
+    return None
+
+
+def settled(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
+    """Return a copy of `model` as it is run: eval, frozen, cast and laid out by the options."""
+    return settle(copy.deepcopy(model), options, device)
+
+
+def settle(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
+    """Do to `model` itself what `settled` does to a copy, and return it."""
+    twin = model.eval().requires_grad_(False)
+    twin = twin.to(device=device, dtype=_DTYPES.get(options.precision, torch.float32))
+    # Module.to accepts a memory format, but its type stub does not.
+    move: Callable[..., nn.Module] = twin.to
+    return move(memory_format=_memory_format(options))
+
+
+def placed(images: Tensor, options: CellOptions, device: str | torch.device) -> Tensor:
+    """Return a copy of `images` as the network takes them."""
+    dtype = _DTYPES.get(options.precision, torch.float32)
+    ready = images.detach().to(device=device, dtype=dtype, copy=True)
+    return ready.contiguous(memory_format=_memory_format(options)) if ready.dim() == 4 else ready
+
+
+def _memory_format(options: CellOptions) -> torch.memory_format:
+    return torch.channels_last if options.channels_last else torch.contiguous_format
+
+
+def set_up_torch(options: CellOptions) -> torch.device:
+    """Set torch's threads and keep TF32 out of what is called fp32; return the device."""
+    torch.set_num_threads(options.threads)
+    if options.on_cuda:
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    return resolve_device(options.device)
+
+
+def load_module(
+    module: Callable[[Tensor], Tensor], example: Tensor, options: CellOptions, device: torch.device
+) -> Loaded:
+    """Return a torch callable bound to `example`; it runs in inference mode."""
+    ready = placed(example, options, device)
+
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return module(ready)
+
+    def output(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return module(placed(images, options, device)).float().cpu()
+
+    return Loaded(call, output, len(example))
+
+
+def load_bound(
+    run: Callable[[], object], source: Tensor, result: Callable[[], Tensor], *, held: object = None
+) -> Loaded:
+    """Return a callable that reads the memory of `source` and whose `result()` is read after it."""
+    example = source.clone()
+
+    def output(images: Tensor) -> Tensor:
+        source.copy_(images)
+        _wait_for(source)
+        run()
+        # A copy also where it is float32 on the CPU already: the next run writes over it.
+        answer = result().to(device="cpu", dtype=torch.float32, copy=True)
+        source.copy_(example)
+        _wait_for(source)
+        return answer
+
+    return Loaded(run, output, len(source), held=held)
+
+
+def _wait_for(tensor: Tensor) -> None:
+    """Let copies on torch's stream end: other runtimes read memory on streams of their own."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+
+
+def in_short(error: BaseException) -> str:
+    """Return the reason at the bottom of an error, in one line: exporters wrap it in pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = (line.strip() for line in str(error).splitlines())
+    text = " ".join(next(filter(None, lines), "").split())
+    if len(text) > _LONGEST_REASON:
+        text = f"{text[:_LONGEST_REASON].rsplit(' ', 1)[0]} ..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep prints, warnings and log lines of what runs inside out of sight; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

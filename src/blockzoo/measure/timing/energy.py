@@ -1,0 +1,233 @@
+"""Energy per image, from the counters of the hardware; nothing is estimated.
+
+On CUDA it is the GPU's own counter, through NVML. On Intel and AMD CPUs it is RAPL, "running
+average power limit" (David et al., RAPL: memory power estimation and capping, 2010), which Linux
+shows as files of one integer under /sys/class/powercap. They are read here and not through a
+library: the one that is kept and needs no daemon (Zeus) reads the same files, with the same rights,
+but keeps a process per counter polling them while the work runs, which takes CPU time and energy
+from what is measured; the other two (pyRAPL, pyJoules) have had no release since 2020.
+
+A CPU's counter covers the whole package, whatever runs on it, so the power before the work is
+subtracted; what other processes add while it runs is not told apart. DRAM and the rest of the
+machine are not counted. Files that only root may read, as on most Linux systems since
+CVE-2020-8694, count as unreadable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from blockzoo.core.errors import InputError
+from blockzoo.measure.machine.nvml import Gpu
+from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.session import Cell
+
+LEAST_SECONDS = 10.0
+"""Counters move in steps, of up to 0.1 s on a GPU: shorter work is too coarse to the last step."""
+_POWERCAP = Path("/sys/class/powercap")
+_CALLS_PER_WAIT = 16
+"""On CUDA: waiting for each call would leave the GPU idle between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyResult:
+    """Joules per image beyond idle, and what they follow from: both powers, time and images."""
+
+    joules_per_image: float
+    counter: str
+    power_w: float
+    idle_power_w: float
+    seconds: float
+    images: int
+
+
+class Counter(Protocol):
+    """A counter of energy; `read_j` never falls, its zero is anywhere."""
+
+    name: str
+
+    def read_j(self) -> float:
+        """Return the joules so far; raises `OSError` when the counter is gone."""
+        ...
+
+
+def measure_energy(
+    call: Callable[[], object],
+    images_per_call: int,
+    device: str | torch.device,
+    *,
+    seconds: float = LEAST_SECONDS,
+    idle_seconds: float = 3.0,
+) -> EnergyResult | None:
+    """Call for at least `seconds` and return the energy per image beyond that of an idle device.
+
+    `call()` runs a batch of `images_per_call` images, on CUDA perhaps without waiting for the end.
+    The idle power is measured before, over `idle_seconds`, with the work loaded. None where there
+    is no counter to read, and where the work took no more power than idling, as happens when
+    something else stopped in between. Raises `InputError` for no images or too little time.
+    """
+    if images_per_call < 1 or seconds < LEAST_SECONDS or idle_seconds <= 0:
+        raise InputError(
+            f"{images_per_call} images per call, {seconds:g} s of work and {idle_seconds:g} s idle "
+            f"given; energy takes at least 1, {LEAST_SECONDS:g} s and some idle time"
+        )
+    counter = find_counter(device)
+    if counter is None:
+        return None
+    batch = _batched(call, torch.device(device))
+    batch()
+    try:
+        idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
+        calls = 0
+
+        def work() -> None:
+            nonlocal calls
+            calls = _keep_calling(batch, seconds)
+
+        power_w, worked_s = _power(counter, work)
+    except OSError:
+        return None
+    images = calls * images_per_call
+    if power_w <= idle_power_w:
+        return None
+    return EnergyResult(
+        joules_per_image=(power_w - idle_power_w) * worked_s / images,
+        counter=counter.name,
+        power_w=power_w,
+        idle_power_w=idle_power_w,
+        seconds=worked_s,
+        images=images,
+    )
+
+
+def measure_cell_energy(cell: Cell) -> EnergyResult | None:
+    """Return the energy per image of a cell in this process, which gets its threads back.
+
+    Raises what the cell's backend raises; nothing is gated here.
+    """
+    threads = torch.get_num_threads()
+    backend = get_backend(cell.options.backend)
+    payload = backend.prepare(cell.model, cell.example, cell.options)
+    loaded = backend.load(payload, cell.example, cell.options)
+    try:
+        return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
+    finally:
+        loaded.close()
+        torch.set_num_threads(threads)
+
+
+def find_counter(device: str | torch.device) -> Counter | None:
+    """Return the counter of that device's energy, or None where none can be read."""
+    device = torch.device(device)
+    counter: Counter | None = Nvml.find(device) if device.type == "cuda" else Rapl.find()
+    return counter
+
+
+class Nvml:
+    """The total energy of a GPU since its driver was loaded."""
+
+    name = "nvml"
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+
+    @staticmethod
+    def find(device: torch.device) -> Nvml | None:
+        """Return the counter of the GPU that torch calls `device`, if it has one."""
+        gpu = Gpu.find(device)
+        return None if gpu is None or gpu.energy_j() is None else Nvml(gpu)
+
+    def read_j(self) -> float:
+        """Return the joules since the driver was loaded."""
+        joules = self._gpu.energy_j()
+        if joules is None:
+            raise OSError("NVML no longer tells the energy")
+        return joules
+
+
+class Rapl:
+    """The energy of all CPU packages; each counter starts again at its maximum.
+
+    It must be read more than once per turn, which takes minutes at least.
+    """
+
+    name = "rapl package"
+
+    def __init__(self, zones: Sequence[Path]) -> None:
+        self._zones = {zone: _integer(zone / "max_energy_range_uj") for zone in zones}
+        self._last_uj = {zone: _integer(zone / "energy_uj") for zone in zones}
+        self._total_uj = 0
+
+    @staticmethod
+    def find(powercap: Path = _POWERCAP) -> Rapl | None:
+        """Return the counter of the packages named under `powercap`, if all of them can be read.
+
+        Zones in zones (cores, DRAM) are parts of a package or beside it, "psys" is the board.
+        """
+        zones = [
+            zone
+            for zone in sorted(powercap.glob("intel-rapl:*"))
+            if zone.name.count(":") == 1 and _name(zone).startswith("package")
+        ]
+        try:
+            return Rapl(zones) if zones else None
+        except (OSError, ValueError):
+            return None
+
+    def read_j(self) -> float:
+        """Return the joules since this object was made."""
+        for zone, range_uj in self._zones.items():
+            now_uj = _integer(zone / "energy_uj")
+            step_uj = now_uj - self._last_uj[zone]
+            self._total_uj += step_uj if step_uj >= 0 else step_uj + range_uj
+            self._last_uj[zone] = now_uj
+        return self._total_uj / 1e6
+
+
+def _power(counter: Counter, work: Callable[[], None]) -> tuple[float, float]:
+    """Return the mean power in watts while `work` ran, and for how many seconds it did."""
+    start_s, start_j = time.perf_counter(), counter.read_j()
+    work()
+    used_j = counter.read_j() - start_j
+    worked_s = time.perf_counter() - start_s
+    return used_j / worked_s, worked_s
+
+
+def _keep_calling(batch: Callable[[], int], seconds: float) -> int:
+    """Run batches of calls until the time is over, and return how many calls that were."""
+    end_s, calls = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end_s:
+        calls += batch()
+    return calls
+
+
+def _batched(call: Callable[[], object], device: torch.device) -> Callable[[], int]:
+    """Return what calls once or, on CUDA, some times, waits for the end and tells how often."""
+    on_cuda = device.type == "cuda"
+    count = _CALLS_PER_WAIT if on_cuda else 1
+
+    def batch() -> int:
+        for _ in range(count):
+            call()
+        if on_cuda:
+            torch.cuda.synchronize(device)
+        return count
+
+    return batch
+
+
+def _integer(path: Path) -> int:
+    return int(path.read_text())
+
+
+def _name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,194 @@
+"""How latency is measured, and what the samples say of it.
+
+`summarize` turns samples, of one process or several, into medians, intervals, ratios and flags.
+The statistics are of the samples themselves: where a call is too short for the clock, a sample is
+the mean of several calls, and its percentiles are those of such means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from blockzoo.measure.timing.sampling import LEAST_ROUNDS
+from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval, verdict_of
+from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
+
+# From these counts on, some sample lies above the percentile with 99% probability.
+_LEAST_FOR_P90 = 44
+_LEAST_FOR_P99 = 459
+_NOISY_IQR = 0.10
+_DRIFT = 0.05
+_WIDE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyResult:
+    """What is known of one module; the fields of a latency record.
+
+    Times are milliseconds per call; `median_ms` and `ratio` are means of the processes' medians,
+    intervals are 95%, by bootstrap over processes, then rounds.
+    `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
+    samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
+    over that of the baseline, the median of its samples in the round. A module that raised has a
+    `failure`, and nothing but its samples.
+
+    `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
+    `rounds` in which round of its process each arose. `dropped_samples` were discarded because the
+    clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
+    share of the session after warm-up that was spent outside forward passes.
+
+    Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
+    last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
+    narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
+    interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
+    failed), "low clock" (samples were dropped for the GPU's clock), "throttled" (heat, power limit
+    or quota slowed the device, see `throttling.py`), "process lost" (a process died while it
+    sampled this cell, and another took its place).
+    """
+
+    samples_ms: tuple[float, ...] = ()
+    process_counts: tuple[int, ...] = ()
+    rounds: tuple[int, ...] = ()
+    dropped_samples: int = 0
+    overhead_fraction: float | None = None
+    median_ms: float | None = None
+    interval_ms: Interval | None = None
+    iqr_ms: float | None = None
+    std_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    throughput_images_per_s: float | None = None
+    ratio: float | None = None
+    ratio_interval: Interval | None = None
+    verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    flags: tuple[str, ...] = ()
+    failure: str | None = None
+    traceback: str | None = None
+
+    def __str__(self) -> str:
+        """Return one line: median and ratio with their intervals, verdict and flags."""
+        if self.failure is not None or self.median_ms is None or self.interval_ms is None:
+            return f"failed: {self.failure or 'no sample was taken'}".splitlines()[0]
+        low, high = self.interval_ms
+        parts = [f"{self.median_ms:.4g} ms [{low:.4g}, {high:.4g}]"]
+        if self.verdict == "baseline":
+            parts.append("baseline")
+        elif self.ratio is not None and self.ratio_interval is not None:
+            low, high = self.ratio_interval
+            parts.append(f"{self.ratio:.3f} x baseline [{low:.3f}, {high:.3f}], {self.verdict}")
+        if self.flags:
+            parts.append(f"flags: {', '.join(self.flags)}")
+        return "; ".join(parts)
+
+
+def summarize(
+    processes: Sequence[CellSamples],
+    baseline: Sequence[CellSamples] | None = None,
+    *,
+    is_baseline: bool = False,
+    batch_size: int = 1,
+    seed: int = 0,
+) -> LatencyResult:
+    """Return the result of one cell sampled in one or more processes.
+
+    `baseline` holds the baseline's samples of the same processes, in the same order. The cell is
+    failed when it failed in any process.
+    """
+    samples = [np.array(cell.samples_ns) / 1e6 for cell in processes]
+    pooled = np.concatenate(samples)
+    for cell in processes:
+        if cell.failure is not None:
+            return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
+    median_ms = mean_of_medians(samples)
+    interval = median_interval(samples, seed=seed)
+    flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
+    result = LatencyResult(
+        **_raw(processes),
+        median_ms=median_ms,
+        interval_ms=interval,
+        throughput_images_per_s=batch_size / median_ms * 1e3,
+        flags=flags,
+        **_spread(pooled),
+    )
+    if is_baseline:
+        return replace(result, ratio=1.0, ratio_interval=(1.0, 1.0), verdict="baseline")
+    return _compared(result, processes, baseline, seed) if baseline else result
+
+
+def _raw(processes: Sequence[CellSamples]) -> dict[str, Any]:
+    return {
+        "samples_ms": tuple(ns / 1e6 for cell in processes for ns in cell.samples_ns),
+        "process_counts": tuple(len(cell.samples_ns) for cell in processes),
+        "rounds": tuple(index for cell in processes for index in cell.rounds),
+        "dropped_samples": sum(cell.dropped + cell.refused for cell in processes),
+    }
+
+
+def _spread(pooled: Samples) -> dict[str, Any]:
+    low, high = np.percentile(pooled, (25, 75)).tolist()
+    count = len(pooled)
+    return {
+        "iqr_ms": high - low,
+        "std_ms": float(np.std(pooled, ddof=1)) if count > 1 else None,
+        "p90_ms": float(np.percentile(pooled, 90)) if count >= _LEAST_FOR_P90 else None,
+        "p99_ms": float(np.percentile(pooled, 99)) if count >= _LEAST_FOR_P99 else None,
+    }
+
+
+def _compared(
+    result: LatencyResult,
+    processes: Sequence[CellSamples],
+    baseline: Sequence[CellSamples],
+    seed: int,
+) -> LatencyResult:
+    """Add ratio, interval and verdict; only the flag when the baseline failed."""
+    if any(cell.failure is not None for cell in baseline):
+        return replace(result, flags=(*result.flags, "no baseline"))
+    ratios = [paired_ratios(cell, base) for cell, base in zip(processes, baseline, strict=True)]
+    ratios = [each for each in ratios if len(each)]
+    if not ratios:
+        return replace(result, flags=(*result.flags, "no baseline"))
+    interval = median_interval(ratios, seed=seed)
+    return replace(
+        result,
+        ratio=mean_of_medians(ratios),
+        ratio_interval=interval,
+        verdict=verdict_of(interval),
+    )
+
+
+def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
+    low, median, high = np.percentile(pooled, (25, 50, 75))
+    if high - low > _NOISY_IQR * median:
+        yield "noisy"
+    if any(_drifts(samples) for samples in processes):
+        yield "drift"
+    if median < 1.0:
+        yield "under 1 ms"
+
+
+def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
+    if not all(cell.converged for cell in processes):
+        yield "budget"
+    if min(len(cell.samples_ns) for cell in processes) < LEAST_ROUNDS:
+        yield "too short"
+    if any(cell.refused for cell in processes):
+        yield "low clock"
+
+
+def _width_flag(interval: Interval, median_ms: float) -> Iterator[str]:
+    low, high = interval
+    if max(median_ms - low, high - median_ms) > _WIDE * median_ms:
+        yield "wide"
+
+
+def _drifts(samples: Samples) -> bool:
+    third = len(samples) // 3
+    if not third:
+        return False
+    first, last = np.median(samples[:third]), np.median(samples[-third:])
+    return bool(abs(last / first - 1) > _DRIFT)

@@ -1,0 +1,255 @@
+"""Any modules, in any mix of backends, timed together in several fresh processes.
+
+Every process loads all cells, warms them up and samples them in rounds; the driver keeps all that
+arrives. Processes are alike, so each needs an interval only sqrt(P) times the target.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, nn
+
+from blockzoo.core.errors import InputError
+from blockzoo.measure.machine.devices import resolve_device
+from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.driver import Event, ProcessRun, mark_file, run_here, run_process
+from blockzoo.measure.timing.latency import LatencyResult, summarize
+from blockzoo.measure.timing.preparing import Unprepared, prepare_all, told
+from blockzoo.measure.timing.sampling import LEAST_ROUNDS, Progress
+from blockzoo.measure.timing.settings import LatencySettings, SamplingPlan
+from blockzoo.measure.timing.worker import ChildCell, ChildTask
+from blockzoo.stats.paired_rounds import CellSamples, Spent
+
+_NO_SAMPLE = "no sample was taken"
+_SLOW_CLOCK = "the GPU's clock was below 75% of its default"
+HANG_S = 120.0
+"""Longest time one call may take before its process is stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A module to be timed on `example` (N, ...); `baseline` names the cell of its ratio.
+
+    What does not run in eager fp32 must pass its backend's gate, see `backends/gate.py`, before it
+    is timed.
+    """
+
+    name: str
+    model: nn.Module
+    example: Tensor
+    options: CellOptions = field(default_factory=CellOptions)
+    baseline: str | None = None
+
+
+def measure_cells(
+    cells: Sequence[Cell],
+    settings: LatencySettings | None = None,
+    *,
+    hang_s: float = HANG_S,
+    progress: Progress | None = None,
+    listener: Callable[[Event], None] | None = None,
+) -> dict[str, LatencyResult]:
+    """Time all cells in one session and return the result of each by its name.
+
+    Of `settings`, `processes`, `seed` and what is in `SamplingPlan` count; device, precision and
+    threads are the cells' own. A cell that cannot be prepared, raises, kills its process or hangs
+    has a `failure`; the others are measured. `listener` is handed what the processes send. Raises
+    `InputError` for two cells of one name and a baseline that is not a cell.
+    """
+    settings = settings or LatencySettings()
+    names = [cell.name for cell in cells]
+    if len(set(names)) != len(names):
+        raise InputError("two cells have the same name")
+    for cell in cells:
+        if cell.baseline is not None and cell.baseline not in names:
+            raise InputError(f"baseline {cell.baseline!r} is not measured; cells: {names}")
+    with tempfile.TemporaryDirectory() as folder:
+        session = _Session(settings, folder, hang_s, progress, listener)
+        session.prepare(cells)
+        session.run({cell.name: cell.baseline for cell in cells if cell.baseline})
+    return session.results(cells)
+
+
+class _Session:
+    def __init__(
+        self,
+        settings: LatencySettings,
+        folder: str,
+        hang_s: float,
+        progress: Progress | None,
+        listener: Callable[[Event], None] | None,
+    ) -> None:
+        self.settings, self.folder, self.hang_s = settings, folder, hang_s
+        self.progress, self.listener = progress, listener
+        self.ready: dict[str, ChildCell] = {}
+        self.failures: dict[str, tuple[str, str | None]] = {}
+        self.runs: list[ProcessRun] = []
+        self.deaths: dict[str | None, int] = {}
+
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        able = [unprepared for cell in cells if (unprepared := self._unprepared(cell)) is not None]
+        found = prepare_all(
+            able, self.folder, here=not self.settings.processes, listener=self.listener
+        )
+        self.failures |= found.failures
+        self.ready = {
+            cell.name: ChildCell(
+                name=cell.name,
+                payload=found.payloads[cell.name],
+                example=cell.example.cpu(),
+                options=cell.options,
+            )
+            for cell in able
+            if cell.name in found.payloads
+        }
+
+    def _unprepared(self, cell: Cell) -> Unprepared | None:
+        """Return the cell with its device called by name; None where it cannot be run here."""
+        try:
+            options = replace(cell.options, device=str(resolve_device(cell.options.device)))
+            backend = get_backend(options.backend)
+            reason = backend.unavailable(options.device) or backend.supports(options)
+        except Exception as error:  # noqa: BLE001 - a runtime may be installed and broken
+            reason = told(error)
+        if reason is not None:
+            self.failures[cell.name] = (reason, None)
+            return None
+        return Unprepared(name=cell.name, model=cell.model, example=cell.example, options=options)
+
+    def run(self, baselines: Mapping[str, str]) -> None:
+        """Run the processes, and one more for each that died; with none, run in this one."""
+        finished = 0
+        while finished < max(self.settings.processes, 1):
+            cells = tuple(c for name, c in self.ready.items() if name not in self.failures)
+            if not cells:
+                return
+            self._tell(finished)
+            task = ChildTask(
+                cells=cells,
+                plan=_share(self.settings, finished),
+                baselines=dict(baselines),
+                mark_path=mark_file(self.folder),
+            )
+            if self.settings.processes:
+                run = run_process(
+                    task,
+                    hang_s=self.hang_s,
+                    keep_freed_memory=self.settings.keep_freed_memory,
+                    listener=self.listener,
+                )
+            else:
+                run = run_here(task, listener=self.listener)
+            self.runs.append(run)
+            self._judge(run, cells)
+            finished += run.death is None
+        self._tell(finished)
+
+    def _judge(self, run: ProcessRun, cells: Sequence[ChildCell]) -> None:
+        self.failures.update(run.failed)
+        for name, end in run.ends.items():
+            if end.failure is not None:
+                self.failures[name] = (end.failure, end.traceback)
+        if run.death is None:
+            return
+        self.deaths[run.death_cell] = self.deaths.get(run.death_cell, 0) + 1
+        again = self.deaths[run.death_cell] > 1
+        if run.death_cell is None:
+            if again:
+                self.failures.update({cell.name: (run.death, None) for cell in cells})
+        elif again or run.death_stage != "sampling" or "hanging" in run.death:
+            # One that took its device with it has told its reason.
+            self.failures.setdefault(run.death_cell, (run.death, None))
+
+    def results(self, cells: Sequence[Cell]) -> dict[str, LatencyResult]:
+        spent = Spent(
+            total_ns=sum(run.spent.total_ns for run in self.runs),
+            forward_ns=sum(run.spent.forward_ns for run in self.runs),
+        )
+        samples = {cell.name: self._samples(cell.name) for cell in cells}
+        return {
+            cell.name: replace(
+                self._result(cell, samples), overhead_fraction=spent.overhead_fraction
+            )
+            for cell in cells
+        }
+
+    def _result(self, cell: Cell, samples: Mapping[str, list[CellSamples]]) -> LatencyResult:
+        base = cell.baseline
+        failure, trace = self.failures.get(cell.name, (None, None))
+        own = samples[cell.name]
+        kept = _worth_keeping(own)
+        if failure is None and not kept:
+            refused = sum(each.refused for each in own)
+            failure = _NO_SAMPLE + (f": {_SLOW_CLOCK} in all {refused}" if refused else "")
+        if failure is not None:
+            failed = CellSamples(failure=failure, traceback=trace)
+            return summarize([*(own[index] for index in kept), failed])
+        of_baseline = None
+        if base is not None:
+            gone = CellSamples(failure=self.failures[base][0]) if base in self.failures else None
+            of_baseline = [gone or samples[base][index] for index in kept]
+        result = summarize(
+            [own[index] for index in kept],
+            of_baseline,
+            is_baseline=base == cell.name,
+            batch_size=len(cell.example),
+            seed=self.settings.seed,
+        )
+        return replace(result, flags=(*result.flags, *self._flags(cell.name)))
+
+    def _flags(self, name: str) -> Iterator[str]:
+        """Yield what the processes, not the samples, say of a cell."""
+        device = self.ready[name].options.device
+        # A GPU waits for the CPU that launches its work.
+        if any({"cpu", device} & set(run.throttled) for run in self.runs):
+            yield "throttled"
+        if name in self.deaths:
+            yield "process lost"
+
+    def _samples(self, name: str) -> list[CellSamples]:
+        return [_samples_of(run, name) for run in self.runs]
+
+    def _tell(self, finished: int) -> None:
+        if self.progress is not None:
+            processes = max(self.settings.processes, 1)
+            text = "done" if finished == processes else f"process {finished + 1} of {processes}"
+            self.progress(finished / processes, text)
+        if self.listener is not None:
+            for name, (reason, trace) in self.failures.items():
+                self.listener(("failed", name, reason, trace))
+
+
+def _samples_of(run: ProcessRun, name: str) -> CellSamples:
+    pairs = run.samples.get(name, [])
+    # A process that died left samples as good as any; convergence is for the others to say.
+    end = run.ends.get(name, CellSamples(converged=True))
+    return replace(
+        end,
+        samples_ns=tuple(ns for _, ns in pairs),
+        rounds=tuple(index for index, _ in pairs),
+    )
+
+
+def _worth_keeping(processes: Sequence[CellSamples]) -> list[int]:
+    """Return which processes count: all with enough rounds, or where none has, all with any.
+
+    A process that died early leaves a few samples, whose median would weigh like any other's.
+    """
+    enough = [i for i, each in enumerate(processes) if len(each.samples_ns) >= LEAST_ROUNDS]
+    return enough or [i for i, each in enumerate(processes) if each.samples_ns]
+
+
+def _share(settings: LatencySettings, index: int) -> SamplingPlan:
+    """Return what one of the processes has to do of the whole plan."""
+    count = max(settings.processes, 1)
+    return replace(
+        settings,
+        rounds_max=max(math.ceil(settings.rounds_max / count), settings.min_rounds),
+        budget_s=settings.budget_s / count,
+        target_relative_interval=settings.target_relative_interval * math.sqrt(count),
+        seed=settings.seed + index,
+    )

@@ -1,0 +1,71 @@
+"""`measure`: any modules in, results by name out, and one clear line for what cannot be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from blockzoo.core.errors import DeviceError, InputError
+from blockzoo.measure import measure
+from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.settings import LatencySettings
+
+SETTINGS = LatencySettings(
+    processes=0, min_rounds=4, rounds_max=4, min_seconds=0.0, warmup_max_s=0.01, min_sample_ms=0.01
+)
+EXAMPLE = torch.randn(2, 3, 8, 8)
+
+
+def test_modules_are_timed_against_the_baseline() -> None:
+    models = {"a": nn.Conv2d(3, 4, 3), "b": nn.Conv2d(3, 4, 3), "bad": nn.Conv2d(5, 4, 3)}
+    results = measure(models, EXAMPLE, baseline="a", device="cpu", settings=SETTINGS)
+    assert list(results) == ["a", "b", "bad"]
+    assert results["a"].process_counts == (4,)
+    assert results["a"].verdict == "baseline"
+    assert results["b"].ratio is not None
+    assert "RuntimeError" in (results["bad"].failure or "")
+
+
+@pytest.mark.parametrize(
+    ("models", "baseline", "told"),
+    [
+        ({}, None, "no models given"),
+        ({"a": 3}, None, "model 'a' is a int; it must be an nn.Module"),
+        ({"a": nn.ReLU()}, "z", "baseline 'z' is not among the models: a"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(models: Any, baseline: str | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        measure(models, EXAMPLE, baseline=baseline)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_absent_is_refused() -> None:
+    with pytest.raises(DeviceError, match="device 'cuda' is not available"):
+        measure({"a": nn.ReLU()}, EXAMPLE, device="cuda")
+
+
+def test_a_result_is_one_line() -> None:
+    result = LatencyResult(
+        median_ms=1.23456,
+        interval_ms=(1.2, 1.25),
+        ratio=0.5,
+        ratio_interval=(0.49, 0.51),
+        verdict="faster",
+        flags=("noisy", "wide"),
+    )
+    assert str(result) == (
+        "1.235 ms [1.2, 1.25]; 0.500 x baseline [0.490, 0.510], faster; flags: noisy, wide"
+    )
+    assert str(LatencyResult(failure="RuntimeError: no\nkernel")) == "failed: RuntimeError: no"
+
+
+def test_the_statistics_do_not_load_torch() -> None:
+    code = "import sys, blockzoo.stats.bootstrap; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"

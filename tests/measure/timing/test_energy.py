@@ -1,0 +1,168 @@
+"""Energy per image, from counters and a clock that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from blockzoo.core.errors import InputError
+from blockzoo.measure.machine.nvml import Gpu
+from blockzoo.measure.timing import energy
+from blockzoo.measure.timing.energy import (
+    LEAST_SECONDS,
+    EnergyResult,
+    Nvml,
+    Rapl,
+    find_counter,
+    measure_cell_energy,
+    measure_energy,
+)
+from blockzoo.measure.timing.session import Cell
+
+IDLE_W, CALL_S = 20.0, 0.25
+
+
+class World:
+    """A clock and a counter: 20 W idle, `busy_w` while a call runs, which takes 0.25 s."""
+
+    name = "made up"
+
+    def __init__(self, busy_w: float = 50.0) -> None:
+        self.busy_w, self.now_s, self.joules, self.calls = busy_w, 100.0, 7.0, 0
+        self.gone_after_s = float("inf")
+
+    def sleep(self, seconds: float) -> None:
+        self._pass(seconds, IDLE_W)
+
+    def call(self) -> None:
+        self.calls += 1
+        self._pass(CALL_S, self.busy_w)
+
+    def read_j(self) -> float:
+        if self.now_s > self.gone_after_s:
+            raise OSError("gone")
+        return self.joules
+
+    def _pass(self, seconds: float, watts: float) -> None:
+        self.now_s += seconds
+        self.joules += watts * seconds
+
+
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], World]:
+    def replace(world: World) -> World:
+        clock = SimpleNamespace(perf_counter=lambda: world.now_s, sleep=world.sleep)
+        monkeypatch.setattr(energy, "time", clock)
+        monkeypatch.setattr(energy, "find_counter", lambda device: world)
+        return world
+
+    return replace
+
+
+def test_idle_power_is_subtracted(put: Callable[[World], World]) -> None:
+    world = put(World())
+    assert measure_energy(world.call, 4, "cpu") == EnergyResult(
+        joules_per_image=(50 - 20) * 0.25 / 4,
+        counter="made up",
+        power_w=50.0,
+        idle_power_w=20.0,
+        seconds=10.0,
+        images=160,
+    )
+    assert world.calls == 1 + 40  # one before, so that idling is with the work loaded
+
+
+def test_work_that_takes_no_more_than_idling_has_no_energy(put: Callable[[World], World]) -> None:
+    assert measure_energy(put(World(busy_w=19.0)).call, 1, "cpu") is None
+
+
+def test_a_counter_that_vanishes_leaves_none(put: Callable[[World], World]) -> None:
+    world = put(World())
+    world.gone_after_s = 105.0
+    assert measure_energy(world.call, 1, "cpu") is None
+
+
+@pytest.mark.parametrize(("images", "seconds", "idle"), [(0, 10, 3), (1, 9.9, 3), (1, 10, 0)])
+def test_too_little_to_measure_is_refused(images: int, seconds: float, idle: float) -> None:
+    with pytest.raises(InputError, match=f"^{images} images per call, {seconds:g} s of work and"):
+        measure_energy(lambda: None, images, "cpu", seconds=seconds, idle_seconds=idle)
+
+
+def test_a_cell_runs_on_its_example_and_threads_come_back(
+    put: Callable[[World], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = put(World())
+    sizes = []
+
+    def forward(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        world.call()
+        sizes.append(tuple(images.shape))
+        return images
+
+    monkeypatch.setattr(nn.Identity, "forward", forward)
+    result = measure_cell_energy(Cell(name="a", model=nn.Identity(), example=torch.ones(2, 3)))
+    assert result is not None
+    assert (result.images, set(sizes)) == (80, {(2, 3)})
+    assert torch.get_num_threads() == 1
+
+
+def zone(root: Path, folder: str, name: str, energy_uj: int, range_uj: int = 1_000_000) -> Path:
+    path = root / folder
+    path.mkdir(parents=True)
+    (path / "name").write_text(f"{name}\n")
+    (path / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    (path / "energy_uj").write_text(f"{energy_uj}\n")
+    return path
+
+
+def test_rapl_adds_packages_and_knows_that_they_start_again(tmp_path: Path) -> None:
+    first = zone(tmp_path, "intel-rapl:0", "package-0", 900_000)
+    second = zone(tmp_path, "intel-rapl:1", "package-1", 0)
+    zone(tmp_path, "intel-rapl:0:0", "core", 1)
+    zone(tmp_path, "intel-rapl:2", "psys", 1)
+    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)
+    counter = Rapl.find(tmp_path)
+    assert counter is not None
+    assert counter.read_j() == 0
+    (first / "energy_uj").write_text("100000\n")  # past the end: 0.2 J
+    (second / "energy_uj").write_text("300000\n")
+    assert counter.read_j() == pytest.approx(0.5)
+    (first / "energy_uj").write_text("150000\n")
+    assert counter.read_j() == pytest.approx(0.55)
+
+
+def test_rapl_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    assert Rapl.find(tmp_path) is None
+    (zone(tmp_path, "intel-rapl:0", "package-0", 1) / "energy_uj").unlink()
+    assert Rapl.find(tmp_path) is None
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("")
+    assert Rapl.find(tmp_path) is None
+
+
+def test_the_counter_of_a_gpu_is_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [5.0, 8.5, None]
+    gpu = SimpleNamespace(energy_j=lambda: answers.pop(0))
+    monkeypatch.setattr(Gpu, "find", staticmethod(lambda device: gpu))
+    counter = find_counter("cuda:0")
+    assert isinstance(counter, Nvml)
+    assert counter.read_j() == 8.5
+    with pytest.raises(OSError, match="no longer"):
+        counter.read_j()
+    answers.append(None)  # a GPU that does not count
+    assert find_counter("cuda:0") is None
+
+
+@pytest.mark.gpu
+def test_a_matrix_product_on_a_gpu_takes_energy() -> None:
+    pytest.importorskip("pynvml")
+    matrix = torch.ones(4096, 4096, device="cuda")
+    result = measure_energy(lambda: matrix @ matrix, 1, "cuda")
+    assert result is not None
+    assert (result.counter, result.seconds >= LEAST_SECONDS) == ("nvml", True)
+    assert result.joules_per_image > 0

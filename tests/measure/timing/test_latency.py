@@ -1,0 +1,125 @@
+"""What samples say, by hand, and which settings are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blockzoo.core.errors import InputError
+from blockzoo.measure.timing.latency import summarize
+from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.stats.paired_rounds import CellSamples
+
+
+def cell(*milliseconds: float, **fields: Any) -> CellSamples:
+    return CellSamples(
+        samples_ns=tuple(ms * 1e6 for ms in milliseconds),
+        rounds=tuple(range(len(milliseconds))),
+        **{"converged": True, **fields},
+    )
+
+
+def test_statistics_of_five_samples() -> None:
+    result = summarize([cell(10, 30, 20, 50, 40)], batch_size=8)
+    assert result.samples_ms == (10, 30, 20, 50, 40)
+    assert result.median_ms == 30
+    assert result.iqr_ms == 20
+    assert result.std_ms == pytest.approx(250**0.5)
+    assert result.throughput_images_per_s == pytest.approx(8 / 0.030)
+    assert (result.p90_ms, result.p99_ms) == (None, None)
+    assert result.interval_ms is not None
+    assert 10 <= result.interval_ms[0] < 30 < result.interval_ms[1] <= 50
+    assert (result.ratio, result.ratio_interval, result.verdict) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "has_p90", "has_p99"),
+    [(43, False, False), (44, True, False), (458, True, False), (459, True, True)],
+)
+def test_percentiles_need_enough_samples(count: int, has_p90: bool, has_p99: bool) -> None:
+    result = summarize([cell(*range(1, count + 1))])
+    assert (result.p90_ms is not None, result.p99_ms is not None) == (has_p90, has_p99)
+    if has_p99:
+        assert result.p90_ms == pytest.approx(1 + 0.90 * 458)
+        assert result.p99_ms == pytest.approx(1 + 0.99 * 458)
+
+
+def test_one_sample_has_no_deviation() -> None:
+    result = summarize([cell(10)])
+    assert (result.median_ms, result.std_ms, result.interval_ms) == (10, None, (10, 10))
+
+
+def test_ratio_is_paired_by_round() -> None:
+    """The baseline varies by ten; the ratio within a round does not."""
+    baseline = [10.0 * (i + 1) for i in range(20)]
+    other = [0.8 * ms for ms in baseline]
+    result = summarize([cell(*other)], [cell(*baseline)])
+    assert result.ratio == pytest.approx(0.8)
+    assert result.ratio_interval == pytest.approx((0.8, 0.8))
+    assert result.verdict == "faster"
+
+
+def test_the_baseline_is_marked() -> None:
+    samples = cell(10, 11, 12)
+    result = summarize([samples], [samples], is_baseline=True)
+    assert (result.ratio, result.ratio_interval, result.verdict) == (1.0, (1.0, 1.0), "baseline")
+
+
+def test_processes_are_paired_each_with_its_own() -> None:
+    slow, fast = cell(*[20.0] * 6), cell(*[10.0] * 6)
+    result = summarize([slow, fast], [slow, fast])
+    assert result.ratio == 1.0
+    assert result.verdict == "same"
+    assert result.median_ms == 15
+    assert result.interval_ms is not None
+    assert result.interval_ms[0] < 10 < 20 < result.interval_ms[1]
+    assert result.process_counts == (6, 6)
+
+
+def test_a_failed_cell_says_why_and_nothing_more() -> None:
+    failed = cell(10, 11, failure="RuntimeError: gone", traceback="Traceback ...")
+    result = summarize([cell(10, 11), failed], [cell(10, 11)] * 2)
+    assert result.failure == "RuntimeError: gone"
+    assert result.traceback == "Traceback ..."
+    assert result.samples_ms == (10, 11, 10, 11)
+    assert (result.median_ms, result.ratio, result.verdict) == (None, None, None)
+
+
+def test_a_failed_baseline_is_flagged() -> None:
+    result = summarize([cell(10, 10, 10)], [cell(10, failure="RuntimeError: gone")])
+    assert result.flags == ("no baseline",)
+    assert (result.median_ms, result.ratio, result.verdict) == (10, None, None)
+
+
+@pytest.mark.parametrize(
+    ("samples", "flags"),
+    [
+        (cell(*[10.0] * 9), ()),
+        (cell(*[8.0, 10.0, 12.0] * 3), ("noisy", "wide")),
+        (cell(*[10.0] * 3, *[10.2] * 3, *[10.6] * 3), ("drift", "wide")),
+        (cell(*[10.6] * 3, *[10.2] * 3, *[10.0] * 3), ("drift", "wide")),
+        (cell(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ("wide",)),
+        (cell(*[10.0] * 3, *[10.05] * 3, *[10.1] * 3), ()),
+        (cell(*[0.9] * 9), ("under 1 ms",)),
+        (cell(*[10.0] * 9, converged=False), ("budget",)),
+        (cell(10.0, 10.0), ("too short",)),
+    ],
+)
+def test_flags(samples: CellSamples, flags: tuple[str, ...]) -> None:
+    assert summarize([samples]).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
+        ({"threads": 0}, "threads is 0"),
+        ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32, bf16, fp16, int8"),
+        ({"parity_tolerance": -1.0}, "parity_tolerance is -1.0; it must be 0 or more"),
+        ({"min_rounds": 0}, "min_rounds is 0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LatencySettings(**values)
