@@ -24,7 +24,7 @@ from rich.table import Table
 from training_throughput import random_images
 
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
 

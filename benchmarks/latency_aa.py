@@ -26,7 +26,7 @@ from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 CALIBRATION_CALLS = 60
 

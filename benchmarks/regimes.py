@@ -25,16 +25,16 @@ from matplotlib.figure import Figure
 from regimes_page import regimes_page
 
 from blockzoo.analysis.regimes import Axis, regime_frame
-from blockzoo.cli.screen import progress
+from blockzoo.cli.consoles import progress
 from blockzoo.core.position import Position
-from blockzoo.marginal import Additivity, Marginal, check_additivity, marginal_latencies
+from blockzoo.marginal_verb import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol
-from blockzoo.regimes import measure_regimes, regime_figure
+from blockzoo.protocol_verb import ELEVEN_BLOCKS, get_protocol
 from blockzoo.report.plots import render
-from blockzoo.roofline import measure_roofline, roofline_figure, roofline_frame
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.roofline_verb import measure_roofline, roofline_figure, roofline_frame
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaling_verb import measure_regimes, regime_figure
 
 VALUES: dict[Axis, tuple[int, ...]] = {
     "batch_size": (1, 16, 256),

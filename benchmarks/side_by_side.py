@@ -22,7 +22,7 @@ from training_throughput import random_images
 
 from blockzoo.executors import Executor, SideBySideExecutor
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
 

@@ -26,9 +26,9 @@ import torch
 from training_throughput import CLASSES, peak_flops, random_images
 
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.profile import profile_blocks
-from blockzoo.protocol import ELEVEN_BLOCKS, Protocol, get_protocol
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.profiling import profile_blocks
+from blockzoo.protocol_verb import ELEVEN_BLOCKS, Protocol, get_protocol
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import FitResult, fit
 
 BATCHES_TO_COMPILE = 4

@@ -32,8 +32,8 @@ import torch
 from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.profile import profile_blocks
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.profiling import profile_blocks
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
 from blockzoo.training.fit import fit
 from blockzoo.training.precision import resolve_arithmetic

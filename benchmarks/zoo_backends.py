@@ -43,7 +43,7 @@ from blockzoo.measure.timing.backends import CellOptions, Loaded, get_backend
 from blockzoo.measure.timing.parity import with_nontrivial_state
 from blockzoo.measure.timing.sampling import sample_cells
 from blockzoo.measure.timing.settings import SamplingPlan
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.stats.paired_rounds import CellSamples
 
 BASELINE = "ResNetBasicBlock"

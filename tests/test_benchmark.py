@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import benchmark, latency_identity
-from blockzoo.benchmark import benchmark_blocks
+from blockzoo import benchmarking, latency_identity
+from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
@@ -22,7 +22,7 @@ from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.session import Cell
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig
 
 CONFIG = ScaffoldConfig(context="Identity", depth=1, width=4, input_shape=(3, 8, 8))
 SETTINGS = LatencySettings(
@@ -320,7 +320,7 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         assert cell.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
-    monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
+    monkeypatch.setattr(benchmarking, "measure_cell_energy", measure)
     records = run(CONV, MERGED, UNTIMEABLE, energy=True)
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),

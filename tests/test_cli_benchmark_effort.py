@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_processes_and_budget(
         asked.append(settings)
         return []
 
-    monkeypatch.setattr(import_module("blockzoo.cli.benchmark"), "timed", timed)
+    monkeypatch.setattr(import_module("blockzoo.cli.c_benchmark"), "timed", timed)
     result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
     assert result.exit_code == 0
     assert [(s.processes, s.budget_s) for s in asked] == [(processes, budget_s)]

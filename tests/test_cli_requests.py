@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from blockzoo import sweep as sweep_module
+from blockzoo import run as sweep_module
 from blockzoo import tuning, tuning_trials
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import MOST_SEEDS, chosen_resident, chosen_seeds
@@ -19,11 +19,11 @@ from blockzoo.cli.train import train
 from blockzoo.cli.tune import tune
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.protocol import get_protocol
+from blockzoo.protocol_verb import get_protocol
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.train import train_block
 from blockzoo.training.loggers import LogTo
+from blockzoo.training_verb import train_block
 
 TINY = [
     "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",

@@ -26,20 +26,20 @@ from blockzoo.data.split import split_train_validation
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.plan import SweepRequest, make_plan
-from blockzoo.profile import cost_trial_id
-from blockzoo.protocol import get_protocol
+from blockzoo.profiling import cost_trial_id
+from blockzoo.protocol_verb import get_protocol
 from blockzoo.results.records import LatencyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.sweep import run_sweep, run_trial
-from blockzoo.train import training_trial_id
+from blockzoo.run import run_sweep, run_trial
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import fingerprints
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import get_recipe
-from blockzoo.trials import fingerprints
+from blockzoo.training_verb import training_trial_id
 from blockzoo.tuning import tuned_label
 from blockzoo.tuning_trials import TunedNetwork
 from tests import record_samples

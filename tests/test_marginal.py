@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo import marginal as room
+from blockzoo import marginal_verb as room
 from blockzoo.cli.app import app
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
@@ -17,7 +17,7 @@ from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.session import Cell
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig
 from tests import record_samples
 
 SMALL = ScaffoldConfig(width=8, depth=1)

@@ -3,8 +3,8 @@ import pytest
 from blockzoo.blocks import list_available_blocks
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.protocol import ELEVEN_BLOCKS, get_protocol, list_protocols
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.protocol_verb import ELEVEN_BLOCKS, get_protocol, list_protocols
+from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def test_the_protocols_hold_what_the_docs_say() -> None:

@@ -11,8 +11,8 @@ import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.regimes import best_throughput, measure_regimes, regime_figure
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaling_verb import best_throughput, measure_regimes, regime_figure
 
 SMALL = ScaffoldConfig(width=8, depth=1)
 FAST = LatencySettings(

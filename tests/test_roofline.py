@@ -19,8 +19,8 @@ from blockzoo.measure.costs.complexity import count_macs
 from blockzoo.measure.timing import peaks
 from blockzoo.measure.timing.peaks import PeakSettings
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.roofline import measure_roofline, roofline_figure, roofline_frame
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.roofline_verb import measure_roofline, roofline_figure, roofline_frame
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from tests.test_benchmark import spec_of, unbuildable
 
 SMALL = ScaffoldConfig(width=8, depth=1)

@@ -16,18 +16,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import failures, sweep
+from blockzoo import failures, run
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
 from blockzoo.core.position import Position
 from blockzoo.executors import trainers_side_by_side
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
-from blockzoo.protocol import Protocol
+from blockzoo.protocol_verb import Protocol
 from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import read_results_csv
-from blockzoo.sweep import Outcome, SweepListener, SweepResult, run_sweep, run_trial
+from blockzoo.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.training.recipe import get_recipe
 
 
@@ -210,7 +210,7 @@ def test_a_failed_training_says_on_which_device(
     (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")
     future: Future[Outcome] = Future()
     future.set_exception(RuntimeError("out of memory"))
-    (record,) = sweep._outcome(request, trial, future).records
+    (record,) = run._outcome(request, trial, future).records
     assert isinstance(record, TrainingRecord)
     assert described == [torch.device("cuda")]
     assert (record.device, record.environment.accelerator) == ("cuda", "a GPU")

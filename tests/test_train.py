@@ -13,8 +13,13 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.results.records import TrainingRecord
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.train import checkpoint_path, remove_checkpoint, train_block, training_trial_id
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.training_verb import (
+    checkpoint_path,
+    remove_checkpoint,
+    train_block,
+    training_trial_id,
+)
 from tests.training_samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=6)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from blockzoo.results.records import EpochMetrics
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
 from blockzoo.training.fit import FitResult, fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
-from blockzoo.protocol import get_protocol
+from blockzoo.protocol_verb import get_protocol
 from blockzoo.results.records import EpochMetrics
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.drop_path import DropPath, drop_rates
 from blockzoo.training.fit import FitResult, fit
 from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net

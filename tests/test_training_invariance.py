@@ -21,7 +21,7 @@ from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.data import load_dataset
 from blockzoo.data.residence import default_workers
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import Recipe, get_recipe
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from blockzoo.data.batches import DeviceImages, channel_statistics
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import get_recipe

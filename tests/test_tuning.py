@@ -16,10 +16,10 @@ from blockzoo import tuning_trials
 from blockzoo.core.errors import BlockError, DivergenceError, InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.protocol import Protocol, get_protocol
+from blockzoo.protocol_verb import Protocol, get_protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Try
-from blockzoo.train import train_block
+from blockzoo.training_verb import train_block
 from blockzoo.tuning import Tuning, train_tuned, tune_block, tuned_label, tuned_trial_id
 from blockzoo.tuning_trials import TUNING_SEED, search_space, without_test
 from tests.training_samples import TINY_RECIPE, tiny_dataset

@@ -9,8 +9,8 @@ from blockzoo.blocks.findings import Line
 from blockzoo.blocks.forms import FORM_LINES
 from blockzoo.core.position import POSITIONS
 from blockzoo.measure.costs.receptive_field import receptive_field
-from blockzoo.profile import profile_block
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.profiling import profile_block
+from blockzoo.scaffold.net import ScaffoldConfig
 
 _FIELD_MAX = 64
 

@@ -11,7 +11,7 @@ from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.plan import SweepRequest, Trial
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
-from blockzoo.trials import same_positions, scaffold_settings
+from blockzoo.scaffold.placement import same_positions, scaffold_settings
 
 
 def failed_records(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:

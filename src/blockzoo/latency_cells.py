@@ -23,8 +23,8 @@ from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.trials import same_positions
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import same_positions
 
 _PARITY_IMAGES = 4
 

@@ -10,8 +10,8 @@ from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import trial_id
-from blockzoo.scaffold import ScaffoldConfig
-from blockzoo.trials import fingerprints, scaffold_identity
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import fingerprints, scaffold_identity
 
 # Not of the environment that determines a latency: the commit changes with every line of
 # documentation, the threads are those of the settings, and Lightning only trains; what torch was

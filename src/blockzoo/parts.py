@@ -19,8 +19,8 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.complexity import Complexity, count_complexity, count_parameters
 from blockzoo.measure.costs.meta import in_mode
 from blockzoo.results.records import FormCost, PartCost
-from blockzoo.scaffold import ScaffoldConfig
-from blockzoo.trials import (
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import (
     context_without_data,
     deploy_without_data,
     parts_without_data,

@@ -21,13 +21,13 @@ from blockzoo.data.residence import Residence
 from blockzoo.latency_identity import latency_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.profile import cost_trial_id
-from blockzoo.protocol import Protocol
+from blockzoo.profiling import cost_trial_id
+from blockzoo.protocol_verb import Protocol
 from blockzoo.results.store.database import Store
-from blockzoo.scaffold import ScaffoldConfig
-from blockzoo.train import training_trial_id
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import fingerprints
 from blockzoo.training.loggers import LogTo
-from blockzoo.trials import fingerprints
+from blockzoo.training_verb import training_trial_id
 
 Kind = Literal["cost", "latency", "training"]
 

@@ -21,12 +21,12 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
-from blockzoo.protocol import Protocol
+from blockzoo.protocol_verb import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Try, best_of
-from blockzoo.train import remove_checkpoint, train_block, training_trial_id
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
+from blockzoo.training_verb import remove_checkpoint, train_block, training_trial_id
 from blockzoo.tuning_trials import (
     TUNING_SEED,
     TunedNetwork,

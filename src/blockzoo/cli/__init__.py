@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from blockzoo.cli.app import add_commands, app
-from blockzoo.cli.benchmark import benchmark
 from blockzoo.cli.blocks import blocks
+from blockzoo.cli.c_benchmark import benchmark
 from blockzoo.cli.check import check
 from blockzoo.cli.doctor import doctor
 from blockzoo.cli.marginal import marginal

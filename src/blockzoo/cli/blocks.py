@@ -84,7 +84,7 @@ def _show_table(
     words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
 ) -> None:
     from blockzoo.cli.catalogue import blocks_table, found_blocks, sorted_blocks, stage_costs
-    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.consoles import output_console, progress
 
     found = found_blocks(words, family=family, reparameterisable=reparameterisable)
     with progress("counting") as update:
@@ -101,10 +101,10 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
         stage_costs,
         theory_table,
     )
-    from blockzoo.cli.screen import output_console
+    from blockzoo.cli.consoles import output_console
     from blockzoo.core.position import POSITIONS, Position
     from blockzoo.report.diagram import svg_drawing, text_drawing
-    from blockzoo.theory import block_graph, block_theory
+    from blockzoo.theory_verb import block_graph, block_theory
 
     console, place = output_console(), Position.parse(position)
     graph = block_graph(spec, place)
@@ -121,8 +121,8 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
 
 def _show_contract(spec: BlockSpec) -> None:
     from blockzoo.checking import check_blocks
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.reports import full_table
-    from blockzoo.cli.screen import output_console, progress
 
     with progress("contract") as update:
         update(0.0, "starting")

@@ -13,7 +13,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.parts import stage_cost
 from blockzoo.results.records import PartCost
-from blockzoo.theory import StageTheory
+from blockzoo.theory_verb import StageTheory
 
 KILO, MEGA = 1e3, 1e6
 SORTS = ("name", "family", "year", "params", "macs")

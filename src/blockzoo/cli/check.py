@@ -49,7 +49,7 @@ def check(
     status 1 when a line failed.
     """
     from blockzoo.checking import CheckLimits, check_blocks
-    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.contract_lines import contract_lines
 
     names = _chosen(blocks, everything)

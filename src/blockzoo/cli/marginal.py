@@ -14,7 +14,7 @@ from blockzoo.cli.app import examples
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blockzoo.marginal import Additivity, Marginal
+    from blockzoo.marginal_verb import Additivity, Marginal
 
 
 @examples(
@@ -50,10 +50,10 @@ def marginal(
     import pandas as pd
 
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
-    from blockzoo.cli.screen import output_console, progress
-    from blockzoo.marginal import check_additivity, marginal_latencies
+    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.marginal_verb import check_additivity, marginal_latencies
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol import get_protocol
+    from blockzoo.protocol_verb import get_protocol
 
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))

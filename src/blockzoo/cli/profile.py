@@ -58,9 +58,9 @@ def profile(
     """
     from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
-    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.measure.machine.devices import available_cores
-    from blockzoo.profile import profile_blocks
+    from blockzoo.profiling import profile_blocks
 
     shape, batch = chosen_shape(input_shape, batch_size, 64)
     config = scaffold_of(protocol, context, depth, width, classes, shape)

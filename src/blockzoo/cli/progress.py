@@ -15,7 +15,7 @@ from rich.text import Text
 
 from blockzoo.plan import Plan, Trial
 from blockzoo.results.records import EpochMetrics
-from blockzoo.sweep import Outcome, SweepListener
+from blockzoo.run import Outcome, SweepListener
 
 
 class TimeLeft:

@@ -72,7 +72,7 @@ class TrainingOptions:
             chosen_resident,
         )
         from blockzoo.plan import SweepRequest
-        from blockzoo.protocol import get_protocol
+        from blockzoo.protocol_verb import get_protocol
         from blockzoo.training.loggers import LogTo
 
         named = self.blocks or self.everything or not protocols_blocks

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from blockzoo.measure.timing.peaks import Peaks
-    from blockzoo.roofline import RooflineResult, RooflineRow
+    from blockzoo.roofline_verb import RooflineResult, RooflineRow
 
 _GIGA = 1e9
 _NUMBERS = (
@@ -58,11 +58,11 @@ def roofline(
     uses more of, or by overhead where it uses less than a quarter of both.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
-    from blockzoo.cli.screen import output_console, progress
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol import get_protocol
+    from blockzoo.protocol_verb import get_protocol
     from blockzoo.report.plots import require_format
-    from blockzoo.roofline import measure_roofline
+    from blockzoo.roofline_verb import measure_roofline
 
     require_format(plot.suffix.lstrip(".") if plot else "png")
     shape, batch = chosen_shape(None, batch_size, 1)
@@ -129,10 +129,10 @@ def _cells(row: RooflineRow) -> list[str | Text]:
 
 
 def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
-    from blockzoo.cli.screen import output_console
+    from blockzoo.cli.consoles import output_console
     from blockzoo.core.files import replacing
     from blockzoo.report.plots import render
-    from blockzoo.roofline import roofline_figure, roofline_frame
+    from blockzoo.roofline_verb import roofline_figure, roofline_frame
 
     if output is not None:
         with replacing(output) as scratch:

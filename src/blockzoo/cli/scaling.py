@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blockzoo.analysis.regimes import Axis
     from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord
-    from blockzoo.scaffold import ScaffoldConfig
+    from blockzoo.scaffold.net import ScaffoldConfig
 
 
 @examples(
@@ -64,7 +64,7 @@ def scaling(
     """
     from blockzoo.cli.choices import chosen_blocks, keep
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol import get_protocol
+    from blockzoo.protocol_verb import get_protocol
 
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))
@@ -111,10 +111,10 @@ def _regimes(
     settings: LatencySettings,
     plot: Path | None,
 ) -> list[LatencyRecord]:
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.regime_tables import agreement_lines, regime_table
-    from blockzoo.cli.screen import output_console, progress
-    from blockzoo.regimes import measure_regimes, regime_figure
     from blockzoo.report.plots import render, require_format
+    from blockzoo.scaling_verb import measure_regimes, regime_figure
 
     file_format = plot.suffix.lstrip(".") if plot else "png"
     require_format(file_format)
@@ -139,9 +139,9 @@ def _throughputs(
     settings: LatencySettings,
     largest_batch: int,
 ) -> list[LatencyRecord]:
+    from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.regime_tables import throughput_table
-    from blockzoo.cli.screen import output_console, progress
-    from blockzoo.regimes import best_throughput
+    from blockzoo.scaling_verb import best_throughput
 
     found = []
     with progress("throughput") as update:

@@ -13,7 +13,7 @@ from blockzoo.cli.requests import TrainingOptions, spread
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blockzoo.protocol import Protocol
+    from blockzoo.protocol_verb import Protocol
 
 
 @examples(
@@ -50,10 +50,10 @@ def sweep(
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
+    from blockzoo.cli.consoles import load_data, message_console
     from blockzoo.cli.progress import SweepProgress
-    from blockzoo.cli.screen import load_data, message_console
     from blockzoo.executors import trainers_side_by_side
-    from blockzoo.sweep import run_sweep
+    from blockzoo.run import run_sweep
 
     request = replace(given, protocol="quick" if quick else given.protocol).request(
         seeds=None if seeds is None else chosen_seeds(seeds),
@@ -76,10 +76,10 @@ def sweep(
 
 def _show(protocol: Protocol, csv: Path, plots: bool) -> None:
     from blockzoo.analysis.summary import summarize
-    from blockzoo.cli.screen import message_console, output_console
+    from blockzoo.cli.consoles import message_console, output_console
     from blockzoo.cli.summary import summary_table
+    from blockzoo.drawing import visualize
     from blockzoo.results.table.frame import load_results
-    from blockzoo.visualize import visualize
 
     summary = summarize(load_results(csv))
     output_console().print(summary_table(summary[summary.protocol == protocol.label]))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from blockzoo.core.position import Position
     from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord, Record
-    from blockzoo.scaffold import ScaffoldConfig
+    from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def scaffold_of(
@@ -25,7 +25,7 @@ def scaffold_of(
     input_shape: tuple[int, int, int],
 ) -> ScaffoldConfig:
     """Return the protocol's scaffold with what the options change."""
-    from blockzoo.protocol import get_protocol
+    from blockzoo.protocol_verb import get_protocol
 
     changed = get_protocol(protocol).changed(context=context, depth=depth, width=width)
     return changed.scaffold(classes=classes, input_shape=input_shape)
@@ -63,9 +63,9 @@ def timed(
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
-    from blockzoo.benchmark import benchmark_blocks
+    from blockzoo.benchmarking import benchmark_blocks
+    from blockzoo.cli.consoles import message_console, output_console, report_unread_energy
     from blockzoo.cli.live import LiveTable, showing
-    from blockzoo.cli.screen import message_console, output_console, report_unread_energy
     from blockzoo.cli.tables import latency_table
 
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)

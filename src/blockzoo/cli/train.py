@@ -36,12 +36,12 @@ def train(
     reason, and the others go on.
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.screen import load_data, message_console, output_console
+    from blockzoo.cli.consoles import load_data, message_console, output_console
     from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.measure.machine.devices import require_working, resolve_device
     from blockzoo.results.table.csv import write_results_csv
-    from blockzoo.sweep import measure_cost, train_recorded
-    from blockzoo.train import remove_checkpoint
+    from blockzoo.run import measure_cost, train_recorded
+    from blockzoo.training_verb import remove_checkpoint
 
     request = replace(given, positions=given.positions or ["mid"]).request(
         seeds=chosen_seeds(seeds, first_seed)

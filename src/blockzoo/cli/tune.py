@@ -44,7 +44,7 @@ def tune(
     run it again.
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.screen import load_data, message_console, output_console
+    from blockzoo.cli.consoles import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.measure.machine.devices import require_working, resolve_device
@@ -77,7 +77,7 @@ def tune(
 
 def _networks(request: SweepRequest) -> Iterator[tuple[str, Position]]:
     """Yield every block and position, a network that is the same at several positions once."""
-    from blockzoo.trials import same_positions
+    from blockzoo.scaffold.placement import same_positions
 
     seen = set()
     for block in request.protocol.blocks:
@@ -92,8 +92,8 @@ def _tune_cell(
     request: SweepRequest, store: Store, block: str, position: Position, trials: int, file: Path
 ) -> tuple[Tuning, list[TrainingRecord]]:
     """Tune one network and train it over the seeds; every record is in the store at once."""
-    from blockzoo.cli.screen import progress
-    from blockzoo.sweep import measure_cost
+    from blockzoo.cli.consoles import progress
+    from blockzoo.run import measure_cost
     from blockzoo.tuning import tune_block
 
     protocol = request.protocol
@@ -133,7 +133,7 @@ def _trained(
 ) -> TrainingRecord:
     """Return the record of that seed in the tuned track, from the store if it is there."""
     from blockzoo.results.records import TrainingRecord
-    from blockzoo.train import remove_checkpoint
+    from blockzoo.training_verb import remove_checkpoint
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
     data, device, compiled = request.dataset, request.device, request.compiled

@@ -77,7 +77,7 @@ class Environment(_Frozen):
 
 
 class ScaffoldSettings(_Frozen):
-    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.ScaffoldConfig`.
+    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.net.ScaffoldConfig`.
 
     `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
     """

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS
-from blockzoo.scaffold import ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldNet
 
 
 class DropPath:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from blockzoo.scaffold import ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldNet
 
 STEPS_BETWEEN_NORMS = 10
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blockzoo.blocks import get_block, list_available_blocks, to_deploy
 from blockzoo.core.position import Position
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 _DATA = Path(__file__).parents[2] / "data"
 # (in_channels, out_channels, stride of the first block, input height and width) of each stage.

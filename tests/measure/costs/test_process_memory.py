@@ -23,7 +23,7 @@ from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
 )
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 _MB = 1_000_000
 _SHARE, _FIXED = 0.02, 8 * _MB

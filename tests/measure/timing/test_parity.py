@@ -15,7 +15,7 @@ from blockzoo.measure.timing.parity import (
     max_relative_difference,
     with_nontrivial_state,
 )
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 EXAMPLE = torch.tensor([[1.0, -4.0], [2.0, 0.5]])
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from blockzoo.benchmark import benchmark_blocks
+from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
@@ -24,10 +24,10 @@ from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import NO_CONTEXT
 from blockzoo.stats.bootstrap import Interval
 from blockzoo.stats.paired_rounds import paired
-from blockzoo.trials import NO_CONTEXT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from blockzoo.benchmark import benchmark_blocks
+from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.core.position import Position
 from blockzoo.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.failures import failed_records
 from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
-from blockzoo.profile import profile_blocks
+from blockzoo.profiling import profile_blocks
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_results_csv
-from blockzoo.train import checkpointed_trials, remove_checkpoint, train_block
+from blockzoo.training_verb import checkpointed_trials, remove_checkpoint, train_block
 
 
 @dataclass(frozen=True, kw_only=True)

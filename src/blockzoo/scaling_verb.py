@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.regimes import Axis, regime_frame
-from blockzoo.benchmark import benchmark_blocks
+from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
@@ -20,7 +20,7 @@ from blockzoo.measure.timing.api import ThroughputSearch, search_throughput
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.regimes_plot import plot_regimes
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig
 
 Progress = Callable[[float, str], None]
 _SEARCH_BUDGET_S = 2.0

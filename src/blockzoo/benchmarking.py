@@ -32,8 +32,8 @@ from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import Environment, LatencyRecord
-from blockzoo.scaffold import ScaffoldConfig
-from blockzoo.trials import recorded_fingerprint, scaffold_settings
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import recorded_fingerprint, scaffold_settings
 
 
 def benchmark_blocks(

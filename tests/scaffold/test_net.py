@@ -16,7 +16,12 @@ from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.parts import measured_parts
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
+from blockzoo.scaffold.net import (
+    ScaffoldConfig,
+    ScaffoldNet,
+    block_fingerprint,
+    network_fingerprint,
+)
 
 _SMALL = ScaffoldConfig(depth=2, width=8, classes=5, input_shape=(3, 16, 16))
 

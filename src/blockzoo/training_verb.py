@@ -23,12 +23,8 @@ from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.results.records import Environment, EpochMetrics, TrainingRecord, trial_id
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.training.log import TrainingLog
-from blockzoo.training.loggers import LogTo, Run
-from blockzoo.training.precision import resolve_arithmetic
-from blockzoo.training.recipe import Recipe
-from blockzoo.trials import (
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import (
     fingerprints,
     network_without_data,
     recorded_fingerprint,
@@ -36,6 +32,10 @@ from blockzoo.trials import (
     scaffold_identity,
     scaffold_settings,
 )
+from blockzoo.training.log import TrainingLog
+from blockzoo.training.loggers import LogTo, Run
+from blockzoo.training.precision import resolve_arithmetic
+from blockzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from blockzoo.training.fit import FitResult

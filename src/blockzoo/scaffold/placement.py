@@ -20,7 +20,7 @@ from blockzoo.core.errors import BlockError, BlockZooError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
 from blockzoo.results.records import ScaffoldSettings
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 NO_CONTEXT = "Identity"
 _MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")

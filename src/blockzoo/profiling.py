@@ -32,8 +32,8 @@ from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.parts import Part, measured_context, measured_parts, summed
 from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.trials import (
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import (
     fingerprints,
     recorded_fingerprint,
     same_positions,

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
-from blockzoo.benchmark import benchmark_blocks
+from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError, ResultsError
@@ -25,8 +25,8 @@ from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
 from blockzoo.measure.timing.settings import DTYPES, LatencySettings
 from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold import ScaffoldConfig
-from blockzoo.trials import build_without_data, deploy_without_data
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import build_without_data, deploy_without_data
 
 Progress = Callable[[float, str], None]
 _SHARE_OF_PEAKS = 0.1

@@ -11,8 +11,13 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet, block_fingerprint, network_fingerprint
-from blockzoo.trials import (
+from blockzoo.scaffold.net import (
+    ScaffoldConfig,
+    ScaffoldNet,
+    block_fingerprint,
+    network_fingerprint,
+)
+from blockzoo.scaffold.placement import (
     build_without_data,
     deploy_without_data,
     fingerprints,

@@ -22,8 +22,8 @@ from blockzoo.measure.costs.receptive_field import (
 )
 from blockzoo.measure.costs.trace import trace
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic, saved_bytes
-from blockzoo.scaffold import ScaffoldConfig, ScaffoldNet
-from blockzoo.trials import deploy_without_data, stage_without_data
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import deploy_without_data, stage_without_data
 
 PROBE_WIDTH = 16
 """Channels of the stem where receptive fields are measured: they do not depend on channels."""
