@@ -4,7 +4,7 @@ Usage: python benchmarks/depthwise_bf16.py [--batch-size N] [--rounds N] [--thre
 
 Both get a bfloat16 input in channels-last and return bfloat16; fp32 is cast to and back inside the
 time. The two alternate, with freed memory kept as in a training; medians are shown.
-`blockzoo.training.depthwise` follows from the table.
+`blockzoo.training.arithmetic` follows from the table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.training.freed_memory import freed_memory_kept
+from blockzoo.training.process import freed_memory_kept
 
 
 class Shape(NamedTuple):

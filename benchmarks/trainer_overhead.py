@@ -28,10 +28,10 @@ from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.training.arithmetic import resolve_arithmetic
 from blockzoo.training.fit import fit
-from blockzoo.training.freed_memory import freed_memory_kept
 from blockzoo.training.optimisation import build_optimizer, build_scheduler
-from blockzoo.training.precision import resolve_arithmetic
+from blockzoo.training.process import freed_memory_kept
 from blockzoo.training.recipe import Recipe, get_recipe
 
 

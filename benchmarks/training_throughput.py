@@ -35,8 +35,8 @@ from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.profiling import profile_blocks
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
+from blockzoo.training.arithmetic import resolve_arithmetic
 from blockzoo.training.fit import fit
-from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import get_recipe
 
 CLASSES = 10

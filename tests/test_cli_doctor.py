@@ -10,7 +10,6 @@ import torch
 from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
-from blockzoo.measure.machine import doctor as doctor_room
 from blockzoo.measure.machine.doctor import Readings
 from tests.measure.machine.samples import QUIET
 
@@ -22,7 +21,7 @@ def doctor(
         assert device == torch.device("cpu")
         return readings
 
-    monkeypatch.setattr(doctor, "read_machine", read)
+    monkeypatch.setattr(doctor_room, "read_machine", read)
     result = CliRunner().invoke(app, ["doctor", "--device", "cpu", *arguments])
     return result.exit_code, result.stdout, result.stderr
 

@@ -14,13 +14,9 @@ from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, Unk
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.training_verb import (
-    checkpoint_path,
-    remove_checkpoint,
-    train_block,
-    training_trial_id,
-)
-from tests.training_samples import TINY_RECIPE, tiny_dataset
+from blockzoo.training.checkpoint import checkpoint_path, remove_checkpoint
+from blockzoo.training_verb import train_block, training_trial_id
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=6)
 CONFIG = ScaffoldConfig(context="Identity", width=4, depth=1)

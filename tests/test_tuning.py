@@ -22,7 +22,7 @@ from blockzoo.search import Try
 from blockzoo.training_verb import train_block
 from blockzoo.tuning import Tuning, train_tuned, tune_block, tuned_label, tuned_trial_id
 from blockzoo.tuning_trials import TUNING_SEED, search_space, without_test
-from tests.training_samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=12)
 PROTOCOL = Protocol(

@@ -25,7 +25,8 @@ from blockzoo.profiling import profile_blocks
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_results_csv
-from blockzoo.training_verb import checkpointed_trials, remove_checkpoint, train_block
+from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
+from blockzoo.training_verb import train_block
 
 
 @dataclass(frozen=True, kw_only=True)

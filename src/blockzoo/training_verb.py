@@ -32,13 +32,15 @@ from blockzoo.scaffold.placement import (
     scaffold_identity,
     scaffold_settings,
 )
+from blockzoo.training.arithmetic import resolve_arithmetic
 from blockzoo.training.log import TrainingLog
 from blockzoo.training.loggers import LogTo, Run
-from blockzoo.training.precision import resolve_arithmetic
 from blockzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from blockzoo.training.fit import FitResult
+
+from blockzoo.training.checkpoint import checkpoint_path
 
 Told = TypeVar("Told")
 
@@ -223,22 +225,6 @@ def training_trial_id(
         seed=checked_seed(seed),
         device=where.type,
     )
-
-
-def checkpoint_path(folder: Path, trial: str) -> Path:
-    """Return where the checkpoint of the trial of that id is kept."""
-    return folder / f"{trial}.ckpt"
-
-
-def remove_checkpoint(folder: Path | None, trial: str) -> None:
-    """Remove the checkpoint of the trial of that id, if there is one."""
-    if folder is not None:
-        checkpoint_path(folder, trial).unlink(missing_ok=True)
-
-
-def checkpointed_trials(folder: Path | None) -> set[str]:
-    """Return the ids of the trials whose checkpoints lie in `folder`."""
-    return set() if folder is None else {path.stem for path in folder.glob("*.ckpt")}
 
 
 def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:

@@ -24,9 +24,10 @@ from blockzoo.data.residence import Residence
 from blockzoo.protocol_verb import Protocol
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.search import Point, Report, Search, Try, best_of
+from blockzoo.training.checkpoint import remove_checkpoint
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
-from blockzoo.training_verb import remove_checkpoint, train_block, training_trial_id
+from blockzoo.training_verb import train_block, training_trial_id
 from blockzoo.tuning_trials import (
     TUNING_SEED,
     TunedNetwork,

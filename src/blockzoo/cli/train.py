@@ -41,7 +41,7 @@ def train(
     from blockzoo.measure.machine.devices import require_working, resolve_device
     from blockzoo.results.table.csv import write_results_csv
     from blockzoo.run import measure_cost, train_recorded
-    from blockzoo.training_verb import remove_checkpoint
+    from blockzoo.training.checkpoint import remove_checkpoint
 
     request = replace(given, positions=given.positions or ["mid"]).request(
         seeds=chosen_seeds(seeds, first_seed)

@@ -133,7 +133,7 @@ def _trained(
 ) -> TrainingRecord:
     """Return the record of that seed in the tuned track, from the store if it is there."""
     from blockzoo.results.records import TrainingRecord
-    from blockzoo.training_verb import remove_checkpoint
+    from blockzoo.training.checkpoint import remove_checkpoint
     from blockzoo.tuning import train_tuned, tuned_trial_id
 
     data, device, compiled = request.dataset, request.device, request.compiled

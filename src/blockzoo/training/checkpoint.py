@@ -11,11 +11,14 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from blockzoo.core.files import replacing
+
+if TYPE_CHECKING:
+    pass
 
 _FORMAT = 1
 _DIGEST_BYTES = 64
@@ -68,3 +71,19 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _warn(path: Path, why: str) -> None:
     warnings.warn(f"checkpoint {path} {why}; training starts afresh", UserWarning, stacklevel=4)
+
+
+def checkpoint_path(folder: Path, trial: str) -> Path:
+    """Return where the checkpoint of the trial of that id is kept."""
+    return folder / f"{trial}.ckpt"
+
+
+def remove_checkpoint(folder: Path | None, trial: str) -> None:
+    """Remove the checkpoint of the trial of that id, if there is one."""
+    if folder is not None:
+        checkpoint_path(folder, trial).unlink(missing_ok=True)
+
+
+def checkpointed_trials(folder: Path | None) -> set[str]:
+    """Return the ids of the trials whose checkpoints lie in `folder`."""
+    return set() if folder is None else {path.stem for path in folder.glob("*.ckpt")}

@@ -21,21 +21,18 @@ from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.block_errors import block_errors, memory_errors
+from blockzoo.training.arithmetic import Arithmetic, fast_depthwise, resolve_arithmetic
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
-from blockzoo.training.depthwise import fast_depthwise
+from blockzoo.training.data import SplitData, split_data
 from blockzoo.training.drop_path import DropPath
-from blockzoo.training.freed_memory import freed_memory_kept
-from blockzoo.training.live import LiveView
+from blockzoo.training.log import LiveView
+from blockzoo.training.loggers import quiet_lightning
 from blockzoo.training.loop import Loop
-from blockzoo.training.parts import OnOom
-from blockzoo.training.precision import Arithmetic, resolve_arithmetic
-from blockzoo.training.quiet import quiet_lightning
+from blockzoo.training.metrics import TestTally
+from blockzoo.training.micro_batches import OnOom, block_errors, memory_errors
+from blockzoo.training.process import freed_memory_kept, terminable
 from blockzoo.training.recipe import Recipe
-from blockzoo.training.split_data import SplitData, split_data
-from blockzoo.training.tally import TestTally
-from blockzoo.training.termination import terminable
 
 OnEpoch = Callable[[EpochMetrics], None]
 

@@ -20,11 +20,33 @@ from typing import TYPE_CHECKING, Any
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.files import make_folder
-from blockzoo.training.quiet import quiet_lightning
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
     from mlflow.tracking import MlflowClient
+
+
+import logging
+
+_LOGGERS = (
+    *("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"),
+    *("mlflow", "alembic"),
+)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence what Lightning logs below a warning, such as the precision, which records hold."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
 
 LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
 PROJECT = "blockzoo"

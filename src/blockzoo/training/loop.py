@@ -23,20 +23,19 @@ from blockzoo.core.errors import BlockError
 from blockzoo.core.seeding import generator_states, restore_generators
 from blockzoo.data.batches import Batch
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.averaging import WeightAverage
-from blockzoo.training.block_errors import block_errors
 from blockzoo.training.drop_path import DropPath
-from blockzoo.training.gradients import STEPS_BETWEEN_NORMS, GradientNorms
-from blockzoo.training.optimisation import build_optimizer, build_scheduler
-from blockzoo.training.parts import OnOom, Parts
-from blockzoo.training.recipe import Recipe
-from blockzoo.training.tally import (
+from blockzoo.training.metrics import (
+    STEPS_BETWEEN_NORMS,
+    GradientNorms,
     StepLosses,
     Tally,
     TestTally,
     check_epoch,
     check_validation,
 )
+from blockzoo.training.micro_batches import OnOom, Parts, block_errors
+from blockzoo.training.optimisation import WeightAverage, build_optimizer, build_scheduler
+from blockzoo.training.recipe import Recipe
 
 Forward = Callable[..., Tensor]
 _LEAST_PART = 2  # batch normalisation needs two images

@@ -32,8 +32,8 @@ from blockzoo.data.batches import Batch, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
-from blockzoo.training.freed_memory import freed_memory_kept
-from blockzoo.training.parts import Parts
+from blockzoo.training.micro_batches import Parts
+from blockzoo.training.process import freed_memory_kept
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
 

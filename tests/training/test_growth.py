@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from blockzoo.data import ImageDataset
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import fit
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 RECIPE = replace(TINY_RECIPE, ema_decay=0.9)
 

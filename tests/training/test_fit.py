@@ -19,8 +19,8 @@ from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
-from blockzoo.training.live import LiveView
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from blockzoo.training.log import LiveView
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset()
 CPU = torch.device("cpu")

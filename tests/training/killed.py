@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from blockzoo.training.fit import fit
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 EPOCHS = 40
 RECIPE = replace(

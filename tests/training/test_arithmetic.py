@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from blockzoo.core.errors import InputError
-from blockzoo.training import precision
-from blockzoo.training.precision import Arithmetic, profits_from_bf16, resolve_arithmetic
-from tests.training_samples import TINY_RECIPE
+from blockzoo.training import arithmetic
+from blockzoo.training.arithmetic import Arithmetic, profits_from_bf16, resolve_arithmetic
+from tests.training.samples import TINY_RECIPE
 
 CPU = torch.device("cpu")
 WIDE = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
@@ -21,9 +21,9 @@ NARROW = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 15, 3))
 
 @pytest.fixture(autouse=True)
 def _fresh_flags() -> Iterator[None]:
-    precision._cpu_flags.cache_clear()
+    arithmetic._cpu_flags.cache_clear()
     yield
-    precision._cpu_flags.cache_clear()
+    arithmetic._cpu_flags.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_a_cpu_profits_if_it_has_the_instructions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(arithmetic, "_CPU_INFO", tmp_path / "cpuinfo")
     assert profits_from_bf16(CPU) is expected
 
 
 def test_a_cpu_that_cannot_be_read_is_taken_not_to_profit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "none")
+    monkeypatch.setattr(arithmetic, "_CPU_INFO", tmp_path / "none")
     assert profits_from_bf16(CPU) is False
 
 
@@ -59,14 +59,14 @@ def test_a_cpu_that_cannot_be_read_is_taken_not_to_profit(
 def test_auto_takes_what_profits_and_the_rest_is_as_asked(
     monkeypatch: pytest.MonkeyPatch, asked: Any, profits: bool, expected: Any
 ) -> None:
-    monkeypatch.setattr(precision, "profits_from_bf16", lambda device: profits)
+    monkeypatch.setattr(arithmetic, "profits_from_bf16", lambda device: profits)
     recipe = replace(TINY_RECIPE, precision=asked[0], channels_last=asked[1])
     resolved = resolve_arithmetic(recipe, CPU, WIDE)
     assert resolved == Arithmetic(precision=expected[0], channels_last=expected[1])
 
 
 def test_narrow_convolutions_stay_contiguous_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "profits_from_bf16", lambda device: True)
+    monkeypatch.setattr(arithmetic, "profits_from_bf16", lambda device: True)
     auto = replace(TINY_RECIPE, precision="auto", channels_last="auto")
     assert not resolve_arithmetic(auto, CPU, NARROW).channels_last
     assert resolve_arithmetic(auto, torch.device("cuda"), NARROW).channels_last

@@ -18,7 +18,7 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.drop_path import DropPath, drop_rates
 from blockzoo.training.fit import FitResult, fit
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset(per_class=20)
 CONFIG = ScaffoldConfig(width=4, depth=2, classes=2, input_shape=(3, 8, 8))

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.training.fit import fit
-from blockzoo.training.freed_memory import freed_memory_kept
+from blockzoo.training.process import freed_memory_kept
 from blockzoo.training.robustness import evaluate_robustness
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 CPU = torch.device("cpu")
 BYTES = 2**26  # more than glibc ever keeps by itself

@@ -22,7 +22,7 @@ from blockzoo.training.robustness import (
     jpeg,
 )
 from tests.record_samples import training
-from tests.training_samples import tiny_dataset
+from tests.training.samples import tiny_dataset
 
 
 class Brightness(nn.Module):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from blockzoo.training.optimisation import build_optimizer, build_scheduler, rate_factor
-from tests.training_samples import TINY_RECIPE, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_net
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from blockzoo.training import log
 from blockzoo.training.log import epoch_figures
 from blockzoo.training.loggers import LogTo, OpenLogger
 from blockzoo.training_verb import train_block
-from tests.training_samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=6, per_class=6)
 EPOCHS = 4

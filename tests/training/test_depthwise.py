@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.training.depthwise import fast_depthwise
+from blockzoo.training.arithmetic import Arithmetic, fast_depthwise
 from blockzoo.training.fit import fit
-from blockzoo.training.precision import Arithmetic
-from tests.training_samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 BF16 = Arithmetic(precision="bf16", channels_last=False)
 FP32 = Arithmetic(precision="fp32", channels_last=False)

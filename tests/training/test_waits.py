@@ -15,7 +15,7 @@ from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import get_recipe
-from tests.training_samples import tiny_dataset
+from tests.training.samples import tiny_dataset
 
 pytestmark = pytest.mark.gpu
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.training.averaging import WeightAverage
-from tests.training_samples import tiny_net
+from blockzoo.training.optimisation import WeightAverage
+from tests.training.samples import tiny_net
 
 
 def test_the_average_trails_behind_with_a_short_memory_at_first() -> None:

@@ -16,7 +16,7 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
 from blockzoo.training.fit import FitResult, fit
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset(per_class=15)  # 26 images to train on: batches of 8, 8, 8 and 2
 RECIPE = replace(TINY_RECIPE, ema_decay=0.9, drop_path=0.3, gradient_clip_norm=1.0)

@@ -17,7 +17,7 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.fit import fit
 from tests import training_killed
-from tests.training_samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset()
 KILLS = 20

@@ -10,7 +10,7 @@ import pytest
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.training.recipe import get_recipe, recipes
-from tests.training_samples import TINY_RECIPE
+from tests.training.samples import TINY_RECIPE
 
 
 def test_named_recipes() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import torch
 
@@ -58,3 +61,21 @@ def _glibc() -> ctypes.CDLL | None:
     except (AttributeError, OSError, TypeError):
         return None
     return libc if found else None
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into `SystemExit` with the status that says so, so that clean-ups run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -11,7 +11,7 @@ from torch import Tensor
 from blockzoo.data.batches import Batches, DeviceImages, batch_sizes, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import split_train_validation
-from blockzoo.training.precision import Arithmetic
+from blockzoo.training.arithmetic import Arithmetic
 from blockzoo.training.recipe import Recipe
 
 EVALUATION_BATCH_SIZE = 256

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError
 from blockzoo.training.fit import fit
-from tests.training_samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset()
 

@@ -7,7 +7,7 @@ import torch
 
 from blockzoo.core.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.tally import (
+from blockzoo.training.metrics import (
     STEPS_BETWEEN_CHECKS,
     StepLosses,
     Tally,
