@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from blockzoo.core.position import POSITIONS
-from blockzoo.protocol_verb import ELEVEN_BLOCKS
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS
 
 NAIVE_WARMUP, NAIVE_CALLS = 10, 100
 Figures = dict[str, dict[str, float]]
@@ -111,7 +111,7 @@ def _mean_ms(arguments: argparse.Namespace) -> float:
     import torch
 
     from blockzoo.blocks import to_deploy
-    from blockzoo.protocol_verb import get_protocol
+    from blockzoo.experiments.protocol import get_protocol
     from blockzoo.scaffold.net import ScaffoldNet
 
     torch.set_num_threads(1)

@@ -23,12 +23,12 @@ from typing import Any
 import torch
 
 from blockzoo.data import load_dataset
-from blockzoo.protocol_verb import get_protocol
+from blockzoo.experiments.protocol import get_protocol
+from blockzoo.experiments.train import train_block, training_trial_id
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
 from blockzoo.training.recipe import get_recipe
-from blockzoo.training_verb import train_block, training_trial_id
 
 RECIPES = ("classic", "v1")
 FIGURES = ("test_accuracy", "test_calibration_error")

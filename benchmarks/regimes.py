@@ -27,14 +27,14 @@ from regimes_page import regimes_page
 from blockzoo.analysis.regimes import Axis, regime_frame
 from blockzoo.cli.consoles import progress
 from blockzoo.core.position import Position
-from blockzoo.marginal_verb import Additivity, Marginal, check_additivity, marginal_latencies
+from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
+from blockzoo.experiments.roofline import measure_roofline, roofline_figure, roofline_frame
+from blockzoo.experiments.scaling import measure_regimes, regime_figure
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.protocol_verb import ELEVEN_BLOCKS, get_protocol
 from blockzoo.report.plots import render
-from blockzoo.roofline_verb import measure_roofline, roofline_figure, roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaling_verb import measure_regimes, regime_figure
 
 VALUES: dict[Axis, tuple[int, ...]] = {
     "batch_size": (1, 16, 256),

@@ -20,7 +20,7 @@ from statistics import median
 import torch
 from training_throughput import random_images
 
-from blockzoo.executors import Executor, SideBySideExecutor
+from blockzoo.experiments.execution.executors import Executor, SideBySideExecutor
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit

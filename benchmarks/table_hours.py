@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from training_throughput import CLASSES, peak_flops, random_images
 
+from blockzoo.experiments.profile import profile_blocks
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS, Protocol, get_protocol
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.profiling import profile_blocks
-from blockzoo.protocol_verb import ELEVEN_BLOCKS, Protocol, get_protocol
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import FitResult, fit
 

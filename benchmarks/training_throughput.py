@@ -31,8 +31,8 @@ import torch
 
 from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
+from blockzoo.experiments.profile import profile_blocks
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.profiling import profile_blocks
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
 from blockzoo.training.arithmetic import resolve_arithmetic

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from blockzoo.cli.app import app
-from blockzoo.protocol_verb import ELEVEN_BLOCKS
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.position import POSITIONS
-from blockzoo.parts import stage_cost
+from blockzoo.experiments.part_costs import stage_cost
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
 ARXIV = re.compile(r"\d{4}\.\d{4,5}")

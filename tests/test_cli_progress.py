@@ -8,7 +8,7 @@ from rich.console import Console
 
 from blockzoo.cli.progress import SweepProgress
 from blockzoo.core.position import Position
-from blockzoo.plan import Plan, Trial
+from blockzoo.experiments.sweep.plan import Plan, Trial
 from blockzoo.results.records import EpochMetrics
 
 

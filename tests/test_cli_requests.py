@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from blockzoo import run as sweep_module
-from blockzoo import tuning, tuning_trials
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import MOST_SEEDS, chosen_resident, chosen_seeds
 from blockzoo.cli.requests import TrainingOptions
@@ -19,11 +17,13 @@ from blockzoo.cli.train import train
 from blockzoo.cli.tune import tune
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.protocol_verb import get_protocol
+from blockzoo.experiments.protocol import get_protocol
+from blockzoo.experiments.sweep import run as sweep_module
+from blockzoo.experiments.train import train_block
+from blockzoo.experiments.tuning import trial, tune
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.training.loggers import LogTo
-from blockzoo.training_verb import train_block
 
 TINY = [
     "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",
@@ -141,7 +141,7 @@ def test_what_is_shared_reaches_every_training(
         asked.append(options)
         return train_block(*args, **options)
 
-    for module in (sweep_module, tuning, tuning_trials):
+    for module in (sweep_module, tune, trial):
         monkeypatch.setattr(module, "train_block", spy)
     options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
     options += ["--no-resume", "--on-oom", "fail", "--save-weights"]
@@ -191,7 +191,7 @@ def test_residence_changes_no_number(tiny_npz: Path) -> None:
 
 def test_no_number_of_seeds_reaches_that_of_the_tuning() -> None:
     assert chosen_seeds(3, first=7) == (7, 8, 9)
-    assert tuning_trials.TUNING_SEED not in chosen_seeds(MOST_SEEDS)
+    assert trial.TUNING_SEED not in chosen_seeds(MOST_SEEDS)
 
 
 def test_the_answers_on_residence() -> None:

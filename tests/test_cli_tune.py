@@ -6,9 +6,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from blockzoo import search, tuning
 from blockzoo.cli.app import app
 from blockzoo.core.errors import DeviceMemoryError
+from blockzoo.experiments.tuning import search, tune
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.training import compilation
@@ -118,7 +118,7 @@ def test_trials_that_do_not_fit_into_memory_fail_their_block_on_request(
         assert options["on_oom"] == "fail"
         raise DeviceMemoryError("a batch of 32 does not fit")
 
-    monkeypatch.setattr(tuning, "train_block", train)
+    monkeypatch.setattr(tune, "train_block", train)
     options = ["--dataset", str(tiny_npz), *OPTIONS, "--trials", "1", "--on-oom", "fail"]
     status, output, errors = run("tune", "Identity", *options)
     assert (status, output, errors) == (1, "", "failed: a batch of 32 does not fit\n")

@@ -17,31 +17,31 @@ import pytest
 import torch
 
 import blockzoo
-from blockzoo import latency_identity
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
-from blockzoo.latency_identity import latency_trial_id
+from blockzoo.experiments import identity
+from blockzoo.experiments.identity import latency_trial_id
+from blockzoo.experiments.profile import cost_trial_id
+from blockzoo.experiments.protocol import get_protocol
+from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
+from blockzoo.experiments.sweep.run import run_sweep, run_trial
+from blockzoo.experiments.train import training_trial_id
+from blockzoo.experiments.tuning.trial import TunedNetwork
+from blockzoo.experiments.tuning.tune import tuned_label
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.plan import SweepRequest, make_plan
-from blockzoo.profiling import cost_trial_id
-from blockzoo.protocol_verb import get_protocol
 from blockzoo.results.records import LatencyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
-from blockzoo.run import run_sweep, run_trial
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import fingerprints
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import get_recipe
-from blockzoo.training_verb import training_trial_id
-from blockzoo.tuning import tuned_label
-from blockzoo.tuning_trials import TunedNetwork
 from tests import record_samples
 from tests.golden_files import FOLDER, golden
 
@@ -140,7 +140,7 @@ def test_ids_of_costs(rewrite: bool) -> None:
 
 
 def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_identity, "describe_environment", lambda _: dict(ENVIRONMENT))
+    monkeypatch.setattr(identity, "describe_environment", lambda _: dict(ENVIRONMENT))
     usual = LatencySettings(device="cpu")
     settings = {
         "usual": usual,
@@ -161,9 +161,7 @@ def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> Non
         for position in POSITIONS
         for baseline in (None, "ResNetBasicBlock")
     }
-    monkeypatch.setattr(
-        latency_identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True}
-    )
+    monkeypatch.setattr(identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True})
     found["boost"] = latency_trial_id(
         "MobileOneBlock", Position.MID, config=SMALL, settings=usual, baseline="ResNetBasicBlock"
     )
@@ -334,7 +332,7 @@ def test_results_stored_before_count_as_done(stored: Path, monkeypatch: pytest.M
         (latency, *_) = store.records(kind="latency")
         assert isinstance(latency, LatencyRecord)
         there = latency.environment.model_dump(exclude_none=False)
-        monkeypatch.setattr(latency_identity, "describe_environment", lambda _: there)
+        monkeypatch.setattr(identity, "describe_environment", lambda _: there)
 
         plan = make_plan(_request(stored), store)
         result = run_sweep(_request(stored), store, csv_path=stored / "results.csv")

@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blockzoo.benchmarking import benchmark_blocks
     from blockzoo.blocks import get_block, list_available_blocks, register_block
     from blockzoo.core.errors import BlockZooError
     from blockzoo.core.position import Position
     from blockzoo.data import load_dataset
-    from blockzoo.profiling import profile_block, profile_blocks
-    from blockzoo.protocol_verb import get_protocol
+    from blockzoo.experiments.benchmark import benchmark_blocks
+    from blockzoo.experiments.profile import profile_block, profile_blocks
+    from blockzoo.experiments.protocol import get_protocol
+    from blockzoo.experiments.sweep.run import run_sweep
+    from blockzoo.experiments.train import train_block
+    from blockzoo.experiments.tuning.tune import train_tuned, tune_block
     from blockzoo.results.store.database import Store
     from blockzoo.results.table.frame import load_results
-    from blockzoo.run import run_sweep
     from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-    from blockzoo.training_verb import train_block
-    from blockzoo.tuning import train_tuned, tune_block
 
 __version__ = "0.1.0"
 

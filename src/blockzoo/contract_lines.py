@@ -8,8 +8,8 @@ from blockzoo.blocks.contract import BUILDS, LINES
 from blockzoo.blocks.findings import Line
 from blockzoo.blocks.forms import FORM_LINES
 from blockzoo.core.position import POSITIONS
+from blockzoo.experiments.profile import profile_block
 from blockzoo.measure.costs.receptive_field import receptive_field
-from blockzoo.profiling import profile_block
 from blockzoo.scaffold.net import ScaffoldConfig
 
 _FIELD_MAX = 64

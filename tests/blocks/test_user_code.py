@@ -16,7 +16,6 @@ import typer
 from torch import nn
 from typer.testing import CliRunner
 
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import (
     get_block,
     list_available_blocks,
@@ -30,7 +29,8 @@ from blockzoo.cli.app import app
 from blockzoo.cli.border import command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
-from blockzoo.profiling import profile_block, profile_blocks
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.profile import profile_block, profile_blocks
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold.net import ScaffoldConfig

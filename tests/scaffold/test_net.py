@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.parts import measured_parts
+from blockzoo.experiments.part_costs import measured_parts
 from blockzoo.scaffold.net import (
     ScaffoldConfig,
     ScaffoldNet,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
-from blockzoo.protocol_verb import get_protocol
+from blockzoo.experiments.protocol import get_protocol
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.drop_path import DropPath, drop_rates

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from blockzoo.core.errors import DivergenceError
+from blockzoo.experiments.train import train_block
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.training import log
 from blockzoo.training.log import epoch_figures
 from blockzoo.training.loggers import LogTo, OpenLogger
-from blockzoo.training_verb import train_block
 from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=6, per_class=6)

@@ -103,8 +103,8 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
     )
     from blockzoo.cli.consoles import output_console
     from blockzoo.core.position import POSITIONS, Position
+    from blockzoo.experiments.theory import block_graph, block_theory
     from blockzoo.report.diagram import svg_drawing, text_drawing
-    from blockzoo.theory_verb import block_graph, block_theory
 
     console, place = output_console(), Position.parse(position)
     graph = block_graph(spec, place)

@@ -11,9 +11,9 @@ from rich.text import Text
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.parts import stage_cost
+from blockzoo.experiments.part_costs import stage_cost
+from blockzoo.experiments.theory import StageTheory
 from blockzoo.results.records import PartCost
-from blockzoo.theory_verb import StageTheory
 
 KILO, MEGA = 1e3, 1e6
 SORTS = ("name", "family", "year", "params", "macs")

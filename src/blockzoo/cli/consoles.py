@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from blockzoo.plan import SweepRequest
+    from blockzoo.experiments.sweep.plan import SweepRequest
     from blockzoo.results.records import LatencyRecord
 
 PLAIN_WIDTH = 160

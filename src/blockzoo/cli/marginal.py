@@ -14,7 +14,7 @@ from blockzoo.cli.app import examples
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blockzoo.marginal_verb import Additivity, Marginal
+    from blockzoo.experiments.marginal import Additivity, Marginal
 
 
 @examples(
@@ -51,9 +51,9 @@ def marginal(
 
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
     from blockzoo.cli.consoles import output_console, progress
-    from blockzoo.marginal_verb import check_additivity, marginal_latencies
+    from blockzoo.experiments.marginal import check_additivity, marginal_latencies
+    from blockzoo.experiments.protocol import get_protocol
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol_verb import get_protocol
 
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))

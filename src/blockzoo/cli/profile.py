@@ -59,8 +59,8 @@ def profile(
     from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.experiments.profile import profile_blocks
     from blockzoo.measure.machine.devices import available_cores
-    from blockzoo.profiling import profile_blocks
 
     shape, batch = chosen_shape(input_shape, batch_size, 64)
     config = scaffold_of(protocol, context, depth, width, classes, shape)

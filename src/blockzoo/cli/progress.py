@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from blockzoo.plan import Plan, Trial
+from blockzoo.experiments.sweep.plan import Plan, Trial
+from blockzoo.experiments.sweep.run import Outcome, SweepListener
 from blockzoo.results.records import EpochMetrics
-from blockzoo.run import Outcome, SweepListener
 
 
 class TimeLeft:

@@ -14,8 +14,8 @@ from blockzoo.analysis.regimes import (
     reversed_pairs,
 )
 from blockzoo.cli.tables import failed
+from blockzoo.experiments.scaling import BestThroughput
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaling_verb import BestThroughput
 
 
 def regime_table(records: Sequence[LatencyRecord], axis: Axis) -> Table:

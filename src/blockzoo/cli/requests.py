@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from blockzoo.cli import options
 
 if TYPE_CHECKING:
-    from blockzoo.plan import SweepRequest
+    from blockzoo.experiments.sweep.plan import SweepRequest
 
 _GIVEN = "given"
 
@@ -71,8 +71,8 @@ class TrainingOptions:
             chosen_positions,
             chosen_resident,
         )
-        from blockzoo.plan import SweepRequest
-        from blockzoo.protocol_verb import get_protocol
+        from blockzoo.experiments.protocol import get_protocol
+        from blockzoo.experiments.sweep.plan import SweepRequest
         from blockzoo.training.loggers import LogTo
 
         named = self.blocks or self.everything or not protocols_blocks

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from blockzoo.experiments.roofline import RooflineResult, RooflineRow
     from blockzoo.measure.timing.peaks import Peaks
-    from blockzoo.roofline_verb import RooflineResult, RooflineRow
 
 _GIGA = 1e9
 _NUMBERS = (
@@ -59,10 +59,10 @@ def roofline(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
     from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.experiments.protocol import get_protocol
+    from blockzoo.experiments.roofline import measure_roofline
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol_verb import get_protocol
     from blockzoo.report.plots import require_format
-    from blockzoo.roofline_verb import measure_roofline
 
     require_format(plot.suffix.lstrip(".") if plot else "png")
     shape, batch = chosen_shape(None, batch_size, 1)
@@ -131,8 +131,8 @@ def _cells(row: RooflineRow) -> list[str | Text]:
 def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
     from blockzoo.cli.consoles import output_console
     from blockzoo.core.files import replacing
+    from blockzoo.experiments.roofline import roofline_figure, roofline_frame
     from blockzoo.report.plots import render
-    from blockzoo.roofline_verb import roofline_figure, roofline_frame
 
     if output is not None:
         with replacing(output) as scratch:

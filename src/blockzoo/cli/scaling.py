@@ -63,8 +63,8 @@ def scaling(
     intervals.
     """
     from blockzoo.cli.choices import chosen_blocks, keep
+    from blockzoo.experiments.protocol import get_protocol
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.protocol_verb import get_protocol
 
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))
@@ -113,8 +113,8 @@ def _regimes(
 ) -> list[LatencyRecord]:
     from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.regime_tables import agreement_lines, regime_table
+    from blockzoo.experiments.scaling import measure_regimes, regime_figure
     from blockzoo.report.plots import render, require_format
-    from blockzoo.scaling_verb import measure_regimes, regime_figure
 
     file_format = plot.suffix.lstrip(".") if plot else "png"
     require_format(file_format)
@@ -141,7 +141,7 @@ def _throughputs(
 ) -> list[LatencyRecord]:
     from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.regime_tables import throughput_table
-    from blockzoo.scaling_verb import best_throughput
+    from blockzoo.experiments.scaling import best_throughput
 
     found = []
     with progress("throughput") as update:

@@ -13,7 +13,7 @@ from blockzoo.cli.requests import TrainingOptions, spread
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blockzoo.protocol_verb import Protocol
+    from blockzoo.experiments.protocol import Protocol
 
 
 @examples(
@@ -52,8 +52,8 @@ def sweep(
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.consoles import load_data, message_console
     from blockzoo.cli.progress import SweepProgress
-    from blockzoo.executors import trainers_side_by_side
-    from blockzoo.run import run_sweep
+    from blockzoo.experiments.execution.executors import trainers_side_by_side
+    from blockzoo.experiments.sweep.run import run_sweep
 
     request = replace(given, protocol="quick" if quick else given.protocol).request(
         seeds=None if seeds is None else chosen_seeds(seeds),

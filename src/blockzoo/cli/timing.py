@@ -25,7 +25,7 @@ def scaffold_of(
     input_shape: tuple[int, int, int],
 ) -> ScaffoldConfig:
     """Return the protocol's scaffold with what the options change."""
-    from blockzoo.protocol_verb import get_protocol
+    from blockzoo.experiments.protocol import get_protocol
 
     changed = get_protocol(protocol).changed(context=context, depth=depth, width=width)
     return changed.scaffold(classes=classes, input_shape=input_shape)
@@ -63,10 +63,10 @@ def timed(
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
-    from blockzoo.benchmarking import benchmark_blocks
     from blockzoo.cli.consoles import message_console, output_console, report_unread_energy
     from blockzoo.cli.live import LiveTable, showing
     from blockzoo.cli.tables import latency_table
+    from blockzoo.experiments.benchmark import benchmark_blocks
 
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
     with showing(table, message_console()) as listener:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from blockzoo.analysis.tracks import TrackComparison
     from blockzoo.core.position import Position
-    from blockzoo.plan import SweepRequest
+    from blockzoo.experiments.sweep.plan import SweepRequest
+    from blockzoo.experiments.tuning.tune import Tuning
     from blockzoo.results.records import EpochMetrics, TrainingRecord
     from blockzoo.results.store.database import Store
-    from blockzoo.tuning import Tuning
 
 
 @examples(
@@ -47,9 +47,9 @@ def tune(
     from blockzoo.cli.consoles import load_data, message_console, output_console
     from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
+    from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
     from blockzoo.measure.machine.devices import require_working, resolve_device
     from blockzoo.results.table.csv import write_results_csv
-    from blockzoo.tuning import TRIALS, TUNING_FILE
 
     request = given.request(seeds=None if seeds is None else chosen_seeds(seeds))
     load_data(request)
@@ -93,8 +93,8 @@ def _tune_cell(
 ) -> tuple[Tuning, list[TrainingRecord]]:
     """Tune one network and train it over the seeds; every record is in the store at once."""
     from blockzoo.cli.consoles import progress
-    from blockzoo.run import measure_cost
-    from blockzoo.tuning import tune_block
+    from blockzoo.experiments.sweep.run import measure_cost
+    from blockzoo.experiments.tuning.tune import tune_block
 
     protocol = request.protocol
     with progress(f"tune {block} {position}") as update:
@@ -132,9 +132,9 @@ def _trained(
     on_epoch: Callable[[EpochMetrics], None],
 ) -> TrainingRecord:
     """Return the record of that seed in the tuned track, from the store if it is there."""
+    from blockzoo.experiments.tuning.tune import train_tuned, tuned_trial_id
     from blockzoo.results.records import TrainingRecord
     from blockzoo.training.checkpoint import remove_checkpoint
-    from blockzoo.tuning import train_tuned, tuned_trial_id
 
     data, device, compiled = request.dataset, request.device, request.compiled
     trial = tuned_trial_id(tuning, dataset=data, seed=seed, device=device, compiled=compiled)

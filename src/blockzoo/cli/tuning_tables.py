@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from blockzoo.analysis.tracks import TrackComparison
-from blockzoo.search import Point
+from blockzoo.experiments.tuning.search import Point
+from blockzoo.experiments.tuning.tune import Tuning
 from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
-from blockzoo.tuning import Tuning
 
 ABSENT = "-"
 _TUNED = ("learning rate", "weight decay", "drop path")

@@ -28,9 +28,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blockzoo.blocks import list_available_blocks, to_deploy
 from blockzoo.core.position import Position
+from blockzoo.experiments.theory import stage_input_shape
 from blockzoo.measure.costs.complexity import Complexity, count_complexity
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.theory_verb import stage_input_shape
 
 aten = torch.ops.aten
 _DEPTH = 2

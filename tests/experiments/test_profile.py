@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from blockzoo import profiling
 from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.cli.tables import measured_memory_table
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments import profile
+from blockzoo.experiments.profile import cost_trial_id, profile_block, profile_blocks
 from blockzoo.measure.costs.memory import inference_memory, training_memory
-from blockzoo.profiling import cost_trial_id, profile_block, profile_blocks
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
@@ -122,9 +122,9 @@ def test_memory_is_measured_on_the_device_asked_for(monkeypatch: pytest.MonkeyPa
         asked.append((batch, device))
         return 7
 
-    monkeypatch.setattr(profiling, "resolve_device", lambda name: torch.device(f"{name}:3"))
-    monkeypatch.setattr(profiling, "measured_inference_memory", measured)
-    monkeypatch.setattr(profiling, "measured_training_memory", measured)
+    monkeypatch.setattr(profile, "resolve_device", lambda name: torch.device(f"{name}:3"))
+    monkeypatch.setattr(profile, "measured_inference_memory", measured)
+    monkeypatch.setattr(profile, "measured_training_memory", measured)
     (record,) = profile_blocks(
         ["Identity"], ["mid"], config=SMALL, measure_memory=True, memory_device="cuda"
     )

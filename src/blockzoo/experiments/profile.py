@@ -23,6 +23,7 @@ from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
 from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
@@ -30,7 +31,6 @@ from blockzoo.measure.costs.process_memory import (
 )
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.parts import Part, measured_context, measured_parts, summed
 from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import (

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import torch
 
-from blockzoo import executors
 from blockzoo.core.errors import BlockZooError, InputError, UnknownNameError
-from blockzoo.executors import (
+from blockzoo.experiments.execution import executors
+from blockzoo.experiments.execution.executors import (
     Executor,
     InProcessExecutor,
     Outcome,

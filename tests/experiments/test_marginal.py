@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo import marginal_verb as room
 from blockzoo.cli.app import app
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
+from blockzoo.experiments import marginal as room
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.latency import LatencyResult

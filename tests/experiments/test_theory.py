@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blockzoo.core.position import Position
+from blockzoo.experiments.theory import block_graph, block_theory, stage_input_shape
 from blockzoo.measure.costs.receptive_field import ReceptiveField
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.theory_verb import block_graph, block_theory, stage_input_shape
 
 
 def test_resnet_basic_block_by_hand() -> None:

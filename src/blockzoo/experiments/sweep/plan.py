@@ -18,16 +18,16 @@ from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.data.residence import Residence
-from blockzoo.latency_identity import latency_trial_id
+from blockzoo.experiments.identity import latency_trial_id
+from blockzoo.experiments.profile import cost_trial_id
+from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.train import training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.profiling import cost_trial_id
-from blockzoo.protocol_verb import Protocol
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import fingerprints
 from blockzoo.training.loggers import LogTo
-from blockzoo.training_verb import training_trial_id
 
 Kind = Literal["cost", "latency", "training"]
 

@@ -15,7 +15,7 @@ from torch import nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
-from blockzoo.latency_cells import (
+from blockzoo.experiments.benchmark_cells import (
     GatedCell,
     LatencyCell,
     gate,
@@ -23,7 +23,7 @@ from blockzoo.latency_cells import (
     random_images,
     ways_to_run,
 )
-from blockzoo.latency_identity import resolved, spec_of
+from blockzoo.experiments.identity import resolved, spec_of
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.driver import Event
 from blockzoo.measure.timing.energy import measure_cell_energy

@@ -12,10 +12,10 @@ import torch
 
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.protocol_verb import Protocol
+from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.train import each, train_block, training_trial_id
+from blockzoo.experiments.tuning.search import Point, Report, Space, sobol_points
 from blockzoo.results.records import EpochMetrics
-from blockzoo.search import Point, Report, Space, sobol_points
-from blockzoo.training_verb import each, train_block, training_trial_id
 
 TUNING_SEED = 10_000
 LEARNING_RATE_FACTOR = 10.0

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.core.position import Position
-from blockzoo.executors import Executor, InProcessExecutor, as_completed
-from blockzoo.failures import failed_records
-from blockzoo.plan import Plan, SweepRequest, Trial, make_plan, training_trial
-from blockzoo.profiling import profile_blocks
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
+from blockzoo.experiments.profile import profile_blocks
+from blockzoo.experiments.recording import failed_records
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
+from blockzoo.experiments.train import train_block
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
-from blockzoo.training_verb import train_block
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,20 +21,20 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
 from blockzoo.data.residence import Residence
-from blockzoo.protocol_verb import Protocol
-from blockzoo.results.records import EpochMetrics, TrainingRecord
-from blockzoo.search import Point, Report, Search, Try, best_of
-from blockzoo.training.checkpoint import remove_checkpoint
-from blockzoo.training.loggers import LogTo
-from blockzoo.training.recipe import Recipe
-from blockzoo.training_verb import train_block, training_trial_id
-from blockzoo.tuning_trials import (
+from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.train import train_block, training_trial_id
+from blockzoo.experiments.tuning.search import Point, Report, Search, Try, best_of
+from blockzoo.experiments.tuning.trial import (
     TUNING_SEED,
     TunedNetwork,
     search_space,
     tuned_to,
     without_test,
 )
+from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.training.checkpoint import remove_checkpoint
+from blockzoo.training.loggers import LogTo
+from blockzoo.training.recipe import Recipe
 
 TRIALS = 16
 """A power of two, for which Sobol points are spread best."""

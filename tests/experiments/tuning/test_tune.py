@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 import torch
 
-from blockzoo import tuning_trials
 from blockzoo.core.errors import BlockError, DivergenceError, InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.protocol_verb import Protocol, get_protocol
+from blockzoo.experiments.protocol import Protocol, get_protocol
+from blockzoo.experiments.train import train_block
+from blockzoo.experiments.tuning import trial
+from blockzoo.experiments.tuning.search import Try
+from blockzoo.experiments.tuning.trial import TUNING_SEED, search_space, without_test
+from blockzoo.experiments.tuning.tune import (
+    Tuning,
+    train_tuned,
+    tune_block,
+    tuned_label,
+    tuned_trial_id,
+)
 from blockzoo.results.records import EpochMetrics, TrainingRecord
-from blockzoo.search import Try
-from blockzoo.training_verb import train_block
-from blockzoo.tuning import Tuning, train_tuned, tune_block, tuned_label, tuned_trial_id
-from blockzoo.tuning_trials import TUNING_SEED, search_space, without_test
 from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=12)
@@ -61,7 +67,7 @@ def test_every_block_tries_the_same_points_with_one_seed_that_is_never_reported(
         asked.append(options)
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_trials, "train_block", spy)
+    monkeypatch.setattr(trial, "train_block", spy)
     first, second = tune(tmp_path), tune(tmp_path, "InvertedResidual")
     assert [trial.point for trial in first.trials] == [trial.point for trial in second.trials]
     assert {options["seed"] for options in asked} == {TUNING_SEED}
@@ -91,7 +97,7 @@ def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
         seen.append(options["dataset"])
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_trials, "train_block", spy)
+    monkeypatch.setattr(trial, "train_block", spy)
     real = tune(tmp_path / "real")
     noise = tune(tmp_path / "noise", dataset=with_noise_for_test(DATA))
     assert real == noise
@@ -221,7 +227,7 @@ def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
             raise DivergenceError("the loss is nan in epoch 1")
         return train_block(*args, **options)
 
-    monkeypatch.setattr(tuning_trials, "train_block", first_diverges)
+    monkeypatch.setattr(trial, "train_block", first_diverges)
     tuned = tune(tmp_path)
     assert [trial.state for trial in tuned.trials] == ["diverged", "complete", "complete"]
     assert tuned.best.index in (1, 2)
@@ -229,7 +235,7 @@ def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
     def broken(*args: Any, **options: Any) -> TrainingRecord:
         raise BlockError("raises on a batch")
 
-    monkeypatch.setattr(tuning_trials, "train_block", broken)
+    monkeypatch.setattr(trial, "train_block", broken)
     with pytest.raises(BlockError, match="raises on a batch"):
         tune(tmp_path / "broken")
 
@@ -285,7 +291,7 @@ def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
 _TUNE_FOREVER = """
 import sys
 from pathlib import Path
-from tests.test_tuning import tune
+from tests.experiments.tuning.test_tune import tune
 tune(Path(sys.argv[1]), trials=4, on_trial=lambda trial: print(trial.index, flush=True))
 """
 

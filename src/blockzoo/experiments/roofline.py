@@ -14,11 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.position import Position
+from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks

@@ -19,7 +19,7 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
-from blockzoo.latency_identity import latency_trial_id
+from blockzoo.experiments.identity import latency_trial_id
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.settings import LatencySettings

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments.train import train_block, training_trial_id
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.checkpoint import checkpoint_path, remove_checkpoint
-from blockzoo.training_verb import train_block, training_trial_id
 from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=6)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import benchmarking, latency_identity
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.latency_identity import latency_trial_id
+from blockzoo.experiments import benchmark, identity
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.session import Cell
@@ -271,7 +271,7 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
 
     def id_with(backend: str, **changed: object) -> str:
         told = {**described, **changed}
-        monkeypatch.setattr(latency_identity, "describe_environment", lambda device: told)
+        monkeypatch.setattr(identity, "describe_environment", lambda device: told)
         settings = replace(SETTINGS, backend=backend)
         return latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
 
@@ -295,7 +295,7 @@ def test_ids_of_the_hot_regime_are_those_from_when_it_was_the_only_one(
         hashed.append(told["settings"])
         return kind
 
-    monkeypatch.setattr(latency_identity, "trial_id", noted)
+    monkeypatch.setattr(identity, "trial_id", noted)
     for cache in ("hot", "cold"):
         settings = replace(SETTINGS, cache=cache)
         latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
@@ -320,7 +320,7 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         assert cell.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
-    monkeypatch.setattr(benchmarking, "measure_cell_energy", measure)
+    monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
     records = run(CONV, MERGED, UNTIMEABLE, energy=True)
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),

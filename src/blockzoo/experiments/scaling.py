@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.regimes import Axis, regime_frame
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.timing.api import ThroughputSearch, search_throughput
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.regimes_plot import plot_regimes

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
+from blockzoo.experiments.sweep.plan import SweepRequest, Trial
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.plan import SweepRequest, Trial
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
 from blockzoo.scaffold.placement import same_positions, scaffold_settings
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blockzoo import search as search_module
 from blockzoo.core.errors import DivergenceError, InputError, ResultsError
-from blockzoo.search import Point, Report, Search, Try, best_of, sobol_points
+from blockzoo.experiments.tuning import search as search_module
+from blockzoo.experiments.tuning.search import Point, Report, Search, Try, best_of, sobol_points
 
 SPACE = {"rate": (2e-4, 2e-2), "decay": (1e-4, 1e-1)}
 STEPS = 6
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 _RUN = """
 import sys
 from pathlib import Path
-from tests.test_search import Objective, search_in
+from tests.experiments.tuning.test_search import Objective, search_in
 print("ready", flush=True)
 search_in(Path(sys.argv[1])).run(Objective(), 32)
 """

@@ -16,18 +16,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo import failures, run
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
 from blockzoo.core.position import Position
-from blockzoo.executors import trainers_side_by_side
+from blockzoo.experiments import recording
+from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.sweep import run
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
+from blockzoo.experiments.sweep.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.plan import Plan, SweepRequest, Trial, make_plan
-from blockzoo.protocol_verb import Protocol
 from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import read_results_csv
-from blockzoo.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.training.recipe import get_recipe
 
 
@@ -204,8 +205,8 @@ def test_a_failed_training_says_on_which_device(
         described.append(device)
         return {**describe_environment("cpu"), "accelerator": "a GPU"}
 
-    monkeypatch.setattr(failures, "resolve_device", lambda text: torch.device("cuda"))
-    monkeypatch.setattr(failures, "describe_environment", describe)
+    monkeypatch.setattr(recording, "resolve_device", lambda text: torch.device("cuda"))
+    monkeypatch.setattr(recording, "describe_environment", describe)
     request = request_of(tiny_npz, "Identity", positions=(Position.MID,), seeds=(0,))
     (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")
     future: Future[Outcome] = Future()

@@ -3,7 +3,7 @@ import pytest
 from blockzoo.blocks import list_available_blocks
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.protocol_verb import ELEVEN_BLOCKS, get_protocol, list_protocols
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol, list_protocols
 from blockzoo.scaffold.net import ScaffoldConfig
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from blockzoo.benchmarking import benchmark_blocks
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.latency_identity import resolved
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.identity import resolved
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells

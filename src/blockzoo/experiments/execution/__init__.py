@@ -1,0 +1,1 @@
+"""Where trials run: executors shaped like those of `concurrent.futures`."""

@@ -1,0 +1,1 @@
+"""The main job: what is missing, run in order, every outcome recorded."""

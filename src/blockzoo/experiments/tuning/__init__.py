@@ -1,0 +1,1 @@
+"""The tuned track: a search per block without the test images, then fresh seeds."""
