@@ -24,7 +24,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from regimes_page import regimes_page
 
-from blockzoo.analysis.regimes import Axis, regime_frame
+from blockzoo.analysis.scaling import Axis, regime_frame
 from blockzoo.cli.consoles import progress
 from blockzoo.core.position import Position
 from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies

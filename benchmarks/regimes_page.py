@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from blockzoo.analysis.regimes import AXES, Axis, changed_places, rank_agreement, reversed_pairs
+from blockzoo.analysis.scaling import AXES, Axis, changed_places, rank_agreement, reversed_pairs
 
 Part = Mapping[str, Any]
 _GIGA = 1e9

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from blockzoo.analysis.regimes import (
+from blockzoo.analysis.scaling import (
     Axis,
     changed_places,
     rank_agreement,

@@ -12,7 +12,7 @@ from blockzoo.cli import options
 from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
-    from blockzoo.analysis.regimes import Axis
+    from blockzoo.analysis.scaling import Axis
     from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord
     from blockzoo.scaffold.net import ScaffoldConfig
@@ -87,7 +87,7 @@ def _refuse_values(given: dict[str, str | None]) -> None:
 
 
 def _one_axis(given: dict[str, str | None]) -> tuple[Axis, list[int]]:
-    from blockzoo.analysis.regimes import AXES
+    from blockzoo.analysis.scaling import AXES
     from blockzoo.core.errors import InputError
 
     chosen = [(axis, text) for axis in AXES if (text := given[axis]) is not None]

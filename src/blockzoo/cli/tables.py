@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.analysis.launching import launch_bound
+from blockzoo.analysis.scaling import launch_bound
 from blockzoo.results.records import (
     CostRecord,
     FormCost,

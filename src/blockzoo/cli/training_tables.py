@@ -8,8 +8,7 @@ from statistics import fmean
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.analysis.curves import median_time_to_accuracy
-from blockzoo.analysis.seeds import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
 from blockzoo.cli.tables import failed, where
 from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
 

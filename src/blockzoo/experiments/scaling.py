@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from blockzoo.analysis.regimes import Axis, regime_frame
+from blockzoo.analysis.scaling import Axis, regime_frame
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blockzoo.analysis.regimes import (
-    changed_places,
-    rank_agreement,
-    regime_frame,
-    reversed_pairs,
-)
+from blockzoo.analysis.scaling import changed_places, rank_agreement, regime_frame, reversed_pairs
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from blockzoo.analysis.seeds import by_seeds
+from blockzoo.analysis.trainings import by_seeds
 from tests.record_samples import after, training
 
 

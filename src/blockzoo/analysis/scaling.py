@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import pandas as pd
 from scipy import stats
 
-from blockzoo.core.errors import ResultsError
+from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.results.records import LatencyRecord
+from blockzoo.stats.paired_rounds import Paired, paired
 
 Axis = Literal["batch_size", "resolution", "threads"]
 AXES: tuple[Axis, ...] = ("batch_size", "resolution", "threads")
@@ -79,3 +81,38 @@ def _apart(regime: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs (faster, slower) whose intervals lie apart."""
     ends = [(str(b), low, high) for b, low, high in regime[["block", "low_ms", "high_ms"]].values]
     return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]
+
+
+def launch_bound(records: Sequence[LatencyRecord]) -> dict[str, Paired]:
+    """Return eager time over that of the CUDA graph, by trial id of both records.
+
+    `records` are of one session. 1 means that launching costs nothing, 2 that the device waits half
+    the time. Networks that were not timed both ways, all else alike, are left out.
+    """
+    timed = [record for record in records if record.median_ms is not None]
+    graphs = {_network(record): record for record in timed if record.backend == "cudagraphs"}
+    pairs = [
+        (record, graphs[_network(record)])
+        for record in timed
+        if record.backend == "eager" and _network(record) in graphs
+    ]
+    found: dict[str, Paired] = {}
+    for eager, graph in pairs:
+        with suppress(InputError):  # a process was lost, and with it the rounds they share
+            factor = paired(lambda eager_ms, graph_ms: eager_ms / graph_ms, eager, graph)
+            found |= {eager.trial_id: factor, graph.trial_id: factor}
+    return found
+
+
+def _network(record: LatencyRecord) -> tuple[object, ...]:
+    """Return what the two records of a network have in common."""
+    return (
+        record.block,
+        record.positions,
+        record.device,
+        record.precision,
+        record.channels_last,
+        record.threads,
+        record.cache,
+        record.batch_size,
+    )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from blockzoo.analysis.curves import median_time_to_accuracy, time_to_accuracy
+from blockzoo.analysis.trainings import median_time_to_accuracy, time_to_accuracy
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from tests.record_samples import training
 
