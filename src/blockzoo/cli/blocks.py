@@ -120,9 +120,9 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
 
 
 def _show_contract(spec: BlockSpec) -> None:
-    from blockzoo.checking import check_blocks
     from blockzoo.cli.consoles import output_console, progress
     from blockzoo.cli.reports import full_table
+    from blockzoo.contract.check import check_blocks
 
     with progress("contract") as update:
         update(0.0, "starting")

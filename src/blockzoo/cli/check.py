@@ -15,7 +15,7 @@ from blockzoo.cli.app import examples
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from blockzoo.checking import BlockReport
+    from blockzoo.contract.check import BlockReport
 
 _IN_FULL_MAX = 5
 _BYTES_PER_GIB = 2**30
@@ -48,9 +48,9 @@ def check(
     process of its own, so that one that hangs, takes all memory or crashes fails one line. Exit
     status 1 when a line failed.
     """
-    from blockzoo.checking import CheckLimits, check_blocks
     from blockzoo.cli.consoles import output_console, progress
-    from blockzoo.contract_lines import contract_lines
+    from blockzoo.contract.all_lines import contract_lines
+    from blockzoo.contract.check import CheckLimits, check_blocks
 
     names = _chosen(blocks, everything)
     limits = CheckLimits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))

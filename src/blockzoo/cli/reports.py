@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.blocks.findings import Verdict
-from blockzoo.checking import BlockReport
+from blockzoo.contract.check import BlockReport
+from blockzoo.contract.findings import Verdict
 
 _COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow"}
 

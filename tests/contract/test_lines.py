@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from blockzoo.blocks import get_block, list_available_blocks
-from blockzoo.blocks.contract import BUILDS, LINES
-from blockzoo.blocks.findings import Line, Verdict
-from blockzoo.blocks.forms import FORM_LINES
+from blockzoo.contract.findings import Line, Verdict
+from blockzoo.contract.forms import FORM_LINES
+from blockzoo.contract.lines import BUILDS, LINES
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 

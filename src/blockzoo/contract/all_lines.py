@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.blocks.cases import cases
-from blockzoo.blocks.contract import BUILDS, LINES
-from blockzoo.blocks.findings import Line
-from blockzoo.blocks.forms import FORM_LINES
+from blockzoo.contract.cases import cases
+from blockzoo.contract.findings import Line
+from blockzoo.contract.forms import FORM_LINES
+from blockzoo.contract.lines import BUILDS, LINES
 from blockzoo.core.position import POSITIONS
 from blockzoo.experiments.profile import profile_block
 from blockzoo.measure.costs.receptive_field import receptive_field

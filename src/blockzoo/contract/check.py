@@ -24,17 +24,17 @@ import psutil
 import torch
 
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.blocks.contract import BUILDS
-from blockzoo.blocks.findings import Finding, Verdict
 from blockzoo.blocks.user_code import is_foreign_name
-from blockzoo.contract_lines import contract_lines
+from blockzoo.contract.all_lines import contract_lines
+from blockzoo.contract.findings import Finding, Verdict
+from blockzoo.contract.lines import BUILDS
 from blockzoo.core.errors import BlockZooError, InputError
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
 _START_LIMIT_S = 300.0
 _END_LIMIT_S = 2.0
 _LOOK_EVERY_S = 0.02
-_PRELOADED = ["blockzoo.checking", "blockzoo.blocks.zoo"]
+_PRELOADED = ["blockzoo.contract.check", "blockzoo.blocks.zoo"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks.cases import Case, cases, require_equal, run
-from blockzoo.blocks.contract import at_most
 from blockzoo.blocks.deploy import to_deploy
-from blockzoo.blocks.findings import DoesNotApply, Line
 from blockzoo.blocks.registry import BlockSpec
+from blockzoo.contract.cases import Case, cases, require_equal, run
+from blockzoo.contract.findings import DoesNotApply, Line
+from blockzoo.contract.lines import at_most
 from blockzoo.core.errors import BlockError
 
 EXPORT_TOLERANCE = 1e-4

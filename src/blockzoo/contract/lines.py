@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks.cases import (
+from blockzoo.blocks.registry import BlockSpec
+from blockzoo.contract.cases import (
     CHANNELS,
     Case,
     cases,
@@ -23,8 +24,7 @@ from blockzoo.blocks.cases import (
     require_finite,
     run,
 )
-from blockzoo.blocks.findings import Line
-from blockzoo.blocks.registry import BlockSpec
+from blockzoo.contract.findings import Line
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS
 

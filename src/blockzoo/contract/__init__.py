@@ -1,0 +1,1 @@
+"""What every block must satisfy, judged line by line in processes with limits."""
