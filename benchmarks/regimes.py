@@ -29,11 +29,14 @@ from blockzoo.cli.consoles import progress
 from blockzoo.core.position import Position
 from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
-from blockzoo.experiments.roofline import measure_roofline, roofline_figure, roofline_frame
-from blockzoo.experiments.scaling import measure_regimes, regime_figure
+from blockzoo.experiments.roofline import measure_roofline
+from blockzoo.experiments.scaling import measure_regimes
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.plots import render
+from blockzoo.report.figures.accuracy_plot import render
+from blockzoo.report.figures.roofline_plot import roofline_figure
+from blockzoo.report.figures.scaling_plot import regime_figure
+from blockzoo.report.tables.roofline import roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig
 
 VALUES: dict[Axis, tuple[int, ...]] = {

@@ -19,11 +19,11 @@ from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import chosen_on_oom, chosen_threads
-from blockzoo.cli.tables import latency_table
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure.machine import contention, devices
 from blockzoo.measure.machine.devices import available_cores
 from blockzoo.measure.timing import energy
+from blockzoo.report.tables.measured import latency_table
 from blockzoo.results.records import CostRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS

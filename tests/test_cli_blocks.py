@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.cli.app import app
-from blockzoo.cli.catalogue import found_blocks, sorted_blocks, stage_costs
 from blockzoo.contract.all_lines import contract_lines
+from blockzoo.report.tables.zoo import found_blocks, sorted_blocks, stage_costs
 
 
 def run(*arguments: str) -> Result:

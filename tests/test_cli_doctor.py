@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
+from blockzoo.measure.machine import doctor as doctor_room
 from blockzoo.measure.machine.doctor import Readings
 from tests.measure.machine.samples import QUIET
 

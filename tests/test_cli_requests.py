@@ -20,7 +20,8 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep import run as sweep_module
 from blockzoo.experiments.train import train_block
-from blockzoo.experiments.tuning import trial, tune
+from blockzoo.experiments.tuning import trial
+from blockzoo.experiments.tuning import tune as tune_module
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.training.loggers import LogTo
@@ -141,7 +142,7 @@ def test_what_is_shared_reaches_every_training(
         asked.append(options)
         return train_block(*args, **options)
 
-    for module in (sweep_module, tune, trial):
+    for module in (sweep_module, tune_module, trial):
         monkeypatch.setattr(module, "train_block", spy)
     options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
     options += ["--no-resume", "--on-oom", "fail", "--save-weights"]

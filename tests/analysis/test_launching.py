@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from blockzoo.analysis.scaling import launch_bound
-from blockzoo.cli.tables import latency_table
+from blockzoo.report.tables.measured import latency_table
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.cli.tables import measured_memory_table
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import profile
 from blockzoo.experiments.profile import cost_trial_id, profile_block, profile_blocks
 from blockzoo.measure.costs.memory import inference_memory, training_memory
+from blockzoo.report.tables.measured import measured_memory_table
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 

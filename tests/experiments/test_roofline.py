@@ -15,11 +15,13 @@ import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import to_deploy
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError, ResultsError
-from blockzoo.experiments.roofline import measure_roofline, roofline_figure, roofline_frame
+from blockzoo.experiments.roofline import measure_roofline
 from blockzoo.measure.costs.complexity import count_macs
 from blockzoo.measure.timing import peaks
 from blockzoo.measure.timing.peaks import PeakSettings
 from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.report.figures.roofline_plot import roofline_figure
+from blockzoo.report.tables.roofline import roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from tests.experiments.test_benchmark import spec_of, unbuildable
 

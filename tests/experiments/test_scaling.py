@@ -10,8 +10,9 @@ from typer.testing import CliRunner, Result
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
-from blockzoo.experiments.scaling import best_throughput, measure_regimes, regime_figure
+from blockzoo.experiments.scaling import best_throughput, measure_regimes
 from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.report.figures.scaling_plot import regime_figure
 from blockzoo.scaffold.net import ScaffoldConfig
 
 SMALL = ScaffoldConfig(width=8, depth=1)

@@ -83,8 +83,8 @@ def _exactly_named(words: list[str]) -> BlockSpec | None:
 def _show_table(
     words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
 ) -> None:
-    from blockzoo.cli.catalogue import blocks_table, found_blocks, sorted_blocks, stage_costs
     from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.report.tables.zoo import blocks_table, found_blocks, sorted_blocks, stage_costs
 
     found = found_blocks(words, family=family, reparameterisable=reparameterisable)
     with progress("counting") as update:
@@ -95,16 +95,16 @@ def _show_table(
 def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
     from rich.text import Text
 
-    from blockzoo.cli.catalogue import (
+    from blockzoo.cli.consoles import output_console
+    from blockzoo.core.position import POSITIONS, Position
+    from blockzoo.experiments.theory import block_graph, block_theory
+    from blockzoo.report.figures.diagram import svg_drawing, text_drawing
+    from blockzoo.report.tables.zoo import (
         costs_in_full_table,
         facts_table,
         stage_costs,
         theory_table,
     )
-    from blockzoo.cli.consoles import output_console
-    from blockzoo.core.position import POSITIONS, Position
-    from blockzoo.experiments.theory import block_graph, block_theory
-    from blockzoo.report.diagram import svg_drawing, text_drawing
 
     console, place = output_console(), Position.parse(position)
     graph = block_graph(spec, place)
@@ -121,8 +121,8 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
 
 def _show_contract(spec: BlockSpec) -> None:
     from blockzoo.cli.consoles import output_console, progress
-    from blockzoo.cli.reports import full_table
     from blockzoo.contract.check import check_blocks
+    from blockzoo.report.tables.contract import full_table
 
     with progress("contract") as update:
         update(0.0, "starting")

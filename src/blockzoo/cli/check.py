@@ -86,7 +86,7 @@ def _chosen(blocks: list[str] | None, everything: bool) -> list[str]:
 
 
 def _tables(reports: Sequence[BlockReport]) -> list[Table]:
-    from blockzoo.cli.reports import full_table, summary_table
+    from blockzoo.report.tables.contract import full_table, summary_table
 
     if len(reports) <= _IN_FULL_MAX:
         return [full_table(report) for report in reports]

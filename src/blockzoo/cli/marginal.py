@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +11,9 @@ from blockzoo.cli import options
 from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
-    from blockzoo.experiments.marginal import Additivity, Marginal
+from blockzoo.report.tables.scaling import _additivity_table, _marginal_table
 
 
 @examples(
@@ -77,48 +76,3 @@ def marginal(
         output_console().print(_additivity_table(sums))
     if any(each.reason for each in found):
         raise typer.Exit(1)
-
-
-def _marginal_table(found: Sequence[Marginal]) -> Table:
-    from rich.table import Table
-
-    from blockzoo.cli.tables import failed
-
-    table = Table(title="Latency that the block adds to the scaffold, ms", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for title in ("adds", "95% interval", "scaffold", "with identity"):
-        table.add_column(title, justify="right")
-    for each in found:
-        if each.marginal_ms is None or each.interval_ms is None:
-            table.add_row(each.block, str(each.position), failed(each.reason))
-            continue
-        low, high = each.interval_ms
-        table.add_row(
-            each.block,
-            str(each.position),
-            f"{each.marginal_ms:.3f}",
-            f"{low:.3f} to {high:.3f}",
-            f"{each.network_ms:.3f}",
-            f"{each.identity_ms:.3f}",
-        )
-    return table
-
-
-def _additivity_table(sums: Sequence[Additivity]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Base and marginals against the block in all three stages", box=None)
-    table.add_column("block")
-    for title in ("predicted ms", "measured ms", "error", "95% interval"):
-        table.add_column(title, justify="right")
-    for each in sums:
-        low, high = each.error_interval
-        table.add_row(
-            each.block,
-            f"{each.predicted_ms:.3f}",
-            f"{each.measured_ms:.3f}",
-            f"{each.error:+.1%}",
-            f"{low:+.1%} to {high:+.1%}",
-        )
-    return table

@@ -56,11 +56,11 @@ def profile(
     one training step. Nothing is computed, so any machine can profile any block, unless
     `--measure-memory` asks for the peaks of real processes, to stand beside the counted ones.
     """
-    from blockzoo.cli import tables
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.consoles import output_console, progress
     from blockzoo.experiments.profile import profile_blocks
     from blockzoo.measure.machine.devices import available_cores
+    from blockzoo.report.tables import measured
 
     shape, batch = chosen_shape(input_shape, batch_size, 64)
     config = scaffold_of(protocol, context, depth, width, classes, shape)
@@ -77,12 +77,12 @@ def profile(
             progress=lambda done, total, text: update(done / total, text),
             processes=1 if measure_memory else available_cores(),
         )
-    output_console().print(tables.cost_table(costs))
+    output_console().print(measured.cost_table(costs))
     if len(costs) == 1 and costs[0].status == "ok":
-        output_console().print(tables.parts_table(costs[0]))
-        output_console().print(tables.memory_table(costs[0]))
+        output_console().print(measured.parts_table(costs[0]))
+        output_console().print(measured.memory_table(costs[0]))
     if measure_memory:
-        output_console().print(tables.measured_memory_table(costs))
+        output_console().print(measured.measured_memory_table(costs))
     records: list[Record] = [*costs]
     if device is not None or warmup_runs is not None or benchmark_runs is not None:
         settings = latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)

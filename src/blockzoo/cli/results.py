@@ -37,7 +37,7 @@ def visualize(
 ) -> None:
     """Plot accuracy against latency, FLOPs and memory, one figure per data set and protocol."""
     from blockzoo.cli.consoles import output_console
-    from blockzoo.drawing import visualize as draw
+    from blockzoo.report.visualize import visualize as draw
 
     for path in draw(source, output_dir, formats=tuple(formats or ("png", "svg"))):
         output_console().print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -77,7 +77,7 @@ def results(
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.choices import open_store
     from blockzoo.cli.consoles import output_console
-    from blockzoo.cli.summary import summary_table
+    from blockzoo.report.tables.measured import summary_table
     from blockzoo.results.export import export as write
     from blockzoo.results.export import import_bundle
     from blockzoo.results.table.frame import load_results
@@ -99,7 +99,7 @@ def results(
 def _training_tables(source: str, robustness: bool, accuracies: list[float]) -> list[Table]:
     """Return the tables that need whole records, as the store alone has them."""
     from blockzoo.cli.choices import open_store
-    from blockzoo.cli.training_tables import robustness_tables, time_table
+    from blockzoo.report.tables.training import robustness_tables, time_table
 
     if not robustness and not accuracies:
         return []

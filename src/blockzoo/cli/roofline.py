@@ -11,22 +11,9 @@ from blockzoo.cli import options
 from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+    from blockzoo.experiments.roofline import RooflineResult
 
-    from blockzoo.experiments.roofline import RooflineResult, RooflineRow
-    from blockzoo.measure.timing.peaks import Peaks
-
-_GIGA = 1e9
-_NUMBERS = (
-    "ms",
-    "GFLOP/s",
-    "GB/s",
-    "FLOPs/byte",
-    "% of compute peak",
-    "% of bandwidth peak",
-    "% of roof",
-)
+from blockzoo.report.tables.roofline import peaks_line, roofline_table
 
 
 @examples(
@@ -62,7 +49,7 @@ def roofline(
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.experiments.roofline import measure_roofline
     from blockzoo.measure.timing.settings import LatencySettings
-    from blockzoo.report.plots import require_format
+    from blockzoo.report.figures.accuracy_plot import require_format
 
     require_format(plot.suffix.lstrip(".") if plot else "png")
     shape, batch = chosen_shape(None, batch_size, 1)
@@ -84,55 +71,12 @@ def roofline(
     _fail_if_any_failed(result)
 
 
-def peaks_line(peaks: Peaks) -> str:
-    """Return the measured peaks in one line."""
-    threads = f", {peaks.threads} thread(s)" if peaks.device == "cpu" else ""
-    return (
-        f"Measured peaks of {peaks.device}{threads}, {peaks.precision}: "
-        f"{peaks.flops_per_s / _GIGA:,.1f} GFLOP/s, {peaks.bytes_per_s / _GIGA:,.1f} GB/s, "
-        f"meeting at {peaks.flops_per_s / peaks.bytes_per_s:,.1f} FLOPs per byte"
-    )
-
-
-def roofline_table(result: RooflineResult) -> Table:
-    """Return one row per network: what it achieved, and its shares of what is possible."""
-    from rich.table import Table
-
-    table = Table(title="Roofline of the scaffold in deploy form, eager", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for title in _NUMBERS:
-        table.add_column(title, justify="right")
-    table.add_column("bound by")
-    for row in result.rows:
-        where = "/".join(position.value for position in row.record.positions)
-        table.add_row(row.record.block, where, *_cells(row))
-    return table
-
-
-def _cells(row: RooflineRow) -> list[str | Text]:
-    from blockzoo.cli.tables import failed
-
-    achieved = row.achieved
-    if achieved is None:
-        return [failed(row.record.reason)]
-    return [
-        f"{row.record.median_ms:.3f}",
-        f"{achieved.flops_per_s / _GIGA:,.1f}",
-        f"{achieved.bytes_per_s / _GIGA:,.1f}",
-        f"{achieved.intensity_flops_per_byte:.1f}",
-        f"{100 * achieved.compute_share:.1f}",
-        f"{100 * achieved.bandwidth_share:.1f}",
-        f"{100 * achieved.roof_share:.1f}",
-        achieved.bound,
-    ]
-
-
 def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
     from blockzoo.cli.consoles import output_console
     from blockzoo.core.files import replacing
-    from blockzoo.experiments.roofline import roofline_figure, roofline_frame
-    from blockzoo.report.plots import render
+    from blockzoo.report.figures.accuracy_plot import render
+    from blockzoo.report.figures.roofline_plot import roofline_figure
+    from blockzoo.report.tables.roofline import roofline_frame
 
     if output is not None:
         with replacing(output) as scratch:

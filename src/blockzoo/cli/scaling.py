@@ -112,9 +112,10 @@ def _regimes(
     plot: Path | None,
 ) -> list[LatencyRecord]:
     from blockzoo.cli.consoles import output_console, progress
-    from blockzoo.cli.regime_tables import agreement_lines, regime_table
-    from blockzoo.experiments.scaling import measure_regimes, regime_figure
-    from blockzoo.report.plots import render, require_format
+    from blockzoo.experiments.scaling import measure_regimes
+    from blockzoo.report.figures.accuracy_plot import render, require_format
+    from blockzoo.report.figures.scaling_plot import regime_figure
+    from blockzoo.report.tables.scaling import agreement_lines, regime_table
 
     file_format = plot.suffix.lstrip(".") if plot else "png"
     require_format(file_format)
@@ -140,8 +141,8 @@ def _throughputs(
     largest_batch: int,
 ) -> list[LatencyRecord]:
     from blockzoo.cli.consoles import output_console, progress
-    from blockzoo.cli.regime_tables import throughput_table
     from blockzoo.experiments.scaling import best_throughput
+    from blockzoo.report.tables.scaling import throughput_table
 
     found = []
     with progress("throughput") as update:

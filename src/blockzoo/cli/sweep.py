@@ -77,8 +77,8 @@ def sweep(
 def _show(protocol: Protocol, csv: Path, plots: bool) -> None:
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.consoles import message_console, output_console
-    from blockzoo.cli.summary import summary_table
-    from blockzoo.drawing import visualize
+    from blockzoo.report.tables.measured import summary_table
+    from blockzoo.report.visualize import visualize
     from blockzoo.results.table.frame import load_results
 
     summary = summarize(load_results(csv))

@@ -65,8 +65,8 @@ def timed(
     """Measure, position by position as the sweep does, and print the table."""
     from blockzoo.cli.consoles import message_console, output_console, report_unread_energy
     from blockzoo.cli.live import LiveTable, showing
-    from blockzoo.cli.tables import latency_table
     from blockzoo.experiments.benchmark import benchmark_blocks
+    from blockzoo.report.tables.measured import latency_table
 
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
     with showing(table, message_console()) as listener:

@@ -37,9 +37,9 @@ def train(
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.consoles import load_data, message_console, output_console
-    from blockzoo.cli.training_tables import robustness_tables, training_table
     from blockzoo.experiments.sweep.run import measure_cost, train_recorded
     from blockzoo.measure.machine.devices import require_working, resolve_device
+    from blockzoo.report.tables.training import robustness_tables, training_table
     from blockzoo.results.table.csv import write_results_csv
     from blockzoo.training.checkpoint import remove_checkpoint
 

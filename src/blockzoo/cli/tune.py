@@ -45,10 +45,10 @@ def tune(
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
     from blockzoo.cli.consoles import load_data, message_console, output_console
-    from blockzoo.cli.tuning_tables import tracks_table, trials_table
     from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
     from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
     from blockzoo.measure.machine.devices import require_working, resolve_device
+    from blockzoo.report.tables.training import tracks_table, trials_table
     from blockzoo.results.table.csv import write_results_csv
 
     request = given.request(seeds=None if seeds is None else chosen_seeds(seeds))

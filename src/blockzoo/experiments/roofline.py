@@ -8,22 +8,18 @@ network, known from its structure.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-
-import pandas as pd
-from matplotlib.figure import Figure
+from dataclasses import dataclass, replace
 
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_errors import describe_error
-from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
 from blockzoo.measure.timing.settings import DTYPES, LatencySettings
-from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import build_without_data, deploy_without_data
@@ -127,63 +123,3 @@ def _traffic(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig) -> 
     network = build_without_data(spec, record.positions[0], config).eval()
     deploy_form = deploy_without_data(network).to(dtype)
     return measure_traffic(deploy_form, config.input_shape, record.batch_size, dtype)
-
-
-def roofline_frame(result: RooflineResult) -> pd.DataFrame:
-    """Return one row per network that was measured, each with all that it was measured with."""
-    peaks = result.peaks
-    rows = []
-    for row in result.rows:
-        if row.traffic is None or row.achieved is None:
-            continue
-        record = row.record
-        rows.append(
-            {
-                "block": record.block,
-                "positions": "/".join(position.value for position in record.positions),
-                "batch_size": record.batch_size,
-                "median_ms": record.median_ms,
-                "samples": len(record.samples_ms),
-                **asdict(row.traffic),
-                **asdict(row.achieved),
-                **{f"peak_{name}": getattr(peaks, name) for name in ("flops_per_s", "bytes_per_s")},
-                "device": peaks.device,
-                "threads": peaks.threads,
-                "precision": peaks.precision,
-                "hardware": _hardware(record),
-                "torch": record.environment.torch,
-                "commit": record.environment.commit,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def roofline_figure(result: RooflineResult) -> Figure:
-    """Return the roofline with every network under it; `ResultsError` where none was measured."""
-    points = [
-        RooflinePoint(block=row.record.block, position=row.record.positions[0], achieved=achieved)
-        for row in result.rows
-        if (achieved := row.achieved) is not None
-    ]
-    records = [row.record for row in result.rows if row.achieved is not None]
-    if not records:
-        raise ResultsError("no network was measured; a roofline plot needs one or more")
-    first, samples = records[0], [len(record.samples_ms) for record in records]
-    threads = f", {first.threads} thread(s)" if result.peaks.device == "cpu" else ""
-    fewest, most = min(samples), max(samples)
-    count = str(most) if fewest == most else f"{fewest} to {most}"
-    several = any(len(record.positions) > 1 for record in records)
-    note = (
-        "Whole scaffold in deploy form. Work is 2 x MACs; bytes are those of eager execution, and "
-        "lines lead to the intensity with everything fused.",
-        f"{_hardware(first)}{threads}, torch {first.environment.torch}, "
-        f"commit {(first.environment.commit or 'unknown')[:12]}, "
-        f"medians of {count} samples.",
-        *(["A network that is the same at several positions is shown once."] if several else []),
-    )
-    subtitle = f"batch {first.batch_size}, {first.precision}, {first.backend}"
-    return plot_roofline(points, result.roof, subtitle=subtitle, note=note)
-
-
-def _hardware(record: LatencyRecord) -> str:
-    return record.environment.accelerator or record.environment.processor

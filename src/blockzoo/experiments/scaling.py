@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from matplotlib.figure import Figure
-
-from blockzoo.analysis.scaling import Axis, regime_frame
+from blockzoo.analysis.scaling import Axis
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
-from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.timing.api import ThroughputSearch, search_throughput
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.regimes_plot import plot_regimes
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 
@@ -126,21 +123,3 @@ def _reason_of(record: LatencyRecord) -> Exception:
     if "OutOfMemoryError" in reason or "allocate memory" in reason:
         return MemoryError(reason)
     return BlockError(f"block {record.block}: {reason}")
-
-
-def regime_figure(records: Sequence[LatencyRecord], axis: Axis) -> Figure:
-    """Return the plot of speed and rank over the axis, with how it was measured below it."""
-    frame = regime_frame(records)
-    timed = [record for record in records if record.status == "ok"]
-    first, samples = timed[0], [len(record.samples_ms) for record in timed]
-    # A network that is the same at several positions stands for all of them.
-    position = next(p for p in POSITIONS if all(p in record.positions for record in timed))
-    environment = first.environment
-    where = environment.accelerator or environment.processor
-    title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
-    note = (
-        f"Deploy form, {first.precision}, {first.backend}, {where}, torch {environment.torch}.",
-        f"Medians of {min(samples)} to {max(samples)} samples; bars are 95% intervals.",
-        f"Commit {(environment.commit or 'unknown')[:12]}.",
-    )
-    return plot_regimes(frame, axis, title=title, note=note)

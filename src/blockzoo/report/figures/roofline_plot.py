@@ -22,10 +22,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from blockzoo.analysis.roofline import Achieved, Roof
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.report.captions import KEY_LOOK, legend_beside, write_note, write_title
-from blockzoo.report.layout import Array, boxes_around, fit_figure, place_label, points_along
-from blockzoo.report.marks import lone_marker
-from blockzoo.report.style import INK, MARKER_POINTS, QUIET, BlockLook, assign_looks, house_style
+from blockzoo.experiments.roofline import RooflineResult
+from blockzoo.report.figures.captions import KEY_LOOK, legend_beside, write_note, write_title
+from blockzoo.report.figures.layout import (
+    Array,
+    boxes_around,
+    fit_figure,
+    place_label,
+    points_along,
+)
+from blockzoo.report.figures.style import (
+    INK,
+    MARKER_POINTS,
+    QUIET,
+    BlockLook,
+    assign_looks,
+    house_style,
+    lone_marker,
+)
+from blockzoo.report.tables.roofline import _hardware
 
 _GIGA = 1e9
 _AXES_INCHES = (6.4, 4.4)
@@ -253,3 +268,30 @@ def _unplaced(axes: Axes, point: RooflinePoint) -> Annotation:
 
 def _halo() -> list[AbstractPathEffect]:
     return [withStroke(linewidth=2, foreground="white", alpha=0.8)]
+
+
+def roofline_figure(result: RooflineResult) -> Figure:
+    """Return the roofline with every network under it; `ResultsError` where none was measured."""
+    points = [
+        RooflinePoint(block=row.record.block, position=row.record.positions[0], achieved=achieved)
+        for row in result.rows
+        if (achieved := row.achieved) is not None
+    ]
+    records = [row.record for row in result.rows if row.achieved is not None]
+    if not records:
+        raise ResultsError("no network was measured; a roofline plot needs one or more")
+    first, samples = records[0], [len(record.samples_ms) for record in records]
+    threads = f", {first.threads} thread(s)" if result.peaks.device == "cpu" else ""
+    fewest, most = min(samples), max(samples)
+    count = str(most) if fewest == most else f"{fewest} to {most}"
+    several = any(len(record.positions) > 1 for record in records)
+    note = (
+        "Whole scaffold in deploy form. Work is 2 x MACs; bytes are those of eager execution, and "
+        "lines lead to the intensity with everything fused.",
+        f"{_hardware(first)}{threads}, torch {first.environment.torch}, "
+        f"commit {(first.environment.commit or 'unknown')[:12]}, "
+        f"medians of {count} samples.",
+        *(["A network that is the same at several positions is shown once."] if several else []),
+    )
+    subtitle = f"batch {first.batch_size}, {first.precision}, {first.backend}"
+    return plot_roofline(points, result.roof, subtitle=subtitle, note=note)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from blockzoo.measure.costs.graph import Graph, Kind, Node
-from blockzoo.report.diagram import svg_drawing, text_drawing
+from blockzoo.report.figures.diagram import svg_drawing, text_drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -21,9 +21,9 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from blockzoo.core.errors import InputError, ResultsError, UnknownNameError
-from blockzoo.report.cells import FLOPS, LATENCY, MEMORY, CostAxis, select_cells
-from blockzoo.report.plots import plot_accuracy, render
-from blockzoo.report.style import MARKERS, assign_looks
+from blockzoo.report.figures.accuracy_plot import plot_accuracy, render
+from blockzoo.report.figures.points import FLOPS, LATENCY, MEMORY, CostAxis, select_cells
+from blockzoo.report.figures.style import MARKERS, assign_looks
 
 NAN = float("nan")
 
@@ -398,7 +398,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 def test_plots_need_neither_torch_nor_pyplot() -> None:
     code = (
-        "import sys, blockzoo.report.plots; "
+        "import sys, blockzoo.report.figures.accuracy_plot; "
         "print(sorted({'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

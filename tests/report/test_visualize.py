@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockzoo.core.errors import InputError, ResultsError
-from blockzoo.drawing import visualize
+from blockzoo.report.visualize import visualize
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
 
 KINDS = ("latency", "flops", "memory")
@@ -163,7 +163,7 @@ def test_results_behind_a_url_have_their_plots_in_the_results_folder(
     from blockzoo.results.table.frame import load_results
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("blockzoo.drawing.load_results", lambda _: load_results(results))
+    monkeypatch.setattr("blockzoo.report.visualize.load_results", lambda _: load_results(results))
     written = visualize("postgresql+psycopg://host/blockzoo", formats=["svg"])
     assert {path.parent for path in written} == {Path("results", "plots")}
     assert all(path.is_file() for path in written)

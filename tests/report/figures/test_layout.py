@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.report.layout import (
+from blockzoo.report.figures.layout import (
     Array,
     boxes_around,
     overlaps,

@@ -8,8 +8,8 @@ from matplotlib.text import Annotation
 from blockzoo.analysis.roofline import Roof, place_under
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.report.plots import render
-from blockzoo.report.roofline_plot import RooflinePoint, plot_roofline
+from blockzoo.report.figures.accuracy_plot import render
+from blockzoo.report.figures.roofline_plot import RooflinePoint, plot_roofline
 
 ROOF = Roof(flops_per_s=90e9, bytes_per_s=10e9)
 

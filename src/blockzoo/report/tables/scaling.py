@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -13,9 +14,14 @@ from blockzoo.analysis.scaling import (
     regime_frame,
     reversed_pairs,
 )
-from blockzoo.cli.tables import failed
 from blockzoo.experiments.scaling import BestThroughput
+from blockzoo.report.tables.measured import failed
 from blockzoo.results.records import LatencyRecord
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from blockzoo.experiments.marginal import Additivity, Marginal
 
 
 def regime_table(records: Sequence[LatencyRecord], axis: Axis) -> Table:
@@ -68,5 +74,50 @@ def throughput_table(found: Sequence[BestThroughput]) -> Table:
             f"{single:,.0f}",
             f"{speed / single:.2f}x" if speed else "-",
             each.search.stopped_by,
+        )
+    return table
+
+
+def _marginal_table(found: Sequence[Marginal]) -> Table:
+    from rich.table import Table
+
+    from blockzoo.report.tables.measured import failed
+
+    table = Table(title="Latency that the block adds to the scaffold, ms", box=None)
+    table.add_column("block")
+    table.add_column("position")
+    for title in ("adds", "95% interval", "scaffold", "with identity"):
+        table.add_column(title, justify="right")
+    for each in found:
+        if each.marginal_ms is None or each.interval_ms is None:
+            table.add_row(each.block, str(each.position), failed(each.reason))
+            continue
+        low, high = each.interval_ms
+        table.add_row(
+            each.block,
+            str(each.position),
+            f"{each.marginal_ms:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{each.network_ms:.3f}",
+            f"{each.identity_ms:.3f}",
+        )
+    return table
+
+
+def _additivity_table(sums: Sequence[Additivity]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Base and marginals against the block in all three stages", box=None)
+    table.add_column("block")
+    for title in ("predicted ms", "measured ms", "error", "95% interval"):
+        table.add_column(title, justify="right")
+    for each in sums:
+        low, high = each.error_interval
+        table.add_row(
+            each.block,
+            f"{each.predicted_ms:.3f}",
+            f"{each.measured_ms:.3f}",
+            f"{each.error:+.1%}",
+            f"{low:+.1%} to {high:+.1%}",
         )
     return table

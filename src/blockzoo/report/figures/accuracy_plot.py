@@ -18,13 +18,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from blockzoo.core.errors import InputError
-from blockzoo.report.captions import draw_legends, write_axis_labels, write_note, write_title
-from blockzoo.report.cells import CostAxis, Interval, Selection, select_cells
-from blockzoo.report.labels import draw_labels
-from blockzoo.report.layout import fit_figure, view_limits
-from blockzoo.report.marks import Marks, draw_cells
-from blockzoo.report.notes import note_of, subtitle_of, title_of
-from blockzoo.report.style import BlockLook, assign_looks, house_style
+from blockzoo.report.figures.captions import (
+    draw_legends,
+    note_of,
+    subtitle_of,
+    title_of,
+    write_axis_labels,
+    write_note,
+    write_title,
+)
+from blockzoo.report.figures.layout import draw_labels, fit_figure, view_limits
+from blockzoo.report.figures.points import CostAxis, Interval, Selection, select_cells
+from blockzoo.report.figures.style import BlockLook, Marks, assign_looks, draw_cells, house_style
 
 FORMATS = ("png", "svg")
 

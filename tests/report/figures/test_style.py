@@ -4,7 +4,7 @@ import matplotlib
 import pytest
 
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.style import MARKER_POINTS, assign_looks, house_style
+from blockzoo.report.figures.style import MARKER_POINTS, assign_looks, house_style
 
 
 @pytest.mark.parametrize("count", [1, 70, 91, 455])

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.app import app
-from blockzoo.cli.summary import summary_table
-from blockzoo.cli.training_tables import robustness_tables, time_table
+from blockzoo.report.tables.measured import summary_table
+from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.results.records import Record, RobustnessMetrics
 from blockzoo.results.store.database import STORE_NAME, Store
 from blockzoo.results.table.frame import results_frame

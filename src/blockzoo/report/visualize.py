@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from blockzoo.analysis.summary import summarize
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.files import replacing
-from blockzoo.report.cells import COST_AXES
-from blockzoo.report.plots import FORMATS, plot_accuracy, render, require_format
-from blockzoo.report.style import assign_looks
+from blockzoo.report.figures.accuracy_plot import FORMATS, plot_accuracy, render, require_format
+from blockzoo.report.figures.points import COST_AXES
+from blockzoo.report.figures.style import assign_looks
 from blockzoo.results.table.frame import load_results
 
 _log = logging.getLogger(__name__)

@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from blockzoo.analysis.scaling import Axis, regime_frame
 from blockzoo.core.errors import ResultsError
-from blockzoo.report.style import INK, QUIET, BlockLook, assign_looks, house_style
+from blockzoo.core.position import POSITIONS
+from blockzoo.report.figures.style import INK, QUIET, BlockLook, assign_looks, house_style
+from blockzoo.results.records import LatencyRecord
 
 AXIS_LABELS = {
     "batch_size": "batch size (images)",
@@ -100,3 +103,21 @@ def _finish_ranks(axes: Axes, frame: pd.DataFrame, axis: str, values: Sequence[i
             annotation_clip=False,
             parse_math=False,
         )
+
+
+def regime_figure(records: Sequence[LatencyRecord], axis: Axis) -> Figure:
+    """Return the plot of speed and rank over the axis, with how it was measured below it."""
+    frame = regime_frame(records)
+    timed = [record for record in records if record.status == "ok"]
+    first, samples = timed[0], [len(record.samples_ms) for record in timed]
+    # A network that is the same at several positions stands for all of them.
+    position = next(p for p in POSITIONS if all(p in record.positions for record in timed))
+    environment = first.environment
+    where = environment.accelerator or environment.processor
+    title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
+    note = (
+        f"Deploy form, {first.precision}, {first.backend}, {where}, torch {environment.torch}.",
+        f"Medians of {min(samples)} to {max(samples)} samples; bars are 95% intervals.",
+        f"Commit {(environment.commit or 'unknown')[:12]}.",
+    )
+    return plot_regimes(frame, axis, title=title, note=note)
