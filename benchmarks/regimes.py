@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from regimes_page import regimes_page
 
 from blockzoo.analysis.scaling import Axis, regime_frame
-from blockzoo.cli.consoles import progress
+from blockzoo.cli.screen.consoles import progress
 from blockzoo.core.position import Position
 from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol

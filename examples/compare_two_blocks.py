@@ -10,7 +10,7 @@ from blockzoo import (
     profile_block,
     train_block,
 )
-from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.measure import LatencySettings
 
 blocks, position = ["ResNetBasicBlock", "MobileOneBlock"], "mid"
 digits = load_dataset("digits")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from blockzoo.measure import measure
-from blockzoo.measure.costs.complexity import count_macs, count_parameters
+from blockzoo.measure import count_macs, count_parameters, measure
 
 dense = nn.Conv2d(32, 32, 3, padding=1)
 separable = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 1))

@@ -17,18 +17,16 @@ import pytest
 import torch
 
 import blockzoo
-from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
 from blockzoo.experiments import identity
-from blockzoo.experiments.identity import latency_trial_id
-from blockzoo.experiments.profile import cost_trial_id
+from blockzoo.experiments.identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
 from blockzoo.experiments.sweep.run import run_sweep, run_trial
-from blockzoo.experiments.train import training_trial_id
 from blockzoo.experiments.tuning.trial import TunedNetwork
 from blockzoo.experiments.tuning.tune import tuned_label
 from blockzoo.measure.timing.settings import LatencySettings
@@ -38,10 +36,12 @@ from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.scaffold.placement import fingerprints
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.loop import Loop
-from blockzoo.training.recipe import get_recipe
+from blockzoo.training.recipe import Recipe, get_recipe
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 from tests import record_samples
 from tests.golden_files import FOLDER, golden
 
@@ -75,8 +75,8 @@ def digits() -> ImageDataset:
     return load_dataset("digits")
 
 
-def _prints(block: str, position: Position, config: ScaffoldConfig) -> list[str]:
-    found = fingerprints(block, position, config)
+def _prints(block: str | BlockSpec, position: Position, config: ScaffoldConfig) -> list[str]:
+    found = Placement.of(block, position, config).fingerprints
     return [found.network, found.block]
 
 
@@ -116,8 +116,7 @@ def test_the_fingerprint_of_a_block_in_a_file(rewrite: bool, tmp_path: Path) -> 
     spec = get_block(f"{file}:Mine")
 
     found = {
-        str(position): [fingerprints(spec, position, SMALL).network,
-                        fingerprints(spec, position, SMALL).block]
+        str(position): _prints(spec, position, SMALL)
         for position in POSITIONS
     }  # fmt: skip
 
@@ -127,7 +126,7 @@ def test_the_fingerprint_of_a_block_in_a_file(rewrite: bool, tmp_path: Path) -> 
 def test_ids_of_costs(rewrite: bool) -> None:
     found = {
         f"{name} {block} {position} {batch} {memory}": cost_trial_id(
-            block, position, config=config, training_batch_size=batch, memory=memory
+            Placement.of(block, position, config), training_batch_size=batch, memory=memory
         )
         for name, config in SCAFFOLDS.items()
         for block in IDENTIFIED
@@ -154,7 +153,9 @@ def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     }
     found = {
         f"{name} {block} {position} {baseline}": latency_trial_id(
-            block, position, config=SMALL, settings=way, baseline=baseline
+            Placement.of(block, position, SMALL),
+            settings=way,
+            baseline=None if baseline is None else Placement.of(baseline, position, SMALL),
         )
         for name, way in settings.items()
         for block in IDENTIFIED
@@ -163,7 +164,9 @@ def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     }
     monkeypatch.setattr(identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True})
     found["boost"] = latency_trial_id(
-        "MobileOneBlock", Position.MID, config=SMALL, settings=usual, baseline="ResNetBasicBlock"
+        Placement.of("MobileOneBlock", "mid", SMALL),
+        settings=usual,
+        baseline=Placement.of("ResNetBasicBlock", "mid", SMALL),
     )
 
     assert found == golden("latency_ids", found, rewrite=rewrite)
@@ -176,38 +179,36 @@ def test_ids_of_trainings(rewrite: bool, digits: ImageDataset) -> None:
         "quick": get_recipe("quick"),
         "changed": replace(get_recipe("v1"), epochs=7, batch_size=32, drop_path=0.1),
     }
+
+    def id_of(block: str, position: Position | str, recipe: Recipe, **settings: Any) -> str:
+        plain = replace(recipe, precision="fp32", channels_last=False)
+        return training_trial_id(
+            Placement.of(block, position, SMALL),
+            TrainingSettings(dataset=digits, recipe=plain, device="cpu", **settings),
+        )
+
     found = {
-        f"{name} {block} {position} {seed} {protocol} {compiled}": training_trial_id(
-            block,
-            position,
-            config=SMALL,
-            dataset=digits,
-            recipe=replace(recipe, precision="fp32", channels_last=False),
-            seed=seed,
-            device="cpu",
-            protocol=protocol,
-            compiled=compiled,
+        f"{name} {block} {position} {seed} {protocol} {compiled}": id_of(
+            block, position, recipe, seed=seed, protocol=protocol, compiled=compiled
         )
         for name, recipe in recipes.items()
         for block in IDENTIFIED
         for position in POSITIONS
         for seed, protocol, compiled in ((0, "custom", False), (7, "v1", False), (0, "v1", True))
     }
-    found["split"] = training_trial_id(
-        "MobileOneBlock", Position.MID, config=SMALL, dataset=digits,
-        recipe=replace(recipes["v1"], precision="fp32", channels_last=False), seed=0, device="cpu",
-        validation_fraction=0.2, split_seed=3,
-    )  # fmt: skip
+    found["split"] = id_of(
+        "MobileOneBlock", "mid", recipes["v1"], seed=0, validation_fraction=0.2, split_seed=3
+    )
 
     assert found == golden("training_ids", found, rewrite=rewrite)
 
 
 def test_names_of_searches(rewrite: bool, digits: ImageDataset) -> None:
     protocol = get_protocol("quick").changed(precision="fp32", channels_last=False)
+    scaffold = protocol.scaffold(classes=digits.num_classes, input_shape=digits.image_shape)
     found: dict[str, Any] = {
         block: TunedNetwork(
-            block=block,
-            position=Position.MID,
+            placement=Placement.of(block, "mid", scaffold),
             protocol=protocol,
             blind=digits,
             device="cpu",
@@ -324,7 +325,9 @@ def _request(results: Path) -> SweepRequest:
         channels_last=False,
         latency_budget_s=0.1,
     )
-    return SweepRequest(protocol=protocol, device="cpu", checkpoints=results / "checkpoints")
+    return SweepRequest(
+        protocol=protocol, device="cpu", options=RunOptions(checkpoints=results / "checkpoints")
+    )
 
 
 def test_results_stored_before_count_as_done(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "BlockZooError": "errors",
-    "Position": "position",
-    "ScaffoldConfig": "scaffold",
-    "ScaffoldNet": "scaffold",
-    "Store": "results.store",
-    "benchmark_blocks": "benchmark",
+    "BlockZooError": "core.errors",
+    "Position": "core.position",
+    "ScaffoldConfig": "scaffold.net",
+    "ScaffoldNet": "scaffold.net",
+    "Store": "results.store.database",
+    "benchmark_blocks": "experiments.benchmark",
     "get_block": "blocks",
-    "get_protocol": "protocol",
+    "get_protocol": "experiments.protocol",
     "list_available_blocks": "blocks",
     "load_dataset": "data",
-    "load_results": "results.frame",
-    "profile_block": "profile",
-    "profile_blocks": "profile",
+    "load_results": "results.table.frame",
+    "profile_block": "experiments.profile",
+    "profile_blocks": "experiments.profile",
     "register_block": "blocks",
-    "run_sweep": "sweep",
-    "train_block": "train",
-    "train_tuned": "tuning",
-    "tune_block": "tuning",
+    "run_sweep": "experiments.sweep.run",
+    "train_block": "experiments.train",
+    "train_tuned": "experiments.tuning.tune",
+    "tune_block": "experiments.tuning.tune",
 }
 
 __all__ = [

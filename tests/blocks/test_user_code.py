@@ -25,8 +25,7 @@ from blockzoo.blocks import (
     user_errors,
 )
 from blockzoo.blocks.fingerprint import _digest_of_module
-from blockzoo.cli.app import app
-from blockzoo.cli.border import command_border
+from blockzoo.cli.app import app, command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks

@@ -16,7 +16,7 @@ from torch import Tensor
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.fit import fit
-from tests import training_killed
+from tests.training import killed
 from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
 
 DATA = tiny_dataset()
@@ -117,12 +117,12 @@ def test_no_resume_starts_afresh(tmp_path: Path) -> None:
 def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Real processes, killed within an epoch, while a checkpoint is written or in between."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([training_killed.__name__])
+    context.set_forkserver_preload([killed.__name__])
     moments = random.Random(0)
 
     def child(path: Path, schedule: str, kill_after: int | None = None) -> str | None:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=training_killed.train, args=(path, schedule, theirs))
+        process = context.Process(target=killed.train, args=(path, schedule, theirs))
         process.start()
         theirs.close()
         told: list[Any] = []
@@ -144,6 +144,6 @@ def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path
     assert whole["cosine"] != whole["plateau"]
     for number in range(KILLS):
         schedule, path = schedules[number % 2], tmp_path / f"{number}.ckpt"
-        child(path, schedule, kill_after=moments.randrange(1, training_killed.EPOCHS // 2))
+        child(path, schedule, kill_after=moments.randrange(1, killed.EPOCHS // 2))
         assert path.exists()
         assert child(path, schedule) == whole[schedule], f"kill {number}"

@@ -9,15 +9,15 @@ from blockzoo.core.errors import DivergenceError
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.metrics import (
     STEPS_BETWEEN_CHECKS,
+    RunningMetrics,
     StepLosses,
-    Tally,
-    TestTally,
+    TestMetrics,
     check_validation,
 )
 
 
 def test_a_tally_weighs_every_image_alike() -> None:
-    tally = Tally()
+    tally = RunningMetrics()
     tally.add(torch.tensor([[0.0, 0.0], [math.log(3), 0.0]]), torch.tensor([1, 0]))
     tally.add(torch.tensor([[math.log(3), 0.0]]), torch.tensor([1]))
     expected = (math.log(2) + math.log(4 / 3) + math.log(4)) / 3
@@ -27,7 +27,7 @@ def test_a_tally_weighs_every_image_alike() -> None:
 
 
 def test_a_tally_computes_in_single_precision() -> None:
-    tally = Tally()
+    tally = RunningMetrics()
     tally.add(torch.zeros(5, 3, dtype=torch.bfloat16), torch.zeros(5, dtype=torch.int64))
     assert tally.loss == pytest.approx(math.log(3), rel=1e-6)
 
@@ -71,7 +71,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence() -> None:
 
 
 def test_top5_is_there_only_with_more_than_five_classes() -> None:
-    few, many = Tally(), Tally()
+    few, many = RunningMetrics(), RunningMetrics()
     few.add(torch.eye(5), torch.arange(5))
     many.add(torch.arange(8.0).expand(8, 8), torch.arange(8))
     assert few.top5_accuracy is None
@@ -80,7 +80,7 @@ def test_top5_is_there_only_with_more_than_five_classes() -> None:
 
 def test_calibration_and_classes_by_hand() -> None:
     """Three sure and right, one sure and wrong: confidence 0.8 against an accuracy of 0.75."""
-    tally = TestTally(3)
+    tally = TestMetrics(3)
     logits = torch.tensor([0.8, 0.1, 0.1]).log().expand(4, 3)
     tally.add(logits[:1], torch.tensor([0]))
     tally.add(logits[1:], torch.tensor([0, 0, 1]))

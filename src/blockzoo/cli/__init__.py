@@ -10,18 +10,18 @@ import sys
 from collections.abc import Sequence
 
 from blockzoo.cli.app import add_commands, app
-from blockzoo.cli.blocks import blocks
-from blockzoo.cli.c_benchmark import benchmark
-from blockzoo.cli.check import check
-from blockzoo.cli.doctor import doctor
-from blockzoo.cli.marginal import marginal
-from blockzoo.cli.profile import profile
-from blockzoo.cli.results import results, visualize
-from blockzoo.cli.roofline import roofline
-from blockzoo.cli.scaling import scaling
-from blockzoo.cli.sweep import sweep
-from blockzoo.cli.train import train
-from blockzoo.cli.tune import tune
+from blockzoo.cli.commands.benchmark import benchmark
+from blockzoo.cli.commands.blocks import blocks
+from blockzoo.cli.commands.check import check
+from blockzoo.cli.commands.doctor import doctor
+from blockzoo.cli.commands.marginal import marginal
+from blockzoo.cli.commands.profile import profile
+from blockzoo.cli.commands.results import results, visualize
+from blockzoo.cli.commands.roofline import roofline
+from blockzoo.cli.commands.scaling import scaling
+from blockzoo.cli.commands.sweep import sweep
+from blockzoo.cli.commands.train import train
+from blockzoo.cli.commands.tune import tune
 
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, tune),

@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
+from typing import ParamSpec
 
 import typer
 
-from blockzoo.cli.border import command_border
+from blockzoo.core.errors import BlockZooError
+
+Arguments = ParamSpec("Arguments")
+INTERRUPTED = 130
+
+
+def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Turn foreseen errors of a command into one line on standard error and an exit status."""
+
+    @functools.wraps(command)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BlockZooError as error:
+            _say(f"error: {error}")
+            raise typer.Exit(error.exit_status) from error
+        except OSError as error:
+            _say(
+                f"error: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename))
+            )
+            raise typer.Exit(1) from error
+        except Exception as error:
+            line = _users_own(error)
+            if line is None:
+                raise
+            _say(f"error: {line}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guarded
+
+
+def _users_own(error: Exception) -> str | None:
+    """Return the line for an error that came through a user's block, None for any other."""
+    blame = sys.modules.get("blockzoo.blocks.user_errors")  # absent where no block was asked for
+    if blame is None or blame.own_place(error) is None:
+        return None
+    return str(blame.describe_error(error))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(" ".join(line.split("\n")) + "\n")
+
 
 app = typer.Typer(
     name="blockzoo",

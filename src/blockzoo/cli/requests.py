@@ -74,6 +74,7 @@ class TrainingOptions:
         from blockzoo.experiments.protocol import get_protocol
         from blockzoo.experiments.sweep.plan import SweepRequest
         from blockzoo.training.loggers import LogTo
+        from blockzoo.training.run_options import RunOptions
 
         named = self.blocks or self.everything or not protocols_blocks
         protocol = get_protocol(self.protocol).changed(
@@ -96,19 +97,21 @@ class TrainingOptions:
             protocol=protocol,
             data_dir=self.data_dir,
             skip_bad_images=self.skip_bad_images,
-            robustness=self.robustness,
             device=self.device,
-            resident=chosen_resident(self.resident),
             compiled=self.compiled,
-            checkpoints=self.folder / "checkpoints",
-            resume=self.resume,
-            on_oom=chosen_on_oom(self.on_oom),
-            save_weights=self.folder / "weights" if self.save_weights else None,
-            log_to=LogTo(folder=self.folder / "logs", loggers=tuple(dict.fromkeys(self.log)))
-            if self.log
-            else None,
-            experiment_name=self.experiment_name,
-            notes=self.notes,
+            options=RunOptions(
+                resident=chosen_resident(self.resident),
+                on_oom=chosen_on_oom(self.on_oom),
+                checkpoints=self.folder / "checkpoints",
+                resume=self.resume,
+                save_weights=self.folder / "weights" if self.save_weights else None,
+                log_to=LogTo(folder=self.folder / "logs", loggers=tuple(dict.fromkeys(self.log)))
+                if self.log
+                else None,
+                robustness=self.robustness,
+                experiment_name=self.experiment_name,
+                notes=self.notes,
+            ),
         )
 
     @property

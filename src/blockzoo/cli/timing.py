@@ -63,8 +63,8 @@ def timed(
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
-    from blockzoo.cli.consoles import message_console, output_console, report_unread_energy
-    from blockzoo.cli.live import LiveTable, showing
+    from blockzoo.cli.screen.consoles import message_console, output_console, report_unread_energy
+    from blockzoo.cli.screen.timing_table import LiveTable, showing
     from blockzoo.experiments.benchmark import benchmark_blocks
     from blockzoo.report.tables.measured import latency_table
 

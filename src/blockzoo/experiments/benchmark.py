@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark_cells import (
@@ -23,7 +23,7 @@ from blockzoo.experiments.benchmark_cells import (
     random_images,
     ways_to_run,
 )
-from blockzoo.experiments.identity import resolved, spec_of
+from blockzoo.experiments.identity import resolved, scaffold_settings
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.driver import Event
 from blockzoo.measure.timing.energy import measure_cell_energy
@@ -33,7 +33,7 @@ from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import Environment, LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import recorded_fingerprint, scaffold_settings
+from blockzoo.scaffold.placement import Placement
 
 
 def benchmark_blocks(
@@ -82,11 +82,11 @@ def benchmark_blocks(
         config=config or ScaffoldConfig(),
         settings=settings,
         ways=ways_to_run(settings, backends, precisions, threads, caches),
-        baseline=spec_of(blocks[0] if baseline is None else baseline),
+        baseline=_spec(blocks[0] if baseline is None else baseline),
         on_error=on_error,
     )
     cells = latency_cells(
-        [spec_of(block) for block in blocks],
+        [_spec(block) for block in blocks],
         [Position.parse(str(p)) for p in positions],
         config=session.config,
         ways=session.ways,
@@ -182,7 +182,7 @@ class _Session:
             reason=reason,
             traceback=trace,
             block=cell.spec.name,
-            block_fingerprint=recorded_fingerprint(cell.spec, cell.position, self.config),
+            block_fingerprint=Placement(cell.spec, cell.position, self.config).recorded_fingerprint,
             positions=cell.positions,
             scaffold=scaffold_settings(self.config),
             environment=_environment(settings),
@@ -204,7 +204,5 @@ def _environment(settings: LatencySettings) -> Environment:
     return Environment.model_validate(described)
 
 
-if __name__ == "__main__":
-    from blockzoo.cli import benchmark_main
-
-    benchmark_main()
+def _spec(block: str | BlockSpec) -> BlockSpec:
+    return get_block(block) if isinstance(block, str) else block

@@ -24,7 +24,7 @@ from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.scaffold.placement import same_positions
+from blockzoo.scaffold.placement import Placement
 
 _PARITY_IMAGES = 4
 
@@ -116,8 +116,9 @@ def _cell(
 ) -> LatencyCell:
     compared_alike = _same_positions(baseline, position, config)
     alike = _same_positions(spec, position, config)
+    compared = Placement(baseline, position, config)
     own_id, baseline_id = (
-        latency_trial_id(each, position, config=config, settings=way, baseline=baseline)
+        latency_trial_id(Placement(each, position, config), settings=way, baseline=compared)
         for each in (spec, baseline)
     )
     return LatencyCell(
@@ -157,7 +158,7 @@ def _same_positions(
     spec: BlockSpec, position: Position, config: ScaffoldConfig
 ) -> tuple[Position, ...]:
     try:
-        return same_positions(spec, position, config)
+        return Placement(spec, position, config).positions
     except BlockError:
         return (position,)  # it cannot be built there; its failed record says why
 

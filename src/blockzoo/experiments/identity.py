@@ -1,17 +1,25 @@
-"""What identifies a latency: the networks, the settings, and the machine as far as it counts."""
+"""What identifies a trial: a hash of everything that determines its result.
+
+Costs depend on the network alone, latencies on the machine as far as it counts, trainings on data,
+recipe and seed. Ids of placements at which the network is the same are the same.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
-from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.core.position import Position
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.results.records import trial_id
+from blockzoo.results.records import ScaffoldSettings, trial_id
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import fingerprints, scaffold_identity
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.arithmetic import resolve_arithmetic
+from blockzoo.training.settings import TrainingSettings
+
+DEFAULT_TRAINING_BATCH_SIZE = 64
+"""Of the training step whose memory a cost tells, where nothing else is asked for."""
 
 # Not of the environment that determines a latency: the commit changes with every line of
 # documentation, the threads are those of the settings, and Lightning only trains; what torch was
@@ -22,37 +30,86 @@ _NOT_IDENTITY = VOLATILE | {
 _RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
-def latency_trial_id(
-    block: str | BlockSpec,
-    position: str | Position,
+def scaffold_settings(scaffold: ScaffoldConfig) -> ScaffoldSettings:
+    """Return the scaffold's configuration as records keep it."""
+    return ScaffoldSettings(**{**asdict(scaffold), "stem": scaffold.stem_kind})
+
+
+def scaffold_identity(scaffold: ScaffoldConfig) -> dict[str, Any]:
+    """Return what of the scaffold is part of a trial's identity: all that records keep of it.
+
+    The small stem is not named, so that trials from before there were others keep their ids.
+    """
+    return scaffold_settings(scaffold).model_dump(exclude_defaults=True)
+
+
+def cost_trial_id(
+    placement: Placement,
     *,
-    config: ScaffoldConfig,
-    settings: LatencySettings,
-    baseline: str | BlockSpec | None = None,
+    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
+    memory: bool = True,
 ) -> str:
-    """Return the id that this block's record will have; `baseline` is the block itself if None.
+    """Return the id of the record of what this placement costs.
+
+    Without `memory` the batch size of the training step plays no part.
+    """
+    return trial_id(
+        "cost",
+        block=placement.spec.name,
+        network=placement.fingerprints.network,
+        scaffold=scaffold_identity(placement.scaffold),
+        training_batch_size=training_batch_size if memory else None,
+    )
+
+
+def latency_trial_id(
+    placement: Placement, *, settings: LatencySettings, baseline: Placement | None = None
+) -> str:
+    """Return the id of the record of this placement's latency; `baseline` is itself if None.
 
     It covers the block and the baseline as built, scaffold, settings and environment, not which
-    other cells shared the session. A block that cannot be built has an id too.
+    other networks shared the session. A block that cannot be built has an id too.
     """
-    spec, place = spec_of(block), Position.parse(str(position))
-    reference = spec if baseline is None else spec_of(baseline)
+    reference = baseline or placement
     settings = resolved(settings)
     return trial_id(
         "latency",
-        block=spec.name,
-        network=fingerprints(spec, place, config).network,
-        baseline=reference.name,
-        baseline_network=fingerprints(reference, place, config).network,
-        scaffold=scaffold_identity(config),
+        block=placement.spec.name,
+        network=placement.fingerprints.network,
+        baseline=reference.spec.name,
+        baseline_network=reference.fingerprints.network,
+        scaffold=scaffold_identity(placement.scaffold),
         settings=_settings(settings),
         environment=_identity(settings),
     )
 
 
-def spec_of(block: str | BlockSpec) -> BlockSpec:
-    """Return the spec of a name; a spec is its own."""
-    return get_block(block) if isinstance(block, str) else block
+def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
+    """Return the id of the record of this training.
+
+    "auto" precision and layout count as what they come to on the device. A block that cannot be
+    built has an id too, for the record that says why.
+    """
+    scaffold, recipe, data = placement.scaffold, settings.recipe, settings.dataset
+    where = resolve_device(settings.device)
+    arithmetic = resolve_arithmetic(recipe, where, placement.meta_network())
+    determinants = replace(recipe, **asdict(arithmetic)).determinants()
+    # Only where it is so, so that trials from before there was the choice keep their ids.
+    compilation = {"compiled": True} if settings.compiled else {}
+    return trial_id(
+        "training",
+        **compilation,
+        block=placement.spec.name,
+        network=placement.fingerprints.network,
+        initialisation=(placement.spec.initialisation, placement.context.spec.initialisation),
+        scaffold=scaffold_identity(scaffold),
+        protocol=settings.protocol,
+        recipe={k: value for k, value in determinants.items() if k != "name"},
+        dataset=(data.name, data.fingerprint),
+        split=(settings.validation_fraction, settings.split_seed),
+        seed=settings.seed,
+        device=where.type,
+    )
 
 
 def resolved(settings: LatencySettings) -> LatencySettings:

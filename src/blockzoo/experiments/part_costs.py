@@ -20,12 +20,7 @@ from blockzoo.measure.costs.complexity import Complexity, count_complexity, coun
 from blockzoo.measure.costs.meta import in_mode
 from blockzoo.results.records import FormCost, PartCost
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import (
-    context_without_data,
-    deploy_without_data,
-    parts_without_data,
-    stage_without_data,
-)
+from blockzoo.scaffold.placement import Placement, meta_context, meta_deploy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +40,19 @@ class Part:
 def measured_parts(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> dict[str, Part]:
     """Return all parts of the network by name; raises what `ScaffoldNet` raises."""
     name = f"stage_{position}"
-    stage = parts_without_data(spec, position, config)[name]
+    stage = Placement(spec, position, config).meta_parts()[name]
     return {**measured_context(config), name: _measure(name, stage, config)}
 
 
 @lru_cache(maxsize=4)
 def measured_context(config: ScaffoldConfig) -> dict[str, Part]:
     """Return the parts that do not hold the block under test, measured once per scaffold."""
-    parts = context_without_data(config)
+    parts = meta_context(config)
     return {name: _measure(name, part, config) for name, part in parts.items()}
 
 
 def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
-    deploy = deploy_without_data(part)
+    deploy = meta_deploy(part)
     features = torch.empty(1, *_input_shapes(config)[name], device="meta")
     train_cost, trained = _form_cost(part, features)
     deploy_cost, deployed = (
@@ -115,4 +110,6 @@ def stage_cost(
     """
     config = config or ScaffoldConfig()
     spec = get_block(block) if isinstance(block, str) else block
-    return _measure(f"stage_{position}", stage_without_data(spec, position, config), config).cost
+    return _measure(
+        f"stage_{position}", Placement(spec, position, config).meta_stage(), config
+    ).cost

@@ -23,6 +23,11 @@ from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments.identity import (
+    DEFAULT_TRAINING_BATCH_SIZE,
+    cost_trial_id,
+    scaffold_settings,
+)
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
 from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
@@ -31,18 +36,11 @@ from blockzoo.measure.costs.process_memory import (
 )
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.results.records import CostRecord, Environment, MemoryUse, trial_id
+from blockzoo.results.records import CostRecord, Environment, MemoryUse
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.scaffold.placement import (
-    fingerprints,
-    recorded_fingerprint,
-    same_positions,
-    scaffold_identity,
-    scaffold_settings,
-)
+from blockzoo.scaffold.placement import Placement
 
 Progress = Callable[[int, int, str], None]
-DEFAULT_TRAINING_BATCH_SIZE = 64
 _BLOCKS_PER_PROCESS = 4
 
 
@@ -127,25 +125,6 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def cost_trial_id(
-    block: str | BlockSpec,
-    position: Position,
-    *,
-    config: ScaffoldConfig,
-    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
-    memory: bool = True,
-) -> str:
-    """Return the id that the record of `profile_block` with these arguments has."""
-    name = block if isinstance(block, str) else block.name
-    return trial_id(
-        "cost",
-        block=get_block(name).name if isinstance(block, str) else name,
-        network=fingerprints(block, position, config).network,
-        scaffold=scaffold_identity(config),
-        training_batch_size=training_batch_size if memory else None,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     config: ScaffoldConfig
@@ -217,19 +196,17 @@ def _record_or_failure(spec: BlockSpec, position: Position, settings: _Settings)
 
 def _blank_record(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:
     """Return the record with all that is known before anything is measured."""
-    positions = same_positions(spec, position, settings.config)
+    placement = Placement(spec, position, settings.config)
     identity = cost_trial_id(
-        spec,
-        position,
-        config=settings.config,
+        placement,
         training_batch_size=settings.training_batch_size,
         memory=settings.memory,
     )
     return CostRecord(
         trial_id=identity,
         block=spec.name,
-        block_fingerprint=recorded_fingerprint(spec, position, settings.config),
-        positions=positions,
+        block_fingerprint=placement.recorded_fingerprint,
+        positions=placement.positions,
         scaffold=scaffold_settings(settings.config),
         environment=Environment.model_validate(describe_environment()),
     )
@@ -282,9 +259,3 @@ def _measured_memory(spec: BlockSpec, position: Position, settings: _Settings) -
 
 def _memory_use(peak: MemoryPeak) -> MemoryUse:
     return MemoryUse(**asdict(peak))
-
-
-if __name__ == "__main__":
-    from blockzoo.cli import profile_main
-
-    profile_main()

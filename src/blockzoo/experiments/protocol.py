@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Literal
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
@@ -19,6 +19,7 @@ from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.training.recipe import Recipe, get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 ELEVEN_BLOCKS = (
     "ResNetBasicBlock",
@@ -95,18 +96,18 @@ class Protocol:
 
     def training_settings(
         self, dataset: ImageDataset, *, seed: int, device: str, compiled: bool
-    ) -> dict[str, Any]:
-        """Return the arguments that `train_block` and `training_trial_id` share, but the label."""
-        return {
-            "config": self.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape),
-            "dataset": dataset,
-            "recipe": self.recipe,
-            "seed": seed,
-            "validation_fraction": self.validation_fraction,
-            "split_seed": self.split_seed,
-            "device": device,
-            "compiled": compiled,
-        }
+    ) -> TrainingSettings:
+        """Return how a network is trained by this protocol with that seed."""
+        return TrainingSettings(
+            dataset=dataset,
+            recipe=self.recipe,
+            seed=seed,
+            validation_fraction=self.validation_fraction,
+            split_seed=self.split_seed,
+            protocol=self.label,
+            device=device,
+            compiled=compiled,
+        )
 
     def cells(self) -> Iterator[tuple[int, str, Position]]:
         """Yield every (seed, block, position), seed by seed."""

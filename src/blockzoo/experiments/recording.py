@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
+from blockzoo.experiments.identity import scaffold_settings
 from blockzoo.experiments.sweep.plan import SweepRequest, Trial
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
-from blockzoo.scaffold.placement import same_positions, scaffold_settings
 
 
 def failed_records(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:
@@ -38,11 +38,11 @@ def failed_records(request: SweepRequest, trial: Trial, error: BaseException) ->
             reason=" ".join(reason.split()),
             traceback="".join(traceback.format_exception(error)),
             block=block,
-            positions=same_positions(block, trial.position, request.scaffold),
+            positions=request.placement(block, trial.position).positions,
             scaffold=scaffold_settings(request.scaffold),
             environment=Environment.model_validate(describe_environment(device)),
-            experiment_name=request.experiment_name,
-            notes=request.notes,
+            experiment_name=request.options.experiment_name,
+            notes=request.options.notes,
             **special[trial.kind],
         )
         for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)

@@ -22,7 +22,7 @@ from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
 from blockzoo.measure.timing.settings import DTYPES, LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import build_without_data, deploy_without_data
+from blockzoo.scaffold.placement import Placement, meta_deploy
 
 Progress = Callable[[float, str], None]
 _SHARE_OF_PEAKS = 0.1
@@ -120,6 +120,6 @@ def _row(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig, roof: R
 def _traffic(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig) -> Traffic:
     """Return what the network that was timed computes and moves in one call."""
     dtype = DTYPES[record.precision]
-    network = build_without_data(spec, record.positions[0], config).eval()
-    deploy_form = deploy_without_data(network).to(dtype)
+    network = Placement(spec, record.positions[0], config).meta().eval()
+    deploy_form = meta_deploy(network).to(dtype)
     return measure_traffic(deploy_form, config.input_shape, record.batch_size, dtype)

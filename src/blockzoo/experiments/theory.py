@@ -23,7 +23,7 @@ from blockzoo.measure.costs.receptive_field import (
 from blockzoo.measure.costs.trace import trace
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic, saved_bytes
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.scaffold.placement import deploy_without_data, stage_without_data
+from blockzoo.scaffold.placement import Placement, meta_deploy
 
 PROBE_WIDTH = 16
 """Channels of the stem where receptive fields are measured: they do not depend on channels."""
@@ -55,13 +55,16 @@ def block_theory(
     net = _probe(spec, position, config)
     channels = net.config.stage_shape(position)[0]
     stage, features = to_deploy(net.stage(position)), nn.Sequential(*_before_head(net))
-    whole, shape = stage_without_data(spec, position, config), stage_input_shape(position, config)
+    whole, shape = (
+        Placement(spec, position, config).meta_stage(),
+        stage_input_shape(position, config),
+    )
     return StageTheory(
         position=position,
         stage_field=receptive_field(stage, channels),
         network_field=receptive_field(features, 3),
         effective=effective_receptive_field(stage, channels),
-        traffic=measure_traffic(deploy_without_data(whole), shape),
+        traffic=measure_traffic(meta_deploy(whole), shape),
         saved_bytes=saved_bytes(whole, shape),
     )
 
@@ -72,7 +75,7 @@ def block_graph(
     """Return the graph of the first block of the stage at `position`, in training form."""
     config = config or ScaffoldConfig()
     spec = get_block(block) if isinstance(block, str) else block
-    stage = stage_without_data(spec, position, config)
+    stage = Placement(spec, position, config).meta_stage()
     return trace(stage[0], stage_input_shape(position, config))  # type: ignore[index]
 
 

@@ -96,9 +96,3 @@ def _folder_beside(results: str) -> Path:
         return Path("results", "plots")
     path = Path(results)
     return (path if path.is_dir() else path.parent) / "plots"
-
-
-if __name__ == "__main__":
-    from blockzoo.cli import visualize_main
-
-    visualize_main()

@@ -1,15 +1,14 @@
-"""What the three verbs share: the scaffold as recorded, and what identifies a network.
+"""A placement: one block at one position in one scaffold, and all that its structure tells.
 
-Everything here is known from the structure alone, so networks are built without weights, and what
-many of them have in common is built once.
+Everything here is known from the structure alone, so networks are planned on the meta device,
+without weights, and what many of them have in common is planned once.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +18,6 @@ from blockzoo.blocks import fingerprint as fingerprint_of
 from blockzoo.core.errors import BlockError, BlockZooError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
-from blockzoo.results.records import ScaffoldSettings
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 NO_CONTEXT = "Identity"
@@ -35,69 +33,160 @@ class Fingerprints:
     block: str
 
 
-def scaffold_settings(config: ScaffoldConfig) -> ScaffoldSettings:
-    """Return the scaffold's configuration as records keep it."""
-    return ScaffoldSettings(**{**asdict(config), "stem": config.stem_kind})
+@dataclass(frozen=True)
+class Placement:
+    """The block `spec` at `position` in `scaffold`: one network.
 
+    Made once at the door, by `Placement.of`, and handed to each verb. Two placements are equal
+    where block, position and scaffold are.
 
-def scaffold_identity(config: ScaffoldConfig) -> dict[str, Any]:
-    """Return what of the scaffold is part of a trial's identity: all that records keep of it.
-
-    The small stem is not named, so that trials from before there were others keep their ids.
+    >>> placement = Placement.of("MobileOneBlock", "mid")
+    >>> placement.label
+    'MobileOneBlock (mid)'
+    >>> [str(position) for position in Placement.of("ResNetBasicBlock", "late").positions]
+    ['early', 'mid', 'late']
     """
-    return scaffold_settings(config).model_dump(exclude_defaults=True)
 
+    spec: BlockSpec
+    position: Position
+    scaffold: ScaffoldConfig
 
-def build_without_data(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig
-) -> ScaffoldNet:
-    """Return the scaffold with its tensors on the meta device: all structure, no weights.
+    @classmethod
+    def of(
+        cls,
+        block: str | BlockSpec,
+        position: str | Position,
+        scaffold: ScaffoldConfig | None = None,
+    ) -> Placement:
+        """Resolve a name, a position as text and a scaffold left out; the one place that does.
 
-    A block whose constructor needs real tensors is built on the CPU and then moved. Raises what
-    `ScaffoldNet` raises.
-    """
-    try:
-        with torch.device("meta"), RememberedShapes():
-            return ScaffoldNet(block, position, config)
-    except BlockError:
-        return ScaffoldNet(block, position, config).to("meta")
+        Raises `UnknownNameError` for a block, a context or a position that is not known, and what
+        `get_block` raises for a block of a file or module.
+        """
+        scaffold = scaffold or ScaffoldConfig()
+        get_block(scaffold.context)  # a context that is not registered is not the block's failure
+        spec = get_block(block) if isinstance(block, str) else block
+        return cls(spec, Position.parse(str(position)), scaffold)
 
+    @property
+    def label(self) -> str:
+        """A short name for people: "MobileOneBlock (mid)"."""
+        return f"{self.spec.name} ({self.position})"
 
-def parts_without_data(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig
-) -> dict[str, nn.Module]:
-    """Return what `build_without_data(...).parts()` holds, sooner.
+    @property
+    def stage_name(self) -> str:
+        """The part of the network that holds the block: "stage_mid"."""
+        return f"stage_{self.position}"
 
-    The parts are shared between calls and must not be changed. Raises what `ScaffoldNet` raises.
-    """
-    stage = stage_without_data(_spec(block), position, config)
-    return {**context_without_data(config), f"stage_{position}": stage}
+    @property
+    def context(self) -> Placement:
+        """The placement of the context block at this position: the scaffold without the block."""
+        return Placement(get_block(self.scaffold.context), self.position, self.scaffold)
 
+    def at(self, position: Position) -> Placement:
+        """Return the same block in the same scaffold at another position."""
+        return replace(self, position=position)
 
-def network_without_data(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig
-) -> nn.Module:
-    """Return the layers of the whole network; none where the block cannot be built."""
-    try:
-        return nn.Sequential(*parts_without_data(block, position, config).values())
-    except BlockError:
-        return nn.Sequential()
+    def build(self, *, seed: int = 0) -> ScaffoldNet:
+        """Return the network with its initial weights; raises what `ScaffoldNet` raises."""
+        return ScaffoldNet(self.spec, self.position, self.scaffold, seed=seed)
+
+    def meta(self) -> ScaffoldNet:
+        """Return the network on the meta device: all structure, no weights.
+
+        A block whose constructor needs real tensors is built on the CPU and then moved. Raises what
+        `ScaffoldNet` raises.
+        """
+        try:
+            with torch.device("meta"), RememberedShapes():
+                return self.build()
+        except BlockError:
+            return self.build().to("meta")
+
+    def meta_parts(self) -> dict[str, nn.Module]:
+        """Return what `meta().parts()` holds, sooner.
+
+        The parts are shared between calls and must not be changed. Raises what `ScaffoldNet`
+        raises.
+        """
+        return {**meta_context(self.scaffold), self.stage_name: self.meta_stage()}
+
+    def meta_stage(self) -> nn.Module:
+        """Return the stage under test on the meta device; it does not depend on the context."""
+        return _meta_stage(self)
+
+    def meta_network(self) -> nn.Module:
+        """Return the layers of the whole network; none where the block cannot be built."""
+        try:
+            return nn.Sequential(*self.meta_parts().values())
+        except BlockError:
+            return nn.Sequential()
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """The fingerprints of the network and of the stage under test.
+
+        A block that cannot be built has none: its network is then named after the position, its
+        stage not at all.
+        """
+        return _fingerprints(self)
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """All positions at which the network is this one; in the order early, mid, late.
+
+        Always holds `position` itself. Holds others only where the block is, as built, what the
+        context holds anyway: ResNetBasicBlock in its own context is the same network three times. A
+        block that cannot be built is nowhere the same.
+        """
+        if not self._equals_context():
+            return (self.position,)
+        return tuple(p for p in POSITIONS if p is self.position or self.at(p)._equals_context())
+
+    @property
+    def recorded_fingerprint(self) -> str:
+        """The fingerprint of the stage under test that records carry.
+
+        Where the network is the same at several positions it is that of the first, so that all
+        records of one network carry the same.
+        """
+        return self.at(self.positions[0]).fingerprints.block
+
+    def _equals_context(self) -> bool:
+        """Tell whether the stage at `position` is the same with the block as with the context.
+
+        Networks at two positions differ in no other stage than these two, so they are the same
+        exactly when this holds at both.
+        """
+        stage = self.fingerprints.block
+        return stage != "" and stage == self.context.fingerprints.block
 
 
 @lru_cache(maxsize=16)
-def stage_without_data(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Module:
-    """Return the stage under test alone; it does not depend on what the other stages hold."""
-    alone = replace(config, context=NO_CONTEXT)
-    return build_without_data(spec, position, alone).stage(position)
+def _meta_stage(placement: Placement) -> nn.Module:
+    alone = replace(placement, scaffold=replace(placement.scaffold, context=NO_CONTEXT))
+    return alone.meta().stage(placement.position)
 
 
 @lru_cache(maxsize=16)
-def context_without_data(config: ScaffoldConfig) -> dict[str, nn.Module]:
+def meta_context(scaffold: ScaffoldConfig) -> dict[str, nn.Module]:
     """Return the parts of the scaffold that holds its context block in all three stages."""
-    return build_without_data(config.context, POSITIONS[0], config).parts()
+    return Placement.of(scaffold.context, POSITIONS[0], scaffold).meta().parts()
 
 
-def deploy_without_data(part: nn.Module) -> nn.Module:
+@lru_cache(maxsize=4096)
+def _fingerprints(placement: Placement) -> Fingerprints:
+    try:
+        parts = placement.meta_parts()
+    except BlockZooError:
+        return Fingerprints(network=f"not built: {placement.position}", block="")
+    return Fingerprints(
+        network=fingerprint_of(nn.Sequential(*parts.values())),
+        block=fingerprint_of(parts[placement.stage_name]),
+    )
+
+
+def meta_deploy(part: nn.Module) -> nn.Module:
     """Return the deploy form of a part that has no data; the part itself if nothing merges in it.
 
     Merging may need numbers; then it is done on numbers that mean nothing, and they are dropped.
@@ -118,65 +207,3 @@ def _with_ones(part: nn.Module) -> nn.Module:
         for tensor in (*filled.parameters(), *filled.buffers()):
             tensor.fill_(1)
     return filled
-
-
-def fingerprints(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig
-) -> Fingerprints:
-    """Return the fingerprints of the network and of the stage under test.
-
-    They are those of `scaffold.network_fingerprint` and `scaffold.block_fingerprint`. A block that
-    cannot be built has none: its network is then named after the position, its stage not at all.
-    """
-    get_block(config.context)  # a context that is not registered is not the block's failure
-    return _fingerprints(_spec(block), position, config)
-
-
-@lru_cache(maxsize=4096)
-def _fingerprints(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> Fingerprints:
-    try:
-        parts = parts_without_data(spec, position, config)
-    except BlockZooError:
-        return Fingerprints(network=f"not built: {position}", block="")
-    return Fingerprints(
-        network=fingerprint_of(nn.Sequential(*parts.values())),
-        block=fingerprint_of(parts[f"stage_{position}"]),
-    )
-
-
-def same_positions(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig
-) -> tuple[Position, ...]:
-    """Return all positions at which the scaffolded network is the one at `position`.
-
-    Always holds `position` itself; in the order early, mid, late. Holds others only where the block
-    is, as built, what the context holds anyway: ResNetBasicBlock in its own context is the same
-    network three times. A block that cannot be built is nowhere the same.
-    """
-    spec = _spec(block)
-    if not _equals_context(spec, position, config):
-        return (position,)
-    return tuple(p for p in POSITIONS if p is position or _equals_context(spec, p, config))
-
-
-def _equals_context(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> bool:
-    """Tell whether the stage at `position` is the same with the block as with the context.
-
-    Networks at two positions differ in no other stage than these two, so they are the same exactly
-    when this holds at both.
-    """
-    stage = fingerprints(spec, position, config).block
-    return stage != "" and stage == fingerprints(config.context, position, config).block
-
-
-def recorded_fingerprint(block: str | BlockSpec, position: Position, config: ScaffoldConfig) -> str:
-    """Return the fingerprint of the stage under test that records carry.
-
-    Where the network is the same at several positions it is that of the first, so that all records
-    of one network carry the same.
-    """
-    return fingerprints(block, same_positions(block, position, config)[0], config).block
-
-
-def _spec(block: str | BlockSpec) -> BlockSpec:
-    return get_block(block) if isinstance(block, str) else block

@@ -73,15 +73,16 @@ def _warn(path: Path, why: str) -> None:
     warnings.warn(f"checkpoint {path} {why}; training starts afresh", UserWarning, stacklevel=4)
 
 
-def checkpoint_path(folder: Path, trial: str) -> Path:
-    """Return where the checkpoint of the trial of that id is kept."""
-    return folder / f"{trial}.ckpt"
+def checkpoint_path(folder: Path | None, trial: str) -> Path | None:
+    """Return where the checkpoint of the trial of that id is kept; nowhere without a folder."""
+    return None if folder is None else folder / f"{trial}.ckpt"
 
 
 def remove_checkpoint(folder: Path | None, trial: str) -> None:
     """Remove the checkpoint of the trial of that id, if there is one."""
-    if folder is not None:
-        checkpoint_path(folder, trial).unlink(missing_ok=True)
+    path = checkpoint_path(folder, trial)
+    if path is not None:
+        path.unlink(missing_ok=True)
 
 
 def checkpointed_trials(folder: Path | None) -> set[str]:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from blockzoo.data.batches import Batches, DeviceImages, batch_sizes, channel_statistics
-from blockzoo.data.image_dataset import ImageDataset
+from blockzoo.data.residence import Residence, resolve_residence
 from blockzoo.data.split import split_train_validation
 from blockzoo.training.arithmetic import Arithmetic
 from blockzoo.training.recipe import Recipe
+from blockzoo.training.settings import TrainingSettings
 
 EVALUATION_BATCH_SIZE = 256
 
@@ -56,21 +57,21 @@ class SplitData:
 
 
 def split_data(
-    dataset: ImageDataset,
-    recipe: Recipe,
+    settings: TrainingSettings,
     device: torch.device,
     arithmetic: Arithmetic,
-    seed: int,
-    split: tuple[float, int],
-    resident: bool,
+    resident: Residence,
 ) -> SplitData:
     """Return the data on the device.
 
     Images are normalised by the statistics of those trained on, without the validation images.
     """
-    fraction, split_seed = split
-    train, val = split_train_validation(dataset.y_train, fraction=fraction, seed=split_seed)
+    dataset, recipe = settings.dataset, settings.recipe
+    train, val = split_train_validation(
+        dataset.y_train, fraction=settings.validation_fraction, seed=settings.split_seed
+    )
     statistics = channel_statistics(dataset.x_train, train)
+    resident = resolve_residence(resident, dataset.images_bytes, device)
 
     def place(images: Tensor, labels: Tensor, rows: Tensor | None = None) -> DeviceImages:
         return DeviceImages(
@@ -89,5 +90,5 @@ def split_data(
         test_images=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
         flip=recipe.flip and dataset.flip,
-        seed=seed,
+        seed=settings.seed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,25 +16,22 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
-from blockzoo.core.seeding import checked_seed, seeded
-from blockzoo.data.image_dataset import ImageDataset
-from blockzoo.data.residence import Residence, resolve_residence
-from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.core.seeding import seeded
+from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.arithmetic import Arithmetic, fast_depthwise, resolve_arithmetic
-from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from blockzoo.training.checkpoint import save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.data import SplitData, split_data
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.log import LiveView
 from blockzoo.training.loggers import quiet_lightning
-from blockzoo.training.loop import Loop
-from blockzoo.training.metrics import TestTally
-from blockzoo.training.micro_batches import OnOom, block_errors, memory_errors
+from blockzoo.training.loop import Loop, Trainee
+from blockzoo.training.metrics import TestMetrics
+from blockzoo.training.micro_batches import block_errors, memory_errors
 from blockzoo.training.process import freed_memory_kept, terminable
-from blockzoo.training.recipe import Recipe
-
-OnEpoch = Callable[[EpochMetrics], None]
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,85 +66,55 @@ class FitResult:
 
 def fit(
     net: nn.Module,
-    dataset: ImageDataset,
-    recipe: Recipe,
+    settings: TrainingSettings,
+    options: RunOptions | None = None,
     *,
-    seed: int,
-    device: torch.device | str = "cpu",
-    progress: bool = True,
-    validation_fraction: float = VALIDATION_FRACTION,
-    split_seed: int = SPLIT_SEED,
     subject: str = "the network",
-    on_start: Callable[[Sequence[EpochMetrics]], None] | None = None,
-    on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
-    resume: bool = True,
-    on_oom: OnOom = "split",
-    resident: Residence = "auto",
-    compiled: bool = False,
+    on_start: Callable[[Sequence[EpochMetrics]], None] | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
 
-    Afterwards `net` is on `device` and holds the weights of the best epoch: the one of the highest
-    validation accuracy, then of the lowest validation loss, then the first. Everything random
-    follows from `seed`: data order, augmentation and drop path by generators of their own, dropout
-    and the like by torch's, which is seeded here and given back as it was. Twice the same call on
-    a CPU gives the same numbers, bit for bit. `subject` names the network in messages. `on_start`
-    is called with the epochs that a checkpoint had, `on_epoch` with each that is trained;
-    `resident` says whether the images lie on `device`, which changes no number.
+    Afterwards `net` is on the device and holds the weights of the best epoch: the one of the
+    highest validation accuracy, then of the lowest validation loss, then the first. Everything
+    random follows from the seed: data order, augmentation and drop path by generators of their own,
+    dropout and the like by torch's, which is seeded here and given back as it was. Twice the same
+    call on a CPU gives the same numbers, bit for bit. `subject` names the network in messages.
+    `on_start` is called with the epochs that a checkpoint had, `on_epoch` with each that is
+    trained.
 
     After each epoch all state is written to the file `checkpoint`. If it is there at the start,
-    of this very training, and `resume`, training goes on from it, to the same numbers bit for bit
-    on a CPU; the caller removes it. Where memory does not suffice, batches are computed in parts,
-    unless `on_oom` is "fail".
+    of this very training, and `options.resume`, training goes on from it, to the same numbers bit
+    for bit on a CPU; the caller removes it. Where memory does not suffice, batches are computed in
+    parts, unless `options.on_oom` is "fail".
 
-    With `compiled` the training step of whole batches is compiled, or found compiled for another
-    seed; validation and test are not. A network that cannot be compiled is trained as it is. It
-    changes numbers within rounding.
+    With `settings.compiled` the training step of whole batches is compiled, or found compiled for
+    another seed; validation and test are not. A network that cannot be compiled is trained as it
+    is.
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
     raises, cannot be trained or its first output is not finite, `DeviceMemoryError`, `InputError`
-    for a seed that cannot be, and for drop path in a network that is no scaffold.
-    `KeyboardInterrupt` passes.
+    for drop path in a network that is no scaffold, and `DeviceError`. `KeyboardInterrupt` passes.
     """
-    device, seed = torch.device(device), checked_seed(seed)
+    options = options or RunOptions()
+    device = resolve_device(settings.device)
     _check_state(net, subject)
-    arithmetic = resolve_arithmetic(recipe, device, net)
-    split = (validation_fraction, split_seed)
-    identity = _identity(net, dataset, recipe, arithmetic, seed, split, compiled)
-    resident = resolve_residence(resident, dataset.images_bytes, device)
-    rate = recipe.drop_path
-    drop_path = DropPath(net, rate, seed=seed, device=device) if rate else None
+    arithmetic = resolve_arithmetic(settings.recipe, device, net)
+    identity = _identity(net, settings, arithmetic)
     with ExitStack() as stack:
-        stack.enter_context(memory_errors(subject, device))
-        data = split_data(dataset, recipe, device, arithmetic, seed, split, resident)
-        net.to(device).to(memory_format=_layout(arithmetic))
-        fast = fast_depthwise(net, arithmetic, device)
-        kept = freed_memory_kept(device)
-        for context in (terminable(), seeded(seed), _deterministic(), kept, fast):
+        for context in _surroundings(net, settings, arithmetic, device, subject):
             stack.enter_context(context)
-        fabric = _fabric(device, arithmetic)
-        forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None
-        with block_errors(f"{subject} cannot be trained"):
-            loop = Loop(
-                net,
-                recipe,
-                fabric,
-                steps_per_epoch=data.steps,
-                classes=dataset.num_classes,
-                subject=subject,
-                on_oom=on_oom,
-                drop_path=drop_path,
-                forward=forward,
-            )
-        if checkpoint is not None and resume:
-            state = load_checkpoint(checkpoint, identity)
-            if state is not None:
-                loop.load_state(state)
+        data = split_data(settings, device, arithmetic, options.resident)
+        net.to(device).to(memory_format=_layout(arithmetic))
+        loop = _loop(net, data, settings, options, arithmetic, subject)
+        if checkpoint is not None and options.resume:
+            loop.resume(checkpoint, identity)
         if on_start is not None:
             on_start(loop.history)
-        view = stack.enter_context(LiveView(recipe.epochs, done=len(loop.history), shown=progress))
-        for epoch in range(len(loop.history), recipe.epochs):
+        epochs = settings.recipe.epochs
+        view = stack.enter_context(LiveView(epochs, len(loop.history), shown=options.progress))
+        for epoch in range(len(loop.history), epochs):
             metrics = loop.train_epoch(data.train(epoch), data.val())
             if checkpoint is not None:
                 save_checkpoint(checkpoint, identity, loop.state())
@@ -156,7 +123,7 @@ def fit(
                 on_epoch(metrics)
         best = loop.restore_best()
         test = loop.test(data.test())
-    return _result(loop, best, test, arithmetic, forward)
+    return _result(loop, best, test, arithmetic)
 
 
 def _check_state(net: nn.Module, subject: str) -> None:
@@ -168,23 +135,58 @@ def _check_state(net: nn.Module, subject: str) -> None:
             )
 
 
-def _identity(
-    net: nn.Module,
-    dataset: ImageDataset,
-    recipe: Recipe,
-    arithmetic: Arithmetic,
-    seed: int,
-    split: tuple[float, int],
-    compiled: bool,
-) -> str:
+def _identity(net: nn.Module, settings: TrainingSettings, arithmetic: Arithmetic) -> str:
     """Return a hash of all that determines the weights, the initial ones included."""
-    settings = [recipe.determinants(), asdict(arithmetic), seed, split, dataset.fingerprint]
-    settings += ["compiled"] if compiled else []
-    digest = hashlib.sha256(json.dumps([*settings, torch.__version__]).encode())
+    split = (settings.validation_fraction, settings.split_seed)
+    determinants = [settings.recipe.determinants(), asdict(arithmetic), settings.seed, split]
+    determinants += [settings.dataset.fingerprint, *(["compiled"] if settings.compiled else [])]
+    digest = hashlib.sha256(json.dumps([*determinants, torch.__version__]).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _surroundings(
+    net: nn.Module,
+    settings: TrainingSettings,
+    arithmetic: Arithmetic,
+    device: torch.device,
+    subject: str,
+) -> Iterator[AbstractContextManager[None]]:
+    """Yield what a training runs in; each is left as it was found."""
+    yield memory_errors(subject, device)
+    yield terminable()
+    yield seeded(settings.seed)
+    yield _deterministic()
+    yield freed_memory_kept(device)
+    yield fast_depthwise(net, arithmetic, device)
+
+
+def _loop(
+    net: nn.Module,
+    data: SplitData,
+    settings: TrainingSettings,
+    options: RunOptions,
+    arithmetic: Arithmetic,
+    subject: str,
+) -> Loop:
+    """Return the loop before its first epoch."""
+    device, rate = data.images.device, settings.recipe.drop_path
+    drop_path = DropPath(net, rate, seed=settings.seed, device=device) if rate else None
+    fabric = _fabric(device, arithmetic)
+    compiled = settings.compiled
+    forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None
+    with block_errors(f"{subject} cannot be trained"):
+        return Loop(
+            Trainee(net, subject, settings.dataset.num_classes),
+            settings.recipe,
+            fabric,
+            steps_per_epoch=data.steps,
+            on_oom=options.on_oom,
+            drop_path=drop_path,
+            compiled=forward,
+        )
 
 
 def _layout(arithmetic: Arithmetic) -> torch.memory_format:
@@ -230,16 +232,7 @@ def _deterministic() -> Iterator[None]:
         yield
 
 
-def _result(
-    loop: Loop,
-    best: EpochMetrics,
-    test: TestTally,
-    arithmetic: Arithmetic,
-    forward: CompiledForward | None,
-) -> FitResult:
-    not_compiled = forward.given_up if forward else ""
-    if forward and loop.micro_batch_size is not None:
-        not_compiled = not_compiled or "batches were computed in parts"
+def _result(loop: Loop, best: EpochMetrics, test: TestMetrics, arithmetic: Arithmetic) -> FitResult:
     return FitResult(
         best_epoch=best.epoch,
         val_loss=best.val_loss,
@@ -256,6 +249,6 @@ def _result(
         epochs=tuple(loop.history),
         precision=arithmetic.precision,
         channels_last=arithmetic.channels_last,
-        compiled=forward is not None and not not_compiled,
-        not_compiled=not_compiled,
+        compiled=loop.compiled,
+        not_compiled=loop.not_compiled,
     )

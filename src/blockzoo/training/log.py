@@ -111,7 +111,7 @@ def epoch_figures(metrics: EpochMetrics) -> dict[str, float]:
 class LiveView:
     """A bar over epochs on standard output, for 80 columns; use it as a context manager."""
 
-    def __init__(self, epochs: int, *, done: int, shown: bool) -> None:
+    def __init__(self, epochs: int, done: int, *, shown: bool) -> None:
         console = Console()
         self._bar = Progress(
             TextColumn("Epoch {task.completed}/{task.total}"),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,48 +25,58 @@ from blockzoo.core.errors import BlockError
 from blockzoo.core.seeding import generator_states, restore_generators
 from blockzoo.data.batches import Batch
 from blockzoo.results.records import EpochMetrics
+from blockzoo.training.checkpoint import load_checkpoint
+from blockzoo.training.compilation import CompiledForward
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.metrics import (
     STEPS_BETWEEN_NORMS,
     GradientNorms,
+    RunningMetrics,
     StepLosses,
-    Tally,
-    TestTally,
+    TestMetrics,
     check_epoch,
     check_validation,
 )
-from blockzoo.training.micro_batches import OnOom, Parts, block_errors
+from blockzoo.training.micro_batches import MicroBatches, OnOom, block_errors
 from blockzoo.training.optimisation import WeightAverage, build_optimizer, build_scheduler
 from blockzoo.training.recipe import Recipe
 
 Forward = Callable[..., Tensor]
-_LEAST_PART = 2  # batch normalisation needs two images
+_LEAST_MICRO_BATCH = 2  # batch normalisation needs two images
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The network that is trained, what messages call it, and how many classes it tells apart."""
+
+    net: nn.Module
+    subject: str
+    classes: int
 
 
 class Loop:
-    """Trains `net` by `recipe`, epoch by epoch; `history` gains an `EpochMetrics` each.
+    """Trains a network by `recipe`, epoch by epoch; `history` gains an `EpochMetrics` each.
 
     The weights of the epoch with the highest validation accuracy (then the lowest validation
-    loss, then the first) are kept and put back by `restore_best`. `subject` names the network in
-    messages. `forward` computes what `net` computes, in training alone; `net` itself where None.
+    loss, then the first) are kept and put back by `restore_best`. `compiled` computes what the
+    network computes, in training alone; the network itself does where it is None.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        trainee: Trainee,
         recipe: Recipe,
         fabric: Fabric,
         *,
         steps_per_epoch: int,
-        classes: int,
-        subject: str,
         on_oom: OnOom,
         drop_path: DropPath | None = None,
-        forward: Forward | None = None,
+        compiled: CompiledForward | None = None,
     ) -> None:
-        self.net, self.recipe, self._fabric = net, recipe, fabric
-        self._classes, self.subject = classes, subject
-        self._drop_path, self._forward = drop_path, forward or net
+        net = trainee.net
+        self.net, self.subject, self._classes = net, trainee.subject, trainee.classes
+        self.recipe, self._fabric = recipe, fabric
+        self._drop_path, self._compiled = drop_path, compiled
         self._names = set(net.state_dict())
         self._optimizer = build_optimizer(net, recipe)
         self._scheduler = build_scheduler(self._optimizer, recipe, steps_per_epoch)
@@ -74,9 +86,9 @@ class Loop:
         self.best: EpochMetrics | None = None
         self._best_weights: dict[str, Tensor] = {}
         self.train_seconds, self.images_trained = 0.0, 0
-        memory: dict[str, Any] = {"on_oom": on_oom, "subject": subject, "device": fabric.device}
-        self._parts = Parts(least=_LEAST_PART, **memory)
-        self._judged_parts = Parts(least=1, **memory)
+        cut = partial(MicroBatches, on_oom=on_oom, subject=self.subject, device=fabric.device)
+        self._micro_batches = cut(least=_LEAST_MICRO_BATCH)
+        self._judged_batches = cut(least=1)
         self.peak_memory_bytes = 0
         if fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(fabric.device)
@@ -84,44 +96,56 @@ class Loop:
     @property
     def micro_batch_size(self) -> int | None:
         """The images of the parts that training batches are computed in; None while whole."""
-        return self._parts.size
+        return self._micro_batches.size
+
+    @property
+    def compiled(self) -> bool:
+        """Whether whole batches ran compiled to the end."""
+        return self._compiled is not None and not self.not_compiled
+
+    @property
+    def not_compiled(self) -> str:
+        """Why they did not though it was asked for, else ""."""
+        if self._compiled and not self._compiled.given_up and self.micro_batch_size is not None:
+            return "batches were computed in parts"
+        return self._compiled.given_up if self._compiled else ""
 
     def train_epoch(self, train: Iterable[Batch], val: Iterable[Batch]) -> EpochMetrics:
         """Train one epoch, validate, and keep the weights if they are the best so far."""
         epoch, started = len(self.history) + 1, time.perf_counter()
         self._tell_progress((epoch - 1) / self.recipe.epochs)
-        tally, losses = Tally(), StepLosses(self.subject, epoch)
+        running, losses = RunningMetrics(), StepLosses(self.subject, epoch)
         self._norms.reset()
         if self._drop_path:
             self._drop_path.begin(epoch)
         self.net.train()
         for index, batch in enumerate(train):
-            self._step(index, batch, tally, losses)
+            self._step(index, batch, running, losses)
         losses.check()  # makes the device finish all steps
         train_seconds = time.perf_counter() - started
         self.train_seconds += train_seconds
-        self.images_trained += tally.images
-        found = self.evaluate(val, Tally())
+        self.images_trained += running.images
+        validation = self.evaluate(val, RunningMetrics())
         seconds = time.perf_counter() - started
         metrics = EpochMetrics(
             epoch=epoch,
             learning_rate=losses.last_rate,
-            train_loss=tally.loss,
-            train_accuracy=tally.accuracy,
-            train_top5_accuracy=tally.top5_accuracy,
-            val_loss=found.loss,
-            val_accuracy=found.accuracy,
-            val_top5_accuracy=found.top5_accuracy,
+            train_loss=running.loss,
+            train_accuracy=running.accuracy,
+            train_top5_accuracy=running.top5_accuracy,
+            val_loss=validation.loss,
+            val_accuracy=validation.accuracy,
+            val_top5_accuracy=validation.top5_accuracy,
             seconds=seconds,
             elapsed_seconds=sum(past.seconds for past in self.history) + seconds,
-            images_per_s=tally.images / train_seconds,
+            images_per_s=running.images / train_seconds,
             gradient_norms=self._norms.means(),
         )
         self._finish(metrics)
         return metrics
 
-    def evaluate(self, batches: Iterable[Batch], tally: Tally) -> Tally:
-        """Count `batches` into `tally` by the network that is to be judged.
+    def evaluate(self, batches: Iterable[Batch], running: RunningMetrics) -> RunningMetrics:
+        """Count `batches` into `running` by the network that is to be judged.
 
         It makes no difference but in rounding that one which does not fit is computed in parts.
         """
@@ -133,16 +157,16 @@ class Loop:
 
         with torch.no_grad():
             for batch in batches:
-                for logits, labels in self._judged_parts.fitting(judged, batch):
-                    tally.add(logits, labels)
-        return tally
+                for logits, labels in self._judged_batches.fitting(judged, batch):
+                    running.add(logits, labels)
+        return running
 
-    def test(self, batches: Iterable[Batch]) -> TestTally:
+    def test(self, batches: Iterable[Batch]) -> TestMetrics:
         """Return the counts of the network itself, which `restore_best` has made the best."""
         self._average = None
-        tally = TestTally(self._classes)
-        self.evaluate(batches, tally)
-        return tally
+        metrics = TestMetrics(self._classes)
+        self.evaluate(batches, metrics)
+        return metrics
 
     def restore_best(self) -> EpochMetrics:
         """Put the best weights back into the network and return their epoch's metrics."""
@@ -168,6 +192,12 @@ class Loop:
             "generators": generator_states(),
         }
 
+    def resume(self, checkpoint: Path, identity: str) -> None:
+        """Go on from the checkpoint where there is one of the training of that identity."""
+        state = load_checkpoint(checkpoint, identity)
+        if state is not None:
+            self.load_state(state)
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.net.load_state_dict(state["net"])
@@ -182,15 +212,40 @@ class Loop:
         self._best_weights = {k: v.to(device) for k, v in state["best_weights"].items()}
         self.train_seconds = state["train_seconds"]
         self.images_trained = state["images_trained"]
-        self._parts.size = state["micro_batch_size"]
+        self._micro_batches.size = state["micro_batch_size"]
         self.peak_memory_bytes = state["peak_memory_bytes"]
         restore_generators(state["generators"])
 
-    def _step(self, index: int, batch: Batch, tally: Tally, losses: StepLosses) -> None:
+    def _step(self, index: int, batch: Batch, running: RunningMetrics, losses: StepLosses) -> None:
+        """One training step, whole: forward, loss, backward, clip, update, average, count."""
+        images_of_batch = len(batch[1])
         # Once, however often the batch is tried: draws follow from seed and epoch alone.
-        paths = self._drop_path.draw(len(batch[1])) if self._drop_path else None
-        backward = partial(self._backward, index, len(batch[1]), paths)
-        parts, loss = self._parts.fitting(backward, batch)
+        paths = self._drop_path.draw(images_of_batch) if self._drop_path else None
+
+        def forward_and_backward(parts: Iterable[Batch]) -> tuple[list[Batch], Tensor]:
+            self._optimizer.zero_grad()
+            answers, total, begun = list[Batch](), torch.zeros((), device=self._fabric.device), 0
+            for images, labels in parts:
+                inputs = (
+                    (images,) if paths is None else (images, paths[:, begun:][:, : len(labels)])
+                )
+                begun += len(labels)
+                logits = self._logits(self._compiled or self.net, *inputs)
+                if not self.history and index == 0:
+                    self._check_first(logits)
+                if index % STEPS_BETWEEN_NORMS == 0:
+                    self._sample_memory()
+                loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+                share = len(labels) / images_of_batch
+                loss = loss if share == 1 else loss * share
+                with block_errors(f"{self.subject} raises as gradients are computed"):
+                    self._fabric.backward(loss)
+                answers.append((logits.detach(), labels))
+                total = total + loss.detach()
+            return answers, total
+
+        # Again, in smaller parts, where memory does not suffice.
+        answers, loss = self._micro_batches.fitting(forward_and_backward, batch)
         losses.add(loss, self._optimizer.param_groups[0]["lr"])
         with block_errors(f"{self.subject} cannot be trained"):
             self._norms.add(index)
@@ -201,41 +256,16 @@ class Loop:
             self._scheduler.step()
         if self._average:
             self._average.update()
-        for logits, labels in parts:
-            tally.add(logits, labels)
-
-    def _backward(
-        self, index: int, images_of_batch: int, paths: Tensor | None, parts: Iterable[Batch]
-    ) -> tuple[list[Batch], Tensor]:
-        """Return logits with labels, and the loss, of a batch whose gradients are now there."""
-        self._optimizer.zero_grad()
-        counted: list[Batch] = []
-        total = torch.zeros((), device=self._fabric.device)
-        begun = 0
-        for images, labels in parts:
-            of_part = () if paths is None else (paths[:, begun : begun + len(labels)],)
-            begun += len(labels)
-            logits = self._logits(self._forward, images, *of_part)
-            if not self.history and index == 0:
-                self._check_first(logits)
-            if index % STEPS_BETWEEN_NORMS == 0:
-                self._sample_memory()
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            share = len(labels) / images_of_batch
-            loss = loss if share == 1 else loss * share
-            with block_errors(f"{self.subject} raises as gradients are computed"):
-                self._fabric.backward(loss)
-            counted.append((logits.detach(), labels))
-            total = total + loss.detach()
-        return counted, total
+        for logits, labels in answers:
+            running.add(logits, labels)
 
     def _logits(self, net: Forward, images: Tensor, *paths: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes), float32.
 
         Raises `BlockError` naming the network when it raises or returns another shape.
         """
-        told = block_errors(f"{self.subject} raises on a batch of {tuple(images.shape)}")
-        with told, self._fabric.autocast():
+        errors = block_errors(f"{self.subject} raises on a batch of {tuple(images.shape)}")
+        with errors, self._fabric.autocast():
             logits: Tensor = net(images, *paths)
         if logits.shape != (len(images), self._classes):
             raise BlockError(

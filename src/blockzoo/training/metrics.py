@@ -19,7 +19,7 @@ DIVERGED_AT = 10.0
 """A training loss of this many times ln(classes), which is that of guessing, has diverged."""
 
 
-class Tally:
+class RunningMetrics:
     """Sums of cross-entropy and of right answers over images, kept on the device."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Tally:
         return None if self._near is None else float(self._near) / self.images
 
 
-class TestTally(Tally):
-    """A `Tally` that also knows calibration and the accuracy of each class."""
+class TestMetrics(RunningMetrics):
+    """A `RunningMetrics` that also knows calibration and the accuracy of each class."""
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 

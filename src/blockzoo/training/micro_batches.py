@@ -17,7 +17,7 @@ OnOom = Literal["split", "fail"]
 Found = TypeVar("Found")
 
 
-class Parts:
+class MicroBatches:
     """Cuts batches into parts of `size` images, or leaves them whole while that is None.
 
     Parts have `least` images at the least. `subject` names the network in messages. `on_oom` is

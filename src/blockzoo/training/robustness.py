@@ -32,7 +32,7 @@ from blockzoo.data.batches import Batch, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
-from blockzoo.training.micro_batches import Parts
+from blockzoo.training.micro_batches import MicroBatches
 from blockzoo.training.process import freed_memory_kept
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -112,7 +112,7 @@ def evaluate_robustness(
     right = dataset.y_test
     split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, right))
     batches = list(zip(*split, strict=True))
-    parts = Parts(least=1, on_oom="split", subject="the network", device=device)
+    parts = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
 
     def answers(batch: Iterable[Batch]) -> Tensor:
         return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])

@@ -19,7 +19,7 @@ from blockzoo.blocks import get_block, list_available_blocks, to_deploy
 from blockzoo.core.position import Position
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
-_DATA = Path(__file__).parents[2] / "data"
+_DATA = Path(__file__).parent
 # (in_channels, out_channels, stride of the first block, input height and width) of each stage.
 _STAGE = {
     Position.EARLY: (64, 64, 1, 32),

@@ -12,22 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset, Progress, load_dataset
-from blockzoo.data.residence import Residence
-from blockzoo.experiments.identity import latency_trial_id
-from blockzoo.experiments.profile import cost_trial_id
+from blockzoo.experiments.identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.train import training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import fingerprints
-from blockzoo.training.loggers import LogTo
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 Kind = Literal["cost", "latency", "training"]
 
@@ -39,24 +36,16 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 class SweepRequest:
     """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
 
-    `checkpoints` and `save_weights` are folders, None for neither; `resident` is whether images
-    lie on the device, `log_to` which loggers are told; see `train_block`.
+    `data_dir` and `skip_bad_images`: see `load_dataset`. `compiled`: see `TrainingSettings`.
+    `options` say how trainings are run and what their records are named.
     """
 
     protocol: Protocol
     data_dir: Path | None = None
     skip_bad_images: bool = False
-    robustness: bool = False
     device: str = "auto"
-    resident: Residence = "auto"
-    experiment_name: str = ""
-    notes: str = ""
-    checkpoints: Path | None = None
-    resume: bool = True
-    on_oom: Literal["split", "fail"] = "split"
-    save_weights: Path | None = None
     compiled: bool = False
-    log_to: LogTo | None = None
+    options: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
         resolve_device(self.device)
@@ -77,12 +66,15 @@ class SweepRequest:
         data = self.dataset
         return self.protocol.scaffold(classes=data.num_classes, input_shape=data.image_shape)
 
-    def training_settings(self, seed: int) -> dict[str, Any]:
-        """Return the arguments that `train_block` and `training_trial_id` share."""
-        settings = self.protocol.training_settings(
+    def placement(self, block: str, position: Position) -> Placement:
+        """Return the placement of that block in the sweep's scaffold."""
+        return Placement.of(block, position, self.scaffold)
+
+    def training_settings(self, seed: int) -> TrainingSettings:
+        """Return how a network of the sweep is trained with that seed."""
+        return self.protocol.training_settings(
             self.dataset, seed=seed, device=self.device, compiled=self.compiled
         )
-        return {**settings, "protocol": self.protocol.label}
 
     @property
     def latency(self) -> LatencySettings:
@@ -137,24 +129,19 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     return Plan(trials=tuple(missing), done=len(wanted) - len(missing))
 
 
-def _cells(request: SweepRequest) -> Iterator[tuple[str, Position]]:
+def _placements(request: SweepRequest) -> Iterator[Placement]:
     for position in request.protocol.positions:
         for block in request.protocol.blocks:
-            yield get_block(block).name, position
+            yield request.placement(block, position)
 
 
 def _costs(request: SweepRequest) -> Iterator[Trial]:
-    for block, position in _cells(request):
-        identity = cost_trial_id(
-            block,
-            position,
-            config=request.scaffold,
-            training_batch_size=request.protocol.recipe.batch_size,
-        )
+    for placement in _placements(request):
+        identity = cost_trial_id(placement, training_batch_size=request.protocol.recipe.batch_size)
         yield Trial(
             kind="cost",
-            blocks=(block,),
-            position=position,
+            blocks=(placement.spec.name,),
+            position=placement.position,
             trial_ids=(identity,),
             expected_s=_EXPECTED_COST_S,
         )
@@ -163,15 +150,13 @@ def _costs(request: SweepRequest) -> Iterator[Trial]:
 def _latencies(request: SweepRequest, done: set[str]) -> Iterator[Trial]:
     protocol = request.protocol
     for position in protocol.positions:
+        baseline = request.placement(protocol.blocks[0], position)
+        placements = [request.placement(block, position) for block in protocol.blocks]
         ids = {
-            get_block(block).name: latency_trial_id(
-                block,
-                position,
-                config=request.scaffold,
-                settings=request.latency,
-                baseline=protocol.blocks[0],
+            placement.spec.name: latency_trial_id(
+                placement, settings=request.latency, baseline=baseline
             )
-            for block in protocol.blocks
+            for placement in placements
         }
         missing = {block: identity for block, identity in ids.items() if identity not in done}
         # All that is there is one trial found done; what is missing is measured together.
@@ -187,20 +172,20 @@ def _latencies(request: SweepRequest, done: set[str]) -> Iterator[Trial]:
 
 def _trainings(request: SweepRequest) -> Iterator[Trial]:
     for seed in request.protocol.seeds:
-        for block, position in _cells(request):
+        for placement in _placements(request):
             # Of one that cannot be built the cost trial records why.
-            if fingerprints(block, position, request.scaffold).block:
-                yield training_trial(request, block, position, seed)
+            if placement.fingerprints.block:
+                yield training_trial(request, placement, seed)
 
 
-def training_trial(request: SweepRequest, block: str, position: Position, seed: int) -> Trial:
-    """Return the trial that trains that cell."""
-    identity = training_trial_id(block, position, **request.training_settings(seed))
+def training_trial(request: SweepRequest, placement: Placement, seed: int) -> Trial:
+    """Return the trial that trains that placement."""
+    identity = training_trial_id(placement, request.training_settings(seed))
     images = len(request.dataset.x_train) * request.protocol.recipe.epochs
     return Trial(
         kind="training",
-        blocks=(block,),
-        position=position,
+        blocks=(placement.spec.name,),
+        position=placement.position,
         seed=seed,
         trial_ids=(identity,),
         expected_s=images / _EXPECTED_IMAGES_PER_S,

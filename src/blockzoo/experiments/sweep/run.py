@@ -9,23 +9,24 @@ running it again does only what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
-from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.experiments.profile import profile_blocks
 from blockzoo.experiments.recording import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
-from blockzoo.experiments.train import train_block
+from blockzoo.experiments.train import train_placement
+from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_results_csv
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
 
 
@@ -83,7 +84,7 @@ def run_sweep(
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
-    _remove_leftovers(request.checkpoints, store)
+    _remove_leftovers(request.options.checkpoints, store)
     mirror.refresh()
     listener.planned(plan)
     failed = 0
@@ -93,7 +94,7 @@ def run_sweep(
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 store.put(record)
-                remove_checkpoint(request.checkpoints, record.trial_id)
+                remove_checkpoint(request.options.checkpoints, record.trial_id)
             failed += sum(record.status == "failed" for record in outcome.records)
             mirror.refresh_if_cheap()
             listener.finished(outcome)
@@ -121,67 +122,61 @@ def run_recorded(
         return Outcome(trial=trial, records=failed_records(request, trial, error), seconds=0.0)
 
 
-def measure_cost(request: SweepRequest, block: str, position: Position) -> list[CostRecord]:
-    """Return the cost of that cell of the request, as one record; failed if it cannot be had."""
+def measure_cost(request: SweepRequest, placement: Placement) -> list[CostRecord]:
+    """Return the cost of that placement, as one record; failed if it cannot be had."""
     return profile_blocks(
-        [block],
-        [position],
-        config=request.scaffold,
+        [placement.spec],
+        [placement.position],
+        config=placement.scaffold,
         training_batch_size=request.protocol.recipe.batch_size,
         on_error="record",
     )
 
 
-def train_cell(
-    request: SweepRequest,
-    block: str,
-    position: Position,
-    seed: int,
-    *,
-    progress: bool = False,
-    on_epoch: Callable[[EpochMetrics], None] | None = None,
-) -> TrainingRecord:
-    """Train that cell of the request; raises what `train_block` raises."""
-    return train_block(
-        block,
-        position,
-        resident=request.resident,
-        progress=progress,
-        on_epoch=on_epoch,
-        checkpoints=request.checkpoints,
-        resume=request.resume,
-        on_oom=request.on_oom,
-        save_weights=request.save_weights,
-        log_to=request.log_to,
-        experiment_name=request.experiment_name,
-        notes=request.notes,
-        robustness=request.robustness,
-        **request.training_settings(seed),
-    )
+def run_trainings(
+    request: SweepRequest, store: Store, *, csv_path: Path
+) -> Iterator[tuple[TrainingRecord, CostRecord]]:
+    """Train every placement of the protocol over its seeds, whatever the store holds.
+
+    Yields each training's record with its cost's, once both are in `store` and in the CSV. One that
+    fails is recorded with its reason and the others go on; raises `BlockZooError` where the failure
+    has taken the device with it.
+    """
+    for seed, block, position in request.protocol.cells():
+        placement = request.placement(block, position)
+        trained = _train_recorded(request, placement, seed)
+        (cost,) = measure_cost(request, placement)
+        store.put_all([trained, cost])
+        remove_checkpoint(request.options.checkpoints, trained.trial_id)
+        write_results_csv(store, csv_path)
+        yield trained, cost
+        if trained.status == "failed":
+            require_working(resolve_device(request.device), placement.label)
 
 
-def train_recorded(
-    request: SweepRequest, block: str, position: Position, seed: int, *, progress: bool = False
-) -> TrainingRecord:
-    """Train that cell; a training that fails leaves a failed record, with its reason."""
+def _train_recorded(request: SweepRequest, placement: Placement, seed: int) -> TrainingRecord:
+    """Train that placement; a training that fails leaves a failed record, with its reason."""
+    settings, options = request.training_settings(seed), replace(request.options, progress=True)
     try:
-        return train_cell(request, block, position, seed, progress=progress)
+        return train_placement(placement, settings, options)
     except (BlockError, DeviceMemoryError, DivergenceError) as error:
-        (record,) = failed_records(request, training_trial(request, block, position, seed), error)
+        (record,) = failed_records(request, training_trial(request, placement, seed), error)
         assert isinstance(record, TrainingRecord)
         return record
 
 
 def _cost(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
-    return measure_cost(request, trial.blocks[0], trial.position)
+    return measure_cost(request, request.placement(trial.blocks[0], trial.position))
 
 
 def _training(
     request: SweepRequest, trial: Trial, listener: SweepListener | None
 ) -> Sequence[Record]:
     assert trial.seed is not None
-    told = None if listener is None else partial(listener.epoch, trial)
-    return [train_cell(request, trial.blocks[0], trial.position, trial.seed, on_epoch=told)]
+    placement = request.placement(trial.blocks[0], trial.position)
+    settings = request.training_settings(trial.seed)
+    on_epoch = None if listener is None else partial(listener.epoch, trial)
+    return [train_placement(placement, settings, request.options, on_epoch=on_epoch)]
 
 
 def _latency(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
@@ -191,8 +186,8 @@ def _latency(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Se
         config=request.scaffold,
         settings=request.latency,
         baseline=request.protocol.blocks[0],
-        experiment_name=request.experiment_name,
-        notes=request.notes,
+        experiment_name=request.options.experiment_name,
+        notes=request.options.notes,
     )
 
 

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
+from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.train import each, train_block, training_trial_id
+from blockzoo.experiments.train import each, train_placement
 from blockzoo.experiments.tuning.search import Point, Report, Space, sobol_points
 from blockzoo.results.records import EpochMetrics
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 TUNING_SEED = 10_000
 LEARNING_RATE_FACTOR = 10.0
@@ -50,32 +53,31 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class TunedNetwork:
-    """What is tuned: a block at a position, on data without a test."""
+    """What is tuned: a placement, on data without a test, under a protocol."""
 
-    block: str
-    position: Position
+    placement: Placement
     protocol: Protocol
     blind: ImageDataset
     device: str
     compiled: bool
 
-    def settings(self, point: Point) -> dict[str, Any]:
-        """Return the arguments of `train_block` for a trial of that point."""
-        return tuned_to(self.protocol, point).training_settings(
+    def settings(self, point: Point) -> TrainingSettings:
+        """Return how a trial of that point is trained."""
+        settings = tuned_to(self.protocol, point).training_settings(
             self.blind, seed=TUNING_SEED, device=self.device, compiled=self.compiled
         )
+        return replace(settings, protocol=TrainingSettings.protocol)
 
     def merit(
         self,
         point: Point,
         report: Report,
+        options: RunOptions,
         on_epoch: Callable[[EpochMetrics], None] | None,
-        **options: Any,
     ) -> tuple[float, float]:
         """Train a trial of that point; return its validation accuracy, then -loss to break ties.
 
-        `report` is called with every epoch's validation accuracy, those of a checkpoint too;
-        `options` are passed on to `train_block`.
+        `report` is called with every epoch's validation accuracy, those of a checkpoint too.
         """
 
         def count(metrics: EpochMetrics) -> None:
@@ -85,14 +87,12 @@ class TunedNetwork:
             for metrics in history:
                 count(metrics)
 
-        record = train_block(
-            self.block,
-            self.position,
-            progress=False,
+        record = train_placement(
+            self.placement,
+            self.settings(point),
+            options,
             on_start=count_all,
             on_epoch=each(on_epoch, count),
-            **options,
-            **self.settings(point),
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
@@ -100,18 +100,17 @@ class TunedNetwork:
 
     def trial_id(self, point: Point) -> str:
         """Return the identity of that training."""
-        return training_trial_id(self.block, self.position, **self.settings(point))
+        return training_trial_id(self.placement, self.settings(point))
 
     @property
     def search_name(self) -> str:
         """The name that only a search with the same trainings at the same points has."""
-        untuned = training_trial_id(
-            self.block, self.position, protocol=self.protocol.label, **self.settings({})
-        )
+        settings = replace(self.settings({}), protocol=self.protocol.label)
+        untuned = training_trial_id(self.placement, settings)
         space = search_space(self.protocol)
         (first,) = sobol_points(space, 1)  # another sequence is another search
         text = repr((untuned, sorted(space.items()), sorted(first.items())))
-        return f"{self.block} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return f"{self.placement.spec.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def tuned_to(protocol: Protocol, point: Point) -> Protocol:

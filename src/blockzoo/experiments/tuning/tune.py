@@ -14,15 +14,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from blockzoo.blocks import get_block
+from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.data.residence import Residence
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.train import train_block, training_trial_id
+from blockzoo.experiments.train import train_placement
 from blockzoo.experiments.tuning.search import Point, Report, Search, Try, best_of
 from blockzoo.experiments.tuning.trial import (
     TUNING_SEED,
@@ -32,9 +30,11 @@ from blockzoo.experiments.tuning.trial import (
     without_test,
 )
 from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import remove_checkpoint
-from blockzoo.training.loggers import LogTo
 from blockzoo.training.recipe import Recipe
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 TRIALS = 16
 """A power of two, for which Sobol points are spread best."""
@@ -45,10 +45,9 @@ TUNING_FILE = "tuning.db"
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What `trials` told about one block at one position under `protocol`, the default track."""
+    """What `trials` told about one placement under `protocol`, the default track."""
 
-    block: str
-    position: Position
+    placement: Placement
     protocol: Protocol
     trials: tuple[Try, ...]
 
@@ -94,7 +93,7 @@ def tuned_label(protocol: Protocol, trials: int) -> str:
 
 
 def tune_block(
-    block: str,
+    block: str | BlockSpec,
     position: Position | str,
     *,
     protocol: Protocol,
@@ -102,54 +101,73 @@ def tune_block(
     file: Path,
     trials: int = TRIALS,
     device: str = "auto",
-    resident: Residence = "auto",
-    compiled: bool = False,
-    on_trial: Callable[[Try], None] | None = None,
-    on_epoch: Callable[[EpochMetrics], None] | None = None,
-    checkpoints: Path | None = None,
-    resume: bool = True,
-    on_oom: Literal["split", "fail"] = "split",
-    log_to: LogTo | None = None,
+    options: RunOptions | None = None,
 ) -> Tuning:
     """Try `trials` points for `block` at `position` and return how each did on validation.
 
     Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
     later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
     same call continues where it was stopped, a larger number of trials goes on from a smaller one.
-    `checkpoints`, `resume` and `on_oom` are as in `train_block`; with a checkpoint the trial in
-    hand goes on after its last epoch. The loggers of `log_to` are told of every trial's epochs;
-    there is no test to tell them of.
+    `options` are as in `train_block`; with a checkpoint the trial in hand goes on after its last
+    epoch. The loggers are told of every trial's epochs; there is no test to tell them of.
 
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
     """
-    network = TunedNetwork(
-        block=get_block(block).name,
-        position=Position.parse(str(position)),
+    network = tuned_network(block, position, protocol, dataset, device=device)
+    return tune(network, file, trials=trials, options=options)
+
+
+def tuned_network(
+    block: str | BlockSpec,
+    position: Position | str,
+    protocol: Protocol,
+    dataset: ImageDataset,
+    *,
+    device: str = "auto",
+    compiled: bool = False,
+) -> TunedNetwork:
+    """Return what is tuned: the block in the protocol's scaffold, on the data without their test.
+
+    Raises `UnknownNameError` for a block or position that is not known.
+    """
+    scaffold = protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape)
+    return TunedNetwork(
+        placement=Placement.of(block, position, scaffold),
         protocol=protocol,
         blind=without_test(dataset),
         device=device,
         compiled=compiled,
     )
 
+
+def tune(
+    network: TunedNetwork,
+    file: Path,
+    *,
+    trials: int = TRIALS,
+    options: RunOptions | None = None,
+    on_trial: Callable[[Try], None] | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+) -> Tuning:
+    """Do what `tune_block` says; `on_trial` is called with each trial, `on_epoch` in between."""
+    options = options or RunOptions()
+    quiet = replace(
+        options,
+        save_weights=None,
+        robustness=False,
+        log_to=options.log_to and replace(options.log_to, tuning=True),
+    )
+
     def objective(point: Point, report: Report) -> tuple[float, float]:
-        return network.merit(
-            point,
-            report,
-            on_epoch,
-            resident=resident,
-            checkpoints=checkpoints,
-            resume=resume,
-            on_oom=on_oom,
-            log_to=log_to and replace(log_to, tuning=True),
-        )
+        return network.merit(point, report, quiet, on_epoch)
 
     def ended(trial: Try) -> None:
-        if checkpoints is not None:
-            remove_checkpoint(checkpoints, network.trial_id(trial.point))
+        remove_checkpoint(quiet.checkpoints, network.trial_id(trial.point))
         if on_trial is not None:
             on_trial(trial)
 
+    protocol = network.protocol
     epochs = protocol.recipe.epochs
     search = Search(
         path=file,
@@ -159,7 +177,7 @@ def tune_block(
         last_step=epochs,
     )
     found = search.run(objective, trials, on_try=ended)
-    return Tuning(block=network.block, position=network.position, protocol=protocol, trials=found)
+    return Tuning(placement=network.placement, protocol=protocol, trials=found)
 
 
 def train_tuned(
@@ -168,17 +186,9 @@ def train_tuned(
     dataset: ImageDataset,
     seed: int,
     device: str = "auto",
-    resident: Residence = "auto",
     compiled: bool = False,
+    options: RunOptions | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
-    checkpoints: Path | None = None,
-    resume: bool = True,
-    on_oom: Literal["split", "fail"] = "split",
-    save_weights: Path | None = None,
-    log_to: LogTo | None = None,
-    experiment_name: str = "",
-    notes: str = "",
-    robustness: bool = False,
 ) -> TrainingRecord:
     """Train with the chosen values and a fresh seed, and read the test set once, at the end.
 
@@ -186,41 +196,16 @@ def train_tuned(
     `tuning`, how they were chosen; the rest is as in `train_block`. Raises `InputError` for the
     seed of the tuning and what `train_block` raises.
     """
-    _check_fresh(seed)
-    record = train_block(
-        tuning.block,
-        tuning.position,
-        protocol=tuning.label,
-        resident=resident,
-        progress=False,
-        on_epoch=on_epoch,
-        checkpoints=checkpoints,
-        resume=resume,
-        on_oom=on_oom,
-        save_weights=save_weights,
-        log_to=log_to,
-        experiment_name=experiment_name,
-        notes=notes,
-        robustness=robustness,
-        **tuning.tuned.training_settings(dataset, seed=seed, device=device, compiled=compiled),
-    )
+    settings = tuned_settings(tuning, dataset, seed=seed, device=device, compiled=compiled)
+    record = train_placement(tuning.placement, settings, options, on_epoch=on_epoch)
     return record.model_copy(update={"recipe": {**record.recipe, "tuning": tuning.summary()}})
 
 
-def tuned_trial_id(
-    tuning: Tuning,
-    *,
-    dataset: ImageDataset,
-    seed: int,
-    device: str = "auto",
-    compiled: bool = False,
-) -> str:
-    """Return the identity of the record that `train_tuned` would return, without training."""
-    _check_fresh(seed)
-    settings = tuning.tuned.training_settings(dataset, seed=seed, device=device, compiled=compiled)
-    return training_trial_id(tuning.block, tuning.position, protocol=tuning.label, **settings)
-
-
-def _check_fresh(seed: int) -> None:
+def tuned_settings(
+    tuning: Tuning, dataset: ImageDataset, *, seed: int, device: str, compiled: bool
+) -> TrainingSettings:
+    """Return how `train_tuned` trains with that seed; raises `InputError` for the tuning's own."""
     if seed == TUNING_SEED:
         raise InputError(f"seed {seed} is that of the tuning; the tuned track needs fresh seeds")
+    settings = tuning.tuned.training_settings(dataset, seed=seed, device=device, compiled=compiled)
+    return replace(settings, protocol=tuning.label)

@@ -8,9 +8,9 @@ from statistics import fmean
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.analysis.tracks import TrackComparison
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
 from blockzoo.experiments.tuning.search import Point
+from blockzoo.experiments.tuning.track import Track
 from blockzoo.experiments.tuning.tune import Tuning
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
@@ -144,7 +144,7 @@ _TUNED = ("learning rate", "weight decay", "drop path")
 
 def trials_table(tuning: Tuning) -> Table:
     """Return one row per trial, that of the chosen values in bold."""
-    table = Table(title=f"{tuning.block}, {tuning.position}: trials on validation", box=None)
+    table = Table(title=f"{tuning.placement.label}: trials on validation", box=None)
     for title in ("trial", *_TUNED, "val accuracy %", "epochs"):
         table.add_column(title, justify="right")
     table.add_column("ended")
@@ -162,9 +162,9 @@ def trials_table(tuning: Tuning) -> Table:
     return table
 
 
-def tracks_table(rows: Sequence[tuple[Tuning, TrackComparison]]) -> Table:
+def tracks_table(tracks: Sequence[Track]) -> Table:
     """Return the mean test accuracy of each network in both tracks, and their difference."""
-    first = rows[0][0]
+    first = tracks[0].tuning
     table = Table(
         title=f"Test accuracy %, 95% intervals: {first.protocol.label} and {first.label}",
         box=None,
@@ -174,17 +174,17 @@ def tracks_table(rows: Sequence[tuple[Tuning, TrackComparison]]) -> Table:
     for title in (*_TUNED, "n", "default track", "n", "tuned track"):
         table.add_column(title, justify="right")
     table.add_column("tuned - default, points", justify="right")
-    for tuning, tracks in rows:
-        default = tracks.default
+    for track in tracks:
+        compared, default = track.comparison, track.comparison.default
         table.add_row(
-            tuning.block,
-            "/".join(tracks.positions),
-            *_values(tuning.best.point),
+            track.tuning.placement.spec.name,
+            "/".join(compared.positions),
+            *_values(track.tuning.best.point),
             "0" if default is None else str(default.n),
             _mean(default, least=0.0),
-            str(tracks.tuned.n),
-            _mean(tracks.tuned, least=0.0),
-            _mean(tracks.difference, least=-1.0),
+            str(compared.tuned.n),
+            _mean(compared.tuned, least=0.0),
+            _mean(compared.difference, least=-1.0),
         )
     return table
 

@@ -36,7 +36,7 @@ def visualize(
     ] = None,
 ) -> None:
     """Plot accuracy against latency, FLOPs and memory, one figure per data set and protocol."""
-    from blockzoo.cli.consoles import output_console
+    from blockzoo.cli.screen.consoles import output_console
     from blockzoo.report.visualize import visualize as draw
 
     for path in draw(source, output_dir, formats=tuple(formats or ("png", "svg"))):
@@ -76,7 +76,7 @@ def results(
     """Show the summary of the results, export them, or import somebody else's."""
     from blockzoo.analysis.summary import summarize
     from blockzoo.cli.choices import open_store
-    from blockzoo.cli.consoles import output_console
+    from blockzoo.cli.screen.consoles import output_console
     from blockzoo.report.tables.measured import summary_table
     from blockzoo.results.export import export as write
     from blockzoo.results.export import import_bundle

@@ -50,8 +50,8 @@ def sweep(
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.consoles import load_data, message_console
-    from blockzoo.cli.progress import SweepProgress
+    from blockzoo.cli.screen.consoles import load_data, message_console
+    from blockzoo.cli.screen.sweep_progress import SweepProgress
     from blockzoo.experiments.execution.executors import trainers_side_by_side
     from blockzoo.experiments.sweep.run import run_sweep
 
@@ -76,7 +76,7 @@ def sweep(
 
 def _show(protocol: Protocol, csv: Path, plots: bool) -> None:
     from blockzoo.analysis.summary import summarize
-    from blockzoo.cli.consoles import message_console, output_console
+    from blockzoo.cli.screen.consoles import message_console, output_console
     from blockzoo.report.tables.measured import summary_table
     from blockzoo.report.visualize import visualize
     from blockzoo.results.table.frame import load_results

@@ -111,7 +111,7 @@ def _regimes(
     settings: LatencySettings,
     plot: Path | None,
 ) -> list[LatencyRecord]:
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.experiments.scaling import measure_regimes
     from blockzoo.report.figures.accuracy_plot import render, require_format
     from blockzoo.report.figures.scaling_plot import regime_figure
@@ -140,7 +140,7 @@ def _throughputs(
     settings: LatencySettings,
     largest_batch: int,
 ) -> list[LatencyRecord]:
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.experiments.scaling import best_throughput
     from blockzoo.report.tables.scaling import throughput_table
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.cli.consoles import load_data
+from blockzoo.cli.screen.consoles import load_data
 
 
 @pytest.mark.parametrize("steps", [[], [(0.5, "1 of 2"), (1.0, "2 of 2")]])
@@ -27,7 +27,7 @@ def test_the_bar_of_the_decoding_is_shown_where_there_is_some(
             show(*step)
         return SimpleNamespace(skipped=())
 
-    monkeypatch.setattr("blockzoo.cli.consoles.progress", progress)
+    monkeypatch.setattr("blockzoo.cli.screen.consoles.progress", progress)
     load_data(SimpleNamespace(load_dataset=load_dataset))  # type: ignore[arg-type]
     assert seen == (["decode", *steps, "closed"] if steps else [])
 

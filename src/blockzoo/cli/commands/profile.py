@@ -57,7 +57,7 @@ def profile(
     `--measure-memory` asks for the peaks of real processes, to stand beside the counted ones.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.experiments.profile import profile_blocks
     from blockzoo.measure.machine.devices import available_cores
     from blockzoo.report.tables import measured

@@ -534,7 +534,7 @@ def test_the_early_module_entries_work(command: str, tmp_path: Path) -> None:
 
 
 def test_the_script_of_the_early_version_sweeps_its_eleven_blocks(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "scripts" / "bench_all.py"
+    script = Path(__file__).parent.parent.parent / "scripts" / "bench_all.py"
     done = subprocess.run(
         [sys.executable, str(script), "--dataset", "nothing"], capture_output=True, text=True
     )

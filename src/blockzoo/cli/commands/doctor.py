@@ -31,7 +31,7 @@ def doctor(
     noise, the timer, memory and the GPU, where it is the device. Exit status 1 when a line is
     unfit.
     """
-    from blockzoo.cli.consoles import output_console
+    from blockzoo.cli.screen.consoles import output_console
     from blockzoo.measure.machine.devices import resolve_device
     from blockzoo.measure.machine.doctor import judge, read_machine
 

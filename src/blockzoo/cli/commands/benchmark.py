@@ -90,7 +90,7 @@ def benchmark(
         chosen_threads,
         keep,
     )
-    from blockzoo.cli.consoles import warn_of_neighbours
+    from blockzoo.cli.screen.consoles import warn_of_neighbours
     from blockzoo.measure.timing.backends import get_backend
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)

@@ -38,7 +38,7 @@ def test_processes_and_budget(
         asked.append(settings)
         return []
 
-    monkeypatch.setattr(import_module("blockzoo.cli.c_benchmark"), "timed", timed)
+    monkeypatch.setattr(import_module("blockzoo.cli.commands.benchmark"), "timed", timed)
     result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
     assert result.exit_code == 0
     assert [(s.processes, s.budget_s) for s in asked] == [(processes, budget_s)]

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from blockzoo.cli.app import app
 from blockzoo.cli.choices import MOST_SEEDS, chosen_resident, chosen_seeds
+from blockzoo.cli.commands.sweep import sweep
+from blockzoo.cli.commands.train import train
+from blockzoo.cli.commands.tune import tune
 from blockzoo.cli.requests import TrainingOptions
-from blockzoo.cli.sweep import sweep
-from blockzoo.cli.train import train
-from blockzoo.cli.tune import tune
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.protocol import get_protocol

@@ -45,7 +45,7 @@ def roofline(
     uses more of, or by overhead where it uses less than a quarter of both.
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.experiments.roofline import measure_roofline
     from blockzoo.measure.timing.settings import LatencySettings
@@ -72,7 +72,7 @@ def roofline(
 
 
 def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
-    from blockzoo.cli.consoles import output_console
+    from blockzoo.cli.screen.consoles import output_console
     from blockzoo.core.files import replacing
     from blockzoo.report.figures.accuracy_plot import render
     from blockzoo.report.figures.roofline_plot import roofline_figure

@@ -36,12 +36,10 @@ def train(
     reason, and the others go on.
     """
     from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.consoles import load_data, message_console, output_console
-    from blockzoo.experiments.sweep.run import measure_cost, train_recorded
-    from blockzoo.measure.machine.devices import require_working, resolve_device
+    from blockzoo.cli.screen.consoles import load_data, message_console, output_console
+    from blockzoo.experiments.sweep.run import run_trainings
     from blockzoo.report.tables.training import robustness_tables, training_table
     from blockzoo.results.table.csv import write_results_csv
-    from blockzoo.training.checkpoint import remove_checkpoint
 
     request = replace(given, positions=given.positions or ["mid"]).request(
         seeds=chosen_seeds(seeds, first_seed)
@@ -49,21 +47,15 @@ def train(
     load_data(request)
     records: list[Record] = []
     with open_store(given.results, create=True) as store:
-        for seed, block, position in request.protocol.cells():
-            trained = train_recorded(request, block, position, seed, progress=True)
-            both = [trained, *measure_cost(request, block, position)]
+        for both in run_trainings(request, store, csv_path=csv_location(given.results)):
+            records += both
             # What fails in training is likely to fail again as costs are counted.
             for record in [record for record in both if record.status == "failed"][:1]:
-                what = "" if record is trained else f"cost of {block} ({position}): "
+                subject = f"{record.block} ({record.positions[0]})"
+                what = "" if record is both[0] else f"cost of {subject}: "
                 message_console().print(
                     f"failed: {what}{record.reason}", highlight=False, soft_wrap=True
                 )
-            store.put_all(both)
-            records += both
-            remove_checkpoint(request.checkpoints, trained.trial_id)
-            write_results_csv(store, csv_location(given.results))
-            if trained.status == "failed":
-                require_working(resolve_device(request.device), f"{block} ({position})")
     for table in (training_table(records), *robustness_tables(records)):
         output_console().print(table)
     if output is not None:

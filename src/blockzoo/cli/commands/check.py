@@ -48,7 +48,7 @@ def check(
     process of its own, so that one that hangs, takes all memory or crashes fails one line. Exit
     status 1 when a line failed.
     """
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.contract.all_lines import contract_lines
     from blockzoo.contract.check import CheckLimits, check_blocks
 

@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from blockzoo.cli.live import LiveTable, showing
+from blockzoo.cli.screen.timing_table import LiveTable, showing
 from blockzoo.stats.paired_rounds import CellSamples
 
 

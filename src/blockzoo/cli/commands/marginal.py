@@ -49,7 +49,7 @@ def marginal(
     import pandas as pd
 
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.experiments.marginal import check_additivity, marginal_latencies
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.measure.timing.settings import LatencySettings

@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from blockzoo.cli.progress import SweepProgress
+from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.core.position import Position
 from blockzoo.experiments.sweep.plan import Plan, Trial
 from blockzoo.results.records import EpochMetrics

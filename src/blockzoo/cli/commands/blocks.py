@@ -83,7 +83,7 @@ def _exactly_named(words: list[str]) -> BlockSpec | None:
 def _show_table(
     words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
 ) -> None:
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.report.tables.zoo import blocks_table, found_blocks, sorted_blocks, stage_costs
 
     found = found_blocks(words, family=family, reparameterisable=reparameterisable)
@@ -95,7 +95,7 @@ def _show_table(
 def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
     from rich.text import Text
 
-    from blockzoo.cli.consoles import output_console
+    from blockzoo.cli.screen.consoles import output_console
     from blockzoo.core.position import POSITIONS, Position
     from blockzoo.experiments.theory import block_graph, block_theory
     from blockzoo.report.figures.diagram import svg_drawing, text_drawing
@@ -120,7 +120,7 @@ def _show_in_full(spec: BlockSpec, position: str, svg: Path | None) -> None:
 
 
 def _show_contract(spec: BlockSpec) -> None:
-    from blockzoo.cli.consoles import output_console, progress
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.contract.check import check_blocks
     from blockzoo.report.tables.contract import full_table
 

@@ -1,0 +1,179 @@
+"""The tuned track of many networks: each is tuned, trained over fresh seeds, and compared.
+
+What the store already holds of the seeds is not trained again; every record is in the store before
+the next training begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from blockzoo.analysis.tracks import TrackComparison, compare_tracks
+from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError, DivergenceError
+from blockzoo.experiments.identity import training_trial_id
+from blockzoo.experiments.sweep.plan import SweepRequest
+from blockzoo.experiments.sweep.run import measure_cost
+from blockzoo.experiments.tuning.search import Try
+from blockzoo.experiments.tuning.trial import TunedNetwork
+from blockzoo.experiments.tuning.tune import (
+    Tuning,
+    train_tuned,
+    tune,
+    tuned_network,
+    tuned_settings,
+)
+from blockzoo.measure.machine.devices import require_working, resolve_device
+from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.csv import write_results_csv
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.checkpoint import remove_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """What the tuned track gave one network: its tuning, and both tracks side by side."""
+
+    tuning: Tuning
+    comparison: TrackComparison
+
+
+class RunCounter:
+    """Told of the runs of one network, its trials and then its seeds; this one ignores it."""
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """An epoch of the run in hand has ended."""
+
+    def ended(self, trial: Try | None = None) -> None:
+        """The run in hand has ended; `trial` is what it was, unless it trained a seed."""
+
+
+class TrackListener:
+    """Told which network is at work and which failed; this one ignores it."""
+
+    def watching(
+        self, placement: Placement, *, runs: int, epochs: int
+    ) -> AbstractContextManager[RunCounter]:
+        """Return the counter for a network of so many runs of so many epochs each."""
+        return nullcontext(RunCounter())
+
+    def failed(self, placement: Placement, error: BlockZooError) -> None:
+        """That network could not be tuned or trained; the others go on."""
+
+
+def run_tuned_track(
+    request: SweepRequest,
+    store: Store,
+    *,
+    file: Path,
+    csv_path: Path,
+    trials: int,
+    listener: TrackListener | None = None,
+) -> Iterator[Track]:
+    """Yield each network's track once its records are in `store` and in the CSV.
+
+    `file` keeps the trials, see `tune_block`. A network that fails is told to the listener. Raises
+    what `tune_block` raises for the search itself, and `BlockZooError` where a failure has taken
+    the device with it.
+    """
+    listener = listener or TrackListener()
+    for placement in distinct_networks(request):
+        try:
+            track = _tuned(request, store, placement, file, trials, listener)
+        except (BlockError, DeviceMemoryError, DivergenceError) as error:
+            listener.failed(placement, error)
+            require_working(resolve_device(request.device), placement.label)
+            continue
+        write_results_csv(store, csv_path)
+        yield track
+
+
+def distinct_networks(request: SweepRequest) -> Iterator[Placement]:
+    """Yield every placement, a network that is the same at several positions once."""
+    seen = set()
+    for block in request.protocol.blocks:
+        for position in request.protocol.positions:
+            placement = Placement.of(block, position, request.scaffold)
+            network = placement.spec.name, placement.positions
+            if network not in seen:
+                seen.add(network)
+                yield placement
+
+
+def _tuned(
+    request: SweepRequest,
+    store: Store,
+    placement: Placement,
+    file: Path,
+    trials: int,
+    listener: TrackListener,
+) -> Track:
+    """Tune one network and train it over the seeds."""
+    protocol = request.protocol
+    network = _network(request, placement)
+    runs, epochs = trials + len(protocol.seeds), protocol.recipe.epochs
+    with listener.watching(placement, runs=runs, epochs=epochs) as counter:
+        tuning = tune(
+            network,
+            file,
+            trials=trials,
+            options=request.options,
+            on_trial=counter.ended,
+            on_epoch=counter.epoch,
+        )
+        records = []
+        for seed in protocol.seeds:
+            records.append(_trained(request, store, tuning, seed, counter))
+            counter.ended()
+        store.put_all(measure_cost(request, placement))
+    return Track(tuning=tuning, comparison=_compared(request, store, tuning, records))
+
+
+def _network(request: SweepRequest, placement: Placement) -> TunedNetwork:
+    return tuned_network(
+        placement.spec,
+        placement.position,
+        request.protocol,
+        request.dataset,
+        device=request.device,
+        compiled=request.compiled,
+    )
+
+
+def _trained(
+    request: SweepRequest, store: Store, tuning: Tuning, seed: int, counter: RunCounter
+) -> TrainingRecord:
+    """Return the record of that seed in the tuned track, from the store if it is there."""
+    data, device, compiled = request.dataset, request.device, request.compiled
+    settings = tuned_settings(tuning, data, seed=seed, device=device, compiled=compiled)
+    identity = training_trial_id(tuning.placement, settings)
+    stored = store.get(identity)
+    if isinstance(stored, TrainingRecord) and stored.status == "ok":
+        return stored
+    record = train_tuned(
+        tuning,
+        dataset=data,
+        seed=seed,
+        device=device,
+        compiled=compiled,
+        options=request.options,
+        on_epoch=counter.epoch,
+    )
+    store.put(record)
+    remove_checkpoint(request.options.checkpoints, identity)
+    return record
+
+
+def _compared(
+    request: SweepRequest, store: Store, tuning: Tuning, records: list[TrainingRecord]
+) -> TrackComparison:
+    default = store.records(
+        kind="training",
+        status="ok",
+        block=tuning.placement.spec.name,
+        protocol=request.protocol.label,
+    )
+    return compare_tracks([r for r in default if isinstance(r, TrainingRecord)], records)

@@ -1,0 +1,34 @@
+"""What determines a training beside the network: data, recipe, seed, split and arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blockzoo.core.seeding import checked_seed
+from blockzoo.data import ImageDataset
+from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
+from blockzoo.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a network is trained; all of it is recorded and part of a trial's identity.
+
+    `seed` determines the initial weights, the data order, the augmentation and the network's own
+    randomness. `validation_fraction` and `split_seed`: see `data/split.py`. `protocol`: the label
+    that the record carries. `device`: "auto", "cpu", "cuda" or "cuda:N". `compiled`: whether whole
+    batches run compiled, which changes numbers within rounding. Raises `InputError` for a seed that
+    no generator takes.
+    """
+
+    dataset: ImageDataset
+    recipe: Recipe
+    seed: int
+    validation_fraction: float = VALIDATION_FRACTION
+    split_seed: int = SPLIT_SEED
+    protocol: str = "custom"
+    device: str = "auto"
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", checked_seed(self.seed))
