@@ -12,16 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.blocks import BlockSpec, fingerprint, get_block, list_available_blocks
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.part_costs import measured_parts
-from blockzoo.scaffold.net import (
-    ScaffoldConfig,
-    ScaffoldNet,
-    block_fingerprint,
-    network_fingerprint,
-)
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 _SMALL = ScaffoldConfig(depth=2, width=8, classes=5, input_shape=(3, 16, 16))
 
@@ -135,14 +130,14 @@ def test_building_leaves_the_global_generators_alone() -> None:
 
 def test_a_block_in_its_own_context_is_one_network_at_all_positions() -> None:
     nets = [ScaffoldNet("ResNetBasicBlock", position, _SMALL, seed=4) for position in POSITIONS]
-    assert len({network_fingerprint(net) for net in nets}) == 1
-    assert len({block_fingerprint(net) for net in nets}) == 3
+    assert len({fingerprint(nn.Sequential(*net.parts().values())) for net in nets}) == 1
+    assert len({fingerprint(net.stage(net.position)) for net in nets}) == 3
     assert all(_equal_states(nets[0], net) for net in nets[1:])
 
 
 def test_another_block_is_another_network_at_each_position() -> None:
     nets = [ScaffoldNet("InvertedResidual", position, _SMALL) for position in POSITIONS]
-    assert len({network_fingerprint(net) for net in nets}) == 3
+    assert len({fingerprint(nn.Sequential(*net.parts().values())) for net in nets}) == 3
 
 
 def test_identity_context_isolates_the_block() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from blockzoo.stats.paired_seeds import holm, mean_interval, paired_difference
+from blockzoo.stats.paired_seeds import mean_interval, paired_difference
 
 FINITE = st.floats(-100, 100).map(lambda value: round(value, 3))
 
@@ -96,20 +96,3 @@ def test_the_bootstrap_interval_repeats_and_is_near_scipys() -> None:
 def test_pairs_must_be_pairs() -> None:
     with pytest.raises(ValueError, match="given 2 and 1"):
         paired_difference([1, 2], [1])
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_keeps_the_order_and_lies_between_nothing_and_bonferroni(ps: list[float]) -> None:
-    adjusted = holm(ps)
-    for p, q in zip(ps, adjusted, strict=True):
-        assert p <= q <= min(1.0, p * len(ps)) or q <= max(adjusted)
-        assert q <= 1
-    order = np.argsort(ps, kind="stable")
-    assert np.all(np.diff(np.array(adjusted)[order]) >= 0)
-    assert adjusted[order[0]] == min(1.0, len(ps) * min(ps))

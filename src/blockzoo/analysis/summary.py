@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from blockzoo.core.position import POSITIONS
+from blockzoo.results.selection import counting, usual_way
 from blockzoo.stats.paired_seeds import mean_interval
 
 CELL = ["dataset", "protocol", "block", "position"]
@@ -60,9 +61,8 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
     The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed, never
     beyond 0 and 1), of the test set, or of validation where fewer seeds have a test accuracy:
-    `accuracy_source` says which.
-    Of a seed that was run repeatedly the newest result counts, and of a block whose structure has
-    changed only the newest structure. A cell whose seeds all failed has n = 0 and accuracy NaN.
+    `accuracy_source` says which. Which of several results counts is said in `results/selection.py`.
+    A cell whose seeds all failed has n = 0 and accuracy NaN.
     Latencies are comparable within a data set and protocol: those measured with other settings
     (hardware, batch size, ...) than most cells are left out. Rows without a data set, those of
     blocks that were not trained, do not appear.
@@ -95,21 +95,29 @@ def _dtype(column: str) -> str:
 
 def _one_timing(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one data set and protocol without latencies of unusual settings."""
-    settings = rows.groupby(_LATENCY_SETTINGS, dropna=False).ngroup()
-    timed = rows["latency_ms"].notna()
-    cells = rows.assign(settings=settings)[timed].drop_duplicates([*CELL, "settings"])
-    if cells["settings"].nunique() <= 1:
-        return rows
-    usual = cells["settings"].mode().iloc[0]
+    timed = rows[rows["latency_ms"].notna()]
+    ways = pd.Series(list(_tuples(rows, _LATENCY_SETTINGS)), index=rows.index)
+    usual = usual_way(zip(_tuples(timed, CELL), ways[timed.index], strict=True))
     kept = rows.copy()
-    kept.loc[settings != usual, _LATENCY_VALUES] = np.nan
+    kept.loc[[way != usual for way in ways], _LATENCY_VALUES] = np.nan
     return kept
+
+
+def _tuples(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[object, ...]]:
+    """Yield one tuple a row; what is missing equals what is missing."""
+    texts = rows[columns].astype(object)
+    return texts.where(texts.notna(), "").itertuples(index=False, name=None)
 
 
 def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
     """Return the summary of one cell; its rows are sorted by time."""
     assert isinstance(key, tuple)
-    latest = _latest_of_each_seed(_of_newest_structure(rows))
+    kept = counting(
+        list(rows["block_fingerprint"]),
+        [None if np.isnan(seed) else seed for seed in rows["seed"].astype(float)],
+        list(rows["status"] != "failed"),
+    )
+    latest = rows.iloc[kept]
     done = latest[latest["status"] != "failed"]  # the early version says nothing
     timed = latest[latest["latency_ms"].notna()]
     return {
@@ -124,19 +132,6 @@ def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
         "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),
         "latency_hardware": "".join(timed["latency_hardware"].tail(1)),
     }
-
-
-def _of_newest_structure(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the block as last trained; a failure may not know the structure."""
-    known = rows["block_fingerprint"][rows["block_fingerprint"] != ""]
-    return rows[rows["block_fingerprint"].isin(["", *known.tail(1)])]
-
-
-def _latest_of_each_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per seed, a later one that failed not counting; rows without a seed stay."""
-    ordered = rows.assign(_ok=rows["status"] != "failed").sort_values("_ok", kind="stable")
-    repeated = ordered["seed"].notna() & ordered.duplicated("seed", keep="last")
-    return ordered[~repeated]
 
 
 def _accuracy(done: pd.DataFrame) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from blockzoo.analysis.trainings import by_seeds
 from blockzoo.core.position import Position
 from blockzoo.results.records import TrainingRecord
 from blockzoo.stats.paired_seeds import (
@@ -37,8 +38,8 @@ def compare_tracks(
     Of `default` those of the same structure, scaffold, data and kind of device count, of a seed
     that was run repeatedly the last. Raises `ValueError` when `tuned` holds no accuracy.
     """
-    of_default = _by_seed(record for record in default if _likeness(record) == _likeness(tuned[0]))
-    of_tuned = _by_seed(tuned)
+    like = [record for record in default if _likeness(record) == _likeness(tuned[0])]
+    of_default, of_tuned = _by_seed(like), _by_seed(tuned)
     both = sorted(of_default.keys() & of_tuned.keys())
     return TrackComparison(
         positions=tuned[0].positions,
@@ -53,8 +54,10 @@ def compare_tracks(
 
 
 def _by_seed(records: Iterable[TrainingRecord]) -> dict[int, float]:
-    found = sorted(records, key=lambda record: record.created_at)
-    return {r.seed: r.test_accuracy for r in found if r.test_accuracy is not None}
+    """Return the test accuracy of each seed that has one, of trainings alike."""
+    of_all = (seeds for seeds in by_seeds(records))
+    accuracies = {record.seed: record.test_accuracy for seeds in of_all for record in seeds}
+    return {seed: value for seed, value in accuracies.items() if value is not None}
 
 
 def _likeness(record: TrainingRecord) -> tuple[object, ...]:

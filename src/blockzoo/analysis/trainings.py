@@ -7,6 +7,7 @@ from math import inf, isinf
 from statistics import median
 
 from blockzoo.results.records import TrainingRecord
+from blockzoo.results.selection import counting
 
 Seeds = tuple[TrainingRecord, ...]
 """Trainings of one data set, protocol, block and place that went well, by seed; one at least."""
@@ -17,14 +18,13 @@ _Key = tuple[str, str, str, tuple[int, ...]]
 def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
     """Return the trainings of each data set, protocol, block and place, sorted by these.
 
-    Failures are left out. Of a block whose structure has changed only the newest counts, of a seed
-    that was run repeatedly the newest result, as in `summarize`.
+    Failures are left out; which of several results counts is said in `results/selection.py`.
     """
-    found: dict[_Key, list[TrainingRecord]] = {}
+    groups: dict[_Key, list[TrainingRecord]] = {}
     for record in sorted(records, key=lambda record: record.created_at):
         if record.status == "ok":
-            found.setdefault(_key(record), []).append(record)
-    return [_newest(found[key]) for key in sorted(found)]
+            groups.setdefault(_key(record), []).append(record)
+    return [_counting(groups[key]) for key in sorted(groups)]
 
 
 def _key(record: TrainingRecord) -> _Key:
@@ -32,10 +32,14 @@ def _key(record: TrainingRecord) -> _Key:
     return record.dataset, record.protocol, record.block, places
 
 
-def _newest(records: list[TrainingRecord]) -> Seeds:
-    structure = records[-1].block_fingerprint
-    of_seeds = {r.seed: r for r in records if r.block_fingerprint == structure}
-    return tuple(of_seeds[seed] for seed in sorted(of_seeds))
+def _counting(records: list[TrainingRecord]) -> Seeds:
+    """Return the trainings of one block in one place that count, by seed."""
+    kept = counting(
+        [record.block_fingerprint for record in records],
+        [record.seed for record in records],
+        [True] * len(records),
+    )
+    return tuple(sorted((records[index] for index in kept), key=lambda record: record.seed))
 
 
 def time_to_accuracy(record: TrainingRecord, accuracy: float) -> float | None:

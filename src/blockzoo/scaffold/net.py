@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, fingerprint, get_block, initialise
+from blockzoo.blocks import BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
@@ -158,16 +158,6 @@ class ScaffoldNet(nn.Module):
             for block in self.stage(stage):
                 expected = torch.Size((batch, channels, height, width))
                 features = check_block_output(spec, stage, block, features, expected)
-
-
-def network_fingerprint(net: ScaffoldNet) -> str:
-    """Return the fingerprint of the network without regard to which stage is under test."""
-    return fingerprint(nn.Sequential(*net.parts().values()))
-
-
-def block_fingerprint(net: ScaffoldNet) -> str:
-    """Return the fingerprint of the stage under test."""
-    return fingerprint(net.stage(net.position))
 
 
 def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Sequential:

@@ -6,7 +6,6 @@ Intervals are 95% unless asked otherwise. With n pairs a two-sided sign-flip tes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,20 +77,6 @@ def paired_difference(
         high=high,
         p_value=_sign_flip_p_value(differences, resamples, generator),
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for being several, in their order.
-
-    Holm's step-down: the smallest of m is multiplied by m, the next by m - 1, and so on; none falls
-    below the one before it or exceeds 1. S. Holm, Scandinavian Journal of Statistics 6 (1979).
-    """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
 
 
 def _sample(values: ArrayLike) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from blockzoo.measure.costs.complexity import count_macs, count_training_macs
+from blockzoo.measure.costs.complexity import count_complexity, count_macs
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4, 8])
@@ -28,7 +28,7 @@ def test_the_backward_pass_of_a_grouped_convolution_by_hand(groups: int, first: 
     assert for_weights == for_input == forward
     expected = forward + for_weights + (0 if first else for_input)
     assert count_macs(layer, images) == forward
-    assert count_training_macs(layer, images) == expected
+    assert count_complexity(layer, images).training_macs == expected
     with FlopCounterMode(display=False) as counter:
         layer(images).sum().backward()
     torchs = counter.get_total_flops() // 2

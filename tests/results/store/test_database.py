@@ -80,9 +80,6 @@ def test_records_are_filtered_and_the_oldest_comes_first(path: Path) -> None:
         assert ids(dataset="cifar10") == ids(protocol="v1") == ["t2"]
         assert ids(kind="cost", block="A") == []
         assert store.ok_ids() == {"c", "t2", "l"}
-        assert store.has_ok("t2")
-        assert not store.has_ok("t1")
-        assert not store.has_ok("unknown")
 
 
 OK_EARLY = training(test_accuracy=0.1)

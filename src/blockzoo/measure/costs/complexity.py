@@ -129,6 +129,10 @@ class ParameterCount:
 class Complexity:
     """MACs of a forward pass, of a training step, and the operations in it that none counted.
 
+    The gradient of one factor of a product costs what the product costs, grouped convolutions
+    included, so `training_macs`, of a forward and a backward pass, are 3 x the forward pass, and
+    2 x for a layer whose input needs no gradient: the first one, unless an input requires a
+    gradient. `uncounted`: the operations with matrix-like work that is in neither, sorted.
     `uncounted_macs` are those of the forward pass by operation, where a formula is documented.
     """
 
@@ -150,21 +154,6 @@ def count_parameters(module: nn.Module) -> ParameterCount:
 def count_macs(module: nn.Module, *inputs: object) -> int:
     """Return the MACs of `module(*inputs)`; no arithmetic is done, the values do not matter."""
     return count_complexity(module, *inputs).macs
-
-
-def count_training_macs(module: nn.Module, *inputs: object) -> int:
-    """Return the MACs of a forward and a backward pass.
-
-    The gradient of one factor of a product costs what the product costs, grouped convolutions
-    included, so the backward pass is 2 x the forward pass, and half that for a layer whose input
-    needs no gradient: the first one, unless an input requires a gradient.
-    """
-    return count_complexity(module, *inputs).training_macs
-
-
-def uncounted_operations(module: nn.Module, *inputs: object) -> tuple[str, ...]:
-    """Return, sorted, the operations of `module(*inputs)` with matrix-like work not in the MACs."""
-    return count_complexity(module, *inputs).uncounted
 
 
 def count_complexity(module: nn.Module, *inputs: object) -> Complexity:

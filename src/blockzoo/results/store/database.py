@@ -126,12 +126,6 @@ class Store:
             rows = connection.execute(query).all()
         return [self._parse(trial_id, payload) for trial_id, payload in rows]
 
-    def has_ok(self, trial_id: str) -> bool:
-        """Tell whether that trial was done and went well."""
-        query = select(RECORDS.c.status).where(RECORDS.c.trial_id == trial_id)
-        with self._transaction() as connection:
-            return bool(connection.scalar(query) == "ok")
-
     def ok_ids(self) -> set[str]:
         """Return the ids of all trials that were done and went well."""
         query = select(RECORDS.c.trial_id).where(RECORDS.c.status == "ok")

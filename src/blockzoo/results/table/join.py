@@ -18,9 +18,10 @@ from blockzoo.results.records import (
     ScaffoldSettings,
     TrainingRecord,
 )
+from blockzoo.results.selection import usual_way
 from blockzoo.results.table.values import Row, hardware, row_of
 
-_Cell = tuple[str, Position, ScaffoldSettings]
+_Placing = tuple[str, Position, ScaffoldSettings]
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
 
 
@@ -53,17 +54,17 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
     """Return the rows of all records, trainings by their time and then what was only measured.
 
     Where several latencies fit one row, one that went well is taken; of these one with the settings
-    (hardware, backend, batch size, ...) under which most cells of the scaffold were timed, so that
+    (hardware, backend, batch size, ...) under which most blocks of the scaffold were timed, so that
     rows can be compared, hot before cold; of these the newest. Of costs the newest that went well
     is taken. The others are in the store.
     """
-    found = sorted(records, key=lambda record: record.created_at)
-    trainings = [record for record in found if isinstance(record, TrainingRecord)]
-    measured: dict[_Cell, dict[str, _Costs]] = {}
-    for cost in (record for record in found if isinstance(record, CostRecord)):
+    by_time = sorted(records, key=lambda record: record.created_at)
+    trainings = [record for record in by_time if isinstance(record, TrainingRecord)]
+    measured: dict[_Placing, dict[str, _Costs]] = {}
+    for cost in (record for record in by_time if isinstance(record, CostRecord)):
         for costs in _places(measured, cost):
             costs.cost = _better(costs.cost, cost)
-    latencies = [record for record in found if isinstance(record, LatencyRecord)]
+    latencies = [record for record in by_time if isinstance(record, LatencyRecord)]
     for latency in _usual_last(latencies):
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
@@ -71,14 +72,14 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
     return rows + list(_untrained_rows(measured))
 
 
-def _cells(record: Record) -> list[_Cell]:
+def _placings(record: Record) -> list[_Placing]:
     return [(record.block, position, record.scaffold) for position in record.positions]
 
 
-def _places(measured: dict[_Cell, dict[str, _Costs]], record: Record) -> list[_Costs]:
+def _places(measured: dict[_Placing, dict[str, _Costs]], record: Record) -> list[_Costs]:
     """Return where the costs of the record's structure are kept, in each of its places."""
-    structures = [measured.setdefault(cell, {}) for cell in _cells(record)]
-    return [found.setdefault(record.block_fingerprint, _Costs()) for found in structures]
+    structures = [measured.setdefault(placing, {}) for placing in _placings(record)]
+    return [each.setdefault(record.block_fingerprint, _Costs()) for each in structures]
 
 
 def _better(old: _Measured | None, new: _Measured) -> _Measured:
@@ -88,16 +89,14 @@ def _better(old: _Measured | None, new: _Measured) -> _Measured:
 
 def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
     """Return the latencies in their order, but those with their scaffold's usual settings last."""
-    cells: dict[ScaffoldSettings, dict[_Settings, set[_Cell]]] = {}
+    timed: dict[ScaffoldSettings, list[tuple[_Placing, _Settings]]] = {}
     for record in latencies:
         if record.status == "ok":
-            of_scaffold = cells.setdefault(record.scaffold, {})
-            timed = of_scaffold.pop(_settings(record), set())  # to the end: ties go to the newest
-            timed.update(_cells(record))
-            of_scaffold[_settings(record)] = timed
+            of_scaffold = timed.setdefault(record.scaffold, [])
+            of_scaffold += [(placing, _settings(record)) for placing in _placings(record)]
     usual = {
-        scaffold: max(reversed(found), key=lambda way: (len(found[way]), way.cache == "hot"))
-        for scaffold, found in cells.items()
+        scaffold: usual_way(of_scaffold, prefer=lambda way: way.cache == "hot")
+        for scaffold, of_scaffold in timed.items()
     }
     return sorted(latencies, key=lambda record: _settings(record) == usual.get(record.scaffold))
 
@@ -116,12 +115,12 @@ def _settings(record: LatencyRecord) -> _Settings:
 
 
 def _training_rows(
-    training: TrainingRecord, measured: Mapping[_Cell, Mapping[str, _Costs]]
+    training: TrainingRecord, measured: Mapping[_Placing, Mapping[str, _Costs]]
 ) -> Iterator[Row]:
-    for cell in _cells(training):
-        costs = _costs_of(training, measured.get(cell, {}))
+    for placing in _placings(training):
+        costs = _costs_of(training, measured.get(placing, {}))
         costs.trained = True
-        yield row_of(cell[1], training, costs.cost, costs.latency)
+        yield row_of(placing[1], training, costs.cost, costs.latency)
 
 
 def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Costs:
@@ -137,7 +136,7 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
     return max(structures.values(), key=lambda costs: max(r.created_at for r in costs.records()))
 
 
-def _untrained_rows(measured: Mapping[_Cell, Mapping[str, _Costs]]) -> Iterator[Row]:
+def _untrained_rows(measured: Mapping[_Placing, Mapping[str, _Costs]]) -> Iterator[Row]:
     for (_, position, _), structures in measured.items():
         for costs in structures.values():
             if not costs.trained:
