@@ -118,7 +118,8 @@ def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
         list(rows["status"] != "failed"),
     )
     latest = rows.iloc[kept]
-    done = latest[latest["status"] != "failed"]  # the early version says nothing
+    # Not "ok", for rows of the early version do not say how they ended.
+    done = latest[latest["status"] != "failed"]
     timed = latest[latest["latency_ms"].notna()]
     return {
         **dict(zip(CELL, key, strict=True)),

@@ -47,6 +47,7 @@ def time_to_accuracy(record: TrainingRecord, accuracy: float) -> float | None:
 
     Whole epochs with their validation count. None where it was not reached.
     """
+    # Epochs of a training that was resumed are all here, so the sum is of training alone.
     seconds = 0.0
     for metrics in record.epochs:
         seconds += metrics.seconds

@@ -61,6 +61,7 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
     summary = summarize(frame)
     if summary.empty:
         raise ResultsError(f"{source} allows no figure: no block was trained on a data set")
+    # Once for all figures, so that a block looks the same in each.
     looks = assign_looks(summary["block"])
     missing: list[str] = []
     stems: set[str] = set()
@@ -83,6 +84,7 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
 
 def _free_stem(kind: str, names: Iterable[str], taken: set[str]) -> str:
     """Return a file stem that is safe on every system and not yet taken, and take it."""
+    # Names of data sets may be paths or URLs; file systems differ in what they allow, and in case.
     safe = (re.sub(r"[^A-Za-z0-9.+-]+", "-", name).strip("-.")[:60] for name in names)
     stem = "_".join([kind, *filter(None, safe)])
     numbered = (f"{stem}-{number}" for number in count(2))

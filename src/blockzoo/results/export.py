@@ -30,6 +30,11 @@ def export(store: Store, path: str | Path) -> None:
     """Write the store to `path`: rows as .csv or .parquet, whole records as a .jsonl bundle.
 
     Raises `InputError` for any other suffix and what the writer of that form raises.
+
+    >>> with Store("results", create=True) as store:
+    ...     export(store, "rows.csv")
+    >>> Path("rows.csv").read_text().startswith("timestamp,block,dataset")
+    True
     """
     forms = {".csv": write_results_csv, ".parquet": export_parquet, ".jsonl": export_bundle}
     write = forms.get(Path(path).suffix.lower())
@@ -53,7 +58,14 @@ def export_parquet(store: Store, path: str | Path) -> int:
 
 
 def export_bundle(store: Store, path: str | Path) -> int:
-    """Write all records of the store to a bundle and return how many there are."""
+    """Write all records of the store to a bundle and return how many there are.
+
+    >>> with Store("mine", create=True) as mine, Store("theirs", create=True) as theirs:
+    ...     written = export_bundle(mine, "results.jsonl")
+    ...     taken = import_bundle("results.jsonl", theirs)
+    >>> written, taken
+    (0, 0)
+    """
     records = store.records()
     header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=len(records))
     with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
@@ -86,6 +98,7 @@ def _read_bundle(path: str | Path) -> list[AnyRecord]:
             f"{path} is not a BlockZoo bundle: its first line is no header"
         ) from None
     check_schema_version(header.blockzoo_bundle, location=str(path))
+    # The last line ends too, so that after it there is nothing.
     if len(lines) != header.records + 1 or lines[-1]:
         raise ResultsError(f"{path} is truncated or damaged: {header.records} records were written")
     return [

@@ -30,7 +30,11 @@ _STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def mean_of_medians(processes: Sequence[Samples]) -> float:
-    """Return the mean of the processes' medians; raises `ValueError` without samples."""
+    """Return the mean of the processes' medians; raises `ValueError` without samples.
+
+    >>> mean_of_medians([np.array([1.0, 2.0, 9.0]), np.array([4.0])])
+    3.0
+    """
     _require_samples(processes)
     return float(np.mean([np.median(samples) for samples in processes]))
 
@@ -42,6 +46,10 @@ def median_interval(
 
     `processes` holds one array per process. With one process only its rounds are resampled. Raises
     `ValueError` when there is no process or one without samples.
+
+    >>> low, high = median_interval([np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])])
+    >>> low < 2.5 < high
+    True
     """
     _require_samples(processes)
     generator = np.random.default_rng(seed)
@@ -54,6 +62,7 @@ def median_interval(
     if count == 1:
         values = medians[0] + by_rounds[:, 0]
     else:
+        # Each level resampled around its own middle, so that the two spreads add up.
         by_process = _widening(count) * (medians[drawn].mean(axis=1) - medians.mean())
         values = medians.mean() + by_process + by_rounds.mean(axis=1)
     low, high = np.percentile(values, (2.5, 97.5))
@@ -97,6 +106,9 @@ def order_interval(samples: Samples) -> Interval:
 
     Cheap enough to be asked after every round. With n samples its ends are the ranks
     n/2 -+ 0.98 sqrt(n), the normal form of the binomial sign test, or the extremes.
+
+    >>> order_interval(np.arange(1.0, 101.0))
+    (40.0, 61.0)
     """
     count = len(samples)
     rank = max(round(count / 2 - _NORMAL_95 * np.sqrt(count) / 2), 1)
@@ -109,6 +121,9 @@ def verdict_of(ratio_interval: Interval) -> Verdict:
 
     "same" when all of it lies within 1 +- 0.005; "faster" or "slower" when all of it lies beyond
     that band, on one side; else "undecided".
+
+    >>> verdict_of((0.90, 0.95)), verdict_of((0.999, 1.002)), verdict_of((0.95, 1.01))
+    ('faster', 'same', 'undecided')
     """
     low, high = ratio_interval
     if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:

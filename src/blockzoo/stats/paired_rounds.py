@@ -49,14 +49,24 @@ class Spent:
 
 
 def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
-    """Return cell / baseline for every round in which both were sampled, in order of the rounds."""
+    """Return cell / baseline for every round in which both were sampled, in order of the rounds.
+
+    >>> ours = CellSamples(samples_ns=(8.0, 9.0), rounds=(0, 1))
+    >>> theirs = CellSamples(samples_ns=(10.0, 20.0), rounds=(0, 2))
+    >>> paired_ratios(ours, theirs).tolist()
+    [0.8]
+    """
     ours = median_by_round(cell.rounds, cell.samples_ns)
     theirs = median_by_round(baseline.rounds, baseline.samples_ns)
     return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
 
 
 def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
-    """Return the median of each round's samples; a baseline has several in a round."""
+    """Return the median of each round's samples; a baseline has several in a round.
+
+    >>> median_by_round([0, 0, 0, 1], [3.0, 1.0, 2.0, 5.0])
+    {0: 2.0, 1: 5.0}
+    """
     by_round: dict[int, list[float]] = {}
     for index, sample in zip(rounds, samples, strict=True):
         by_round.setdefault(index, []).append(sample)

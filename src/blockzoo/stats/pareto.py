@@ -12,6 +12,9 @@ def pareto_front(cost: ArrayLike, gain: ArrayLike) -> NDArray[np.bool_]:
     A point is dominated by one that is no worse in both and better in one; equal points do not
     dominate each other. A point whose cost or gain is NaN is not on the front and dominates none.
     Raises `ValueError` for two lengths.
+
+    >>> pareto_front([1.0, 2.0, 3.0], [0.5, 0.9, 0.8]).tolist()  # the third costs more for less
+    [True, True, False]
     """
     costs, gains = np.asarray(cost, dtype=np.float64), np.asarray(gain, dtype=np.float64)
     if costs.shape != gains.shape or costs.ndim != 1:

@@ -4,7 +4,7 @@ One MAC is one multiplication and one addition; FLOPs are 2 x MACs. Convolutions
 products count, with the formulas of `torch.utils.flop_counter`, whose figures are FLOPs. By
 convention element-wise work, normalisation, pooling and biases do not. Operations that do the work
 of a convolution or a matrix product where no formula sees it are named, and what they come to by
-`measure/uncounted` is told apart from the MACs. Counts are of the module in the mode it is in, for
+a documented formula is kept apart from the MACs. Counts are of the module in the mode it is in, for
 the inputs given: one image if the batch is 1.
 """
 
@@ -23,6 +23,27 @@ from torch.utils.flop_counter import flop_registry
 
 from blockzoo.measure.costs.meta import call, run_operation, stand_in, stand_ins, without_data
 
+aten = torch.ops.aten
+
+_MATRIX_OPERANDS: dict[Any, tuple[int, int]] = {
+    aten.mm: (0, 1),
+    aten.bmm: (0, 1),
+    aten.addmm: (1, 2),
+    aten.baddbmm: (1, 2),
+    aten.convolution: (0, 1),
+    aten._convolution: (0, 1),
+}
+"""Where an operation that multiplies two tensors has them among its arguments."""
+
+_ADDED_FORMULAS: dict[Any, Callable[..., int]] = dict.fromkeys(
+    (
+        aten._scaled_dot_product_flash_attention_for_cpu,
+        aten._scaled_dot_product_fused_attention_overrideable,
+    ),
+    flop_registry[aten._scaled_dot_product_efficient_attention],
+)
+"""Fused attention that not every release of torch counts: its formula is that of the others."""
+
 _UNSEEN_NAMES = frozenset(
     {
         *("addbmm", "addmv", "addr", "dot", "mv", "vdot"),
@@ -32,6 +53,7 @@ _UNSEEN_NAMES = frozenset(
 )
 """ATen operations that multiply and add as matrices do (or lay data out for it)."""
 
+# Operations of these namespaces are known one by one; those of any other are custom kernels.
 _PLAIN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
 
 
@@ -60,11 +82,13 @@ def _size_of(index: int) -> Callable[[tuple[Any, ...], Any], int]:
 
 
 def _vector_norm(args: tuple[Any, ...], output: Any) -> int | None:
+    # Only the Euclidean norm multiplies: one product for each value.
     order = args[1] if len(args) > 1 else 2
     return math.prod(args[0].shape) if order == 2 else None
 
 
 def _grid_sample(args: tuple[Any, ...], output: Tensor) -> int:
+    # Each value read is a weighted sum of the values around the place it is read at.
     dimensions, mode = output.dim() - 2, args[2]
     neighbours = {0: 2**dimensions, 1: 0, 2: 4**dimensions}  # bilinear, nearest, bicubic
     macs: int = neighbours[mode] * output.numel()
@@ -75,6 +99,8 @@ def _deformable_convolution(args: tuple[Any, ...], output: Tensor) -> int:
     images, weight = args[0], args[1]
     uses_mask = bool(args[-1])
     window, places = math.prod(weight.shape[2:]), math.prod(output.shape[2:])
+    # Beside the product with the kernel each sample is interpolated between four pixels, and
+    # multiplied by its mask where there is one.
     sampled = output.shape[0] * images.shape[1] * window * places
     macs: int = output.numel() * math.prod(weight.shape[1:]) + (5 if uses_mask else 4) * sampled
     return macs
@@ -93,28 +119,6 @@ _FORMULAS: Mapping[str, Callable[[tuple[Any, ...], Any], int | None]] = {
     "aten.im2col": lambda args, output: output.numel(),
     "torchvision.deform_conv2d": _deformable_convolution,
 }
-
-
-aten = torch.ops.aten
-
-_MATRIX_OPERANDS: dict[Any, tuple[int, int]] = {
-    aten.mm: (0, 1),
-    aten.bmm: (0, 1),
-    aten.addmm: (1, 2),
-    aten.baddbmm: (1, 2),
-    aten.convolution: (0, 1),
-    aten._convolution: (0, 1),
-}
-"""Where an operation that multiplies two tensors has them among its arguments."""
-
-_ADDED_FORMULAS: dict[Any, Callable[..., int]] = dict.fromkeys(
-    (
-        aten._scaled_dot_product_flash_attention_for_cpu,
-        aten._scaled_dot_product_fused_attention_overrideable,
-    ),
-    flop_registry[aten._scaled_dot_product_efficient_attention],
-)
-"""Fused attention that not every release of torch counts: its formula is that of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +147,11 @@ class Complexity:
 
 
 def count_parameters(module: nn.Module) -> ParameterCount:
-    """Return the numbers of parameters, all and those that a training changes."""
+    """Return the numbers of parameters, all and those that a training changes.
+
+    >>> count_parameters(nn.Linear(4, 2))
+    ParameterCount(total=10, trainable=10)
+    """
     sizes = [(value.numel(), value.requires_grad) for value in module.parameters()]
     return ParameterCount(
         total=sum(size for size, _ in sizes),
@@ -152,12 +160,21 @@ def count_parameters(module: nn.Module) -> ParameterCount:
 
 
 def count_macs(module: nn.Module, *inputs: object) -> int:
-    """Return the MACs of `module(*inputs)`; no arithmetic is done, the values do not matter."""
+    """Return the MACs of `module(*inputs)`; no arithmetic is done, the values do not matter.
+
+    >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), torch.empty(1, 3, 32, 32))  # 3 * 9 * 8 * 32 * 32
+    221184
+    """
     return count_complexity(module, *inputs).macs
 
 
 def count_complexity(module: nn.Module, *inputs: object) -> Complexity:
-    """Return all counts of `module(*inputs)` from one run without data (see `measure/dataless`)."""
+    """Return all counts of `module(*inputs)` from one run without data, see `costs/meta.py`.
+
+    >>> complexity = count_complexity(nn.Linear(4, 2), torch.empty(1, 4))
+    >>> complexity.macs, complexity.training_macs  # the input needs no gradient
+    (8, 16)
+    """
 
     def run(device: str) -> Complexity:
         counter = _Counter()
@@ -172,6 +189,7 @@ def count_complexity(module: nn.Module, *inputs: object) -> Complexity:
 def _moved(value: object, device: str) -> object:
     if not isinstance(value, Tensor):
         return value
+    # An input that requires a gradient makes the first layer's backward pass dearer.
     return stand_in(value, device).requires_grad_(value.requires_grad)
 
 
@@ -230,7 +248,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any],
         output: Any,
     ) -> None:
-        macs = formula(*args, **kwargs, out_val=output) // 2
+        macs = formula(*args, **kwargs, out_val=output) // 2  # torch's figures are FLOPs
         self._macs += macs
         if torch.is_grad_enabled():
             self._backward_macs += macs * _factors_with_gradient(operation, args)

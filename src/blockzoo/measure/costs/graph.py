@@ -47,8 +47,15 @@ class Graph:
 
 
 def keep_between(nodes: Iterable[Node], first: int, last: int) -> tuple[Node, ...]:
-    """Return the nodes on some path from `first` to `last`; the others, and their edges, go."""
+    """Return the nodes on some path from `first` to `last`; the others, and their edges, go.
+
+    >>> a = Node(label="a", kind="layer", shape=(), inputs=())
+    >>> b, c = (Node(label=label, kind="layer", shape=(), inputs=(0,)) for label in "bc")
+    >>> [node.label for node in keep_between([a, b, c], 0, 2)]  # nothing reads b
+    ['a', 'c']
+    """
     every = list(nodes)
+    # Nodes stand in the order of their computation, so one pass each way follows every path.
     reached = {first}
     for index, node in enumerate(every):
         if reached.intersection(node.inputs):
@@ -67,6 +74,11 @@ def folded(graph: Graph) -> Graph:
     """Return the graph with chains made short: an activation joins the layer that feeds it.
 
     A pointwise node whose only input feeds nothing else is written behind that input's label.
+
+    >>> conv = Node(label="conv", kind="layer", shape=(8, 4, 4), inputs=())
+    >>> relu = Node(label="ReLU", kind="pointwise", shape=(8, 4, 4), inputs=(0,))
+    >>> [node.label for node in folded(Graph(nodes=(conv, relu))).nodes]
+    ['conv · ReLU']
     """
     nodes = list(graph.nodes)
     uses = [0] * len(nodes)

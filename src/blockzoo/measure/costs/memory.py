@@ -66,6 +66,10 @@ def inference_memory(
     """Return the peak of one forward pass in eval mode without gradients.
 
     `input_shape` is that of one input, without the batch: (3, H, W).
+
+    >>> peak = inference_memory(nn.Linear(4, 2), (4,), batch_size=8)
+    >>> peak.parameters_bytes, peak.activations_bytes  # fp32: 8 inputs of 4, 8 outputs of 2
+    (40, 192)
     """
 
     def run(device: str) -> MemoryPeak:
@@ -95,6 +99,10 @@ def training_memory(
     are gone (`zero_grad` before the forward pass). Other optimizers step one parameter after the
     other, as PyTorch does on a CPU, unless they are made with `foreach=True`. Raises `InputError`
     for a module without trainable parameters.
+
+    >>> peak = training_memory(nn.Linear(4, 2), (4,), batch_size=8)
+    >>> peak.parameters_bytes, peak.optimizer_bytes  # SGD with momentum: one value a parameter
+    (40, 40)
     """
     if not any(value.requires_grad for value in module.parameters()):
         raise InputError("training memory asked for a module that has no trainable parameters")
@@ -140,6 +148,7 @@ def _with_state(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """
     for group in optimizer.param_groups:
         for value in group["params"]:
+            # An optimizer makes its state for parameters that have a gradient, and for no other.
             value.grad = stand_in(value, value.device.type)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -147,7 +156,13 @@ def _with_state(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """Return all tensors in the optimizer's state."""
+    """Return all tensors in the optimizer's state.
+
+    >>> layer = nn.Linear(4, 2)
+    >>> optimizer = sgd_with_momentum(list(layer.parameters()))
+    >>> state_tensors(optimizer)  # before the first step
+    []
+    """
     states = optimizer.state.values()
     return [value for state in states for value in state.values() if isinstance(value, Tensor)]
 
@@ -186,6 +201,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def peak(self, batch_size: int) -> MemoryPeak:
         """Return the first highest sum of all that was alive at once."""
+        # Only now is it known what each storage was for, so the peak could not be kept on the way.
         alive: dict[Category, int] = dict.fromkeys(Category.__args__, 0)  # type: ignore[attr-defined]
         total, highest, then = 0, -1, dict(alive)
         for number, change in self._events:
@@ -206,6 +222,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key = id(storage)
         if key in self._alive:
             return self._alive[key][0]
+        # Numbers, for an id is given again to another storage once this one is gone.
         number, size = len(self._categories), storage.nbytes()
         self._categories.append(self.new_storages_are)
         self._events.append((number, size))

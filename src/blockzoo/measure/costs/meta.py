@@ -23,6 +23,9 @@ def without_data(run: Callable[[str], Result]) -> Result:
 
     Such operations are custom kernels with no shape rule and control flow on values. Raises what
     `run("cpu")` raises.
+
+    >>> without_data(lambda device: torch.empty(2, 3, device=device).sum(dim=0).shape)
+    torch.Size([3])
     """
     with torch.inference_mode(False):  # tensors made in a caller's inference mode have no gradient
         try:
@@ -35,6 +38,10 @@ def stand_ins(module: nn.Module, device: str) -> tuple[dict[str, nn.Parameter], 
     """Return parameters and buffers of the shapes of the module's own, zero where they have data.
 
     A parameter requires a gradient where the original does.
+
+    >>> parameters, buffers = stand_ins(nn.BatchNorm2d(8), "meta")
+    >>> parameters["weight"].is_meta, sorted(buffers)
+    (True, ['num_batches_tracked', 'running_mean', 'running_var'])
     """
     parameters = {
         name: nn.Parameter(stand_in(value, device), value.requires_grad)
@@ -63,8 +70,17 @@ def call(
 
 @contextmanager
 def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put every part of the module in training or eval mode, and back as it was afterwards."""
+    """Put every part of the module in training or eval mode, and back as it was afterwards.
+
+    >>> layer = nn.Dropout()
+    >>> with in_mode(layer, training=False):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
     before = [(part, part.training) for part in module.modules()]
+    # Some modules do work in `train` beyond setting the flag, so it is not called in vain.
     if any(mode is not training for _, mode in before):
         module.train(training)
     try:
@@ -180,18 +196,19 @@ class _NotRemembered(Exception):  # noqa: N818 - steers, is no error
 
 def _key(value: Any) -> Hashable:
     if isinstance(value, Tensor):
-        if not value.is_meta:
+        if not value.is_meta:  # its numbers may decide the shape of the output
             raise _NotRemembered
         return value.shape, value.stride(), value.dtype
     if isinstance(value, list | tuple):
         return tuple(map(_key, value))
-    return type(value), value
+    return type(value), value  # the type as well: 1, 1.0 and True are equal and hash alike
 
 
 def _remember(key: Hashable, output: Any) -> None:
     values = output if isinstance(output, tuple) else (output,)
     if not all(value is None or _is_whole(value) for value in values):
         return
+    # A process that profiles without end, over many input sizes, must not grow without end.
     if len(_known_outputs) >= _KNOWN_OUTPUTS_MAX:
         _known_outputs.clear()
     described = tuple(v if v is None else (v.shape, v.stride(), v.dtype) for v in values)

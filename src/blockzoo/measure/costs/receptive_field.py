@@ -64,10 +64,15 @@ def receptive_field(
 
     `lengths` are the input sizes tried; a field larger than the last counts as the whole image.
     Raises `BlockError` if the output does not depend on the input at all.
+
+    >>> two = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    >>> print(receptive_field(two, channels=4))  # 3 + (3 - 1)
+    5×5
     """
     sizes = tuple(lengths)
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
         torch.default_generator.manual_seed(seed)
+        # Double precision: a dependence through many layers may be smaller than fp32 tells from 0.
         probe = _without_zeros(copy.deepcopy(module).cpu().double())
         with in_mode(probe, training=False):
             return ReceptiveField(
@@ -83,6 +88,10 @@ def effective_receptive_field(
 
     Measured on `inputs` random inputs (channels, size, size); a field as large as the input would
     be larger on a larger one.
+
+    >>> field = effective_receptive_field(nn.Conv2d(4, 4, 1), channels=4, size=16, inputs=1)
+    >>> field.width
+    1.0
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
         torch.default_generator.manual_seed(seed)
@@ -103,6 +112,7 @@ def _extent(module: nn.Module, channels: int, axis: int, lengths: tuple[int, ...
         seen = along.nonzero().flatten().tolist()
         if not seen:
             raise BlockError("the output does not depend on the input: no receptive field")
+        # At an end of the input the field may go on beyond it: try a longer one.
         if seen[0] > 0 and seen[-1] < length - 1:
             return int(seen[-1] - seen[0] + 1)
     return None

@@ -1,6 +1,6 @@
 """The graph of a module: every operation between its input and its output, seen as it runs.
 
-The module runs once on tensors without data (see `measure/dataless`) under a mode that sees each
+The module runs once on tensors without data (see `costs/meta.py`) under a mode that sees each
 call of a torch function, so control flow, loops and assignments to slices are no hindrance, as they
 are to symbolic tracing. What is computed from parameters alone (a standardised kernel, a relative
 position bias) is no node, and operations that only rearrange (reshape, permute) pass their input
@@ -55,7 +55,12 @@ _POOLS = {"avg_pool2d": "avg pool", "max_pool2d": "max pool"}
 
 
 def trace(module: nn.Module, input_shape: Sequence[int]) -> Graph:
-    """Return the graph of `module` in eval mode for an input (C, H, W), at batch 2."""
+    """Return the graph of `module` in eval mode for an input (C, H, W), at batch 2.
+
+    >>> graph = trace(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (3, 8, 8))
+    >>> [node.label for node in graph.nodes]
+    ['input', 'conv 3×3 3→8', 'ReLU', 'output']
+    """
     with in_mode(module, training=False):
         try:
             nodes = without_data(lambda device: _traced(module, input_shape, device))
@@ -103,8 +108,10 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = _name_of(func)
         sources = self._makers_of((*args, *kwargs.values()))
+        # Before it runs, for an operation in place changes its argument.
         before = args[0].shape if args and isinstance(args[0], Tensor) else None
         output = func(*args, **kwargs)
+        # `x[...] = y` returns nothing; from here on x is what was computed.
         made = [args[0]] if name == "setitem" else _tensors(output)
         if sources and made:
             self._note(name, args, kwargs, sources, made, before)

@@ -50,6 +50,10 @@ def measure_traffic(
     """Return the traffic of `module` for `batch_size` inputs of shape (C, H, W), without data.
 
     `dtype` is that of the inputs, and should be that of the weights.
+
+    >>> traffic = measure_traffic(nn.Conv2d(2, 2, 1, bias=False), (2, 4, 4))
+    >>> traffic.flops, traffic.moved_bytes  # 2 * 2 * 2 * 16; 4 * (32 in + 4 weights + 32 out)
+    (128, 272)
     """
 
     def run(device: str) -> tuple[int, int]:
@@ -76,6 +80,9 @@ def saved_bytes(module: nn.Module, input_shape: tuple[int, ...], batch_size: int
     """Return what a forward pass in training mode keeps for the backward pass, in bytes.
 
     That is the activation memory of training: parameters and buffers do not count.
+
+    >>> saved_bytes(nn.Linear(4, 2), (4,), batch_size=8)  # the input, for the weights' gradient
+    128
     """
 
     def run(device: str) -> int:
@@ -117,6 +124,7 @@ class _Mover(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operation and add what it moves; PyTorch calls this."""
         kwargs = kwargs or {}
         output = run_operation(func, args, kwargs)
+        # A view moves nothing; `_unsafe_view` is one, though its schema does not say so.
         if not func.is_view and not func._schema.name.endswith("_unsafe_view"):
             moved = (*args, *kwargs.values(), output)
             self.moved_bytes += sum(map(_size, _tensors(moved)))

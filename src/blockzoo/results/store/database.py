@@ -48,6 +48,10 @@ class Store:
     error. Writers wait up to `timeout_s` seconds for each other. Raises `ResultsError` for
     everything that cannot be read or written, `SchemaError` for records of a newer version; what
     was in the store stays as it was.
+
+    >>> with Store("results", create=True) as store:
+    ...     len(store.records(kind="training", status="ok"))
+    0
     """
 
     def __init__(

@@ -136,7 +136,11 @@ def payload_of(record: Record) -> str:
 
 
 def sortable_time(moment: datetime) -> str:
-    """Return the moment in UTC as text that sorts by time; one without a zone is taken as UTC."""
+    """Return the moment in UTC as text that sorts by time; one without a zone is taken as UTC.
+
+    >>> sortable_time(datetime(2026, 1, 2, 3, 4, 5))
+    '2026-01-02T03:04:05.000000Z'
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -183,6 +187,7 @@ def clear_faults(location: str) -> Iterator[None]:
 
 
 def _meaning(error: SQLAlchemyError) -> str:
+    # What the driver said, not what SQLAlchemy wraps around it.
     cause = error.orig if isinstance(error, DBAPIError) else error
     text = " ".join(str(cause).split())
     known = (meaning for fragment, meaning in _MEANINGS if fragment in text.casefold())

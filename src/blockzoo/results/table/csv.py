@@ -24,6 +24,10 @@ def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> Non
 
     Rows of the early version that the file holds already stay, before the others: no store has
     them. Raises `ResultsError` when the file cannot be written, or is there and is no results file.
+
+    >>> write_results_csv([], "results.csv")
+    >>> read_results_csv("results.csv")
+    []
     """
     early = _early_rows(Path(path))
     rows = result_rows(source.records() if isinstance(source, Store) else source)

@@ -27,6 +27,11 @@ def load_results(path: str | Path) -> pd.DataFrame:
     "", a number NaN, an integer <NA>. Results that hold nothing yet give a frame without rows.
     Raises `ResultsError` for what is missing, damaged or no results file, `SchemaError` for results
     of a newer version.
+
+    >>> with Store("results", create=True):  # a store without records yet
+    ...     frame = load_results("results")
+    >>> len(frame), list(frame.columns)[:4]
+    (0, ['timestamp', 'block', 'dataset', 'position'])
     """
     if "://" in str(path):
         return _load_store(path)
@@ -99,6 +104,7 @@ def _integer(text: str) -> int:
 
 def _in_fractions(frame: pd.DataFrame) -> pd.DataFrame:
     """Turn accuracies of the early version that can only be percent into fractions."""
+    # Its rows have no trial id; 1.0 itself is read as a fraction, which a percent of 1 is not.
     percent = frame["trial_id"].eq("") & frame["val_acc"].gt(1)
     return frame.assign(val_acc=frame["val_acc"].where(~percent, frame["val_acc"] / 100))
 
