@@ -103,7 +103,7 @@ def test_a_cost_nobody_measured_is_left_out_with_a_warning(
         written = visualize(results, formats=["svg"])
     assert len(written) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "no figure of latency on digits: nothing to plot: of 1 cells, 1 have an accuracy and 0 a "
+        "no figure of latency on digits: nothing to plot: of 1 results, 1 have an accuracy and 0 a "
         "latency, but none has both"
     ]
 

@@ -1,4 +1,4 @@
-"""One row per cell: what the seeds of one block in one place say together, beside what it costs."""
+"""One row per group: what the seeds of one block in one place say together, with its cost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from blockzoo.core.position import POSITIONS
 from blockzoo.results.selection import counting, usual_way
 from blockzoo.stats.paired_seeds import mean_interval
 
-CELL = ["dataset", "protocol", "block", "position"]
+GROUP = ["dataset", "protocol", "block", "position"]
 
 SUMMARY_COLUMNS = (
-    *CELL,
+    *GROUP,
     "n",
     "failed",
     "accuracy",
@@ -51,7 +51,7 @@ _LATENCY_VALUES = ["latency_ms", "latency_low_ms", "latency_high_ms"]
 _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
 _COSTS = ["flops", "params_deploy", "params_total", "memory_mb"]
 _ROBUSTNESS = {"corruption_accuracy": "corruption_acc", "shift_consistency": "shift_consistency"}
-_TEXTS = frozenset({*CELL, "accuracy_source", "latency_hardware"})
+_TEXTS = frozenset({*GROUP, "accuracy_source", "latency_hardware"})
 _SOURCES = {"test": "test_acc", "validation": "val_acc"}
 _POSITION_ORDER = {position.value: position.stage_index for position in POSITIONS}
 
@@ -62,17 +62,17 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed, never
     beyond 0 and 1), of the test set, or of validation where fewer seeds have a test accuracy:
     `accuracy_source` says which. Which of several results counts is said in `results/selection.py`.
-    A cell whose seeds all failed has n = 0 and accuracy NaN.
+    A group whose seeds all failed has n = 0 and accuracy NaN.
     Latencies are comparable within a data set and protocol: those measured with other settings
-    (hardware, batch size, ...) than most cells are left out. Rows without a data set, those of
+    (hardware, batch size, ...) than most groups are left out. Rows without a data set, those of
     blocks that were not trained, do not appear.
     """
-    used = [*CELL, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
+    used = [*GROUP, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
     # Files from before there was a choice say nothing.
     frame = frame.assign(latency_cache=frame["latency_cache"].replace("", "hot"))
     trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
-    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(CELL[:2])] or [trained])
-    rows = [_cell(key, cell) for key, cell in trained.groupby(CELL)]
+    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(GROUP[:2])] or [trained])
+    rows = [_group(key, rows) for key, rows in trained.groupby(GROUP)]
     rows.sort(key=_place)
     return pd.DataFrame(
         {
@@ -84,7 +84,7 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _place(row: dict[str, object]) -> tuple[object, ...]:
     position = _POSITION_ORDER.get(str(row["position"]), len(POSITIONS))
-    return *(row[name] for name in CELL[:3]), position
+    return *(row[name] for name in GROUP[:3]), position
 
 
 def _dtype(column: str) -> str:
@@ -97,7 +97,7 @@ def _one_timing(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one data set and protocol without latencies of unusual settings."""
     timed = rows[rows["latency_ms"].notna()]
     ways = pd.Series(list(_tuples(rows, _LATENCY_SETTINGS)), index=rows.index)
-    usual = usual_way(zip(_tuples(timed, CELL), ways[timed.index], strict=True))
+    usual = usual_way(zip(_tuples(timed, GROUP), ways[timed.index], strict=True))
     kept = rows.copy()
     kept.loc[[way != usual for way in ways], _LATENCY_VALUES] = np.nan
     return kept
@@ -109,8 +109,8 @@ def _tuples(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[object, ..
     return texts.where(texts.notna(), "").itertuples(index=False, name=None)
 
 
-def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
-    """Return the summary of one cell; its rows are sorted by time."""
+def _group(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
+    """Return the summary of one group; its rows are sorted by time."""
     assert isinstance(key, tuple)
     kept = counting(
         list(rows["block_fingerprint"]),
@@ -122,7 +122,7 @@ def _cell(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
     done = latest[latest["status"] != "failed"]
     timed = latest[latest["latency_ms"].notna()]
     return {
-        **dict(zip(CELL, key, strict=True)),
+        **dict(zip(GROUP, key, strict=True)),
         "failed": len(latest) - len(done),
         **_accuracy(done),
         **{name: float(done[column].mean()) for name, column in _ROBUSTNESS.items()},

@@ -65,10 +65,10 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
     looks = assign_looks(summary["block"])
     missing: list[str] = []
     stems: set[str] = set()
-    for (dataset, protocol), cells in summary.groupby(["dataset", "protocol"]):
+    for (dataset, protocol), results in summary.groupby(["dataset", "protocol"]):
         for cost in COST_AXES:
             try:
-                figure = plot_accuracy(cells, cost, looks=looks)
+                figure = plot_accuracy(results, cost, looks=looks)
             except ResultsError as error:
                 missing.append(f"no figure of {cost.title} on {dataset}: {error}")
                 continue

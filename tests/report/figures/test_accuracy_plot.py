@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 
 from blockzoo.core.errors import InputError, ResultsError, UnknownNameError
 from blockzoo.report.figures.accuracy_plot import plot_accuracy, render
-from blockzoo.report.figures.points import FLOPS, LATENCY, MEMORY, CostAxis, select_cells
+from blockzoo.report.figures.points import FLOPS, LATENCY, MEMORY, CostAxis, select_results
 from blockzoo.report.figures.style import MARKERS, assign_looks
 
 NAN = float("nan")
@@ -70,7 +70,7 @@ def three_cells() -> pd.DataFrame:
 
 
 def many_cells(blocks: int, *, seed: int = 0) -> pd.DataFrame:
-    """Three cells of each of that many blocks, scattered."""
+    """Three results of each of that many blocks, scattered."""
     generator = np.random.default_rng(seed)
     rows = []
     for index in range(blocks):
@@ -168,7 +168,7 @@ def test_an_interval_that_is_absent_has_no_length() -> None:
     summary = three_cells().assign(n=1, accuracy_low=NAN, accuracy_high=NAN)
     figure = plot_accuracy(summary, FLOPS)
     assert all(start == end for start, end in bars(figure))
-    assert "one seed per cell" in texts(figure)
+    assert "one seed per result" in texts(figure)
     assert "Bars are" not in texts(figure)
     assert "95% interval" not in [t.get_text() for t in legends(figure)[0].get_texts()]
 
@@ -252,7 +252,7 @@ def test_labels_name_blocks_of_the_front_and_overlap_nothing(blocks: int, seed: 
     summary = many_cells(blocks, seed=seed)
     figure = plot_accuracy(summary, LATENCY)
     figure.draw_without_rendering()
-    front = {cell.block for cell in select_cells(summary, LATENCY).front()}
+    front = {result.block for result in select_results(summary, LATENCY).front()}
     found = labels(figure, list(summary["block"].unique()))
     names = [label.get_text() for label in found]
     assert names
@@ -296,7 +296,7 @@ def test_points_that_are_one_lie_within_the_view(cost: CostAxis, count: int) -> 
     ((x, y),) = {places(point)[0] for point in points(figure)}
     assert left < x < right
     assert low < y == 100 < high < 101
-    shared = f"{count} cells exactly on another." in texts(figure)
+    shared = f"{count} results exactly on another." in texts(figure)
     assert shared == (count > 1)
 
 
@@ -318,8 +318,8 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     ]
     figure = plot_accuracy(pd.DataFrame(rows), LATENCY)
     assert len(points(figure)) == 3
-    assert "2 cells without latency not shown." in texts(figure)
-    assert "1 cell without accuracy not shown." in texts(figure)
+    assert "2 results without latency not shown." in texts(figure)
+    assert "1 result without accuracy not shown." in texts(figure)
     assert [text.get_text() for text in legends(figure)[1].get_texts()] == ["RepMixer"]
 
 
@@ -362,7 +362,7 @@ def test_names_are_shown_as_they_are() -> None:
 
 def test_nothing_to_plot_says_what_is_missing() -> None:
     rows = [summary_row("A", "mid", latency_ms=NAN), summary_row("B", "mid", accuracy=NAN)]
-    message = "of 2 cells, 1 have an accuracy and 1 a latency, but none has both"
+    message = "of 2 results, 1 have an accuracy and 1 a latency, but none has both"
     with pytest.raises(ResultsError, match=message):
         plot_accuracy(pd.DataFrame(rows), LATENCY)
 

@@ -28,8 +28,8 @@ from blockzoo.report.figures.captions import (
     write_title,
 )
 from blockzoo.report.figures.layout import draw_labels, fit_figure, view_limits
-from blockzoo.report.figures.points import CostAxis, Interval, Selection, select_cells
-from blockzoo.report.figures.style import BlockLook, Marks, assign_looks, draw_cells, house_style
+from blockzoo.report.figures.points import CostAxis, Interval, Selection, select_results
+from blockzoo.report.figures.style import BlockLook, Marks, assign_looks, draw_results, house_style
 
 FORMATS = ("png", "svg")
 
@@ -48,19 +48,19 @@ def plot_accuracy(
 
     `summary` is of one data set and protocol, as `blockzoo.analysis.summary.summarize` gives it.
     `looks`, from `assign_looks`, keeps a block's look the same over several figures. Raises
-    `ResultsError` for a summary of several, and where no cell has an accuracy and the cost.
+    `ResultsError` for a summary of several, and where no result has an accuracy and the cost.
     """
-    selection = select_cells(summary, cost)
+    selection = select_results(summary, cost)
     marks = Marks(
         looks=looks or assign_looks(summary["block"]),
-        scale=0.85 if len(selection.cells) > 60 else 1.0,
+        scale=0.85 if len(selection.results) > 60 else 1.0,
     )
     with house_style():
         figure = Figure()
         FigureCanvasAgg(figure)
-        axes = _axes(figure, len(selection.cells))
+        axes = _axes(figure, len(selection.results))
         _set_view(axes, selection)
-        draw_cells(axes, selection, marks)
+        draw_results(axes, selection, marks)
         write_axis_labels(axes, selection, cost)
         write_title(axes, title_of(selection, cost), subtitle_of(selection))
         write_note(axes, note_of(axes, selection, cost))
@@ -89,9 +89,9 @@ def render(figure: Figure, file_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _axes(figure: Figure, cells: int) -> Axes:
-    """Add axes that grow with the number of cells, whatever else the figure will hold."""
-    growth = float(np.clip(np.sqrt(cells / 40), 1.0, 1.5))
+def _axes(figure: Figure, results: int) -> Axes:
+    """Add axes that grow with the number of results, whatever else the figure will hold."""
+    growth = float(np.clip(np.sqrt(results / 40), 1.0, 1.5))
     width, height = (side * growth for side in _AXES_INCHES)
     figure.set_size_inches(width + 2, height + 2)
     axes = figure.add_axes(
@@ -102,8 +102,8 @@ def _axes(figure: Figure, cells: int) -> Axes:
 
 
 def _set_view(axes: Axes, selection: Selection) -> None:
-    costs = [cell.cost for cell in selection.cells]
-    cost_intervals = [cell.cost_interval for cell in selection.cells if cell.cost_interval]
+    costs = [result.cost for result in selection.results]
+    cost_intervals = [result.cost_interval for result in selection.results if result.cost_interval]
     if min(costs) > 0 and max(costs) > _LOG_RATIO * min(costs):
         _set_log_view(axes, costs, cost_intervals)
     else:
@@ -126,8 +126,8 @@ def _set_log_view(axes: Axes, costs: list[float], intervals: list[Interval]) -> 
 def _accuracy_limits(selection: Selection) -> Interval:
     """Return limits that leave room for markers at 0 and 100% but go no further."""
     low, high = view_limits(
-        [cell.accuracy for cell in selection.cells],
-        [cell.accuracy_interval for cell in selection.cells if cell.accuracy_interval],
+        [result.accuracy for result in selection.results],
+        [result.accuracy_interval for result in selection.results if result.accuracy_interval],
         smallest_span=1.0,
     )
     low, high = max(low, 0.0), min(high, 100.0)

@@ -150,10 +150,10 @@ def title_of(selection: Selection, cost: CostAxis) -> str:
 
 def subtitle_of(selection: Selection) -> str:
     """Return the protocol, where it is known, and the number of seeds."""
-    fewest = min(cell.seeds for cell in selection.cells)
-    most = max(cell.seeds for cell in selection.cells)
+    fewest = min(result.seeds for result in selection.results)
+    most = max(result.seeds for result in selection.results)
     count = str(most) if fewest == most else f"{fewest} to {most}"
-    seeds = "one seed per cell" if most == 1 else f"mean of {count} seeds"
+    seeds = "one seed per result" if most == 1 else f"mean of {count} seeds"
     return f"protocol {selection.protocol}, {seeds}" if selection.protocol else seeds
 
 
@@ -169,24 +169,24 @@ def note_of(axes: Axes, selection: Selection, cost: CostAxis) -> list[str]:
         "Bars are 95% intervals.": selection.has_intervals,
         "Bars that reach the edge go on beyond it.": cut,
         "Cells of one seed have no interval of accuracy.": selection.has_single_seeds,
-        f"{_cells(shared)} exactly on another.": shared,
-        f"{_cells(unpriced)} without {cost.title} not shown.": unpriced,
-        f"{_cells(untrained)} without accuracy not shown.": untrained,
+        f"{_results(shared)} exactly on another.": shared,
+        f"{_results(unpriced)} without {cost.title} not shown.": unpriced,
+        f"{_results(untrained)} without accuracy not shown.": untrained,
         f"Latency measured on {' and '.join(selection.hardware)}.": selection.hardware,
     }
     return [sentence for sentence, holds in sentences.items() if holds]
 
 
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
 
 
 def _bars_are_cut(axes: Axes, selection: Selection) -> bool:
     x_limits, y_limits = axes.get_xlim(), axes.get_ylim()
     return any(
-        _reaches_beyond(cell.cost_interval, x_limits)
-        or _reaches_beyond(cell.accuracy_interval, y_limits)
-        for cell in selection.cells
+        _reaches_beyond(result.cost_interval, x_limits)
+        or _reaches_beyond(result.accuracy_interval, y_limits)
+        for result in selection.results
     )
 
 

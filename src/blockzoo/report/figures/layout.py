@@ -16,12 +16,12 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from blockzoo.report.figures.points import Cell, Selection
+from blockzoo.report.figures.points import Result, Selection
 from blockzoo.report.figures.style import INK, Marks
 
 Array = NDArray[np.float64]
 
-# Directions in which a label may leave its point. Up and left come first: the cells of a front
+# Directions in which a label may leave its point. Up and left come first: the results of a front
 # have nothing above and to the left of them.
 _DIRECTIONS = ((-1, 1), (0, 1), (-1, 0), (1, 1), (1, -1), (0, -1), (1, 0), (-1, -1))
 _GAPS = (3.0, 6.0, 12.0)
@@ -143,10 +143,10 @@ _ABOVE_POINTS = 5.0
 def draw_labels(axes: Axes, selection: Selection, marks: Marks) -> None:
     """Name each block of the front once, at the first of its front's points with room for it."""
     room = _Room(axes, selection, marks)
-    for name, cells in _front_blocks(selection).items():
-        for cell in cells:
-            label = _unplaced(axes, name, cell)
-            if room.give_place(label, cell):
+    for name, results in _front_blocks(selection).items():
+        for result in results:
+            label = _unplaced(axes, name, result)
+            if room.give_place(label, result):
                 break
             label.remove()
 
@@ -159,18 +159,18 @@ class _Room:
         self.pixels_per_point = float(axes.figure.dpi) / 72
         margin = 3 * self.pixels_per_point
         self.inside = np.array(axes.bbox.padded(-margin).extents)
-        radii = np.array([self._radius(cell) for cell in selection.cells])
-        self.points = self._pixels(_places(selection.cells))
+        radii = np.array([self._radius(result) for result in selection.results])
+        self.points = self._pixels(_places(selection.results))
         self.taken = boxes_around(self.points, radii)
         self.lines = np.vstack([points_along(self._visible(path)) for path in _paths(selection)])
 
-    def give_place(self, label: Annotation, cell: Cell) -> bool:
-        """Move the label beside the cell's point; False where it fits nowhere."""
-        anchor = self._pixels(_places([cell]))[0]
+    def give_place(self, label: Annotation, result: Result) -> bool:
+        """Move the label beside the result's point; False where it fits nowhere."""
+        anchor = self._pixels(_places([result]))[0]
         box = place_label(
             anchor,
             np.array(label.get_window_extent().size),
-            radius=self._radius(cell),
+            radius=self._radius(result),
             others=self.points,
             forbidden=self.taken,
             crossed=self.lines,
@@ -191,22 +191,22 @@ class _Room:
         extents = np.array(self.axes.bbox.extents)
         return np.clip(self._pixels(path), extents[:2], extents[2:])
 
-    def _radius(self, cell: Cell) -> float:
-        return (self.marks.diameter_points(cell) / 2 + 1) * self.pixels_per_point
+    def _radius(self, result: Result) -> float:
+        return (self.marks.diameter_points(result) / 2 + 1) * self.pixels_per_point
 
 
-def _front_blocks(selection: Selection) -> dict[str, list[Cell]]:
-    """Return the front's cells by block, the most accurate first."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in sorted(selection.front(), key=lambda cell: (-cell.accuracy, cell.block)):
-        groups.setdefault(cell.block, []).append(cell)
+def _front_blocks(selection: Selection) -> dict[str, list[Result]]:
+    """Return the front's results by block, the most accurate first."""
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(selection.front(), key=lambda result: (-result.accuracy, result.block)):
+        groups.setdefault(result.block, []).append(result)
     return groups
 
 
-def _unplaced(axes: Axes, name: str, cell: Cell) -> Annotation:
+def _unplaced(axes: Axes, name: str, result: Result) -> Annotation:
     return axes.annotate(
         name,
-        xy=(cell.cost, cell.accuracy),
+        xy=(result.cost, result.accuracy),
         xytext=(0, 0),
         textcoords="offset points",
         ha="center",
@@ -219,24 +219,24 @@ def _unplaced(axes: Axes, name: str, cell: Cell) -> Annotation:
     )
 
 
-def _places(cells: Sequence[Cell]) -> Array:
-    return np.array([(cell.cost, cell.accuracy) for cell in cells], dtype=float)
+def _places(results: Sequence[Result]) -> Array:
+    return np.array([(result.cost, result.accuracy) for result in results], dtype=float)
 
 
 def _paths(selection: Selection) -> list[Array]:
     """Return the lines a label should rather not cross: joins, the front's steps, intervals."""
-    paths = [_places(cells) for cells in selection.by_block().values()]
+    paths = [_places(results) for results in selection.by_block().values()]
     front = _places(selection.front())
     corners = np.column_stack([front[1:, 0], front[:-1, 1]])
     steps = np.empty((2 * len(front) - 1, 2))
     steps[0::2], steps[1::2] = front, corners
-    return [*paths, steps, *(bar for cell in selection.cells for bar in _bars(cell))]
+    return [*paths, steps, *(bar for result in selection.results for bar in _bars(result))]
 
 
-def _bars(cell: Cell) -> list[Array]:
+def _bars(result: Result) -> list[Array]:
     bars = []
-    if cell.cost_interval:
-        bars.append(np.array([(end, cell.accuracy) for end in cell.cost_interval]))
-    if cell.accuracy_interval:
-        bars.append(np.array([(cell.cost, end) for end in cell.accuracy_interval]))
+    if result.cost_interval:
+        bars.append(np.array([(end, result.accuracy) for end in result.cost_interval]))
+    if result.accuracy_interval:
+        bars.append(np.array([(result.cost, end) for end in result.accuracy_interval]))
     return bars

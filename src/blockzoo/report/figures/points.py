@@ -1,6 +1,6 @@
-"""What a figure of accuracy against cost is drawn from: cells chosen from a summary.
+"""What a figure of accuracy against cost is drawn from: results chosen from a summary.
 
-A cell is one block at one position under one data set and protocol.
+A result is one block at one position under one data set and protocol.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ COST_AXES = (LATENCY, FLOPS, MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Result:
     """One point: accuracies in percent, costs in the unit of its axis, 95% intervals or None."""
 
     block: str
@@ -85,14 +85,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The cells of one figure, how many were left out and why, and what the axes say.
+    """The results of one figure, how many were left out and why, and what the axes say.
 
     `protocol` is "" where it is not known. `hardware` and `batch_sizes` are of the timed cost.
     """
 
     dataset: str
     protocol: str
-    cells: tuple[Cell, ...]
+    results: tuple[Result, ...]
     unit: str
     without_cost: int
     without_accuracy: int
@@ -102,54 +102,54 @@ class Selection:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether any cell has an interval on either axis."""
-        return any(cell.cost_interval or cell.accuracy_interval for cell in self.cells)
+        """Whether any result has an interval on either axis."""
+        return any(result.cost_interval or result.accuracy_interval for result in self.results)
 
     @property
     def has_single_seeds(self) -> bool:
-        """Whether any cell is of one seed only."""
-        return any(cell.seeds == 1 for cell in self.cells)
+        """Whether any result is of one seed only."""
+        return any(result.seeds == 1 for result in self.results)
 
     @property
     def at_shared_places(self) -> int:
-        """How many cells have exactly the cost and the accuracy of another."""
-        places = Counter((cell.cost, cell.accuracy) for cell in self.cells)
+        """How many results have exactly the cost and the accuracy of another."""
+        places = Counter((result.cost, result.accuracy) for result in self.results)
         return sum(count for count in places.values() if count > 1)
 
-    def front(self) -> tuple[Cell, ...]:
-        """Return the cells that no other beats in accuracy and cost, cheapest first."""
-        costs = np.array([cell.cost for cell in self.cells])
-        accuracies = np.array([cell.accuracy for cell in self.cells])
+    def front(self) -> tuple[Result, ...]:
+        """Return the results that no other beats in accuracy and cost, cheapest first."""
+        costs = np.array([result.cost for result in self.results])
+        accuracies = np.array([result.accuracy for result in self.results])
         mask = pareto_front(costs, accuracies)
-        chosen = [cell for cell, best in zip(self.cells, mask, strict=True) if best]
-        return tuple(sorted(chosen, key=lambda cell: (cell.cost, cell.block, cell.position)))
+        chosen = [result for result, best in zip(self.results, mask, strict=True) if best]
+        return tuple(sorted(chosen, key=lambda each: (each.cost, each.block, each.position)))
 
-    def by_block(self) -> dict[str, list[Cell]]:
-        """Return the cells of each block, blocks by name, cells early to late."""
-        ordered = sorted(self.cells, key=lambda cell: (cell.block, cell.position.stage_index))
-        groups: dict[str, list[Cell]] = {}
-        for cell in ordered:
-            groups.setdefault(cell.block, []).append(cell)
+    def by_block(self) -> dict[str, list[Result]]:
+        """Return the results of each block, blocks by name, results early to late."""
+        ordered = sorted(self.results, key=lambda each: (each.block, each.position.stage_index))
+        groups: dict[str, list[Result]] = {}
+        for result in ordered:
+            groups.setdefault(result.block, []).append(result)
         return groups
 
 
-def select_cells(summary: pd.DataFrame, cost: CostAxis) -> Selection:
+def select_results(summary: pd.DataFrame, cost: CostAxis) -> Selection:
     """Choose what can be drawn from the summary of one data set and protocol.
 
-    Raises `ResultsError` for a summary of several, and where no cell has accuracy and cost.
+    Raises `ResultsError` for a summary of several, and where no result has accuracy and cost.
     """
     has_accuracy, has_cost = _finite(summary["accuracy"]), _finite(summary[cost.column])
     chosen = summary[has_accuracy & has_cost]
     if chosen.empty:
         raise ResultsError(
-            f"nothing to plot: of {len(summary)} cells, {int(has_accuracy.sum())} have an accuracy "
-            f"and {int(has_cost.sum())} a {cost.title}, but none has both"
+            f"nothing to plot: of {len(summary)} results, {int(has_accuracy.sum())} have an "
+            f"accuracy and {int(has_cost.sum())} a {cost.title}, but none has both"
         )
     factor, unit = cost.unit(float(chosen[cost.column].astype(float).max()))
     return Selection(
         dataset=_only(summary, "dataset"),
         protocol=_only(summary, "protocol"),
-        cells=tuple(_cell(dict(row), cost, factor) for _, row in chosen.iterrows()),
+        results=tuple(_result(dict(row), cost, factor) for _, row in chosen.iterrows()),
         unit=unit,
         without_cost=int((has_accuracy & ~has_cost).sum()),
         without_accuracy=int((~has_accuracy).sum()),
@@ -177,8 +177,8 @@ def _finite(column: pd.Series) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(numbers))
 
 
-def _cell(row: Mapping[Any, object], cost: CostAxis, factor: float) -> Cell:
-    return Cell(
+def _result(row: Mapping[Any, object], cost: CostAxis, factor: float) -> Result:
+    return Result(
         block=str(row["block"]),
         position=Position.parse(str(row["position"])),
         cost=_number(row[cost.column]) / factor,

@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from blockzoo.core.position import Position
-from blockzoo.report.figures.points import Cell, Interval, Selection
+from blockzoo.report.figures.points import Interval, Result, Selection
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 INK, QUIET, FAINT = "#222222", "#666666", "#DDDDDD"
@@ -113,22 +113,24 @@ _FACE_OF_FRONT, _FACE_OF_OTHERS = 0.6, 0.12
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """How cells are marked: a look per block, and a factor on all marker sizes."""
+    """How results are marked: a look per block, and a factor on all marker sizes."""
 
     looks: Mapping[str, BlockLook]
     scale: float = 1.0
 
-    def diameter_points(self, cell: Cell) -> float:
-        """Return the diameter of the cell's marker."""
-        return MARKER_POINTS[cell.position] * self.looks[cell.block].scale * self.scale
+    def diameter_points(self, result: Result) -> float:
+        """Return the diameter of the result's marker."""
+        return MARKER_POINTS[result.position] * self.looks[result.block].scale * self.scale
 
-    def point(self, cell: Cell, *, on_front: bool) -> Line2D:
-        """Return the cell's point: filled on the front, nearly transparent elsewhere."""
+    def point(self, result: Result, *, on_front: bool) -> Line2D:
+        """Return the result's point: filled on the front, nearly transparent elsewhere."""
         marker = lone_marker(
-            self.looks[cell.block], diameter_points=self.diameter_points(cell), on_front=on_front
+            self.looks[result.block],
+            diameter_points=self.diameter_points(result),
+            on_front=on_front,
         )
-        marker.set_data([cell.cost], [cell.accuracy])
-        marker.set_label(f"{cell.block}/{cell.position}")
+        marker.set_data([result.cost], [result.accuracy])
+        marker.set_label(f"{result.block}/{result.position}")
         return marker
 
 
@@ -163,35 +165,35 @@ def front_line() -> Line2D:
     )
 
 
-def draw_cells(axes: Axes, selection: Selection, marks: Marks) -> None:
-    """Draw all cells and the front: lines lowest, then the front's points, then the others.
+def draw_results(axes: Axes, selection: Selection, marks: Marks) -> None:
+    """Draw all results and the front: lines lowest, then the front's points, then the others.
 
     Of these, large points come first, so that a small one within a large one is seen.
     """
-    for block, cells in selection.by_block().items():
-        _draw_join(axes, block, cells, marks.looks[block].colour)
-        _draw_intervals(axes, cells, marks.looks[block].colour)
+    for block, results in selection.by_block().items():
+        _draw_join(axes, block, results, marks.looks[block].colour)
+        _draw_intervals(axes, results, marks.looks[block].colour)
     front = selection.front()
     _draw_front(axes, front)
     ordered = sorted(
-        selection.cells, key=lambda cell: (cell not in front, -marks.diameter_points(cell))
+        selection.results, key=lambda result: (result not in front, -marks.diameter_points(result))
     )
-    for rank, cell in enumerate(ordered):
-        point = marks.point(cell, on_front=cell in front)
+    for rank, result in enumerate(ordered):
+        point = marks.point(result, on_front=result in front)
         point.set_zorder(_POINTS + rank / len(ordered))
         axes.add_line(point)
 
 
-def _draw_front(axes: Axes, front: Sequence[Cell]) -> None:
+def _draw_front(axes: Axes, front: Sequence[Result]) -> None:
     line = front_line()
-    line.set_data([cell.cost for cell in front], [cell.accuracy for cell in front])
+    line.set_data([result.cost for result in front], [result.accuracy for result in front])
     axes.add_line(line)
 
 
-def _draw_join(axes: Axes, block: str, cells: Sequence[Cell], colour: str) -> None:
+def _draw_join(axes: Axes, block: str, results: Sequence[Result], colour: str) -> None:
     axes.plot(
-        [cell.cost for cell in cells],
-        [cell.accuracy for cell in cells],
+        [result.cost for result in results],
+        [result.accuracy for result in results],
         label=block,
         color=colour,
         linewidth=0.8,
@@ -200,12 +202,12 @@ def _draw_join(axes: Axes, block: str, cells: Sequence[Cell], colour: str) -> No
     )
 
 
-def _draw_intervals(axes: Axes, cells: Sequence[Cell], colour: str) -> None:
+def _draw_intervals(axes: Axes, results: Sequence[Result], colour: str) -> None:
     axes.errorbar(
-        [cell.cost for cell in cells],
-        [cell.accuracy for cell in cells],
-        xerr=_lengths([(cell.cost, cell.cost_interval) for cell in cells]),
-        yerr=_lengths([(cell.accuracy, cell.accuracy_interval) for cell in cells]),
+        [result.cost for result in results],
+        [result.accuracy for result in results],
+        xerr=_lengths([(result.cost, result.cost_interval) for result in results]),
+        yerr=_lengths([(result.accuracy, result.accuracy_interval) for result in results]),
         fmt="none",
         ecolor=colour,
         elinewidth=0.8,
