@@ -49,6 +49,14 @@ def plot_accuracy(
     `summary` is of one data set and protocol, as `blockzoo.analysis.summary.summarize` gives it.
     `looks`, from `assign_looks`, keeps a block's look the same over several figures. Raises
     `ResultsError` for a summary of several, and where no result has an accuracy and the cost.
+
+    >>> from blockzoo.report.figures.points import FLOPS
+    >>> row = {"dataset": "digits", "protocol": "quick", "block": "A", "position": "mid", "n": 1}
+    >>> row |= {"accuracy": 0.9, "accuracy_low": None, "accuracy_high": None}
+    >>> row |= {"accuracy_source": "test", "flops": 2e6}
+    >>> figure = plot_accuracy(pd.DataFrame([row]), FLOPS)
+    >>> figure.axes[0].get_title(loc="left")
+    'Accuracy against FLOPs on digits'
     """
     selection = select_results(summary, cost)
     marks = Marks(
@@ -65,13 +73,17 @@ def plot_accuracy(
         write_title(axes, title_of(selection, cost), subtitle_of(selection))
         write_note(axes, note_of(axes, selection, cost))
         draw_legends(axes, selection, marks)
+        # Labels last: whether one fits is known only once the axes have their final size.
         fit_figure(figure, axes)
         draw_labels(axes, selection, marks)
     return figure
 
 
 def require_format(file_format: str) -> None:
-    """Raise `InputError` for a format in which figures are not written."""
+    """Raise `InputError` for a format in which figures are not written.
+
+    >>> require_format("svg")
+    """
     if file_format not in FORMATS:
         raise InputError(f"figure format is {file_format!r}; allowed: {', '.join(FORMATS)}")
 
@@ -83,6 +95,7 @@ def render(figure: Figure, file_format: str) -> bytes:
     """
     require_format(file_format)
     buffer = BytesIO()
+    # An SVG would hold the time it was made, and so differ each time.
     metadata = {"Date": None} if file_format == "svg" else {}
     with house_style():
         figure.savefig(buffer, format=file_format, metadata=metadata)
@@ -118,6 +131,7 @@ def _set_log_view(axes: Axes, costs: list[float], intervals: list[Interval]) -> 
     low, high = view_limits([float(np.log10(c)) for c in costs], positive, smallest_span=1.0)
     axes.set_xscale("log")
     axes.set_xlim(10**low, 10**high)
+    # Over few decades the powers of ten alone would leave an axis without numbers.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 3 else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -54,6 +54,7 @@ def write_title(axes: Axes, title: str, subtitle: str) -> None:
 def write_note(axes: Axes, sentences: Sequence[str]) -> None:
     """Write the sentences below the axes, wrapped to their width."""
     width_points = axes.bbox.width / axes.figure.dpi * 72
+    # A letter of this font is half as wide as it is high, on average.
     lines = textwrap.wrap(" ".join(sentences), int(width_points / (0.5 * _NOTE_POINTS)))
     axes.annotate(
         "\n".join(lines),
@@ -79,6 +80,7 @@ def draw_legends(axes: Axes, selection: Selection, marks: Marks) -> None:
     looks = {block: marks.looks[block] for block in selection.by_block()}
     blocks = _blocks(axes, looks, below_inches=key_height)
     available = axes.bbox.height / axes.figure.dpi - key_height
+    # Drawn once to know its height, and again in columns where it is too high.
     columns = math.ceil(_height_inches(blocks) / available)
     if columns > 1:
         blocks.remove()
@@ -134,7 +136,7 @@ def legend_beside(
     for text, name in zip(legend.get_texts(), entries, strict=True):
         text.set_parse_math(False)
         text.set_text(name)
-    axes.add_artist(legend)
+    axes.add_artist(legend)  # as an artist, for axes keep only one legend
     legend.set_clip_on(False)
     return legend
 
@@ -168,7 +170,7 @@ def note_of(axes: Axes, selection: Selection, cost: CostAxis) -> list[str]:
     sentences = {
         "Bars are 95% intervals.": selection.has_intervals,
         "Bars that reach the edge go on beyond it.": cut,
-        "Cells of one seed have no interval of accuracy.": selection.has_single_seeds,
+        "Results of one seed have no interval of accuracy.": selection.has_single_seeds,
         f"{_results(shared)} exactly on another.": shared,
         f"{_results(unpriced)} without {cost.title} not shown.": unpriced,
         f"{_results(untrained)} without accuracy not shown.": untrained,

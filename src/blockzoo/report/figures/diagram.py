@@ -27,7 +27,14 @@ _LANE = 12.0
 
 
 def text_drawing(graph: Graph) -> str:
-    """Return one line per node: rails, label, output shape where it changes."""
+    """Return one line per node: rails, label, output shape where it changes.
+
+    >>> image = Node(label="input", kind="input", shape=(3, 8, 8), inputs=())
+    >>> conv = Node(label="conv", kind="layer", shape=(4, 8, 8), inputs=(0,))
+    >>> print(text_drawing(Graph(nodes=(image, conv))))
+    ●  input  3×8×8
+    ●  conv   4×8×8
+    """
     nodes = folded(graph).nodes
     rows = list(zip(_rails(nodes), nodes, strict=True))
     width = max(len(rail) for rail, _ in rows)
@@ -48,6 +55,7 @@ def _rails(nodes: tuple[Node, ...]) -> list[str]:
             left[source] -= 1
         entering = {column for column, held in enumerate(columns) if held in node.inputs}
         ending = {column for column in entering if not left[columns[column] or 0]}
+        # A node takes the rail of an input that nothing else needs, so that chains are straight.
         own = min(ending, default=_free_column(columns))
         if own == len(columns):
             columns.append(None)
@@ -154,6 +162,8 @@ def _place(layout: _Layout) -> None:
     layout.x = [0.0] * count
     for row in rows:
         _spread(row, layout)
+    # By turns by the layer above and the layer below (the barycentre method of K. Sugiyama et al.,
+    # 1981); after four sweeps little changes.
     for sweep in range(4):
         down = sweep % 2 == 0
         for row in rows if down else rows[::-1]:

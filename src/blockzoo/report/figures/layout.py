@@ -36,6 +36,10 @@ def view_limits(
     Intervals widen it by at most the span of the values on each side: an interval from two seeds
     may be so wide that the points it belongs to would shrink to one. `smallest_span` is the span
     of constant values.
+
+    >>> low, high = view_limits([10.0, 20.0], [(0.0, 90.0)], smallest_span=1.0)
+    >>> low < 0.0, high < 90.0  # the interval reaches out of the view
+    (True, True)
     """
     low, high = min(values), max(values)
     missing = max(0.0, smallest_span - (high - low)) / 2
@@ -49,13 +53,21 @@ def view_limits(
 
 
 def boxes_around(centres: Array, radii: Array | float) -> Array:
-    """Return the squares (n, 4) around centres (n, 2)."""
+    """Return the squares (n, 4) around centres (n, 2).
+
+    >>> boxes_around(np.array([[5.0, 5.0]]), 2.0).tolist()
+    [[3.0, 3.0, 7.0, 7.0]]
+    """
     reach = np.broadcast_to(np.asarray(radii, dtype=float).reshape(-1, 1), (len(centres), 2))
     return np.hstack([centres - reach, centres + reach])
 
 
 def points_along(path: Array, *, step: float = 3.0) -> Array:
-    """Return points at most `step` pixels apart along a path (n, 2)."""
+    """Return points at most `step` pixels apart along a path (n, 2).
+
+    >>> len(points_along(np.array([[0.0, 0.0], [9.0, 0.0]])))
+    4
+    """
     pieces = [path[:1]]
     for start, end in pairwise(path):
         count = max(1, int(np.ceil(np.hypot(*(end - start)) / step)))
@@ -64,7 +76,11 @@ def points_along(path: Array, *, step: float = 3.0) -> Array:
 
 
 def overlaps(box: Array, boxes: Array) -> NDArray[np.bool_]:
-    """Return which of the boxes (n, 4) share area with the box (4,)."""
+    """Return which of the boxes (n, 4) share area with the box (4,).
+
+    >>> overlaps(np.array([0, 0, 2, 2]), np.array([[1, 1, 3, 3], [2, 0, 4, 2]])).tolist()
+    [True, False]
+    """
     return np.asarray((box[:2] < boxes[:, 2:]).all(axis=1) & (boxes[:, :2] < box[2:]).all(axis=1))
 
 
@@ -84,6 +100,7 @@ def place_label(
     than to any of the `others` (n, 2). Of the places left, the one over the fewest `crossed`
     points (n, 2) is taken, then the nearest.
     """
+    # Candidates come nearest first, and of equals `min` takes the first.
     places = [
         box
         for box in _candidates(anchor, size, radius)
@@ -98,6 +115,7 @@ def fit_figure(figure: Figure, axes: Axes, *, padding_inches: float = 0.15) -> N
     """Resize the figure to hold all that is drawn, without changing the size of the axes."""
     width, height = figure.get_size_inches()
     box = axes.get_position()
+    # In inches; it changes with the size, but what is outside the axes does not.
     tight = figure.get_tightbbox()
     new_width, new_height = tight.width + 2 * padding_inches, tight.height + 2 * padding_inches
     left = box.x0 * width - tight.x0 + padding_inches
@@ -178,6 +196,7 @@ class _Room:
         )
         if box is None:
             return False
+        # Labels are anchored at their middle, in points, so that the file may be rescaled.
         offset = ((box[:2] + box[2:]) / 2 - anchor) / self.pixels_per_point
         label.set_position((float(offset[0]), float(offset[1])))
         self.taken = np.vstack([self.taken, box])

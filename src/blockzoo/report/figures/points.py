@@ -39,7 +39,11 @@ class CostAxis:
     timed: bool = False
 
     def unit(self, largest: float) -> tuple[float, str]:
-        """Return the (factor, name) of the unit in which `largest` reads well."""
+        """Return the (factor, name) of the unit in which `largest` reads well.
+
+        >>> FLOPS.unit(2.5e6)
+        (1000000.0, 'MFLOPs')
+        """
         fitting = (unit for unit in self.units if largest >= unit[0])
         return next(fitting, self.units[-1])
 
@@ -168,6 +172,7 @@ def _only(summary: pd.DataFrame, column: str) -> str:
 
 def _texts(column: pd.Series) -> tuple[str, ...]:
     """Return the different values that are known, sorted, whole numbers without a fraction."""
+    # A column with gaps holds its whole numbers as floats.
     known = {f"{v:g}" if isinstance(v, float) else str(v) for v in column.dropna()}
     return tuple(sorted(known - {""}))
 
@@ -195,4 +200,5 @@ def _interval(row: Mapping[Any, object], columns: tuple[str, str], scale: float)
 
 
 def _number(value: object) -> float:
+    # By way of text, for pandas' own numbers do not all convert.
     return float("nan") if value is None or value is pd.NA else float(str(value))

@@ -63,8 +63,8 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "figure.dpi": 150,
     "savefig.dpi": 150,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "blockzoo",
+    "svg.fonttype": "path",  # the same letters where the font is missing
+    "svg.hashsalt": "blockzoo",  # else ids are random, and files differ each time
 }
 
 
@@ -83,7 +83,12 @@ class BlockLook:
 
 
 def assign_looks(blocks: Iterable[str]) -> dict[str, BlockLook]:
-    """Return a look for each block name, by sorted name; the first 455 are all different."""
+    """Return a look for each block name, by sorted name; the first 455 are all different.
+
+    >>> looks = assign_looks(["B", "A", "B"])
+    >>> looks["A"].marker, looks["B"].marker
+    ('o', 's')
+    """
     return {name: _look(index) for index, name in enumerate(sorted(set(blocks)))}
 
 
@@ -99,7 +104,12 @@ def _look(index: int) -> BlockLook:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Within it, matplotlib's defaults and the style above hold, whatever the user has set."""
+    """Within it, matplotlib's defaults and the style above hold, whatever the user has set.
+
+    >>> with house_style():
+    ...     matplotlib.rcParams["figure.dpi"]
+    150.0
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -107,6 +117,7 @@ def house_style() -> Iterator[None]:
 
 
 FRONT_LABEL = "Pareto front"
+# Drawn in this order; the points lie between 3 and 4, each at a height of its own.
 _JOINS, _BARS, _FRONT, _POINTS = 2.0, 2.1, 2.2, 3.0
 _FACE_OF_FRONT, _FACE_OF_OTHERS = 0.6, 0.12
 
@@ -219,6 +230,7 @@ def _draw_intervals(axes: Axes, results: Sequence[Result], colour: str) -> None:
 def _lengths(values: Sequence[tuple[float, Interval | None]]) -> list[list[float]]:
     """Return the lengths below and above each value; 0 where there is no interval."""
     ends = [(value, interval or (value, value)) for value, interval in values]
+    # A mean can lie outside its interval where that was cut at 100%; a length below 0 is an error.
     below = [max(0.0, value - low) for value, (low, _) in ends]
     above = [max(0.0, high - value) for value, (_, high) in ends]
     return [below, above]
