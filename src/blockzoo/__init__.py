@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from blockzoo.core.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from blockzoo.blocks import get_block, list_available_blocks, register_block
     from blockzoo.core.errors import BlockZooError
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from blockzoo.results.store.database import Store
     from blockzoo.results.table.frame import load_results
     from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-
-__version__ = "0.1.0"
 
 _HOME = {
     "BlockZooError": "core.errors",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -121,15 +123,21 @@ def test_a_name_that_is_taken_is_refused_with_both_places(
     assert "X" not in list_available_blocks()
 
 
-def test_a_name_of_the_zoo_is_taken_before_the_zoo_is_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    theirs, registered = get_block("RepMixer"), dict[str, BlockSpec]()
-    monkeypatch.setattr(registry, "_registry", registered)
-    monkeypatch.setattr(registry, "_load_zoo", lambda: registered.update(RepMixer=theirs))
-    with pytest.raises(InputError, match="'RepMixer' is registered twice"):
-        register_block("RepMixer", **_FACTS)(_conv)
-    assert get_block("RepMixer") is theirs
+@pytest.mark.parametrize("name", ["RepMixer", "RepVGG"])  # a name and an alias
+@pytest.mark.parametrize("home", ["blockzoo", "blockzoo.blocks", "blockzoo.blocks.registry"])
+def test_a_name_of_the_zoo_is_taken_before_anybody_asks_for_it(name: str, home: str) -> None:
+    """In a fresh process that registers a block before it looks up any."""
+    code = f"""
+from {home} import register_block
+from torch.nn import Identity
+register_block({name!r}, **{_FACTS!r})(Identity)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    error = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert f"InputError: block name {name!r} is registered twice: at " in error
+    assert "reparam.py:" in error
+    assert "and at " in error
 
 
 @pytest.mark.parametrize(

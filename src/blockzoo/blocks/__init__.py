@@ -1,15 +1,14 @@
-"""Blocks: the registry, the zoo, and what every block must satisfy."""
+"""Blocks: the registry, the zoo, and the blocks of others.
 
+Importing this package loads the zoo, so that whoever registers a block of their own finds the names
+of the zoo taken. The registry itself imports no block.
+"""
+
+from blockzoo.blocks.catalog import get_block, list_available_blocks
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.fingerprint import fingerprint
 from blockzoo.blocks.initialisation import initialise
-from blockzoo.blocks.registry import (
-    BlockFactory,
-    BlockSpec,
-    get_block,
-    list_available_blocks,
-    register_block,
-)
+from blockzoo.blocks.registry import BlockFactory, BlockSpec, register_block
 
 __all__ = [
     "BlockFactory",

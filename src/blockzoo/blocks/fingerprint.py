@@ -27,7 +27,13 @@ _PLAIN = (bool, int, float, str, torch.dtype, *_FUNCTIONS)
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Return 16 hexadecimal digits that change when the structure of `module` changes."""
+    """Return 16 hexadecimal digits that change when the structure of `module` changes.
+
+    >>> fingerprint(nn.ReLU()) == fingerprint(nn.ReLU()), len(fingerprint(nn.ReLU()))
+    (True, 16)
+    >>> fingerprint(nn.Conv2d(3, 8, 3)) == fingerprint(nn.Conv2d(3, 8, 3, bias=False))
+    False
+    """
     digest = hashlib.sha256()
     for line in _describe(module):
         digest.update(line.encode())
@@ -39,9 +45,10 @@ def _describe(module: nn.Module) -> Iterator[str]:
     for name, child in module.named_modules():
         kind = type(child)
         yield f"{name}: {_spelled(kind.__module__)}.{kind.__qualname__}{_code_of(kind)}"
+        # Hyperparameters that are no tensors: strides, padding, dropout rates, activation functions.
         for key, value in sorted(vars(child).items()):
             if key not in _NOT_STRUCTURE and _is_plain(value):
-                yield f"  {key} = {_told(value)}"
+                yield f"  {key} = {_value_text(value)}"
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         yield f"{name}: {tuple(tensor.shape)} {tensor.dtype} grad={tensor.requires_grad}"
 
@@ -68,11 +75,15 @@ def _digest_of_source(source: type | ModuleType) -> str:
     try:
         return f" {code_digest(ast.parse(textwrap.dedent(inspect.getsource(source))))}"
     except (OSError, TypeError, SyntaxError):
-        return ""
+        return ""  # typed at a prompt, or made by `type(...)`: there is no source to read
 
 
 def code_digest(tree: ast.AST) -> str:
-    """Return 12 hexadecimal digits of code, which comments and layout do not change."""
+    """Return 12 hexadecimal digits of code, which comments and layout do not change.
+
+    >>> code_digest(ast.parse("x = 1")) == code_digest(ast.parse("x=1  # one"))
+    True
+    """
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
 
@@ -82,10 +93,10 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, _PLAIN)
 
 
-def _told(value: object) -> str:
+def _value_text(value: object) -> str:
     """Return the value as text, without the address that the repr of a function holds."""
     if isinstance(value, tuple | list):
-        return f"({', '.join(map(_told, value))})"
+        return f"({', '.join(map(_value_text, value))})"
     if isinstance(value, _FUNCTIONS):
         return f"{_spelled(value.__module__)}.{value.__qualname__}"
     return repr(value)

@@ -22,16 +22,23 @@ _NORMALISATIONS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw the weights of `module` in place by the policy, from torch's current generator."""
+    """Draw the weights of `module` in place by the policy, from torch's current generator.
+
+    >>> layer = nn.Conv2d(8, 8, 3)
+    >>> initialise(layer)
+    >>> layer.bias.abs().sum().item()
+    0.0
+    """
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
+            # Per group: torch counts the fan of all groups, which is C times too large if depthwise.
             fan_out = layer.weight.shape[0] * math.prod(layer.kernel_size) // layer.groups
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
             _zero_bias(layer)
         elif isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
             _zero_bias(layer)
-        elif isinstance(layer, _NORMALISATIONS) and layer.weight is not None:
+        elif isinstance(layer, _NORMALISATIONS) and layer.weight is not None:  # None: not affine
             nn.init.ones_(layer.weight)
             _zero_bias(layer)
 

@@ -1,9 +1,9 @@
-"""Blocks that BlockZoo did not write: found by file or module, called as they are, blamed fairly.
+"""Blocks that BlockZoo did not write: found by file or module, and called as they are.
 
-A block of somebody else is named `path/to/file.py:MyBlock` or `package.module:MyBlock`. What goes
-wrong in it is told in one line that ends with the place in the user's own file. A file is run once
-per process, under a module name that holds a digest of its code, so that the fingerprint of a block
-changes with the code around it.
+A block of a user is named by its path, `path/to/file.py:MyBlock` or `package.module:MyBlock`. What
+goes wrong in it is said in one line that ends with the place in the user's own file. A file is run
+once per process, under a module name that holds a digest of its code, so that the fingerprint of a
+block changes with the code around it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from blockzoo.blocks.fingerprint import FILE_MODULE_PREFIX, code_digest
 from blockzoo.blocks.user_errors import (
+    claim_failed_module,
     claim_file,
-    claim_found,
     claim_module,
     describe_error,
     place_of,
@@ -40,40 +39,48 @@ _FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
 _files: dict[Path, ModuleType] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForeignBlock:
-    """A class or function found by its name; `name` is the stable spelling of what was asked."""
+class LoadedBlock(NamedTuple):
+    """A class or function found by its path; `name` is the stable spelling of what was asked."""
 
     name: str
     target: Target
 
 
-def is_foreign_name(name: str) -> bool:
-    """Tell whether `name` has the form of a file or module with a class in it, or was meant to."""
+def names_user_code(name: str) -> bool:
+    """Tell whether `name` has the form of a file or module with a class in it, or was meant to.
+
+    >>> [names_user_code(name) for name in ("my.py:MyBlock", "my.py", "classic/RepMixer")]
+    [True, True, False]
+    """
     return ":" in name or name.endswith(".py")
 
 
-def load(name: str) -> ForeignBlock:
-    """Find the class or function that `name` says, importing its file or module.
+def load(path: str) -> LoadedBlock:
+    """Find the class or function that `path` says, importing its file or module.
+
+    >>> load("torch.nn:Conv2d")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    blockzoo.core.errors.InputError: class torch.nn:Conv2d ...
 
     Raises `InputError` for a file, module or class that is not there, a name of another form, and a
     class that is no nn.Module or takes other arguments; `UnknownNameError` with near names for a
     class that is not in the file; `BlockError` with the user's own line when the code there raises.
     """
-    container, _, attribute = name.rpartition(":")
-    if not container or not all(part.isidentifier() for part in attribute.split(".")):
-        raise InputError(f"{name!r} names no class; write {_FORMS}")
+    container, _, attribute = path.rpartition(":")
+    if not container or not all(word.isidentifier() for word in attribute.split(".")):
+        raise InputError(f"{path!r} names no class; write {_FORMS}")
     if container.endswith(".py"):
-        path = Path(container)
-        module, container = _module_of_file(path), path.as_posix()
-    elif all(part.isidentifier() for part in container.split(".")):
+        file = Path(container)
+        # With forward slashes and without "./", so that one block has one name in all results.
+        module, container = _module_of_file(file), file.as_posix()
+    elif all(word.isidentifier() for word in container.split(".")):
         module = import_module(container)
     else:
         raise InputError(f"{container!r} is neither a .py file nor a module; write {_FORMS}")
     target = _attribute(module, container, attribute)
     name = f"{container}:{attribute}"
     check_target(target, name)
-    return ForeignBlock(name=name, target=target)
+    return LoadedBlock(name, target)
 
 
 def import_module(name: str) -> ModuleType:
@@ -81,6 +88,7 @@ def import_module(name: str) -> ModuleType:
     try:
         module = _imported(name)
     except ModuleNotFoundError as error:
+        # The module itself is missing, or else something that its code imports.
         if not _is_or_holds(error.name, name):
             raise BlockError(
                 f"module {name} cannot be imported: {describe_error(error)}"
@@ -91,14 +99,17 @@ def import_module(name: str) -> ModuleType:
     except BlockZooError:
         raise
     except (Exception, SystemExit) as error:
-        claim_found(name)
+        claim_failed_module(name)
         raise BlockError(f"module {name} cannot be imported: {describe_error(error)}") from error
     claim_module(module)
     return module
 
 
 def check_target(target: Any, name: str) -> None:
-    """Raise `InputError` unless `target` is a module class or a function with our arguments."""
+    """Raise `InputError` unless `target` is a module class or a function with our arguments.
+
+    >>> check_target(lambda in_channels, out_channels, stride: nn.Identity(), "mine")
+    """
     if isinstance(target, type):
         if not issubclass(target, nn.Module):
             raise InputError(f"class {name} ({place_of(target)}) is not a torch.nn.Module")
@@ -114,7 +125,13 @@ def check_target(target: Any, name: str) -> None:
 
 
 def adapted(target: Target) -> Target:
-    """Return `target` as a factory `(in_channels, out_channels, stride, position)`."""
+    """Return `target` as a factory `(in_channels, out_channels, stride, position)`.
+
+    >>> def plain(in_channels, out_channels, stride):
+    ...     return nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+    >>> adapted(plain)(8, 16, 2, Position.MID).stride
+    (2, 2)
+    """
     with_position = _takes(target, position=True)
 
     @functools.wraps(target, updated=())
@@ -126,27 +143,34 @@ def adapted(target: Target) -> Target:
 
 
 def leaves_out_position(target: Target) -> bool:
-    """Tell whether `target` takes our arguments by name, but no position."""
+    """Tell whether `target` takes our arguments by name, but no position.
+
+    >>> leaves_out_position(lambda in_channels, out_channels, stride: nn.Identity())
+    True
+    """
     return not _takes(target, position=True) and _takes(target, position=False)
 
 
-def _module_of_file(given: Path) -> ModuleType:
-    path = given.resolve()
+def _module_of_file(file: Path) -> ModuleType:
+    path = file.resolve()
     if path not in _files:
         claim_file(path)
-        _files[path] = _run_file(given, path)
+        _files[path] = _run_file(file.as_posix(), path)
     return _files[path]
 
 
-def _run_file(given: Path, path: Path) -> ModuleType:
-    """Run a file as a module of its own; what it imports from beside it is found too."""
-    shown = given.as_posix()
+def _run_file(shown: str, path: Path) -> ModuleType:
+    """Run a file as a module of its own; what it imports from beside it is found too.
+
+    Messages name the file as `shown`, which is how the user wrote it.
+    """
     code, digest = _compiled(shown, path)
     module = ModuleType(f"{FILE_MODULE_PREFIX}{digest}")
     module.__file__ = str(path)
     if str(path.parent) not in sys.path:
         # Last, so that nothing beside the file hides a library; for good, for imports in functions.
         sys.path.append(str(path.parent))
+    # Before the code runs, because dataclasses and pickle look a class's module up there.
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
@@ -192,8 +216,9 @@ def _imported(name: str) -> ModuleType:
         raise
 
 
-def _is_or_holds(found: str | None, name: str) -> bool:
-    return found is not None and f"{name}.".startswith(f"{found}.")
+def _is_or_holds(module: str | None, name: str) -> bool:
+    """Tell whether `name` is that module or lies in that package."""
+    return module is not None and f"{name}.".startswith(f"{module}.")
 
 
 def _attribute(module: ModuleType, container: str, attribute: str) -> Any:
@@ -216,6 +241,7 @@ def _block_names(module: ModuleType) -> Iterator[str]:
 def _takes(target: Target, *, position: bool) -> bool:
     arguments = ("in_channels", "out_channels", "stride", *(("position",) if position else ()))
     try:
+        # By name and not by position: blocks of others call their arguments many things.
         signature = inspect.signature(target)
         signature.bind(**dict.fromkeys(arguments))
     except (TypeError, ValueError):
@@ -225,12 +251,12 @@ def _takes(target: Target, *, position: bool) -> bool:
 
 def _parameters(target: Target) -> str:
     try:
-        return f"({', '.join(map(_told, inspect.signature(target).parameters.values()))})"
+        return f"({', '.join(map(_in_words, inspect.signature(target).parameters.values()))})"
     except (TypeError, ValueError):
         return "arguments that cannot be known"
 
 
-def _told(parameter: inspect.Parameter) -> str:
+def _in_words(parameter: inspect.Parameter) -> str:
     stars: dict[object, str] = {
         inspect.Parameter.VAR_POSITIONAL: "*",
         inspect.Parameter.VAR_KEYWORD: "**",

@@ -1,7 +1,7 @@
-"""Whose fault: the place in the user's own files that an error came through.
+"""The place in the user's own files that an error came through.
 
 The files of users' blocks are claimed as they are loaded; an error that passed through one of them
-is told in one line that ends with the deepest such place.
+is said in one line that ends with the deepest such place.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import blockzoo
+from blockzoo.core.errors import typed_line
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = {"site-packages", "dist-packages"}
 
 _own_files: set[Path] = set()
@@ -27,12 +28,15 @@ _own_folders: set[Path] = set()
 def describe_error(error: BaseException, otherwise: str = "") -> str:
     """Return type and message of an error in one line, with its place in the user's own code.
 
+    >>> describe_error(ValueError("too\\nmany"), "my.py:7")
+    'ValueError: too many (my.py:7)'
+
     The place is the deepest line of the traceback in a file that is the user's; `otherwise` is
     said where there is none.
     """
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
-    place = own_place(error) or otherwise
+    # The text of a syntax error ends with a place of its own.
+    bare = type(error)(error.msg) if isinstance(error, SyntaxError) else error
+    text, place = typed_line(bare), own_place(error) or otherwise
     return f"{text} ({place})" if place else text
 
 
@@ -43,6 +47,7 @@ def own_place(error: BaseException) -> str | None:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if _is_own(frame.f_code.co_filename)
     ]
+    # A file that does not compile is in no frame of the traceback.
     if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename):
         places.append(f"{_shown(error.filename)}:{error.lineno}")
     return places[-1] if places else None
@@ -59,7 +64,11 @@ def claim(target: object) -> None:
 
 
 def place_of(target: object) -> str:
-    """Return "file:line" of a class or function, or its module where there is no source."""
+    """Return "file:line" of a class or function, or its module where there is no source.
+
+    >>> place_of(len)
+    'builtins'
+    """
     try:
         original: Any = inspect.unwrap(target)  # type: ignore[arg-type]
         file, line = inspect.getsourcefile(original), inspect.getsourcelines(original)[1]
@@ -83,24 +92,24 @@ def claim_module(module: ModuleType) -> None:
         _own_folders.add(Path(folder).resolve())
 
 
-def claim_found(name: str) -> None:
-    """Do the same for a module that raised while it was imported, by where it was found."""
+def claim_failed_module(name: str) -> None:
+    """Do the same for a module that raised while it was imported, by where it lies."""
     try:
-        found = importlib.util.find_spec(name.partition(".")[0])
+        spec = importlib.util.find_spec(name.partition(".")[0])
     except (ImportError, ValueError):
         return
-    if found is None:
+    if spec is None:
         return
-    if found.origin is not None:
-        _own_files.add(Path(found.origin).resolve())
-    for folder in found.submodule_search_locations or ():
+    if spec.origin is not None:
+        _own_files.add(Path(spec.origin).resolve())
+    for folder in spec.submodule_search_locations or ():
         _own_folders.add(Path(folder).resolve())
 
 
 @lru_cache(maxsize=1)
 def _never_own() -> tuple[Path, ...]:
     library = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
-    return (Path(blockzoo.__path__[0]).resolve(), *(Path(folder).resolve() for folder in library))
+    return (_PACKAGE, *(Path(folder).resolve() for folder in library))
 
 
 def _is_own(filename: str) -> bool:
@@ -109,6 +118,8 @@ def _is_own(filename: str) -> bool:
         return True
     for folder in _own_folders:
         if path.is_relative_to(folder) and not _LIBRARIES & {*path.relative_to(folder).parts}:
+            # A user's folder may hold a library (a virtual environment in it, or a file at "/"), but
+            # a folder of theirs inside a library's is theirs.
             return not any(
                 path.is_relative_to(other) and not folder.is_relative_to(other)
                 for other in _never_own()

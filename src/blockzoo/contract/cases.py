@@ -138,6 +138,15 @@ def require_equal(
     return difference
 
 
+def at_most(difference: float) -> str:
+    """Return the note of a line that found two outputs equal.
+
+    >>> at_most(0.0), at_most(3.2e-7)
+    ('exactly', 'largest difference 3e-07')
+    """
+    return f"largest difference {difference:.1g}" if difference else "exactly"
+
+
 def require_finite(output: Tensor, what: str) -> None:
     """Raise `BlockError` when a value is NaN or infinite."""
     wrong = int((~output.isfinite()).sum())

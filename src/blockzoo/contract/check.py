@@ -24,10 +24,9 @@ import psutil
 import torch
 
 from blockzoo.blocks import BlockSpec, get_block
-from blockzoo.blocks.user_code import is_foreign_name
-from blockzoo.contract.all_lines import contract_lines
+from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
-from blockzoo.contract.lines import BUILDS
+from blockzoo.contract.lines import BUILDS, contract_lines
 from blockzoo.core.errors import BlockZooError, InputError
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
@@ -109,7 +108,7 @@ def check_blocks(
 def _sendable(block: str | BlockSpec) -> str | BlockSpec:
     """Return what a child process can make the block of: the spec, or else its name."""
     if isinstance(block, str):
-        return block if is_foreign_name(block) else _sendable(get_block(block))
+        return block if names_user_code(block) else _sendable(get_block(block))
     try:
         pickle.dumps(block)
     except (pickle.PicklingError, AttributeError, TypeError):

@@ -18,6 +18,7 @@ from blockzoo.blocks.registry import BlockSpec
 from blockzoo.contract.cases import (
     CHANNELS,
     Case,
+    at_most,
     cases,
     channels_for,
     require_equal,
@@ -168,11 +169,6 @@ def _channels_last(spec: BlockSpec) -> str:
         actual = run(block, images.to(memory_format=torch.channels_last))
         worst = max(worst, require_equal(actual, expected, str(case)))
     return at_most(worst)
-
-
-def at_most(difference: float) -> str:
-    """Return the note of a line that found two outputs equal."""
-    return f"largest difference {difference:.1g}" if difference else "exactly"
 
 
 def _determinism(spec: BlockSpec) -> str:

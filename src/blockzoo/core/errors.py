@@ -80,3 +80,30 @@ class ResultsError(BlockZooError):
 
 class SchemaError(ResultsError):
     """Results written with a newer or unknown schema version."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return "Type: message" in one line; of an error raised on purpose the message alone.
+
+    >>> one_line(OSError("no\\ndisk")), one_line(InputError("width is 0"))
+    ('OSError: no disk', 'width is 0')
+    """
+    return in_one_line(str(error)) if isinstance(error, BlockZooError) else typed_line(error)
+
+
+def typed_line(error: BaseException) -> str:
+    """Return "Type: message" in one line whatever the type, for reasons that are kept.
+
+    >>> typed_line(ValueError("two\\nlines")), typed_line(MemoryError())
+    ('ValueError: two lines', 'MemoryError')
+    """
+    return in_one_line(f"{type(error).__name__}: {error}").removesuffix(":")
+
+
+def in_one_line(text: str) -> str:
+    """Return the text with each run of spaces and line breaks as one space.
+
+    >>> in_one_line("no  disk\\n  left ")
+    'no disk left'
+    """
+    return " ".join(text.split())

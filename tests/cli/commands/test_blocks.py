@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.blocks.catalog import search_blocks
 from blockzoo.cli.app import app
-from blockzoo.contract.all_lines import contract_lines
-from blockzoo.report.tables.zoo import found_blocks, sorted_blocks, stage_costs
+from blockzoo.contract.lines import contract_lines
+from blockzoo.report.tables.zoo import sorted_blocks, stage_costs
 
 
 def run(*arguments: str) -> Result:
@@ -24,11 +25,11 @@ def test_table_lists_every_block_without_costs() -> None:
 
 
 def test_words_and_options_narrow_the_search() -> None:
-    names = {spec.name for spec in found_blocks(["LARGE-kernel"], reparameterisable=True)}
+    names = {spec.name for spec in search_blocks(["LARGE-kernel"], reparameterisable=True)}
     assert "ReparamLargeKernelConv" in names
     assert all(get_block(name).reparameterisable for name in names)
-    assert {spec.family for spec in found_blocks([], family="mobile")} == {"mobile"}
-    assert "GhostBottleneckV1" in {spec.name for spec in found_blocks(["ghost"])}
+    assert {spec.family for spec in search_blocks([], family="mobile")} == {"mobile"}
+    assert "GhostBottleneckV1" in {spec.name for spec in search_blocks(["ghost"])}
 
 
 def test_a_search_shows_the_own_cost_at_each_position() -> None:

@@ -84,9 +84,10 @@ def _show_table(
     words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
 ) -> None:
     from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.report.tables.zoo import blocks_table, found_blocks, sorted_blocks, stage_costs
+    from blockzoo.blocks.catalog import search_blocks
+    from blockzoo.report.tables.zoo import blocks_table, sorted_blocks, stage_costs
 
-    found = found_blocks(words, family=family, reparameterisable=reparameterisable)
+    found = search_blocks(words, family=family, reparameterisable=reparameterisable)
     with progress("counting") as update:
         counted = stage_costs(found, update) if costs or sort in ("params", "macs") else {}
     output_console().print(blocks_table(sorted_blocks(found, sort, counted), counted))

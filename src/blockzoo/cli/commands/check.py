@@ -49,7 +49,7 @@ def check(
     status 1 when a line failed.
     """
     from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.contract.all_lines import contract_lines
+    from blockzoo.contract.lines import contract_lines
     from blockzoo.contract.check import CheckLimits, check_blocks
 
     names = _chosen(blocks, everything)
@@ -76,12 +76,12 @@ def check(
 
 def _chosen(blocks: list[str] | None, everything: bool) -> list[str]:
     """Return the names; those of files and modules as they are, for the child to look up."""
-    from blockzoo.blocks.user_code import is_foreign_name
+    from blockzoo.blocks.user_code import names_user_code
     from blockzoo.cli.choices import chosen_blocks
 
     if everything or not blocks:
         return chosen_blocks(blocks, everything)
-    names = [name if is_foreign_name(name) else chosen_blocks([name], False)[0] for name in blocks]
+    names = [name if names_user_code(name) else chosen_blocks([name], False)[0] for name in blocks]
     return list(dict.fromkeys(names))
 
 

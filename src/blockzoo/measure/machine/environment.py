@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
-import blockzoo
+from blockzoo.core.version import VERSION
 from blockzoo.measure.machine import containers, hardware
 from blockzoo.measure.machine.devices import available_cores
 from blockzoo.measure.machine.nvml import Gpu, GpuState
@@ -57,7 +57,7 @@ VOLATILE = frozenset(
 Thread variables are among them because commands set some for the processes that they start.
 """
 
-_PACKAGE = Path(blockzoo.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[2]
 _GIT_TIMEOUT_S = 10
 
 
@@ -90,7 +90,7 @@ def describe_environment(device: str | torch.device = "cpu") -> dict[str, object
 @lru_cache(maxsize=1)
 def _machine() -> dict[str, object]:
     return {
-        "blockzoo": blockzoo.__version__,
+        "blockzoo": VERSION,
         "commit": commit_of(_PACKAGE),
         "python": platform.python_version(),
         "torch": str(torch.__version__),

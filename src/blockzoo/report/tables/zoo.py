@@ -1,4 +1,4 @@
-"""The zoo as tables: which blocks a search finds, and what is shown of them."""
+"""The zoo as tables: one row per block, and one block in full."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
-from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.blocks import BlockSpec
+from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.theory import StageTheory
@@ -19,40 +19,6 @@ KILO, MEGA = 1e3, 1e6
 SORTS = ("name", "family", "year", "params", "macs")
 Costs = Mapping[str, Mapping[Position, PartCost]]
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
-
-
-def found_blocks(
-    words: Iterable[str], *, family: str | None = None, reparameterisable: bool = False
-) -> list[BlockSpec]:
-    """Return the blocks that hold every word, whatever the case; raises `InputError` for none."""
-    every = [get_block(name) for name in list_available_blocks()]
-    families = sorted({spec.family for spec in every})
-    if family is not None and family not in families:
-        raise UnknownNameError("family", family, families)
-    wanted = list(words)
-    found = [
-        spec
-        for spec in every
-        if family in (None, spec.family)
-        and spec.reparameterisable >= reparameterisable
-        and all(word.casefold() in _searchable(spec) for word in wanted)
-    ]
-    if not found:
-        _refuse(wanted, every)
-    return found
-
-
-def _refuse(words: list[str], every: list[BlockSpec]) -> None:
-    if len(words) == 1:
-        raise UnknownNameError(
-            "block", words[0], [name for spec in every for name in (spec.name, *spec.aliases)]
-        )
-    raise InputError(f"no block holds all of: {' '.join(words) or 'these options'}")
-
-
-def _searchable(spec: BlockSpec) -> str:
-    parts = (spec.name, *spec.aliases, spec.family, str(spec.year), spec.paper)
-    return "\n".join((*parts, spec.formula, spec.notes)).casefold()
 
 
 def stage_costs(

@@ -1,0 +1,206 @@
+"""The catalog: every block there is, by name, alias, path or package, and how to search it.
+
+Blocks come from the zoo, from `register_block`, from files and modules by their path, and from
+installed packages, which declare them in the entry-point group `blockzoo.blocks`:
+
+    [project.entry-points."blockzoo.blocks"]
+    MyBlock = "my_package.blocks:MyBlock"    # a class or function; the block has this name
+    my_package = "my_package.registered"     # a module that calls `register_block` when imported
+
+Nothing of a package is imported until a block of it is asked for, except the modules, whose blocks
+have no names until then.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+
+from blockzoo.blocks import user_code, user_errors
+from blockzoo.blocks import zoo as zoo  # importing it registers every family
+from blockzoo.blocks.registry import (
+    BlockSpec,
+    block_of_target,
+    register,
+    registered,
+    registered_blocks,
+    registered_names,
+)
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+
+GROUP = "blockzoo.blocks"
+
+_user_blocks: dict[tuple[str, user_code.Target], BlockSpec] = {}
+"""Blocks by path that were asked for before, so that one name is one spec in a process."""
+
+
+def get_block(name: str) -> BlockSpec:
+    """Return the block of that name or alias, or of that file or module and class.
+
+    >>> get_block("RepVGG").name, get_block("RepVGG").paper
+    ('RepVGGBlock', '2101.03697')
+
+    `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
+    that installed packages declare. Raises `UnknownNameError` with near names, and what
+    `user_code.load` raises.
+    """
+    spec = registered(name)
+    if spec is None and user_code.names_user_code(name):
+        return _block_by_path(name)
+    if spec is None:
+        _load_declared(name)
+        spec = registered(name)
+    if spec is None:
+        raise UnknownNameError("block", name, (*registered_names(), *_declared_blocks()))
+    return spec
+
+
+def list_available_blocks() -> list[str]:
+    """Return the names of all registered blocks, sorted, `classic/` ones last.
+
+    >>> "RepMixer" in list_available_blocks(), list_available_blocks()[-1]
+    (True, 'classic/UniversalInvertedBottleneck')
+
+    Those of installed packages are among them. Raises `InputError` when two have one name.
+    """
+    _import_modules()
+    declared = _declared_blocks()
+    for name in declared:
+        if registered(name) is not None:
+            _register_entry(name)  # raises unless it is this entry's own
+    names = {*(spec.name for spec in registered_blocks()), *declared}
+    return sorted(names, key=lambda name: ("/" in name, name.casefold()))
+
+
+def search_blocks(
+    words: Iterable[str], *, family: str | None = None, reparameterisable: bool = False
+) -> list[BlockSpec]:
+    """Return the blocks that hold every word, whatever the case.
+
+    >>> [spec.name for spec in search_blocks(["ghost", "attention"])]
+    ['GhostBottleneckV1']
+
+    A word may be in the name, an alias, the family, the year, the paper, the formula or the notes.
+    Raises `UnknownNameError` for an unknown family or one word that is nowhere, and `InputError`
+    where no block holds all.
+    """
+    every = [get_block(name) for name in list_available_blocks()]
+    families = sorted({spec.family for spec in every})
+    if family is not None and family not in families:
+        raise UnknownNameError("family", family, families)
+    wanted = list(words)
+    matching = [
+        spec
+        for spec in every
+        if family in (None, spec.family)
+        and spec.reparameterisable >= reparameterisable
+        and all(word.casefold() in _searched_text(spec) for word in wanted)
+    ]
+    if matching:
+        return matching
+    raise _nothing_found(wanted, every)
+
+
+def _nothing_found(words: list[str], every: list[BlockSpec]) -> InputError:
+    if len(words) == 1:  # likely a misspelt name
+        names = [name for spec in every for name in (spec.name, *spec.aliases)]
+        return UnknownNameError("block", words[0], names)
+    return InputError(f"no block holds all of: {' '.join(words) or 'these options'}")
+
+
+def _searched_text(spec: BlockSpec) -> str:
+    names = (spec.name, *spec.aliases, spec.family, str(spec.year), spec.paper)
+    return "\n".join((*names, spec.formula, spec.notes)).casefold()
+
+
+def _block_by_path(path: str) -> BlockSpec:
+    loaded = user_code.load(path)
+    if loaded not in _user_blocks:
+        _user_blocks[loaded] = _user_spec(*loaded)
+    return _user_blocks[loaded]
+
+
+def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
+    """Return a spec of that name for a class or function, with what it was registered with."""
+    spec = block_of_target(target)
+    if spec is not None:
+        return replace(spec, name=name, aliases=())
+    place = user_errors.place_of(target)
+    user_errors.claim(target)
+    summary = (target.__doc__ or "").strip().partition("\n")[0]
+    return BlockSpec(
+        name=name,
+        family="user",
+        year=0,
+        paper="none (user)",
+        source=place,
+        licence="not stated",
+        formula=summary or "not stated",
+        factory=user_code.adapted(target),
+        defined_at=place,
+    )
+
+
+def _load_declared(name: str) -> None:
+    """Register what packages declare under that name, or import all modules that may do so."""
+    if name in _declared_blocks():
+        _register_entry(name)
+    else:
+        _import_modules()
+
+
+def _register_entry(name: str) -> None:
+    """Register the class or function of an entry point, unless it has registered itself."""
+    entry = _declared_blocks()[name]
+    with _naming(entry):
+        target = user_code.load(f"{entry.module}:{entry.attr}").target
+    spec = registered(name)
+    if spec is None or inspect.unwrap(spec.factory) is not target:
+        spec = _user_spec(name, target)
+        register(replace(spec, defined_at=f"{spec.defined_at} ({_origin(entry)})"))
+
+
+def _import_modules() -> None:
+    """Import the entries that are modules; raises what `user_code.load` does, naming the package."""
+    for entry in _entries().values():
+        if not entry.attr:
+            with _naming(entry):
+                user_code.import_module(entry.module)
+
+
+def _declared_blocks() -> dict[str, metadata.EntryPoint]:
+    """Return the entries that name a class or function, by block name."""
+    return {name: entry for name, entry in _entries().items() if entry.attr}
+
+
+def _entries() -> dict[str, metadata.EntryPoint]:
+    """Return all entries by name; raises `InputError` naming both when two have one name."""
+    entries: dict[str, metadata.EntryPoint] = {}
+    for entry in metadata.entry_points(group=GROUP):
+        other = entries.setdefault(entry.name, entry)
+        # One package found twice on the path declares the same thing twice, which is no clash.
+        if _origin(other) != _origin(entry):
+            raise InputError(
+                f"block name {entry.name!r} is declared twice: by {_origin(other)} "
+                f"and by {_origin(entry)}; uninstall one"
+            )
+    return entries
+
+
+def _origin(entry: metadata.EntryPoint) -> str:
+    """Return what the entry says and whose it is, in words."""
+    package = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+    return f"entry point {entry.name} = {entry.value} of {package}"
+
+
+@contextmanager
+def _naming(entry: metadata.EntryPoint) -> Iterator[None]:
+    """Put the entry and its package before the message of an error."""
+    try:
+        yield
+    except BlockZooError as error:
+        kind = BlockError if isinstance(error, BlockError) else InputError
+        raise kind(f"{_origin(entry)}: {error}") from error
