@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 from zoo_backends_page import write_results
 
-from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks import list_available_blocks
+from blockzoo.blocks.deploy import to_deploy
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import Position
 from blockzoo.measure.machine.devices import available_cores

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from blockzoo.core.version import VERSION as __version__
+from blockzoo.core.version import VERSION
 
 if TYPE_CHECKING:
     from blockzoo.blocks import get_block, list_available_blocks, register_block
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from blockzoo.results.store.database import Store
     from blockzoo.results.table.frame import load_results
     from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+
+__version__ = VERSION
 
 _HOME = {
     "BlockZooError": "core.errors",

@@ -33,7 +33,7 @@ from blockzoo.experiments.profile import profile_block, profile_blocks
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.scaffold.placement import fingerprints
+from blockzoo.scaffold.placement import Placement
 
 _BLOCK = '''
 """A researcher's file."""
@@ -173,7 +173,7 @@ def test_the_fingerprint_changes_with_the_code_not_with_its_comments(write: Writ
     write("c.py", _BLOCK.replace(".relu()", ".tanh()"))
     write("y1_module.py", _BLOCK)
     a, b, c, module = (
-        fingerprints(f"{name}:MyBlock", Position.MID, _TINY).block
+        Placement.of(f"{name}:MyBlock", Position.MID, _TINY).fingerprints.block
         for name in ("a.py", "b.py", "c.py", "y1_module")
     )
     assert a == b
@@ -188,7 +188,7 @@ def test_the_fingerprint_of_a_block_in_a_module_changes_with_its_code(write: Wri
         linecache.clearcache()
         _digest_of_module.cache_clear()
         importlib.invalidate_caches()
-        prints.append(fingerprints("y1_versioned:MyBlock", Position.MID, _TINY).block)
+        prints.append(Placement.of("y1_versioned:MyBlock", Position.MID, _TINY).fingerprints.block)
     assert prints[0] == prints[1]
     assert prints[0] != prints[2]
 

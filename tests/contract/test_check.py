@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.cli.app import app
-from blockzoo.contract.lines import contract_lines
 from blockzoo.contract.check import BlockReport, CheckLimits, check_blocks
 from blockzoo.contract.findings import Finding, Verdict
+from blockzoo.contract.lines import contract_lines
 from blockzoo.core.errors import InputError, UnknownNameError
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")

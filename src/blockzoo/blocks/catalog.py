@@ -81,7 +81,7 @@ def search_blocks(
     """Return the blocks that hold every word, whatever the case.
 
     >>> [spec.name for spec in search_blocks(["ghost", "attention"])]
-    ['GhostBottleneckV1']
+    ['GhostBottleneckV2', 'classic/GhostBottleneckV3']
 
     A word may be in the name, an alias, the family, the year, the paper, the formula or the notes.
     Raises `UnknownNameError` for an unknown family or one word that is nowhere, and `InputError`
@@ -164,7 +164,7 @@ def _register_entry(name: str) -> None:
 
 
 def _import_modules() -> None:
-    """Import the entries that are modules; raises what `user_code.load` does, naming the package."""
+    """Import the entries that are modules; an error of `user_code.load` names the package too."""
     for entry in _entries().values():
         if not entry.attr:
             with _naming(entry):

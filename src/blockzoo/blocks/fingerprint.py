@@ -45,7 +45,7 @@ def _describe(module: nn.Module) -> Iterator[str]:
     for name, child in module.named_modules():
         kind = type(child)
         yield f"{name}: {_spelled(kind.__module__)}.{kind.__qualname__}{_code_of(kind)}"
-        # Hyperparameters that are no tensors: strides, padding, dropout rates, activation functions.
+        # Hyperparameters that are no tensors: strides, paddings, rates, activation functions.
         for key, value in sorted(vars(child).items()):
             if key not in _NOT_STRUCTURE and _is_plain(value):
                 yield f"  {key} = {_value_text(value)}"

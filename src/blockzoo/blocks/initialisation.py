@@ -31,7 +31,7 @@ def initialise(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
-            # Per group: torch counts the fan of all groups, which is C times too large if depthwise.
+            # Per group: torch counts all groups, C times too many where it is depthwise.
             fan_out = layer.weight.shape[0] * math.prod(layer.kernel_size) // layer.groups
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
             _zero_bias(layer)

@@ -83,7 +83,7 @@ class BlockSpec:
                 f"block {self.name} with {arguments} has {lazy[0]}, whose weights have no shape "
                 f"yet; a block must give them one in its constructor"
             )
-        # On the meta device there are no values to draw, and drawing would still move the generator.
+        # On the meta device there is nothing to draw, and drawing would take time all the same.
         if self.initialisation == "policy" and not _on_meta_device():
             initialise(block)
         return block

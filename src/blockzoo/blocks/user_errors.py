@@ -118,8 +118,8 @@ def _is_own(filename: str) -> bool:
         return True
     for folder in _own_folders:
         if path.is_relative_to(folder) and not _LIBRARIES & {*path.relative_to(folder).parts}:
-            # A user's folder may hold a library (a virtual environment in it, or a file at "/"), but
-            # a folder of theirs inside a library's is theirs.
+            # A user's folder may hold a library, as "/" does; but a folder of theirs that lies
+            # inside a library's folder is theirs.
             return not any(
                 path.is_relative_to(other) and not folder.is_relative_to(other)
                 for other in _never_own()

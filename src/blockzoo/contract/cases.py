@@ -70,9 +70,11 @@ class Case:
         optimizer = torch.optim.SGD(parameters, lr=0.05)
         for _ in range(count):
             optimizer.zero_grad()
+            # Images off zero and not of unit variance, so that batch statistics move too.
             output = run(block, self.images(4) * 2 + 1)
             torch.autograd.backward((output - torch.randn_like(output)).square().mean())
             yield
+            # A block woken by random scales may have gradients that would blow it up in one step.
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
 
@@ -88,7 +90,12 @@ def _trained(case: Case) -> nn.Module:
 
 
 def cases(spec: BlockSpec, strides: tuple[int, ...] = (1, 2)) -> Iterator[Case]:
-    """Yield the cases to try: each stride at each position where the block differs as built."""
+    """Yield the cases to try: each stride at each position where the block differs as built.
+
+    >>> from blockzoo.blocks import get_block
+    >>> [str(case) for case in cases(get_block("ResNetBasicBlock"))]
+    ['early, stride 1', 'early, stride 2']
+    """
     channels = channels_for(spec)
     for position in _distinct_positions(spec, channels):
         for stride in strides:
@@ -97,7 +104,12 @@ def cases(spec: BlockSpec, strides: tuple[int, ...] = (1, 2)) -> Iterator[Case]:
 
 @lru_cache(maxsize=256)
 def channels_for(spec: BlockSpec) -> int:
-    """Return the fewest channels of 16 and 64 that the block takes; raises as its constructor."""
+    """Return the fewest channels of 16 and 64 that the block takes; raises as its constructor.
+
+    >>> from blockzoo.blocks import get_block
+    >>> channels_for(get_block("ResNetBasicBlock"))
+    16
+    """
     *fewer, most = CHANNELS
     for channels in fewer:
         try:
@@ -110,7 +122,11 @@ def channels_for(spec: BlockSpec) -> int:
 
 
 def run(block: nn.Module, features: Tensor) -> Tensor:
-    """Return `block(features)`; raises `BlockError` when that is no tensor."""
+    """Return `block(features)`; raises `BlockError` when that is no tensor.
+
+    >>> run(nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 5, 5)).shape
+    torch.Size([1, 4, 5, 5])
+    """
     output = block(features)
     if not isinstance(output, Tensor):
         raise BlockError(f"forward returns {type(output).__name__}, not a tensor")
@@ -121,6 +137,9 @@ def require_equal(
     actual: Tensor, expected: Tensor, what: str, tolerance: float = TOLERANCE
 ) -> float:
     """Return the largest difference relative to the largest of `expected`.
+
+    >>> require_equal(torch.tensor([1.0, 4.0]), torch.tensor([2.0, 4.0]), "two sums", tolerance=0.5)
+    0.25
 
     Raises `BlockError`, its message beginning with `what`, when that exceeds the tolerance, when
     the shapes differ or a value is not finite.
@@ -148,7 +167,12 @@ def at_most(difference: float) -> str:
 
 
 def require_finite(output: Tensor, what: str) -> None:
-    """Raise `BlockError` when a value is NaN or infinite."""
+    """Raise `BlockError` when a value is NaN or infinite.
+
+    >>> require_finite(torch.tensor([1.0, float("nan")]), "mid, eval")
+    Traceback (most recent call last):
+    blockzoo.core.errors.BlockError: mid, eval: 1 of 2 values are NaN or infinite
+    """
     wrong = int((~output.isfinite()).sum())
     if wrong:
         raise BlockError(f"{what}: {wrong} of {output.numel()} values are NaN or infinite")
@@ -164,12 +188,14 @@ def _build_at_all_positions(spec: BlockSpec, channels: int) -> None:
 def _distinct_positions(spec: BlockSpec, channels: int) -> tuple[Position, ...]:
     first: dict[str, Position] = {}
     for position in POSITIONS:
+        # With stride 2 a block is whole: some leave out a projection or a pooling otherwise.
         block = Case(spec=spec, position=position, stride=2, channels=channels).build()
         first.setdefault(fingerprint(block), position)
     return tuple(first.values())
 
 
 def _raise(parameter: nn.Parameter) -> None:
+    # A layer scale has one value per channel; gates and kernels that start at zero have more.
     is_scale = parameter.numel() == max(parameter.shape, default=1)
     if is_scale:
         nn.init.uniform_(parameter, 0.5, 1.5)

@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.core.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError, in_one_line, one_line
 
 
 class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
@@ -49,17 +49,21 @@ class Line:
     exports: bool = False
 
     def judge(self, spec: BlockSpec) -> Finding:
-        """Run the line on a block, from random numbers that are the same every time."""
+        """Run the line on a block, from random numbers that are the same every time.
+
+        >>> from blockzoo.blocks import get_block
+        >>> from blockzoo.contract.lines import BUILDS
+        >>> BUILDS.judge(get_block("Identity")).verdict
+        <Verdict.PASSES: 'passes'>
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                return self._finding(Verdict.PASSES, self.run(spec))
+                verdict, reason = Verdict.PASSES, self.run(spec)
             except DoesNotApply as why:
-                return self._finding(Verdict.DOES_NOT_APPLY, str(why))
+                verdict, reason = Verdict.DOES_NOT_APPLY, str(why)
             except BlockZooError as error:
-                return self._finding(Verdict.FAILS, str(error))
+                verdict, reason = Verdict.FAILS, one_line(error)
             except Exception as error:  # noqa: BLE001 - any error of the block is its verdict
-                return self._finding(Verdict.FAILS, spec.describe_error(error))
-
-    def _finding(self, verdict: Verdict, reason: str) -> Finding:
-        return Finding(line=self.name, verdict=verdict, reason=" ".join(reason.split()))
+                verdict, reason = Verdict.FAILS, spec.describe_error(error)
+        return Finding(line=self.name, verdict=verdict, reason=in_one_line(reason))

@@ -26,6 +26,7 @@ from blockzoo.contract.cases import (
     run,
 )
 from blockzoo.contract.findings import Line
+from blockzoo.contract.forms import COST_LINES, FORM_LINES
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS
 
@@ -47,6 +48,7 @@ def _odd_sizes(spec: BlockSpec) -> str:
 
 def _shapes_of(spec: BlockSpec, sizes: tuple[tuple[int, int], ...]) -> str:
     n, refused = channels_for(spec), []
+    # The first two are what the scaffold asks for; the others a block may refuse by ValueError.
     for position in POSITIONS:
         for into, out, stride in ((n, n, 1), (n, 2 * n, 2), (n, 2 * n, 1), (n, n, 2)):
             where = f"{position}, {into} to {out} channels, stride {stride}"
@@ -81,7 +83,7 @@ def _batch_of_one(spec: BlockSpec) -> str:
             require_finite(run(block.eval(), image), f"{case}, eval")
         try:
             run(block.train(), image)
-        except Exception as error:  # noqa: BLE001 - a norm over one value may refuse
+        except Exception as error:  # noqa: BLE001 - a batch norm over one value may refuse
             note = f"training needs more than one image: {spec.describe_error(error)}"
     return note
 
@@ -101,7 +103,7 @@ def _values(spec: BlockSpec) -> str:
 def _gradients(spec: BlockSpec) -> str:
     late: set[str] = set()
     for case in cases(spec):
-        block = case.awake()
+        block = case.awake()  # else a gate of zero keeps the gradient from what is behind it
         images = case.images().requires_grad_()
         torch.autograd.backward(run(block, images).square().sum())
         if images.grad is None or not images.grad.any():
@@ -208,6 +210,7 @@ def _require_same_state(first: nn.Module, second: nn.Module, what: str) -> None:
 def _state_dict(spec: BlockSpec) -> str:
     for case in cases(spec):
         first, second = case.trained(), case.build().eval()
+        # Through a file and without pickled classes, as checkpoints of trainings are read.
         file = io.BytesIO()
         torch.save(first.state_dict(), file)
         file.seek(0)
@@ -224,6 +227,7 @@ def _batch_does_not_mix(spec: BlockSpec) -> str:
         block, images = case.trained(), case.images()
         with torch.no_grad():
             together = run(block, images)
+            # Other batch sizes may run other kernels, which add in another order: hence 1e-4.
             alone = torch.cat([run(block, image[None]) for image in images])
         worst = max(worst, require_equal(alone, together, f"{case}, alone and in a batch", 1e-4))
     return at_most(worst)
@@ -263,3 +267,13 @@ LINES: tuple[Line, ...] = (
     ),
 )
 """The lines that need nothing but the block and eager PyTorch."""
+
+
+def contract_lines(*, exports: bool = True) -> tuple[Line, ...]:
+    """Return all lines in the order of the report; without `exports`, no compiling and no ONNX.
+
+    >>> [line.name for line in contract_lines(exports=False)][-3:]
+    ['deploy', 'cost', 'receptive field']
+    """
+    lines = (BUILDS, *LINES, *FORM_LINES, *COST_LINES)
+    return tuple(line for line in lines if exports or not line.exports)

@@ -83,8 +83,8 @@ def _exactly_named(words: list[str]) -> BlockSpec | None:
 def _show_table(
     words: list[str], family: str | None, reparameterisable: bool, sort: str, costs: bool
 ) -> None:
-    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.blocks.catalog import search_blocks
+    from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.report.tables.zoo import blocks_table, sorted_blocks, stage_costs
 
     found = search_blocks(words, family=family, reparameterisable=reparameterisable)

@@ -49,8 +49,8 @@ def check(
     status 1 when a line failed.
     """
     from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.contract.lines import contract_lines
     from blockzoo.contract.check import CheckLimits, check_blocks
+    from blockzoo.contract.lines import contract_lines
 
     names = _chosen(blocks, everything)
     limits = CheckLimits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))

@@ -14,7 +14,13 @@ _COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow"}
 
 
 def full_table(report: BlockReport) -> Table:
-    """Return one row per line of the contract."""
+    """Return one row per line of the contract.
+
+    >>> from blockzoo.contract.findings import Finding
+    >>> finding = Finding(line="builds", verdict=Verdict.PASSES)
+    >>> full_table(BlockReport(block="Mine", findings=(finding,))).title
+    'Mine: keeps the contract'
+    """
     table = Table(title=f"{report.block}: {_verdict(report)}", box=None, title_justify="left")
     for title in ("line", "verdict", "reason"):
         table.add_column(title)
@@ -24,7 +30,11 @@ def full_table(report: BlockReport) -> Table:
 
 
 def summary_table(reports: Sequence[BlockReport]) -> Table:
-    """Return one row per block, with the reasons of the lines that failed."""
+    """Return one row per block, with the reasons of the lines that failed.
+
+    >>> summary_table([BlockReport(block="Mine", findings=())]).title
+    '1 of 1 blocks keep the contract'
+    """
     title = f"{sum(report.ok for report in reports)} of {len(reports)} blocks keep the contract"
     table = Table(title=title, box=None, title_justify="left")
     table.add_column("block")
