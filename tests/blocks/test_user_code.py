@@ -116,7 +116,7 @@ def _refused(name: str, kind: type[Exception] = InputError) -> str:
         get_block(name)
     message = str(caught.value)
     assert "\n" not in message
-    assert "blocks/foreign.py" not in message
+    assert "blocks/user_code.py" not in message
     return message
 
 
@@ -318,7 +318,7 @@ def test_a_registered_block_shows_its_own_line_too() -> None:
         def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
             raise RuntimeError("never")
 
-    with pytest.raises(BlockError, match=r"RuntimeError: never \(\S+test_blocks_foreign\.py:\d+\)"):
+    with pytest.raises(BlockError, match=r"RuntimeError: never \(\S+test_user_code\.py:\d+\)"):
         get_block("Y1Broken").build(4, 4, 1, Position.MID)
 
 
