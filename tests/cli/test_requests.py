@@ -19,12 +19,15 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep import run as sweep_module
-from blockzoo.experiments.train import train_block
+from blockzoo.experiments.train import train_placement
 from blockzoo.experiments.tuning import trial
 from blockzoo.experiments.tuning import tune as tune_module
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training.loggers import LogTo
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 TINY = [
     "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",
@@ -56,9 +59,8 @@ def test_what_is_not_given_is_as_in_the_protocol() -> None:
     v1 = get_protocol("v1")
     assert request.protocol == v1.changed(blocks=("RepMixer",))
     assert request.protocol.label == "v1"
-    assert (request.resume, request.on_oom, request.resident) == (True, "split", "auto")
-    assert request.checkpoints == Path("results/checkpoints")
-    assert request.save_weights is None
+    assert request.options == RunOptions(checkpoints=Path("results/checkpoints"))
+    assert (request.device, request.compiled, request.skip_bad_images) == ("auto", False, False)
 
 
 def test_what_is_given_is_changed() -> None:
@@ -98,12 +100,18 @@ def test_what_is_given_is_changed() -> None:
     assert protocol.scaffold(classes=2, input_shape=(3, 8, 8)).stem_kind == "large"
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (3, 8, 0.5)
     assert (recipe.precision, recipe.channels_last) == ("fp32", True)
-    assert (request.skip_bad_images, request.robustness, request.resume) == (True, True, False)
-    assert (request.device, request.resident, request.on_oom) == ("cpu", False, "fail")
-    assert (request.experiment_name, request.notes) == ("a", "b")
-    assert request.checkpoints == Path("kept/checkpoints")
-    assert request.save_weights == Path("kept/weights")
-    assert request.log_to == LogTo(folder=Path("kept/logs"), loggers=("csv",))
+    assert (request.skip_bad_images, request.device) == (True, "cpu")
+    assert request.options == RunOptions(
+        robustness=True,
+        resume=False,
+        resident=False,
+        on_oom="fail",
+        experiment_name="a",
+        notes="b",
+        checkpoints=Path("kept/checkpoints"),
+        save_weights=Path("kept/weights"),
+        log_to=LogTo(folder=Path("kept/logs"), loggers=("csv",)),
+    )
 
 
 def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
@@ -136,19 +144,21 @@ def test_typer_sees_the_shared_options_and_then_the_commands_own(
 def test_what_is_shared_reaches_every_training(
     command: str, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[RunOptions] = []
 
-    def spy(*args: Any, **options: Any) -> TrainingRecord:
+    def spy(
+        placement: Placement, settings: TrainingSettings, options: RunOptions, **listeners: Any
+    ) -> TrainingRecord:
         asked.append(options)
-        return train_block(*args, **options)
+        return train_placement(placement, settings, options, **listeners)
 
     for module in (sweep_module, tune_module, trial):
-        monkeypatch.setattr(module, "train_block", spy)
+        monkeypatch.setattr(module, "train_placement", spy)
     options = ["--dataset", str(tiny_npz), "--stem", "large", "--resident", "no"]
     options += ["--no-resume", "--on-oom", "fail", "--save-weights"]
     assert run(*COMMANDS[command], *TINY, *options)[0] == 0
-    assert {(o["resident"], o["resume"], o["on_oom"]) for o in asked} == {(False, False, "fail")}
-    assert {options["checkpoints"] for options in asked} == {Path("results/checkpoints")}
+    assert {(o.resident, o.resume, o.on_oom) for o in asked} == {(False, False, "fail")}
+    assert {o.checkpoints for o in asked} == {Path("results/checkpoints")}
     assert list(Path("results/checkpoints").iterdir()) == []
     assert [record.weights_path for record in trained()] == list(
         map(str, Path("results/weights").iterdir())

@@ -19,7 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from blockzoo.blocks import user_code, user_errors
 from blockzoo.blocks.initialisation import initialise
-from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, typed_line
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, one_line
 from blockzoo.core.position import Position
 
 BlockFactory = Callable[[int, int, int, Position], nn.Module]
@@ -95,7 +95,7 @@ class BlockSpec:
         """
         if not _is_ours(self.factory):
             return user_errors.describe_error(error, self.defined_at)
-        return in_one_line(str(error)) if type(error) is ValueError else typed_line(error)
+        return str(error) if type(error) is ValueError else one_line(error)
 
 
 _registry: dict[str, BlockSpec] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from blockzoo.core.errors import typed_line
+from blockzoo.core.errors import one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = {"site-packages", "dist-packages"}
@@ -34,9 +34,7 @@ def describe_error(error: BaseException, otherwise: str = "") -> str:
     The place is the deepest line of the traceback in a file that is the user's; `otherwise` is
     said where there is none.
     """
-    # The text of a syntax error ends with a place of its own.
-    bare = type(error)(error.msg) if isinstance(error, SyntaxError) else error
-    text, place = typed_line(bare), own_place(error) or otherwise
+    text, place = one_line(error), own_place(error) or otherwise
     return f"{text} ({place})" if place else text
 
 

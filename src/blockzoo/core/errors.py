@@ -82,28 +82,29 @@ class SchemaError(ResultsError):
     """Results written with a newer or unknown schema version."""
 
 
-def one_line(error: BaseException) -> str:
-    """Return "Type: message" in one line; of an error raised on purpose the message alone.
+def one_line(error: BaseException, *, first_line_only: bool = False) -> str:
+    """Return type and message of an error in one line.
 
-    >>> one_line(OSError("no\\ndisk")), one_line(InputError("width is 0"))
-    ('OSError: no disk', 'width is 0')
+    The lines of a longer message are joined, or cut off with `first_line_only`.
+
+    >>> one_line(ValueError("no kernel\\nfor int8"))
+    'ValueError: no kernel for int8'
+    >>> one_line(KeyError())
+    'KeyError'
     """
-    return in_one_line(str(error)) if isinstance(error, BlockZooError) else typed_line(error)
+    # A syntax error's own text ends with the file and line, which is not part of the message.
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    if first_line_only:
+        message = next((line for line in message.splitlines() if line.strip()), "")
+    return " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
 
 
-def typed_line(error: BaseException) -> str:
-    """Return "Type: message" in one line whatever the type, for reasons that are kept.
+def reason_of(error: BaseException) -> str:
+    """Return in one line why something failed: what was raised on purpose needs no type.
 
-    >>> typed_line(ValueError("two\\nlines")), typed_line(MemoryError())
-    ('ValueError: two lines', 'MemoryError')
+    >>> reason_of(InputError("batch size is 0; it must be 1 or more"))
+    'batch size is 0; it must be 1 or more'
+    >>> reason_of(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero'
     """
-    return in_one_line(f"{type(error).__name__}: {error}").removesuffix(":")
-
-
-def in_one_line(text: str) -> str:
-    """Return the text with each run of spaces and line breaks as one space.
-
-    >>> in_one_line("no  disk\\n  left ")
-    'no disk left'
-    """
-    return " ".join(text.split())
+    return str(error) if isinstance(error, BlockZooError) else one_line(error)

@@ -11,7 +11,10 @@ from blockzoo.core.errors import DeviceMemoryError
 from blockzoo.experiments.tuning import search, tune
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training import compilation
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 
 OPTIONS = [
     "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--protocol", "quick",
@@ -114,11 +117,13 @@ def test_a_block_that_fails_is_named_and_the_others_go_on(tiny_npz: Path) -> Non
 def test_trials_that_do_not_fit_into_memory_fail_their_block_on_request(
     tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(*args: object, **options: object) -> TrainingRecord:
-        assert options["on_oom"] == "fail"
+    def train(
+        placement: Placement, settings: TrainingSettings, options: RunOptions, **_: object
+    ) -> TrainingRecord:
+        assert options.on_oom == "fail"
         raise DeviceMemoryError("a batch of 32 does not fit")
 
-    monkeypatch.setattr(tune, "train_block", train)
+    monkeypatch.setattr(tune, "train_placement", train)
     options = ["--dataset", str(tiny_npz), *OPTIONS, "--trials", "1", "--on-oom", "fail"]
     status, output, errors = run("tune", "Identity", *options)
     assert (status, output, errors) == (1, "", "failed: a batch of 32 does not fit\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from blockzoo.core.errors import DataError
+from blockzoo.core.errors import DataError, one_line
 from blockzoo.data.image_dataset import ImageDataset, dataset_from_arrays
 from blockzoo.data.location import default_data_dir
 
@@ -31,9 +31,8 @@ def load_cifar(name: str, data_dir: Path | None = None) -> ImageDataset:
         folder.mkdir(parents=True, exist_ok=True)
         train, test = (kind(folder, train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip() or type(error).__name__
         raise DataError(
-            f"{name}: cannot read or download it ({reason}); "
+            f"{name}: cannot read or download it ({one_line(error)}); "
             f"get {kind.url} by hand and put {kind.filename} in {folder}"
         ) from error
     return _dataset(name, train, test)

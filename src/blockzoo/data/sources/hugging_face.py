@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from blockzoo.core.errors import DataError
+from blockzoo.core.errors import DataError, one_line
 from blockzoo.data.decoding.cache import ImageSource, Progress
 from blockzoo.data.decoding.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.decoding.image_files import Resizing, read_image
@@ -85,9 +85,8 @@ def _download(package: Any, name: str) -> Mapping[str, Any]:
     try:
         splits: Mapping[str, Any] = package.load_dataset(path, config or None)
     except Exception as error:  # network, hub, files and scripts of others
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{name}: cannot be had from Hugging Face ({reason}); "
+            f"{name}: cannot be had from Hugging Face ({one_line(error, first_line_only=True)}); "
             f"it takes a network, or a copy in the cache of the package datasets"
         ) from error
     return splits

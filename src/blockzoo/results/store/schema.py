@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from blockzoo.core.errors import ResultsError, SchemaError
+from blockzoo.core.errors import ResultsError, SchemaError, one_line
 from blockzoo.results.records import (
     SCHEMA_VERSION,
     CostRecord,
@@ -188,7 +188,7 @@ def clear_faults(location: str) -> Iterator[None]:
 
 def _meaning(error: SQLAlchemyError) -> str:
     # What the driver said, not what SQLAlchemy wraps around it.
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    text = " ".join(str(cause).split())
+    cause = (error.orig if isinstance(error, DBAPIError) else None) or error
+    text = one_line(cause)
     known = (meaning for fragment, meaning in _MEANINGS if fragment in text.casefold())
     return next(known, f"fails: {text}")
