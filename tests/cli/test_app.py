@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 import blockzoo
 from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
+from blockzoo.cli.actions.choices import chosen_threads
+from blockzoo.cli.actions.training import chosen_on_oom
 from blockzoo.cli.app import app
-from blockzoo.cli.choices import chosen_on_oom, chosen_threads
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure.machine import contention, devices
 from blockzoo.measure.machine.devices import available_cores

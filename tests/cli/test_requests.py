@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from blockzoo.cli.actions.choices import MOST_SEEDS, chosen_seeds
+from blockzoo.cli.actions.training import chosen_resident, sweep_request
 from blockzoo.cli.app import app
-from blockzoo.cli.choices import MOST_SEEDS, chosen_resident, chosen_seeds
 from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
-from blockzoo.cli.requests import TrainingOptions
+from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.protocol import get_protocol
@@ -55,7 +56,7 @@ def trained() -> list[TrainingRecord]:
 
 
 def test_what_is_not_given_is_as_in_the_protocol() -> None:
-    request = TrainingOptions(blocks=["RepMixer"]).request(seeds=None)
+    request = sweep_request(TrainingOptions(blocks=["RepMixer"]), seeds=None)
     v1 = get_protocol("v1")
     assert request.protocol == v1.changed(blocks=("RepMixer",))
     assert request.protocol.label == "v1"
@@ -64,7 +65,7 @@ def test_what_is_not_given_is_as_in_the_protocol() -> None:
 
 
 def test_what_is_given_is_changed() -> None:
-    request = TrainingOptions(
+    chosen = TrainingOptions(
         blocks=["RepMixer", "Identity"],
         positions=["late", "early"],
         protocol="quick",
@@ -89,7 +90,8 @@ def test_what_is_given_is_changed() -> None:
         resume=False,
         on_oom="fail",
         save_weights=True,
-    ).request(seeds=(4, 5), latency_budget_s=0.5)
+    )
+    request = sweep_request(chosen, seeds=(4, 5), latency_budget_s=0.5)
     protocol, recipe = request.protocol, request.protocol.recipe
     assert (protocol.blocks, protocol.positions) == (
         ("RepMixer", "Identity"),
@@ -116,8 +118,8 @@ def test_what_is_given_is_changed() -> None:
 
 def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
     with pytest.raises(InputError, match="no block given"):
-        TrainingOptions().request(seeds=None)
-    request = TrainingOptions(protocol="quick").request(seeds=None, protocols_blocks=True)
+        sweep_request(TrainingOptions(), seeds=None)
+    request = sweep_request(TrainingOptions(protocol="quick"), seeds=None, protocols_blocks=True)
     assert request.protocol == get_protocol("quick")
     assert request.protocol.positions == POSITIONS
 

@@ -31,7 +31,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
             )
             raise typer.Exit(1) from error
         except Exception as error:
-            line = _users_own(error)
+            line = _line_of_user_code(error)
             if line is None:
                 raise
             _say(f"error: {line}")
@@ -43,12 +43,12 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
     return guarded
 
 
-def _users_own(error: Exception) -> str | None:
+def _line_of_user_code(error: Exception) -> str | None:
     """Return the line for an error that came through a user's block, None for any other."""
-    blame = sys.modules.get("blockzoo.blocks.user_errors")  # absent where no block was asked for
-    if blame is None or blame.own_place(error) is None:
-        return None
-    return str(blame.describe_error(error))
+    # Only here, because it brings torch: an error that nobody foresaw may take its time.
+    from blockzoo.blocks.user_errors import describe_error, own_place
+
+    return None if own_place(error) is None else describe_error(error)
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,7 @@
-"""The options that several commands share, each spelled once, the early version's names beside."""
+"""The options of the command line, each spelled once, the early version's names beside.
+
+An option that one command alone has stands in that command.
+"""
 
 from __future__ import annotations
 
@@ -153,4 +156,63 @@ Compiled = Annotated[
 ]
 SaveWeights = Annotated[
     bool, typer.Option("--save-weights", help="Keep the final weights in the results folder.")
+]
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+]
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+]
+Caches = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cache", help="What a call finds in the caches: hot (its own data) or cold; repeatable."
+    ),
+]
+TimedChannelsLast = Annotated[
+    bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
+]
+Processes = Annotated[
+    int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
+]
+Rigorous = Annotated[bool, typer.Option("--rigorous", help="Twenty processes, longer budget.")]
+OneProcess = Annotated[bool, typer.Option("--quick", help="One process.")]
+Baseline = Annotated[
+    str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
+]
+TimingBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        help="Seconds of timing per block and position at the most. "
+        "(default: 6; 10 with --rigorous)",
+    ),
+]
+Energy = Annotated[
+    bool,
+    typer.Option("--energy", help="Also measure joules per image; 13 s per block and position."),
+]
+OnePosition = Annotated[str, typer.Option("--position", "-p", help="early, mid or late.")]
+BatchSizes = Annotated[
+    str | None, typer.Option("--batch-sizes", metavar="N,N...", help="Images per batch.")
+]
+Resolutions = Annotated[
+    str | None,
+    typer.Option("--resolutions", metavar="N,N...", help="Height and width of the input."),
+]
+ThreadCounts = Annotated[
+    str | None, typer.Option("--threads", metavar="N,N...", help="CPU threads.")
+]
+Throughput = Annotated[
+    bool, typer.Option("--throughput", help="Search the batch of most images per second.")
+]
+LargestBatch = Annotated[
+    int, typer.Option("--largest-batch", help="Where that search ends at the latest.")
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw it, as PNG or SVG.")
+]
+Source = Annotated[
+    str, typer.Argument(help="A results folder, a store (file or URL), or a results CSV.")
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from typer.testing import CliRunner
 
+from blockzoo.cli.actions import timing
 from blockzoo.cli.app import app
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -38,7 +37,7 @@ def test_processes_and_budget(
         asked.append(settings)
         return []
 
-    monkeypatch.setattr(import_module("blockzoo.cli.commands.benchmark"), "timed", timed)
+    monkeypatch.setattr(timing, "timed", timed)
     result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
     assert result.exit_code == 0
     assert [(s.processes, s.budget_s) for s in asked] == [(processes, budget_s)]

@@ -184,7 +184,10 @@ def test_splits_that_do_not_fit(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(ConnectionError("no route\nto the hub"), "ConnectionError: no route"), (OSError(), "OSError")],
+    [
+        (ConnectionError("no route\nto the hub"), "ConnectionError: no route"),
+        (OSError(), "OSError"),
+    ],
 )
 def test_without_a_network_there_is_one_line(hub: Hub, error: Exception, reason: str) -> None:
     hub.fails = error

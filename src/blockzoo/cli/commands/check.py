@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from blockzoo.contract.check import BlockReport
-
-_IN_FULL_MAX = 5
-_BYTES_PER_GIB = 2**30
 
 
 @examples(
@@ -48,46 +37,13 @@ def check(
     process of its own, so that one that hangs, takes all memory or crashes fails one line. Exit
     status 1 when a line failed.
     """
-    from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.contract.check import CheckLimits, check_blocks
-    from blockzoo.contract.lines import contract_lines
+    from blockzoo.cli.actions import zoo
 
-    names = _chosen(blocks, everything)
-    limits = CheckLimits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))
-    total, done = len(names) * len(contract_lines(exports=export)), itertools.count(1)
-    with progress("check") as update:
-        reports = [
-            *check_blocks(
-                names,
-                exports=export,
-                limits=limits,
-                jobs=(os.cpu_count() or 1) if jobs is None else jobs,
-                on_finding=lambda block, found: update(
-                    next(done) / total, f"{block}: {found.line}"
-                ),
-            )
-        ]
-    reports.sort(key=lambda report: names.index(report.block))
-    for table in _tables(reports):
-        output_console().print(table, highlight=False)
-    if not all(report.ok for report in reports):
-        raise typer.Exit(1)
-
-
-def _chosen(blocks: list[str] | None, everything: bool) -> list[str]:
-    """Return the names; those of files and modules as they are, for the child to look up."""
-    from blockzoo.blocks.user_code import names_user_code
-    from blockzoo.cli.choices import chosen_blocks
-
-    if everything or not blocks:
-        return chosen_blocks(blocks, everything)
-    names = [name if names_user_code(name) else chosen_blocks([name], False)[0] for name in blocks]
-    return list(dict.fromkeys(names))
-
-
-def _tables(reports: Sequence[BlockReport]) -> list[Table]:
-    from blockzoo.report.tables.contract import full_table, summary_table
-
-    if len(reports) <= _IN_FULL_MAX:
-        return [full_table(report) for report in reports]
-    return [summary_table(reports)]
+    zoo.check(
+        blocks,
+        everything,
+        exports=export,
+        time_limit_s=time_limit,
+        memory_limit_gib=memory_limit,
+        jobs=jobs,
+    )

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from blockzoo.measure.machine.doctor import Finding
-
-_COLOURS = {"ok": "green", "caution": "yellow", "unfit": "bold red"}
 
 
 @examples("blockzoo doctor", "blockzoo doctor --device cuda", "blockzoo doctor --json")
@@ -31,35 +23,6 @@ def doctor(
     noise, the timer, memory and the GPU, where it is the device. Exit status 1 when a line is
     unfit.
     """
-    from blockzoo.cli.screen.consoles import output_console
-    from blockzoo.measure.machine.devices import resolve_device
-    from blockzoo.measure.machine.doctor import judge, read_machine
+    from blockzoo.cli.actions import machine
 
-    findings = judge(read_machine(resolve_device(device)))
-    fit = all(finding.verdict != "unfit" for finding in findings)
-    if as_json:
-        typer.echo(_json(findings, fit))
-    else:
-        output_console().print(_table(findings), highlight=False)
-    if not fit:
-        raise typer.Exit(1)
-
-
-def _json(findings: Sequence[Finding], fit: bool) -> str:
-    import json
-    from dataclasses import asdict
-
-    return json.dumps({"fit": fit, "findings": [asdict(each) for each in findings]}, indent=2)
-
-
-def _table(findings: Sequence[Finding]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "verdict", "read", "what to do"):
-        table.add_column(column, overflow="fold")
-    for each in findings:
-        verdict = Text(each.verdict, style=_COLOURS[each.verdict])
-        table.add_row(each.subject, verdict, each.reading, each.advice)
-    return table
+    machine.doctor(device, as_json=as_json)

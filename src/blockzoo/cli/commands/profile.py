@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
-from blockzoo.cli.timing import fail_if_any_failed, latency_settings, scaffold_of, timed
-
-if TYPE_CHECKING:
-    from blockzoo.results.records import Record
+from blockzoo.cli.option_groups import ScaffoldOptions, spread
 
 
 @examples(
@@ -21,16 +18,9 @@ if TYPE_CHECKING:
     "blockzoo profile RepMixer --width 32 --input-shape 1 3 64 64 --batch-size 128",
     "blockzoo profile ResNetBasicBlock RepMixer --position mid --measure-memory",
 )
+@spread
 def profile(
-    blocks: options.Blocks = None,
-    everything: options.All = False,
-    positions: options.Positions = None,
-    protocol: options.ProtocolName = "v1",
-    context: options.Context = None,
-    depth: options.Depth = None,
-    width: options.Width = None,
-    classes: options.Classes = 10,
-    input_shape: options.InputShape = None,
+    chosen: ScaffoldOptions,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Batch of the training step. (default: 64)")
     ] = None,
@@ -56,36 +46,15 @@ def profile(
     one training step. Nothing is computed, so any machine can profile any block, unless
     `--measure-memory` asks for the peaks of real processes, to stand beside the counted ones.
     """
-    from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
-    from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.experiments.profile import profile_blocks
-    from blockzoo.measure.machine.devices import available_cores
-    from blockzoo.report.tables import measured
+    from blockzoo.cli.actions import timing
 
-    shape, batch = chosen_shape(input_shape, batch_size, 64)
-    config = scaffold_of(protocol, context, depth, width, classes, shape)
-    names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
-    with progress("profile") as update:
-        costs = profile_blocks(
-            names,
-            where,
-            config=config,
-            training_batch_size=batch,
-            measure_memory=measure_memory,
-            memory_device=device or "cpu",
-            on_error="record",
-            progress=lambda done, total, text: update(done / total, text),
-            processes=1 if measure_memory else available_cores(),
-        )
-    output_console().print(measured.cost_table(costs))
-    if len(costs) == 1 and costs[0].status == "ok":
-        output_console().print(measured.parts_table(costs[0]))
-        output_console().print(measured.memory_table(costs[0]))
-    if measure_memory:
-        output_console().print(measured.measured_memory_table(costs))
-    records: list[Record] = [*costs]
-    if device is not None or warmup_runs is not None or benchmark_runs is not None:
-        settings = latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
-        records += timed(names, where, config, settings, None)
-    keep(records, results, output)
-    fail_if_any_failed(records)
+    timing.profile(
+        chosen,
+        batch_size=batch_size,
+        measure_memory=measure_memory,
+        device=device,
+        warmup_runs=warmup_runs,
+        benchmark_runs=benchmark_runs,
+        results=results,
+        output=output,
+    )

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blockzoo.cli.app import examples
-from blockzoo.cli.requests import TrainingOptions, spread
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from blockzoo.experiments.protocol import Protocol
+from blockzoo.cli.option_groups import TrainingOptions, spread
 
 
 @examples(
@@ -23,7 +17,7 @@ if TYPE_CHECKING:
 )
 @spread
 def sweep(
-    given: TrainingOptions,
+    chosen: TrainingOptions,
     quick: Annotated[
         bool, typer.Option("--quick", help="Short for --protocol quick: three blocks on digits.")
     ] = False,
@@ -49,42 +43,13 @@ def sweep(
     What the store in the results folder already holds is not run again. A trial that fails is
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
-    from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.screen.consoles import load_data, message_console
-    from blockzoo.cli.screen.sweep_progress import SweepProgress
-    from blockzoo.experiments.execution.executors import trainers_side_by_side
-    from blockzoo.experiments.sweep.run import run_sweep
+    from blockzoo.cli.actions import training
 
-    request = replace(given, protocol="quick" if quick else given.protocol).request(
-        seeds=None if seeds is None else chosen_seeds(seeds),
+    training.sweep(
+        chosen,
+        quick=quick,
+        seeds=seeds,
         latency_budget_s=latency_budget,
-        protocols_blocks=True,
+        plots=plots,
+        side_by_side=side_by_side,
     )
-    load_data(request)
-    messages, csv = message_console(), csv_location(given.results)
-    with (
-        open_store(given.results, create=True) as store,
-        SweepProgress(messages) as listener,
-        trainers_side_by_side(side_by_side, request.device) as trainers,
-    ):
-        result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
-    _show(request.protocol, csv, plots)
-    if result.failed:
-        messages.print(f"{result.failed} failed; their reasons are in {csv}")
-        raise typer.Exit(1)
-
-
-def _show(protocol: Protocol, csv: Path, plots: bool) -> None:
-    from blockzoo.analysis.summary import summarize
-    from blockzoo.cli.screen.consoles import message_console, output_console
-    from blockzoo.report.tables.measured import summary_table
-    from blockzoo.report.visualize import visualize
-    from blockzoo.results.table.frame import load_results
-
-    summary = summarize(load_results(csv))
-    output_console().print(summary_table(summary[summary.protocol == protocol.label]))
-    written = [csv]
-    if plots and not summary.empty:
-        written += visualize(csv, csv.parent / "plots")
-    for path in written:
-        message_console().print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from blockzoo.cli.app import examples
-from blockzoo.cli.requests import TrainingOptions, spread
+from blockzoo.cli.option_groups import TrainingOptions, spread
 
 
 @examples(
@@ -16,7 +16,7 @@ from blockzoo.cli.requests import TrainingOptions, spread
 )
 @spread
 def tune(
-    given: TrainingOptions,
+    chosen: TrainingOptions,
     trials: Annotated[
         int | None,
         typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
@@ -32,28 +32,6 @@ def tune(
     `NAME+tuned` beside the default track that `sweep` and `train` fill. Stop it at any time and
     run it again.
     """
-    from blockzoo.cli.choices import chosen_seeds, csv_location, open_store
-    from blockzoo.cli.screen.consoles import load_data, output_console
-    from blockzoo.cli.screen.tuning_progress import TuningProgress
-    from blockzoo.experiments.tuning.track import run_tuned_track
-    from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
-    from blockzoo.report.tables.training import tracks_table, trials_table
+    from blockzoo.cli.actions import training
 
-    request = given.request(seeds=None if seeds is None else chosen_seeds(seeds))
-    load_data(request)
-    csv, listener, tracks = csv_location(given.results), TuningProgress(), []
-    with open_store(given.results, create=True) as store:
-        for track in run_tuned_track(
-            request,
-            store,
-            file=csv.parent / TUNING_FILE,
-            csv_path=csv,
-            trials=TRIALS if trials is None else trials,
-            listener=listener,
-        ):
-            output_console().print(trials_table(track.tuning))
-            tracks.append(track)
-    if tracks:
-        output_console().print(tracks_table(tracks))
-    if listener.failures:
-        raise typer.Exit(1)
+    training.tune(chosen, trials=trials, seeds=seeds)

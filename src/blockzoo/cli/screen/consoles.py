@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,11 +12,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 if TYPE_CHECKING:
     from blockzoo.experiments.sweep.plan import SweepRequest
-    from blockzoo.results.records import LatencyRecord
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
-_NAMED = 3
 
 # Names, files and reasons of others are text, whatever brackets or colons are in it.
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
@@ -44,39 +43,17 @@ def load_data(request: SweepRequest) -> None:
 
         skipped = request.load_dataset(show).skipped
     if skipped:
-        message_console().print(
-            f"skipped {len(skipped)} bad images, first {skipped[0]}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(f"skipped {len(skipped)} bad images, first {skipped[0]}")
 
 
-def warn_of_neighbours(device: str) -> None:
-    """Say in one line, on standard error, who else uses the device that is about to be timed."""
-    from blockzoo.measure.machine.contention import busy_neighbours
-    from blockzoo.measure.machine.devices import resolve_device
-
-    where = resolve_device(device)
-    if others := busy_neighbours(where):
-        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-        message_console().print(
-            f"warning: others use {where}, times will be less certain: "
-            f"{', '.join(others[:_NAMED])}{more}",
-            highlight=False,
-            soft_wrap=True,
-        )
+def say(line: str) -> None:
+    """Print one line on standard error, however long it is and whatever is in it."""
+    message_console().print(line, highlight=False, soft_wrap=True)
 
 
-def report_unread_energy(records: Sequence[LatencyRecord]) -> None:
-    """Say, where energy was asked for and no record has any, what may be missing."""
-    if all(record.energy_j_per_image is None for record in records):
-        message_console().print(
-            "no energy was measured: it is for the eager backend and needs a counter: on a GPU "
-            "NVML (pip install 'blockzoo[gpu]'), on a CPU the right to read "
-            "/sys/class/powercap/intel-rapl:*/energy_uj",
-            highlight=False,
-            soft_wrap=True,
-        )
+def show_written(path: Path) -> None:
+    """Say on standard output which file was written."""
+    output_console().print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
-from blockzoo.experiments.tuning.search import Point
-from blockzoo.experiments.tuning.track import Track
-from blockzoo.experiments.tuning.tune import Tuning
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
 from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
+
+if TYPE_CHECKING:  # they bring torch, which tables of stored records can do without
+    from blockzoo.experiments.tuning.search import Point
+    from blockzoo.experiments.tuning.track import Track
+    from blockzoo.experiments.tuning.tune import Tuning
 
 
 def training_table(records: Sequence[Record]) -> Table:

@@ -1,0 +1,81 @@
+"""From the text and numbers of options to the objects that the verbs take."""
+
+from __future__ import annotations
+
+from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import POSITIONS, Position
+from blockzoo.measure.machine.devices import available_cores
+
+MOST_SEEDS = 10_000
+"""Of one command; by then the seed of the tuning would be reached."""
+
+
+def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
+    """Return the canonical names; raises `UnknownNameError`, or `InputError` when none is given.
+
+    >>> chosen_blocks(["RepVGG", "RepVGGBlock", "Identity"], everything=False)
+    ['RepVGGBlock', 'Identity']
+    """
+    if everything:
+        return list_available_blocks()
+    if not names:
+        raise InputError("no block given; name one or more (see `blockzoo blocks`), or use --all")
+    return list(dict.fromkeys(get_block(name).name for name in names))
+
+
+def chosen_positions(names: list[str] | None) -> tuple[Position, ...]:
+    """Return the positions named, in the order early, mid, late; all three when none is.
+
+    >>> [str(position) for position in chosen_positions(["late", "early"])]
+    ['early', 'late']
+    """
+    chosen = {Position.parse(name) for name in names or []}
+    return tuple(p for p in POSITIONS if p in chosen) or POSITIONS
+
+
+def chosen_seeds(count: int, first: int = 0) -> tuple[int, ...]:
+    """Return that many seeds from the first on.
+
+    >>> chosen_seeds(3, first=7)
+    (7, 8, 9)
+    """
+    if not 1 <= count <= MOST_SEEDS:
+        raise InputError(f"seeds is {count}; it must be within 1..{MOST_SEEDS}")
+    return tuple(range(first, first + count))
+
+
+def chosen_shape(
+    input_shape: tuple[int, int, int, int] | None, batch_size: int | None, default_batch: int
+) -> tuple[tuple[int, int, int], int]:
+    """Return (C, H, W) and the batch size of `--input-shape B C H W` and `--batch-size`.
+
+    >>> chosen_shape((8, 3, 64, 64), None, default_batch=1), chosen_shape(None, None, 1)
+    (((3, 64, 64), 8), ((3, 32, 32), 1))
+    """
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch size is {batch_size}; it must be 1 or more")
+    if input_shape is None:
+        return (3, 32, 32), batch_size or default_batch
+    batch, channels, height, width = input_shape
+    if batch < 1:
+        raise InputError(f"input shape begins with batch {batch}; it must be 1 or more")
+    if batch_size is not None and batch_size != batch:
+        raise InputError(
+            f"--batch-size {batch_size} contradicts --input-shape, whose batch is {batch}"
+        )
+    return (channels, height, width), batch
+
+
+def chosen_threads(text: str) -> int:
+    """Return the number of threads; "all" is one for each core that this process may use.
+
+    >>> chosen_threads("3"), chosen_threads("all") == available_cores()
+    (3, True)
+    """
+    if text == "all":
+        return available_cores()
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"threads is {text!r}; give a whole number or all") from None

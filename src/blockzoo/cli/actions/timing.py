@@ -1,0 +1,188 @@
+"""What `benchmark` and `profile` do: what blocks cost and how fast they run, in the scaffold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from blockzoo.blocks import get_block
+from blockzoo.cli.actions.choices import (
+    chosen_blocks,
+    chosen_positions,
+    chosen_shape,
+    chosen_threads,
+)
+from blockzoo.cli.actions.machine import warn_of_contention
+from blockzoo.cli.actions.results import fail_if_any_failed, keep
+from blockzoo.cli.option_groups import BenchmarkOptions, ScaffoldOptions
+from blockzoo.cli.screen.consoles import message_console, output_console, progress, say
+from blockzoo.cli.screen.timing_table import LiveTable, showing
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.profile import profile_blocks
+from blockzoo.experiments.protocol import get_protocol
+from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.report.tables import measured
+from blockzoo.results.records import LatencyRecord, Record
+from blockzoo.scaffold.net import ScaffoldConfig
+
+
+def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None) -> None:
+    """Time blocks side by side, show the table and keep the records."""
+    shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, 1)
+    config = scaffold_of(chosen, shape)
+    settings = latency_settings(chosen.device, batch, chosen.warmup_runs, chosen.benchmark_runs)
+    processes, budget_s = _effort(chosen, settings.processes)
+    settings = replace(
+        settings,
+        threads=chosen_threads(chosen.threads),
+        channels_last=chosen.channels_last,
+        processes=processes,
+        budget_s=budget_s,
+    )
+    names = chosen_blocks(chosen.blocks, chosen.everything)
+    positions = chosen_positions(chosen.positions)
+    if chosen.baseline is not None:
+        get_block(chosen.baseline)
+    for backend in chosen.backends or ():
+        get_backend(backend)
+    warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
+    records = timed(names, positions, config, settings, chosen)
+    keep(records, results, output)
+    fail_if_any_failed(records)
+
+
+def profile(
+    chosen: ScaffoldOptions,
+    *,
+    batch_size: int | None,
+    measure_memory: bool,
+    device: str | None,
+    warmup_runs: int | None,
+    benchmark_runs: int | None,
+    results: str | None,
+    output: Path | None,
+) -> None:
+    """Count what blocks cost and, where a device or a number of runs is given, time them too."""
+    shape, batch = chosen_shape(chosen.input_shape, batch_size, 64)
+    config = scaffold_of(chosen, shape)
+    names = chosen_blocks(chosen.blocks, chosen.everything)
+    positions = chosen_positions(chosen.positions)
+    with progress("profile") as update:
+        costs = profile_blocks(
+            names,
+            positions,
+            config=config,
+            training_batch_size=batch,
+            measure_memory=measure_memory,
+            memory_device=device or "cpu",
+            on_error="record",
+            progress=lambda done, total, text: update(done / total, text),
+            # Measured peaks are of processes that have the machine to themselves.
+            processes=1 if measure_memory else available_cores(),
+        )
+    output_console().print(measured.cost_table(costs))
+    if len(costs) == 1 and costs[0].status == "ok":
+        output_console().print(measured.parts_table(costs[0]))
+        output_console().print(measured.memory_table(costs[0]))
+    if measure_memory:
+        output_console().print(measured.measured_memory_table(costs))
+    records: list[Record] = [*costs]
+    if device is not None or warmup_runs is not None or benchmark_runs is not None:
+        settings = latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
+        records += timed(names, positions, config, settings)
+    keep(records, results, output)
+    fail_if_any_failed(records)
+
+
+def scaffold_of(chosen: ScaffoldOptions, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
+    """Return the protocol's scaffold with what the options change.
+
+    >>> scaffold_of(ScaffoldOptions(width=16), (3, 32, 32)).width
+    16
+    """
+    changed = get_protocol(chosen.protocol).changed(
+        context=chosen.context, depth=chosen.depth, width=chosen.width
+    )
+    return changed.scaffold(classes=chosen.classes, input_shape=input_shape)
+
+
+def latency_settings(
+    device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
+) -> LatencySettings:
+    """Return the settings; runs that are asked for are run exactly, in one process.
+
+    >>> latency_settings("cpu", 1, warmup_runs=None, benchmark_runs=5).rounds_max
+    5
+    """
+    settings = LatencySettings(device=device, batch_size=batch_size)
+    if warmup_runs is not None:
+        settings = replace(settings, warmup_calls=warmup_runs)
+    if benchmark_runs is not None:
+        settings = replace(
+            settings,
+            min_rounds=benchmark_runs,
+            rounds_max=benchmark_runs,
+            budget_s=math.inf,
+            processes=1,
+        )
+    return settings
+
+
+def _effort(chosen: BenchmarkOptions, usual_processes: int) -> tuple[int, float]:
+    """Return processes and seconds of timing per block and position."""
+    if (chosen.processes is not None) + chosen.rigorous + chosen.quick > 1:
+        raise InputError("--processes, --rigorous and --quick exclude each other; give one")
+    processes, budget_s = chosen.processes, chosen.budget_s
+    if processes is None:
+        processes = 20 if chosen.rigorous else 1 if chosen.quick else usual_processes
+    if budget_s is None:
+        budget_s = 10.0 if chosen.rigorous else 6.0
+    return processes, budget_s
+
+
+def timed(
+    blocks: Sequence[str],
+    positions: Sequence[Position],
+    config: ScaffoldConfig,
+    settings: LatencySettings,
+    chosen: BenchmarkOptions | None = None,
+) -> list[LatencyRecord]:
+    """Measure with the live table shown, and print the table of the results.
+
+    Of `chosen` are the baseline, the ways to run that are crossed, and whether energy is measured.
+    """
+    chosen = chosen or BenchmarkOptions()
+    table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
+    with showing(table, message_console()) as listener:
+        records = benchmark_blocks(
+            blocks,
+            positions,
+            config=config,
+            settings=settings,
+            baseline=chosen.baseline,
+            backends=chosen.backends or (),
+            precisions=chosen.precisions or (),
+            caches=chosen.caches or (),
+            listener=listener,
+            energy=chosen.energy,
+        )
+    output_console().print(measured.latency_table(records))
+    if chosen.energy:
+        _say_what_energy_needs(records)
+    return records
+
+
+def _say_what_energy_needs(records: Sequence[LatencyRecord]) -> None:
+    """Say, where energy was asked for and no record has any, what may be missing."""
+    if all(record.energy_j_per_image is None for record in records):
+        say(
+            "no energy was measured: it is for the eager backend and needs a counter: on a GPU "
+            "NVML (pip install 'blockzoo[gpu]'), on a CPU the right to read "
+            "/sys/class/powercap/intel-rapl:*/energy_uj"
+        )

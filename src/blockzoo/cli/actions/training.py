@@ -1,0 +1,210 @@
+"""What `train`, `sweep` and `tune` do: one request from their options, its trials run and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from blockzoo.analysis.summary import summarize
+from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions, chosen_seeds
+from blockzoo.cli.actions.results import csv_location, fail_if_any_failed, open_store
+from blockzoo.cli.option_groups import TrainingOptions
+from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say
+from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.cli.screen.tuning_progress import TuningProgress
+from blockzoo.core.errors import UnknownNameError
+from blockzoo.data.residence import Residence
+from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.protocol import Protocol, get_protocol
+from blockzoo.experiments.sweep.plan import SweepRequest
+from blockzoo.experiments.sweep.run import run_sweep, run_trainings
+from blockzoo.experiments.tuning.track import run_tuned_track
+from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
+from blockzoo.report.tables.measured import summary_table
+from blockzoo.report.tables.training import (
+    robustness_tables,
+    tracks_table,
+    training_table,
+    trials_table,
+)
+from blockzoo.report.visualize import visualize
+from blockzoo.results.records import Record
+from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.frame import load_results
+from blockzoo.training.loggers import LogTo
+from blockzoo.training.micro_batches import OnOom
+from blockzoo.training.run_options import RunOptions
+
+
+def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path | None) -> None:
+    """Train the blocks with each seed, at the position mid unless told otherwise."""
+    chosen = replace(chosen, positions=chosen.positions or ["mid"])
+    request = sweep_request(chosen, seeds=chosen_seeds(seeds, first_seed))
+    load_data(request)
+    records: list[Record] = []
+    with open_store(chosen.results, create=True) as store:
+        for both in run_trainings(request, store, csv_path=csv_location(chosen.results)):
+            records += both
+            _say_what_failed(both)
+    for table in (training_table(records), *robustness_tables(records)):
+        output_console().print(table)
+    if output is not None:
+        write_results_csv(records, output)
+    fail_if_any_failed(records)
+
+
+def _say_what_failed(records: Sequence[Record]) -> None:
+    """Say why a training or else its costs failed; the first of `records` is the training."""
+    # What fails in training is likely to fail again as costs are counted.
+    for record in [record for record in records if record.status == "failed"][:1]:
+        subject = f"{record.block} ({record.positions[0]})"
+        what = "" if record is records[0] else f"cost of {subject}: "
+        say(f"failed: {what}{record.reason}")
+
+
+def sweep(
+    chosen: TrainingOptions,
+    *,
+    quick: bool,
+    seeds: int | None,
+    latency_budget_s: float | None,
+    plots: bool,
+    side_by_side: int,
+) -> None:
+    """Run what the store does not hold yet of the sweep, then show its summary and plots."""
+    request = sweep_request(
+        replace(chosen, protocol="quick") if quick else chosen,
+        seeds=None if seeds is None else chosen_seeds(seeds),
+        latency_budget_s=latency_budget_s,
+        protocols_blocks=True,
+    )
+    load_data(request)
+    csv = csv_location(chosen.results)
+    with (
+        open_store(chosen.results, create=True) as store,
+        SweepProgress(message_console()) as listener,
+        trainers_side_by_side(side_by_side, request.device) as trainers,
+    ):
+        result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
+    _show_sweep(request.protocol, csv, plots)
+    if result.failed:
+        say(f"{result.failed} failed; their reasons are in {csv}")
+        raise typer.Exit(1)
+
+
+def _show_sweep(protocol: Protocol, csv: Path, plots: bool) -> None:
+    summary = summarize(load_results(csv))
+    output_console().print(summary_table(summary[summary.protocol == protocol.label]))
+    written = [csv]
+    if plots and not summary.empty:
+        written += visualize(csv, csv.parent / "plots")
+    for path in written:
+        say(f"wrote {path}")
+
+
+def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:
+    """Search each network's own recipe, train it with fresh seeds, and compare the tracks."""
+    request = sweep_request(chosen, seeds=None if seeds is None else chosen_seeds(seeds))
+    load_data(request)
+    csv, listener, tracks = csv_location(chosen.results), TuningProgress(), []
+    with open_store(chosen.results, create=True) as store:
+        for track in run_tuned_track(
+            request,
+            store,
+            file=csv.parent / TUNING_FILE,
+            csv_path=csv,
+            trials=TRIALS if trials is None else trials,
+            listener=listener,
+        ):
+            output_console().print(trials_table(track.tuning))
+            tracks.append(track)
+    if tracks:
+        output_console().print(tracks_table(tracks))
+    if listener.failures:
+        raise typer.Exit(1)
+
+
+def sweep_request(
+    chosen: TrainingOptions,
+    *,
+    seeds: tuple[int, ...] | None,
+    latency_budget_s: float | None = None,
+    protocols_blocks: bool = False,
+) -> SweepRequest:
+    """Return what the options ask for; what is None is as in the protocol.
+
+    >>> chosen = TrainingOptions(blocks=["RepVGG"], positions=["mid"], device="cpu")
+    >>> sweep_request(chosen, seeds=(0,)).protocol.blocks
+    ('RepVGGBlock',)
+
+    With `protocols_blocks` the protocol says which blocks where none is named. Raises `InputError`
+    where none is then known, and for whatever value that is not allowed.
+    """
+    named = chosen.blocks or chosen.everything or not protocols_blocks
+    protocol = get_protocol(chosen.protocol).changed(
+        blocks=tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
+        positions=chosen_positions(chosen.positions) if chosen.positions else None,
+        dataset=chosen.dataset,
+        seeds=seeds,
+        epochs=chosen.epochs,
+        batch_size=chosen.batch_size,
+        learning_rate=chosen.learning_rate,
+        precision=chosen.precision,
+        channels_last=chosen.channels_last,
+        latency_budget_s=latency_budget_s,
+        context=chosen.context,
+        depth=chosen.depth,
+        width=chosen.width,
+        stem=chosen.stem,
+    )
+    return SweepRequest(
+        protocol=protocol,
+        data_dir=chosen.data_dir,
+        skip_bad_images=chosen.skip_bad_images,
+        device=chosen.device,
+        compiled=chosen.compiled,
+        options=_run_options(chosen),
+    )
+
+
+def _run_options(chosen: TrainingOptions) -> RunOptions:
+    folder = csv_location(chosen.results).parent  # all that trainings leave lies beside the store
+    loggers = tuple(dict.fromkeys(chosen.log or ()))
+    return RunOptions(
+        resident=chosen_resident(chosen.resident),
+        on_oom=chosen_on_oom(chosen.on_oom),
+        checkpoints=folder / "checkpoints",
+        resume=chosen.resume,
+        save_weights=folder / "weights" if chosen.save_weights else None,
+        log_to=LogTo(folder=folder / "logs", loggers=loggers) if loggers else None,
+        robustness=chosen.robustness,
+        experiment_name=chosen.experiment_name,
+        notes=chosen.notes,
+    )
+
+
+def chosen_resident(name: str) -> Residence:
+    """Return whether the images are to lie on the training device.
+
+    >>> [chosen_resident(name) for name in ("auto", "yes", "no")]
+    ['auto', True, False]
+    """
+    answers: dict[str, Residence] = {"auto": "auto", "yes": True, "no": False}
+    if name not in answers:
+        raise UnknownNameError("--resident", name, answers)
+    return answers[name]
+
+
+def chosen_on_oom(name: str) -> OnOom:
+    """Return what to do where a batch does not fit into memory.
+
+    >>> chosen_on_oom("split")
+    'split'
+    """
+    answers: dict[str, OnOom] = {"split": "split", "fail": "fail"}
+    if name not in answers:
+        raise UnknownNameError("--on-oom", name, answers)
+    return answers[name]

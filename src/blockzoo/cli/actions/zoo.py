@@ -1,0 +1,145 @@
+"""What `blocks` and `check` do: the zoo as a table, one block in full, the contract."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks.catalog import search_blocks
+from blockzoo.blocks.user_code import names_user_code
+from blockzoo.cli.actions.choices import chosen_blocks
+from blockzoo.cli.screen.consoles import output_console, progress
+from blockzoo.contract.check import BlockReport, CheckLimits, check_blocks
+from blockzoo.contract.lines import contract_lines
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.position import POSITIONS, Position
+from blockzoo.experiments.theory import block_graph, block_theory
+from blockzoo.report.figures.diagram import svg_drawing, text_drawing
+from blockzoo.report.tables.contract import full_table, summary_table
+from blockzoo.report.tables.zoo import (
+    blocks_table,
+    costs_in_full_table,
+    facts_table,
+    sorted_blocks,
+    stage_costs,
+    theory_table,
+)
+
+_IN_FULL_MAX = 5
+"""Blocks whose findings are all shown; of more, what failed."""
+_BYTES_PER_GIB = 2**30
+
+
+def blocks(
+    words: Sequence[str],
+    *,
+    family: str | None,
+    reparameterisable: bool,
+    sort: str,
+    costs: bool,
+    position: str,
+    svg: Path | None,
+    contract: bool,
+) -> None:
+    """Show the one block that is named, or else the table of those that hold all words."""
+    spec = _exactly_named(words)
+    if spec is not None:
+        _show_in_full(spec, Position.parse(position), svg)
+        if contract:
+            _show_contract(spec)
+        return
+    if svg is not None:
+        raise InputError("--svg draws one block; give exactly one name or alias")
+    matching = search_blocks(words, family=family, reparameterisable=reparameterisable)
+    with progress("counting") as update:
+        counted = stage_costs(matching, update) if costs or sort in ("params", "macs") else {}
+    output_console().print(blocks_table(sorted_blocks(matching, sort, counted), counted))
+
+
+def _exactly_named(words: Sequence[str]) -> BlockSpec | None:
+    if len(words) != 1:
+        return None
+    if ":" in words[0]:  # a file or module of the user's, so that what is wrong there is said
+        return get_block(words[0])
+    try:
+        return get_block(words[0])
+    except UnknownNameError:
+        return None
+
+
+def _show_in_full(spec: BlockSpec, position: Position, svg: Path | None) -> None:
+    console, graph = output_console(), block_graph(spec, position)
+    if svg is not None:
+        svg.write_text(svg_drawing(graph, f"{spec.name}, {position}"), encoding="utf-8")
+    console.print(facts_table(spec))
+    title = f"\nStructure of the first block, {position}, training form:"
+    console.print(Text(title, style="bold"))
+    if not graph.traced:
+        console.print("(its operations could not be followed; these are its layers)")
+    console.print(Text(text_drawing(graph)), soft_wrap=True)
+    console.print(costs_in_full_table(stage_costs([spec])[spec.name]))
+    console.print(theory_table([block_theory(spec, where) for where in POSITIONS]))
+
+
+def _show_contract(spec: BlockSpec) -> None:
+    with progress("contract") as update:
+        update(0.0, "starting")
+        (report,) = check_blocks([spec], exports=False)
+    output_console().print()
+    output_console().print(full_table(report), highlight=False)
+
+
+def check(
+    names: list[str] | None,
+    everything: bool,
+    *,
+    exports: bool,
+    time_limit_s: float,
+    memory_limit_gib: float,
+    jobs: int | None,
+) -> None:
+    """Run the contract on blocks and show it; exits with status 1 where a line failed."""
+    chosen = _to_check(names, everything)
+    limits = CheckLimits(time_s=time_limit_s, memory_bytes=int(memory_limit_gib * _BYTES_PER_GIB))
+    total, done = len(chosen) * len(contract_lines(exports=exports)), itertools.count(1)
+    with progress("check") as update:
+        reports = [
+            *check_blocks(
+                chosen,
+                exports=exports,
+                limits=limits,
+                jobs=(os.cpu_count() or 1) if jobs is None else jobs,
+                on_finding=lambda block, finding: update(
+                    next(done) / total, f"{block}: {finding.line}"
+                ),
+            )
+        ]
+    reports.sort(key=lambda report: chosen.index(report.block))
+    for table in _report_tables(reports):
+        output_console().print(table, highlight=False)
+    if not all(report.ok for report in reports):
+        raise typer.Exit(1)
+
+
+def _to_check(names: list[str] | None, everything: bool) -> list[str]:
+    """Return the names; those of files and modules as they are, for the child to look up."""
+    if everything or not names:
+        return chosen_blocks(names, everything)
+    looked_up = (
+        name if names_user_code(name) else chosen_blocks([name], everything=False)[0]
+        for name in names
+    )
+    return list(dict.fromkeys(looked_up))
+
+
+def _report_tables(reports: Sequence[BlockReport]) -> list[Table]:
+    if len(reports) <= _IN_FULL_MAX:
+        return [full_table(report) for report in reports]
+    return [summary_table(reports)]
