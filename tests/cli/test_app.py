@@ -32,8 +32,8 @@ from blockzoo.results.table.csv import read_results_csv
 from tests.record_samples import latency
 
 COMMANDS = [
-    *("blocks", "check", "profile", "benchmark", "marginal", "scaling", "train", "sweep", "tune"),
-    *("visualize", "results", "doctor"),
+    *("blocks", "check", "profile", "benchmark", "marginal", "scaling", "roofline", "train"),
+    *("sweep", "tune", "visualize", "results", "doctor"),
 ]
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]
@@ -83,6 +83,36 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
     assert all(re.search(rf"\b{command}\b", done.stdout) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys\nfrom blockzoo.cli import main\n"
+        f"sys.argv = ['blockzoo', {command!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print([m for m in ('torch', 'pandas', 'sqlalchemy', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("command", ["results", "visualize"])
+def test_what_only_reads_results_needs_no_torch(
+    command: str, run: Run, tiny_npz: Path, tmp_path: Path
+) -> None:
+    assert run("train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1")[0] == 0
+    arguments = {"results": ["--time-to", "0.1"], "visualize": ["-o", "plots"]}[command]
+    code = (
+        "import sys\nfrom blockzoo.cli import main\n"
+        f"sys.argv = ['blockzoo', {command!r}, 'results', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    status = end.code\n"
+        "print(status or 0, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
 
 
 def test_blocks_lists_the_zoo(run: Run) -> None:

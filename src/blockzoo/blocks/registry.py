@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 from torch import nn
@@ -22,15 +22,20 @@ from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, one_line
 from blockzoo.core.position import Position
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 BlockFactory = Callable[[int, int, int, Position], nn.Module]
 Initialisation = Literal["policy", "own"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockSpec:
-    """One block of the zoo.
+    """One block: what it is called, where it comes from, and how it is built.
 
-    `formula` is the block's mathematics in one line. `initialisation` is "policy" (see
+    `paper` is its arXiv number, or else where it was published. `source` is the class that it is
+    or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
+    says that branches merge in its deploy form. `initialisation` is "policy" (see
     `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
     `defined_at` is the file and line of the factory.
     """
@@ -145,25 +150,34 @@ def register(spec: BlockSpec) -> BlockSpec:
     return spec
 
 
+class _NeededFacts(TypedDict):
+    family: str
+    year: int
+    paper: str
+    source: str
+    licence: str
+    formula: str
+
+
+class BlockFacts(_NeededFacts, total=False):
+    """What `register_block` is told of a block; the fields of `BlockSpec` explain each."""
+
+    reparameterisable: bool
+    initialisation: Initialisation
+    aliases: tuple[str, ...]
+    notes: str
+
+
 def register_block(
-    name: str,
-    *,
-    family: str,
-    year: int,
-    paper: str,
-    source: str,
-    licence: str,
-    formula: str,
-    reparameterisable: bool = False,
-    initialisation: Initialisation = "policy",
-    aliases: tuple[str, ...] = (),
-    notes: str = "",
+    name: str, **facts: Unpack[BlockFacts]
 ) -> Callable[[BlockFactory], BlockFactory]:
     """Decorate a factory or an nn.Module class so that `name` stands for it everywhere.
 
-    The decorated object is called as `(in_channels, out_channels, stride, position)`, or without
-    the position where it takes the first three by these names and no fourth. Raises `InputError`
-    where the name or an alias is taken, by a block of the zoo say:
+    `facts` are family, year, paper, source, licence and formula, and if need be reparameterisable,
+    initialisation, aliases and notes, see `BlockSpec`. The decorated object is called as
+    `(in_channels, out_channels, stride, position)`, or without the position where it takes the
+    first three by these names and no fourth. Raises `InputError` where the name or an alias is
+    taken, by a block of the zoo say:
 
     >>> from blockzoo import register_block
     >>> facts = dict(family="plain", year=2024, paper="none (mine)", source="mine",
@@ -174,23 +188,14 @@ def register_block(
     """
 
     def add(factory: BlockFactory) -> BlockFactory:
-        # The zoo's factories all take a position; looking would cost each import some time.
+        # The zoo's own factories all take a position; no need to look.
         adapt = not _is_ours(factory) and user_code.leaves_out_position(factory)
         register(
             BlockSpec(
                 name=name,
-                family=family,
-                year=year,
-                paper=paper,
-                source=source,
-                licence=licence,
-                formula=formula,
                 factory=user_code.adapted(factory) if adapt else factory,
-                reparameterisable=reparameterisable,
-                initialisation=initialisation,
-                aliases=aliases,
-                notes=notes,
                 defined_at=user_errors.place_of(factory),
+                **facts,
             )
         )
         return factory

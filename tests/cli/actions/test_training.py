@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,6 @@ from typer.testing import CliRunner
 from blockzoo.cli.actions.choices import MOST_SEEDS, chosen_seeds
 from blockzoo.cli.actions.training import chosen_resident, sweep_request
 from blockzoo.cli.app import app
-from blockzoo.cli.commands.sweep import sweep
-from blockzoo.cli.commands.train import train
-from blockzoo.cli.commands.tune import tune
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
@@ -122,24 +117,6 @@ def test_blocks_are_the_protocols_only_where_a_command_says_so() -> None:
     request = sweep_request(TrainingOptions(protocol="quick"), seeds=None, protocols_blocks=True)
     assert request.protocol == get_protocol("quick")
     assert request.protocol.positions == POSITIONS
-
-
-@pytest.mark.parametrize(
-    ("command", "own"),
-    [
-        (train, ["seeds", "first_seed", "output"]),
-        (sweep, ["quick", "seeds", "latency_budget", "plots", "side_by_side"]),
-        (tune, ["trials", "seeds"]),
-    ],
-)
-def test_typer_sees_the_shared_options_and_then_the_commands_own(
-    command: Any, own: list[str]
-) -> None:
-    parameters = inspect.signature(command).parameters
-    assert list(parameters) == [field.name for field in fields(TrainingOptions)] + own
-    assert {p.name: p.default for p in parameters.values()}.items() >= {
-        field.name: field.default for field in fields(TrainingOptions)
-    }.items()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

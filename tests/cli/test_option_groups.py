@@ -1,0 +1,87 @@
+"""Groups of options: what typer sees of a command that takes one, and what the command gets."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from blockzoo.cli import option_groups, options
+from blockzoo.cli.commands.benchmark import benchmark
+from blockzoo.cli.commands.marginal import marginal
+from blockzoo.cli.commands.profile import profile
+from blockzoo.cli.commands.roofline import roofline
+from blockzoo.cli.commands.scaling import scaling
+from blockzoo.cli.commands.sweep import sweep
+from blockzoo.cli.commands.train import train
+from blockzoo.cli.commands.tune import tune
+from blockzoo.cli.option_groups import (
+    BenchmarkOptions,
+    ScaffoldOptions,
+    ScalingOptions,
+    TimingOptions,
+    TrainingOptions,
+    spread,
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "group", "own"),
+    [
+        (train, TrainingOptions, ["seeds", "first_seed", "output"]),
+        (
+            sweep,
+            TrainingOptions,
+            ["quick", "seeds", "latency_budget", "plots", "side_by_side"],
+        ),
+        (tune, TrainingOptions, ["trials", "seeds"]),
+        (benchmark, BenchmarkOptions, ["results", "output"]),
+        (
+            profile,
+            ScaffoldOptions,
+            ["batch_size", "measure_memory", "device", "warmup_runs", "benchmark_runs", "results",
+             "output"],
+        ),
+        (marginal, TimingOptions, ["additivity", "processes", "budget", "output"]),
+        (roofline, TimingOptions, ["precision", "budget", "plot", "output"]),
+        (scaling, ScalingOptions, ["budget", "processes", "plot", "results", "output"]),
+    ],
+)  # fmt: skip
+def test_typer_sees_the_shared_options_and_then_the_commands_own(
+    command: Any, group: Any, own: list[str]
+) -> None:
+    parameters = inspect.signature(command).parameters
+    assert list(parameters) == [field.name for field in fields(group)] + own
+    assert {p.name: p.default for p in parameters.values()}.items() >= {
+        field.name: field.default for field in fields(group)
+    }.items()
+
+
+def test_a_command_gets_its_group_as_one_value() -> None:
+    seen: list[object] = []
+
+    @spread
+    def show(chosen: TimingOptions, extra: Annotated[int, typer.Option("--extra")] = 1) -> None:
+        seen.append((chosen, extra))
+
+    app = typer.Typer()
+    app.command()(show)
+    result = CliRunner().invoke(app, ["A", "B", "-p", "mid", "--device", "cpu", "--extra", "7"])
+    assert result.exit_code == 0, result.output
+    chosen = TimingOptions(blocks=["A", "B"], positions=["mid"], device="cpu")
+    assert seen == [(chosen, 7)]
+
+
+def test_every_option_of_a_group_is_spelled_among_the_options() -> None:
+    groups = [
+        value
+        for value in vars(option_groups).values()
+        if isinstance(value, type) and value.__module__ == option_groups.__name__
+    ]
+    assert len(groups) == 6
+    spelled = {f"options.{name}" for name in vars(options)}
+    assert {field.type for group in groups for field in fields(group)} <= spelled
