@@ -2,7 +2,8 @@
 
 A command decorated with `spread` has one parameter that is an instance of a class below; typer is
 shown the fields of that class in its place. An option they share is thus listed once, and what the
-command does gets one value instead of a row of arguments.
+command does gets one value instead of a row of arguments. A new option of training is a field here
+and one of the same name in `RunOptions` or `Recipe`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
 
 from blockzoo.cli import options
 
@@ -22,7 +26,14 @@ class BlockOptions:
 
     blocks: options.Blocks = None
     everything: options.All = False
-    positions: options.Positions = None
+    positions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--position",
+            "-p",
+            help="early, mid or late; may be repeated. (default: all three; train: mid)",
+        ),
+    ] = None
     protocol: options.ProtocolName = "v1"
 
 
@@ -42,8 +53,11 @@ class ScaffoldOptions(BlockOptions):
     context: options.Context = None
     depth: options.Depth = None
     width: options.Width = None
-    classes: options.Classes = 10
-    input_shape: options.InputShape = None
+    classes: Annotated[int, typer.Option("--classes", "--out-dim", help="Size of the output.")] = 10
+    input_shape: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option("--input-shape", metavar="B C H W", help="Batch, channels, height, width."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +67,49 @@ class BenchmarkOptions(ScaffoldOptions):
     batch_size: options.BatchSize = None
     device: options.Device = "auto"
     threads: options.Threads = "1"
-    backends: options.Backends = None
-    precisions: options.Precisions = None
-    caches: options.Caches = None
-    channels_last: options.TimedChannelsLast = False
-    processes: options.Processes = None
-    rigorous: options.Rigorous = False
-    quick: options.OneProcess = False
-    baseline: options.Baseline = None
-    budget_s: options.TimingBudget = None
+    backends: Annotated[
+        list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+    ] = None
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+    ] = None
+    caches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cache",
+            help="What a call finds in the caches: hot (its own data) or cold; repeatable.",
+        ),
+    ] = None
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
+    ] = False
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
+    ] = None
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="Twenty processes, longer budget.")
+    ] = False
+    quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
+    ] = None
+    budget_s: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            help="Seconds of timing per block and position at the most. "
+            "(default: 6; 10 with --rigorous)",
+        ),
+    ] = None
     warmup_runs: options.WarmupRuns = None
     benchmark_runs: options.BenchmarkRuns = None
-    energy: options.Energy = False
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy", help="Also measure joules per image; 13 s per block and position."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +118,23 @@ class ScalingOptions:
 
     blocks: options.Blocks = None
     everything: options.All = False
-    position: options.OnePosition = "mid"
-    batch_sizes: options.BatchSizes = None
-    resolutions: options.Resolutions = None
-    threads: options.ThreadCounts = None
-    throughput: options.Throughput = False
-    largest_batch: options.LargestBatch = 1024
+    position: Annotated[str, typer.Option("--position", "-p", help="early, mid or late.")] = "mid"
+    batch_sizes: Annotated[
+        str | None, typer.Option("--batch-sizes", metavar="N,N...", help="Images per batch.")
+    ] = None
+    resolutions: Annotated[
+        str | None,
+        typer.Option("--resolutions", metavar="N,N...", help="Height and width of the input."),
+    ] = None
+    threads: Annotated[
+        str | None, typer.Option("--threads", metavar="N,N...", help="CPU threads.")
+    ] = None
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Search the batch of most images per second.")
+    ] = False
+    largest_batch: Annotated[
+        int, typer.Option("--largest-batch", help="Where that search ends at the latest.")
+    ] = 1024
     protocol: options.ProtocolName = "v1"
     device: options.Device = "auto"
 
@@ -87,29 +143,107 @@ class ScalingOptions:
 class TrainingOptions(BlockOptions):
     """What to train, on what, how and where to; what is None is as in the protocol."""
 
-    dataset: options.Dataset = None
-    data_dir: options.DataDir = None
-    skip_bad_images: options.SkipBadImages = False
-    robustness: options.Robustness = False
-    epochs: options.Epochs = None
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
+            "hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of 64x64 "
+            "pixels.",
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Where data sets are found, downloaded and kept decoded. "
+            "(default: a cache folder)",
+        ),
+    ] = None
+    skip_bad_images: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-images",
+            help="Leave out images of a folder that cannot be read, and say so.",
+        ),
+    ] = False
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness",
+            help="Also test on corrupted, shifted and resized images after training.",
+        ),
+    ] = False
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Passes over the training set.")
+    ] = None
     batch_size: options.BatchSize = None
-    learning_rate: options.LearningRate = None
-    precision: options.Precision = None
-    channels_last: options.ChannelsLast = None
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", "--learning-rate", help="Peak learning rate.")
+    ] = None
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, fp32 or bf16 (autocast).")
+    ] = None
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
+        ),
+    ] = None
     context: options.Context = None
     depth: options.Depth = None
     width: options.Width = None
-    stem: options.Stem = None
+    stem: Annotated[
+        str | None,
+        typer.Option(
+            "--stem",
+            metavar="NAME",
+            help="auto, small or large (stride 4). (default: the protocol's)",
+        ),
+    ] = None
     device: options.Device = "auto"
-    resident: options.Resident = "auto"
-    compiled: options.Compiled = False
-    resume: options.Resume = True
-    on_oom: options.OnOom = "split"
-    save_weights: options.SaveWeights = False
-    results: options.ResultsDir = "results"
-    log: options.Log = None
-    experiment_name: options.ExperimentName = ""
-    notes: options.Notes = ""
+    resident: Annotated[
+        str,
+        typer.Option(
+            "--resident",
+            metavar="auto|yes|no",
+            help="Whether all images lie on the training device; auto: where they fit well.",
+        ),
+    ] = "auto"
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile/--no-compile", help="Train by torch.compile, once per network."),
+    ] = False
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", help="Go on with a training that was stopped."),
+    ] = True
+    on_oom: Annotated[
+        str,
+        typer.Option("--on-oom", help="Batch too large for memory: split it, or fail."),
+    ] = "split"
+    save_weights: Annotated[
+        bool, typer.Option("--save-weights", help="Keep the final weights in the results folder.")
+    ] = False
+    results: Annotated[
+        str,
+        typer.Option(
+            "--results", help="Folder of the store and of results.csv, or a database URL."
+        ),
+    ] = "results"
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="NAME",
+            help="Also log each epoch to csv, tensorboard, mlflow or wandb, in the results "
+            "folder's `logs`; may be repeated.",
+        ),
+    ] = None
+    experiment_name: Annotated[
+        str, typer.Option("--experiment-name", help="Kept with the record.")
+    ] = ""
+    notes: Annotated[str, typer.Option("--notes", help="Kept with the record.")] = ""
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

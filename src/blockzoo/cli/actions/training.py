@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -36,6 +37,7 @@ from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.micro_batches import OnOom
+from blockzoo.training.recipe import Recipe
 from blockzoo.training.run_options import RunOptions
 
 
@@ -144,24 +146,15 @@ def sweep_request(
     where none is then known, and for whatever value that is not allowed.
     """
     named = chosen.blocks or chosen.everything or not protocols_blocks
-    protocol = get_protocol(chosen.protocol).changed(
-        blocks=tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
-        positions=chosen_positions(chosen.positions) if chosen.positions else None,
-        dataset=chosen.dataset,
-        seeds=seeds,
-        epochs=chosen.epochs,
-        batch_size=chosen.batch_size,
-        learning_rate=chosen.learning_rate,
-        precision=chosen.precision,
-        channels_last=chosen.channels_last,
-        latency_budget_s=latency_budget_s,
-        context=chosen.context,
-        depth=chosen.depth,
-        width=chosen.width,
-        stem=chosen.stem,
-    )
+    changes = {
+        **_options_named_as(chosen, Protocol, Recipe),
+        "blocks": tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
+        "positions": chosen_positions(chosen.positions) if chosen.positions else None,
+        "seeds": seeds,
+        "latency_budget_s": latency_budget_s,
+    }
     return SweepRequest(
-        protocol=protocol,
+        protocol=get_protocol(chosen.protocol).changed(**changes),
         data_dir=chosen.data_dir,
         skip_bad_images=chosen.skip_bad_images,
         device=chosen.device,
@@ -173,17 +166,21 @@ def sweep_request(
 def _run_options(chosen: TrainingOptions) -> RunOptions:
     folder = csv_location(chosen.results).parent  # all that trainings leave lies beside the store
     loggers = tuple(dict.fromkeys(chosen.log or ()))
-    return RunOptions(
-        resident=chosen_resident(chosen.resident),
-        on_oom=chosen_on_oom(chosen.on_oom),
-        checkpoints=folder / "checkpoints",
-        resume=chosen.resume,
-        save_weights=folder / "weights" if chosen.save_weights else None,
-        log_to=LogTo(folder=folder / "logs", loggers=loggers) if loggers else None,
-        robustness=chosen.robustness,
-        experiment_name=chosen.experiment_name,
-        notes=chosen.notes,
-    )
+    in_other_words: dict[str, Any] = {
+        "resident": chosen_resident(chosen.resident),
+        "on_oom": chosen_on_oom(chosen.on_oom),
+        "checkpoints": folder / "checkpoints",
+        "save_weights": folder / "weights" if chosen.save_weights else None,
+        "log_to": LogTo(folder=folder / "logs", loggers=loggers) if loggers else None,
+    }
+    return RunOptions(**{**_options_named_as(chosen, RunOptions), **in_other_words})
+
+
+def _options_named_as(chosen: TrainingOptions, *settings: type) -> dict[str, Any]:
+    """Return the options that have the name of a field of those settings."""
+    # By name, so that a new option of training need not be listed here.
+    names = {field.name for each in settings for field in fields(each)}
+    return {name: getattr(chosen, name) for name in names if hasattr(chosen, name)}
 
 
 def chosen_resident(name: str) -> Residence:

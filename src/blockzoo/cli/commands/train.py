@@ -19,7 +19,7 @@ from blockzoo.cli.option_groups import TrainingOptions, spread
 @spread
 def train(
     chosen: TrainingOptions,
-    seeds: options.Seeds = 1,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many seeds.")] = 1,
     first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
     output: options.Output = None,
 ) -> None:
