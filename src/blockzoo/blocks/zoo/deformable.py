@@ -73,10 +73,12 @@ class DCNv3(nn.Module):
         )
         reach = _KERNEL_SIZE // 2
         steps = torch.arange(-reach, reach + 1, device=points.device, dtype=points.dtype)
+        # The nine points row by row: y changes slowest.
         dy = steps.repeat_interleave(_KERNEL_SIZE)[:, None, None]
         dx = steps.repeat(_KERNEL_SIZE)[:, None, None]
         y = points[:, :, 0] + dy + rows[:, None]
         x = points[:, :, 1] + dx + columns
+        # Pixel centres lie half a pixel inside the border, as `align_corners=False` has it.
         return torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
 
 

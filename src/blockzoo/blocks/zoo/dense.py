@@ -58,9 +58,11 @@ def densenet_bc(in_channels: int, out_channels: int, stride: int, position: Posi
     if out_channels < 2:
         raise ValueError("the output channels must be 2 or more")
     growth = _growth(in_channels, out_channels)
+    # Exact: the growth is chosen so that it divides what is missing.
     layers = (2 * out_channels - in_channels) // growth
     dense = DenseBlock(layers, in_channels, bn_size=4, growth_rate=growth)
     transition = DenseTransition(2 * out_channels, out_channels)
+    # timm's transition always pools, and drops the last row of an odd size.
     transition.pool = (
         nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
         if stride == 2

@@ -43,6 +43,7 @@ class IdentityConv1x1(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        # Not a layer, so that the initialisation of convolutions leaves it at zero.
         self.deviation = nn.Parameter(torch.zeros(channels, channels, 1, 1))
 
     def weight(self) -> Tensor:
@@ -78,7 +79,9 @@ class DiverseBranchBlock(nn.Module):
             nn.Conv2d(in_channels, out_channels, 1, bias=False), BorderedBatchNorm(out_channels)
         )
         self.average = nn.Sequential(
-            nn.AvgPool2d(_KERNEL_SIZE, stride), nn.BatchNorm2d(out_channels)
+            # No padding here: the border comes from the normalisation before it.
+            nn.AvgPool2d(_KERNEL_SIZE, stride),
+            nn.BatchNorm2d(out_channels),
         )
         self.before_dense = nn.Sequential(
             IdentityConv1x1(in_channels), BorderedBatchNorm(in_channels)
@@ -121,6 +124,7 @@ class DiverseBranchBlock(nn.Module):
         before = fuse_conv_bn_eval(*self.before_average)
         channels, device = before.out_channels, before.weight.device
         average = nn.Conv2d(channels, channels, _KERNEL_SIZE, bias=False, device=device)
+        # Averaging each channel alone is a dense convolution whose kernel is 1/9 on the diagonal.
         identity = torch.eye(channels, device=device)[:, :, None, None]
         average.weight.data = identity.expand_as(average.weight) / _KERNEL_SIZE**2
         _, norm = self.average

@@ -50,6 +50,7 @@ class DynamicShiftMax(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # Within -2 and 2, and 0 where the coefficients are 0.
         offsets = 4 * (F.hardsigmoid(self.coefficients(x)) - 0.5)
         per_branch = offsets.view(-1, self.branches, 2, x.shape[1], 1, 1)
         shifted = x.index_select(1, self.shift)
@@ -83,7 +84,9 @@ class DYMicroBlock(nn.Module):
         self.layers = nn.Sequential(
             conv_bn(in_channels, hidden, groups=groups_in),
             DynamicShiftMax(hidden, groups=groups_in, branches=2, reduction=reduction),
+            # Without it what a group of the 1x1 convolution made would stay in that group.
             nn.ChannelShuffle(groups_in),
+            # A column and a row kernel for a square one; each takes the stride in its direction.
             conv_bn(hidden, hidden, (kernel_size, 1), stride=(stride, 1), groups=hidden),
             conv_bn(hidden, hidden, (1, kernel_size), stride=(1, stride), groups=hidden),
             DynamicShiftMax(hidden, groups=hidden // groups_in, branches=2, reduction=reduction),

@@ -68,6 +68,7 @@ def efficientvit_lite_mla(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return EfficientViT's block with multi-scale linear attention (Cai et al., 2205.14756)."""
+    # Must divide the channels, because timm rounds the number of heads down.
     block = EfficientVitBlock(out_channels, head_dim=math.gcd(16, out_channels), expand_ratio=4)
     return after_shape_change(block, in_channels, out_channels, stride, _efficientvit_downsampling)
 
@@ -226,6 +227,7 @@ def mobilenetv4_mqa(
     )
     if stride == 1 and in_channels == out_channels:
         return attention
+    # MobileNetV4 changes shape in its convolutional blocks alone; attention keeps it.
     bottleneck = universal_inverted_bottleneck(in_channels, out_channels, stride, position)
     return nn.Sequential(bottleneck, attention)
 

@@ -39,7 +39,9 @@ class Identity(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         if self.stride > 1:
+            # `ceil_mode` keeps the last row and column of an odd size, as strided convolutions do.
             x = F.avg_pool2d(x, self.stride, ceil_mode=True)
         if self.added_channels:
+            # `pad` counts from the last dimension: width, height, then channels, at their end.
             x = F.pad(x, (0, 0, 0, 0, 0, self.added_channels))
         return x

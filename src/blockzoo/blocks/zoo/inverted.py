@@ -229,6 +229,7 @@ def cpubone_grouped_fused_mbconv(
     """Return CPUBone's grouped fused MBConv; `ValueError` for an odd number of input channels."""
     if in_channels % 2:
         raise ValueError("the input channels must be even")
+    # timm's residual block has no shortcut where None is passed.
     keeps_shape = stride == 1 and in_channels == out_channels
     block: nn.Module = ResidualBlock(
         FusedMBConv(

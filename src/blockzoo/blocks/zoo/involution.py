@@ -30,6 +30,7 @@ class Involution(nn.Module):
         self.groups = channels // math.gcd(channels, _GROUP_WIDTH)
         squeezed = max(1, channels // _REDUCTION)
         self.kernels = nn.Sequential(
+            # Kernels are made at the output's resolution, one for each output pixel.
             nn.AvgPool2d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity(),
             conv_bn(channels, squeezed, activation=nn.ReLU()),
             nn.Conv2d(squeezed, self.groups * kernel_size**2, 1),
@@ -39,6 +40,7 @@ class Involution(nn.Module):
         """Map (N, channels, H, W) to (N, channels, ceil(H / stride), ceil(W / stride))."""
         kernels = self.kernels(x)
         batch, _, height, width = kernels.shape
+        # Each pixel's neighbourhood laid out, so that a different kernel can be applied to each.
         patches = F.unfold(
             x, self.kernel_size, padding=self.kernel_size // 2, stride=self.stride
         ).reshape(batch, self.groups, -1, self.kernel_size**2, height, width)

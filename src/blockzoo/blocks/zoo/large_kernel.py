@@ -58,6 +58,7 @@ class LargeKernelConv(nn.Module):
             assert isinstance(layers, nn.Sequential)
             small = fuse_conv_bn_eval(*layers)
             assert small.bias is not None
+            # Parallel convolutions of one input add up, weight by weight.
             merged.weight.data += at_centre(small, merged.kernel_size[0])
             merged.bias.data += small.bias.data
         self.merged = merged
@@ -151,6 +152,7 @@ class LarKBlock(ScaledResidual):
             GlobalResponseNorm(hidden),
             nn.Linear(hidden, channels, bias=False),
         )
+        # The linear layers and the response normalisation of timm want the channels last.
         branch = nn.Sequential(mix, ChannelsLast(feed_forward), nn.BatchNorm2d(channels))
         super().__init__(branch, channels, 1e-6)
 

@@ -44,6 +44,7 @@ class VisualAttention(nn.Module):
         super().__init__()
         large_kernel = nn.Sequential(
             depthwise_conv(channels, 5),
+            # The 5x5 fills the gaps between the points of the dilated 7x7, which are 3 apart.
             depthwise_conv(channels, 7, dilation=3),
             nn.Conv2d(channels, channels, 1),
         )
@@ -124,6 +125,7 @@ class ConvModulation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # The weights are a convolution and no softmax over similarities: the paper's point.
         y: Tensor = self.leave(self.weights(x) * self.values(x))
         return y
 

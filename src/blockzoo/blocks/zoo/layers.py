@@ -35,7 +35,7 @@ def conv_bn(
         padding=(height // 2 * dilation, width // 2 * dilation),
         dilation=dilation,
         groups=groups,
-        bias=False,
+        bias=False,  # the normalisation that follows would take it out again
     )
     layers = [conv, nn.BatchNorm2d(out_channels)]
     return nn.Sequential(*layers, *([] if activation is None else [activation]))
@@ -95,6 +95,7 @@ class PadToEven(nn.Module):
         height, width = x.shape[-2:]
         if height % 2 == 0 and width % 2 == 0:
             return x
+        # Below and at the right, so that windows start at the first pixel whatever the size.
         return F.pad(x, (0, width % 2, 0, height % 2), value=self.value)
 
 
@@ -104,6 +105,7 @@ def overlapping_max_pool() -> nn.Sequential:
     Its windows start at the first pixel, and the border may cut off the last ones. Maps
     (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2)).
     """
+    # Padded by -inf, which is never the maximum; `ceil_mode` keeps the last, cut window.
     return nn.Sequential(PadToEven(-math.inf), nn.MaxPool2d(3, 2, ceil_mode=True))
 
 
@@ -144,6 +146,7 @@ class ChannelsLast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Permute to (N, H, W, C), apply the block, permute back."""
+        # Linear layers and layer norms of torch work on the last dimension.
         y: Tensor = self.block(x.permute(0, 2, 3, 1))
         return y.permute(0, 3, 1, 2)
 
@@ -157,6 +160,7 @@ class ScaledResidual(nn.Module):
     def __init__(self, branch: nn.Module, channels: int, scale: float) -> None:
         super().__init__()
         self.branch = branch
+        # Shaped (channels, 1, 1), so that it spreads over height and width.
         self.gamma = nn.Parameter(torch.full((channels, 1, 1), scale))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ def at_centre(conv: nn.Conv2d, kernel_size: int) -> Tensor:
     kernel_size, kernel_size); detached.
     """
     weight = _undilated(conv)
+    # All sizes are odd, so both kernels have a middle and the zeros are the same on each side.
     vertical, horizontal = ((kernel_size - size) // 2 for size in weight.shape[2:])
     return F.pad(weight, (horizontal, horizontal, vertical, vertical))
 
@@ -25,6 +26,7 @@ def _undilated(conv: nn.Conv2d) -> Tensor:
     spread = weight.new_zeros(
         *weight.shape[:2], (height - 1) * vertical + 1, (width - 1) * horizontal + 1
     )
+    # A dilated kernel is a dense one with zeros between its weights.
     spread[:, :, ::vertical, ::horizontal] = weight
     return spread
 
@@ -38,6 +40,8 @@ def pointwise_then(pointwise: nn.Conv2d, spatial: nn.Conv2d) -> tuple[Tensor, Te
     assert pointwise.bias is not None
     assert spatial.bias is not None
     first, second = pointwise.weight.detach()[:, :, 0, 0], spatial.weight.detach()
+    # Both are linear, so one after the other is the sum over the channels m between them.
     weight = torch.einsum("omhw,mi->oihw", second, first)
+    # The first bias is the same at every pixel: the second kernel sums it over its whole window.
     bias = spatial.bias.detach() + second.sum((2, 3)) @ pointwise.bias.detach()
     return weight, bias

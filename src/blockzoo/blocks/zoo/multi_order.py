@@ -51,6 +51,7 @@ class MultiOrderContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # Each order starts from the 5x5 features and adds its reach to theirs.
         low, middle, high = self.low_order(x).split(self.widths, dim=1)
         orders = (low, self.middle_order(middle), self.high_order(high))
         y: Tensor = self.mix(torch.cat(orders, dim=1))

@@ -157,6 +157,7 @@ def mixconv_mixnet(
 ) -> nn.Module:
     """Return MixNet's block of mixed depthwise kernels (Tan and Le, arXiv 1907.09595)."""
     kernels, activation, se_ratio = _MIXNET_STAGE[position]
+    # The ratio is of the expanded channels here, of the input channels in the paper.
     squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=se_ratio / _EXPANSION)
     dw_kernel_size: Any = kernels
     block: nn.Module = InvertedResidual(
@@ -199,9 +200,10 @@ def inception_next_block(
 
 
 def _grid_reduction(in_channels: int, out_channels: int) -> nn.Module:
+    # The pooled input is a branch of its own, so the others share what it leaves of the output.
     room = out_channels - in_channels
     pool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
-    if room < 5:
+    if room < 5:  # too little for them, so the pooled input is narrowed
         kept = 3 * out_channels // 8
         room = out_channels - kept
         pool = nn.Sequential(pool, _conv(in_channels, kept))

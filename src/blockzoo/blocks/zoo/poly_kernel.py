@@ -49,6 +49,7 @@ class PolyKernelMixer(nn.Module):
         self.attention = nn.Sequential(
             nn.AvgPool2d(7, stride=1, padding=3),
             nn.Conv2d(channels, channels, 1),
+            # A row and a column kernel reach as far as a strip x strip one, at 2/strip of its cost.
             depthwise_conv(channels, (1, strip)),
             depthwise_conv(channels, (strip, 1)),
             nn.Conv2d(channels, channels, 1),
@@ -64,6 +65,7 @@ class PolyKernelMixer(nn.Module):
         for conv in self.others:
             several = several + conv(filtered)
         mixed = self.mix(several)
+        # The attention sees what entered, not what it weights, and adds to it instead of replacing.
         y: Tensor = self.leave(mixed + self.attention(entered) * mixed)
         return y
 

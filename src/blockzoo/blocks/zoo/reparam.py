@@ -58,6 +58,7 @@ def mobileone_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return MobileOne's depthwise and pointwise pair (Vasu et al., arXiv 2206.04040)."""
+    # With group_size=1 each channel is a group of its own, that is, depthwise.
     depthwise = MobileOneBlock(
         in_channels, in_channels, 3, stride, group_size=1, num_conv_branches=4
     )

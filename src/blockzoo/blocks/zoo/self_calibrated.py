@@ -33,6 +33,7 @@ class SelfCalibratedConv(nn.Module):
         window = (min(_POOLING, height), min(_POOLING, width))
         context = self.context(F.avg_pool2d(x, window, _POOLING))
         spread = F.interpolate(context, size=(height, width), mode="bilinear")
+        # x itself is in the gate, because the context comes from a coarse map without detail.
         y: Tensor = self.leave(self.filter(x) * torch.sigmoid(x + spread))
         return y
 

@@ -28,6 +28,7 @@ def xception_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return Xception's block (Chollet, arXiv 1610.02357); the position changes nothing."""
+    # The middle flow keeps the shape with three, the entry flow strides with two.
     repetitions = 3 if stride == 1 else 2
     block: nn.Module = Block(in_channels, out_channels, repetitions, stride)
     return block

@@ -32,6 +32,7 @@ class HaarTransform(nn.Module):
         pairs = ((low, low), (high, low), (low, high), (high, high))
         filters = torch.stack([torch.outer(rows, columns) for rows, columns in pairs])
         repeated = filters[:, None].repeat(channels, 1, 1, 1)
+        # Known from the channels alone, so it is no part of a state dict.
         self.register_buffer("filters", repeated, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,6 +44,7 @@ class HaarTransform(nn.Module):
 
     def inverse(self, x: Tensor) -> Tensor:
         """Map (N, 4 channels, H, W) to (N, channels, 2 H, 2 W); undoes `forward`."""
+        # The transform is orthonormal, so its transpose undoes it.
         return F.conv_transpose2d(x, self.filters, stride=2, groups=self.channels)
 
 
