@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
 
-# Names, files and reasons of others are text, whatever brackets or colons are in it.
+# Names, files and reasons come from users: brackets and colons in them are no markup.
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
 
 
 def output_console() -> Console:
-    """Return the console for results."""
+    """Return the console for results.
+
+    >>> output_console().print("dtype[torch.float32] :key:")
+    dtype[torch.float32] :key:
+    """
     console = Console(**_AS_IT_IS)
     return console if console.is_terminal else Console(width=PLAIN_WIDTH, **_AS_IT_IS)
 
@@ -52,13 +56,21 @@ def say(line: str) -> None:
 
 
 def show_written(path: Path) -> None:
-    """Say on standard output which file was written."""
+    """Say on standard output which file was written.
+
+    >>> show_written(Path("costs.csv"))
+    wrote costs.csv
+    """
     output_console().print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Show a bar on standard error if it is a terminal; yields `update(fraction, text)`."""
+    """Show a bar on standard error if it is a terminal; yields `update(fraction, text)`.
+
+    >>> with progress("profile") as update:
+    ...     update(0.5, "RepMixer")
+    """
     console = message_console()
     bar = Progress(
         TextColumn(title, style="bold", markup=False),

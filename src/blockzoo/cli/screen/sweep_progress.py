@@ -22,6 +22,14 @@ class TimeLeft:
     """Estimates the time left from the trials' expected seconds, corrected by what they took.
 
     Each kind of trial has its own correction, because what makes one slow does not slow another.
+
+    >>> from blockzoo.core.position import Position
+    >>> trial = Trial(kind="training", blocks=("A",), position=Position.MID, trial_ids=("x",),
+    ...               expected_s=10.0)
+    >>> left = TimeLeft([trial] * 3)
+    >>> left.finished(trial, 20.0)  # twice what was expected, so the others will be too
+    >>> str(left)
+    '0:40 left'
     """
 
     def __init__(self, trials: Iterable[Trial]) -> None:
@@ -43,6 +51,7 @@ class TimeLeft:
         return sum(left * self._correction(kind) for kind, left in self._left.items())
 
     def _correction(self, kind: str) -> float:
+        # A sum over all finished ones, so that a single slow trial does not make the estimate jump.
         return self._taken[kind] / self._expected[kind] if self._expected[kind] else 1.0
 
     def __str__(self) -> str:
@@ -61,7 +70,7 @@ class SweepProgress(SweepListener):
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}", style="dim", markup=False),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal,  # a log file would keep every redrawing
             transient=True,
         )
 

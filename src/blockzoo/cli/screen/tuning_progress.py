@@ -44,7 +44,7 @@ class _Bar(RunCounter):
 
     def ended(self, trial: Try | None = None) -> None:
         """Count the run in hand as ended."""
-        self._ended += 1
+        self._ended += 1  # stopped early by the search counts too: its epochs will not come
         self._show(0, "")
 
     def _show(self, epoch: int, more: str) -> None:

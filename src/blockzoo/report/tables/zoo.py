@@ -24,7 +24,13 @@ _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 def stage_costs(
     specs: Sequence[BlockSpec], update: Callable[[float, str], None] | None = None
 ) -> dict[str, dict[Position, PartCost]]:
-    """Return what the stage of each block costs at each position; `update` hears of each."""
+    """Return what the stage of each block costs at each position; `update` hears of each.
+
+    >>> from blockzoo.blocks import get_block
+    >>> costs = stage_costs([get_block("ResNetBasicBlock")])
+    >>> costs["ResNetBasicBlock"][Position.MID].deploy.params_total
+    820992
+    """
     costs: dict[str, dict[Position, PartCost]] = {}
     for done, spec in enumerate(specs):
         if update is not None:
@@ -34,7 +40,13 @@ def stage_costs(
 
 
 def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[BlockSpec]:
-    """Return the blocks in that order, ties by name; raises `UnknownNameError` for another."""
+    """Return the blocks in that order, ties by name; raises `UnknownNameError` for another.
+
+    >>> from blockzoo.blocks import get_block
+    >>> specs = [get_block(name) for name in ("RepVGG", "ResNetBasicBlock")]
+    >>> [spec.year for spec in sorted_blocks(specs, "year", costs={})]
+    [2015, 2021]
+    """
     keys: dict[str, Callable[[BlockSpec], str | int]] = {
         "name": lambda spec: "",
         "family": lambda spec: spec.family,
@@ -49,10 +61,15 @@ def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[Blo
 
 
 def blocks_table(specs: Sequence[BlockSpec], costs: Costs) -> Table:
-    """Return one row per block; costs are of the stage of three blocks in deploy form."""
+    """Return one row per block; costs are of the stage of three blocks in deploy form.
+
+    >>> from blockzoo.blocks import get_block
+    >>> blocks_table([get_block("RepVGG")], costs={}).row_count
+    1
+    """
     caption = "Own cost: three blocks in deploy form, 64/128/256 channels, 32×32 images."
     table = Table(box=None, caption=caption if costs else None, caption_justify="left")
-    table.add_column("block", no_wrap=True)
+    table.add_column("block", no_wrap=True)  # a name must stay whole, to be copied
     table.add_column("family")
     table.add_column("year")
     table.add_column("merges")
@@ -80,7 +97,12 @@ def _cost_cells(costs: Mapping[Position, PartCost]) -> list[str]:
 
 
 def facts_table(spec: BlockSpec) -> Table:
-    """Return what the registry knows of the block."""
+    """Return what the registry knows of the block.
+
+    >>> from blockzoo.blocks import get_block
+    >>> facts_table(get_block("RepVGG")).title
+    'RepVGGBlock'
+    """
     table = Table(show_header=False, box=None, title=spec.name, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
