@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import blockzoo
+from blockzoo.core.errors import one_line
 
 _LIBRARIES = {"site-packages", "dist-packages"}
 
@@ -30,8 +31,7 @@ def describe_error(error: BaseException, otherwise: str = "") -> str:
     The place is the deepest line of the traceback in a file that is the user's; `otherwise` is
     said where there is none.
     """
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
+    text = one_line(error)
     place = own_place(error) or otherwise
     return f"{text} ({place})" if place else text
 

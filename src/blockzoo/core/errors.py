@@ -5,8 +5,9 @@ BlockZooError
 │   ├── UnknownNameError   a name that is not registered; carries near names
 │   ├── DataError          a data set that is missing, malformed or holds impossible values
 │   └── DeviceError        a device that was asked for and is not there
-├── BlockError             a block that raises, returns a wrong shape or NaN (exit status 1)
-│   └── ParityError        a deploy form or exported form that does not equal its original
+├── ModelError             a module that cannot be measured: raises, returns NaN (exit status 1)
+│   ├── ParityError        a deploy form or exported form that does not equal its original
+│   └── BlockError         a block, of all modules, that raises, returns a wrong shape or NaN
 ├── DivergenceError        a training whose loss is no longer finite, or absurdly high
 ├── DeviceMemoryError      a training step that does not fit into memory
 └── ResultsError           a store or results file that cannot be read or written
@@ -58,12 +59,16 @@ class DeviceError(InputError):
     """A device that was asked for and is not there."""
 
 
-class BlockError(BlockZooError):
-    """A block that raises in its constructor or forward, returns a wrong shape, or NaN."""
+class ModelError(BlockZooError):
+    """A module that cannot be exported, loaded, run or measured, or that returns NaN."""
 
 
-class ParityError(BlockError):
+class ParityError(ModelError):
     """A deploy or exported form whose outputs do not equal those of the original."""
+
+
+class BlockError(ModelError):
+    """A block that raises in its constructor or forward, returns a wrong shape, or NaN."""
 
 
 class DivergenceError(BlockZooError):
@@ -80,3 +85,31 @@ class ResultsError(BlockZooError):
 
 class SchemaError(ResultsError):
     """Results written with a newer or unknown schema version."""
+
+
+def one_line(error: BaseException, *, first_line_only: bool = False) -> str:
+    """Return type and message of an error in one line.
+
+    The lines of a longer message are joined, or cut off with `first_line_only`.
+
+    >>> one_line(ValueError("no kernel\\nfor int8"))
+    'ValueError: no kernel for int8'
+    >>> one_line(KeyError())
+    'KeyError'
+    """
+    # A syntax error's own text ends with the file and line, which is not part of the message.
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    if first_line_only:
+        message = next((line for line in message.splitlines() if line.strip()), "")
+    return " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line why something failed: what was raised on purpose needs no type.
+
+    >>> reason_of(InputError("batch size is 0; it must be 1 or more"))
+    'batch size is 0; it must be 1 or more'
+    >>> reason_of(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero'
+    """
+    return str(error) if isinstance(error, BlockZooError) else one_line(error)
