@@ -180,9 +180,10 @@ def test_one_that_ends_without_an_answer_says_how(
         assert worker.ask(double, 1) == ended
 
 
-def test_one_that_closes_its_connection_and_stays_is_killed(worker: Worker) -> None:
+def test_one_that_closes_its_connection_and_stays_is_killed() -> None:
     start_s = time.monotonic()
-    outcome = worker.ask(closes_everything, None)
+    with Worker() as worker:
+        outcome = worker.ask(closes_everything, None)
     assert outcome == Ended(cause="died", reason="died by SIGKILL")
     assert time.monotonic() - start_s < _END_S
 
