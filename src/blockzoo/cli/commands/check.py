@@ -50,10 +50,11 @@ def check(
     """
     from blockzoo.cli.screen.consoles import output_console, progress
     from blockzoo.contract.all_lines import contract_lines
-    from blockzoo.contract.check import CheckLimits, check_blocks
+    from blockzoo.contract.check import check_blocks
+    from blockzoo.core.processes import Limits
 
     names = _chosen(blocks, everything)
-    limits = CheckLimits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))
+    limits = Limits(time_s=time_limit, memory_bytes=int(memory_limit * _BYTES_PER_GIB))
     total, done = len(names) * len(contract_lines(exports=export)), itertools.count(1)
     with progress("check") as update:
         reports = [

@@ -89,7 +89,7 @@ def timer_of(device: torch.device) -> Timer:
 
 
 class Timers:
-    """Hands out the timer of a device and cache regime; one buffer empties a device's caches."""
+    """Hands out a device's timer, by hot or cold caches; one buffer empties a device's caches."""
 
     def __init__(self) -> None:
         self._evictors: dict[torch.device, Call] = {}
@@ -123,11 +123,30 @@ def device_timer(device: torch.device) -> Timer:
 
 
 @contextmanager
-def fixed_threads(threads: int) -> Iterator[None]:
-    """Within it torch uses that many threads in an operation."""
+def threads_restored() -> Iterator[None]:
+    """After it torch uses as many threads in an operation as before it.
+
+    >>> before = torch.get_num_threads()
+    >>> with threads_restored():
+    ...     torch.set_num_threads(before + 1)
+    >>> torch.get_num_threads() == before
+    True
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Within it torch uses that many threads in an operation.
+
+    >>> with fixed_threads(3):
+    ...     torch.get_num_threads()
+    3
+    """
+    with threads_restored():
+        torch.set_num_threads(threads)
+        yield

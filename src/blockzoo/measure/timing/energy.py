@@ -26,6 +26,7 @@ import torch
 from blockzoo.core.errors import InputError
 from blockzoo.measure.machine.nvml import Gpu
 from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.clocks import threads_restored
 from blockzoo.measure.timing.session import Cell
 
 LEAST_SECONDS = 10.0
@@ -111,15 +112,14 @@ def measure_cell_energy(cell: Cell) -> EnergyResult | None:
 
     Raises what the cell's backend raises; nothing is gated here.
     """
-    threads = torch.get_num_threads()
     backend = get_backend(cell.options.backend)
-    payload = backend.prepare(cell.model, cell.example, cell.options)
-    loaded = backend.load(payload, cell.example, cell.options)
-    try:
-        return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
-    finally:
-        loaded.close()
-        torch.set_num_threads(threads)
+    with threads_restored():
+        payload = backend.prepare(cell.model, cell.example, cell.options)
+        loaded = backend.load(payload, cell.example, cell.options)
+        try:
+            return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
+        finally:
+            loaded.close()
 
 
 def find_counter(device: str | torch.device) -> Counter | None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from blockzoo.core.errors import BlockError, ParityError
+from blockzoo.core.errors import ModelError, ParityError
 
 TOLERANCE = 1e-4
 _SMALL_SCALE = 1e-3
@@ -31,7 +31,7 @@ def check_parity(
 
     Raises `ParityError` when it exceeds `tolerance`, when shapes differ, or when the first choice
     (argmax over the last dimension) differs for an input whose choice is clear, that is leads by
-    more than the tolerance; `BlockError` when an output is not finite.
+    more than the tolerance; `ModelError` when an output is not finite.
     """
     expected, actual = _outputs(original, other, example)
     difference = _relative_difference(expected, actual)
@@ -73,7 +73,7 @@ def max_relative_difference(a: nn.Module, b: nn.Module, example: Tensor) -> floa
     """Return max |a(x) - b(x)| / max |a(x)|; 0 when both outputs are zero.
 
     The modules run as they are; put them into eval mode first. Raises `ParityError` when the
-    shapes of the outputs differ and `BlockError` when one is not finite.
+    shapes of the outputs differ and `ModelError` when one is not finite.
     """
     return _relative_difference(*_outputs(a, b, example))
 
@@ -148,7 +148,7 @@ def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Te
         )
     for form, output in (("original", expected), ("other", actual)):
         if not output.isfinite().all():
-            raise BlockError(
+            raise ModelError(
                 f"the {form} form's output of shape {tuple(output.shape)} holds "
                 f"{int((~output.isfinite()).sum())} values that are NaN or infinite"
             )

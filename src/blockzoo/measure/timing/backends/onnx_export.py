@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
 from blockzoo.measure.timing.settings import CellOptions
 
@@ -32,7 +32,7 @@ def missing_packages() -> str | None:
 def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
     """Return `model` for inputs like `example` as an ONNX file with its weights inside.
 
-    Raises `BlockError` where it cannot be exported.
+    Raises `ModelError` where it cannot be exported.
     """
     network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
     try:
@@ -42,7 +42,7 @@ def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> byte
             content: bytes = program.model_proto.SerializeToString()
     except Exception as error:
         reason = _unknown_operator(error) or in_short(error)
-        raise BlockError(f"ONNX export fails: {reason}") from error
+        raise ModelError(f"ONNX export fails: {reason}") from error
     return content
 
 
@@ -61,13 +61,13 @@ _SEED = 8
 def quantised(content: bytes, example: Tensor) -> bytes:
     """Return an ONNX file in int8 that takes and returns float32; `example` (N, ...) is its input.
 
-    Raises `BlockError` where ONNX Runtime cannot quantise it.
+    Raises `ModelError` where ONNX Runtime cannot quantise it.
     """
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
             return _quantised(content, example, Path(folder))
     except Exception as error:
-        raise BlockError(f"ONNX Runtime cannot quantise it: {in_short(error)}") from error
+        raise ModelError(f"ONNX Runtime cannot quantise it: {in_short(error)}") from error
 
 
 def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
