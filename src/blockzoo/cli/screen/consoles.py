@@ -53,11 +53,11 @@ def load_data(request: SweepRequest) -> None:
 
 def warn_of_neighbours(device: str) -> None:
     """Say in one line, on standard error, who else uses the device that is about to be timed."""
-    from blockzoo.measure.machine.contention import busy_neighbours
+    from blockzoo.measure.machine.contention import other_users
     from blockzoo.measure.machine.devices import resolve_device
 
     where = resolve_device(device)
-    if others := busy_neighbours(where):
+    if others := other_users(where):
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         message_console().print(
             f"warning: others use {where}, times will be less certain: "

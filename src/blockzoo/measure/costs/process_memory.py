@@ -3,7 +3,7 @@
 Each measurement is one forward pass or one training step in a fresh process with one thread, after
 a small one that has loaded what has to be loaded and made the optimizer's state. What the process
 held before is taken off its peak, and the module's own tensors are added again, so that the figure
-stands beside the peak that `measure.memory` works out from shapes. What it has more than that is
+stands beside the peak that `memory.py` works out from shapes. What it has more than that is
 the workspace of kernels, an allocator's rounding and code that is generated for new shapes. Memory
 that was asked for and never written is not resident and does not count on a CPU.
 
@@ -66,7 +66,7 @@ def measured_training_memory(
 ) -> int:
     """Return the peak bytes of one step of training: forward, cross-entropy, backward, SGD.
 
-    The step is one of many, by SGD with momentum, as in `measure.memory.training_memory`. Raises
+    The step is one of many, by SGD with momentum, as in `memory.training_memory`. Raises
     what `measured_inference_memory` does, and `InputError` without trainable parameters.
     """
     if not any(value.requires_grad for value in module.parameters()):

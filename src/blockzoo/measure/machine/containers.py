@@ -29,16 +29,16 @@ def withheld_s(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | No
 
     Summed over the groups up to the root, and over cores; None where no group counts it.
     """
-    found = [_withheld(_text(group / "cpu.stat")) for group in _groups("cpu", root, membership)]
-    counted = [each for each in found if each is not None]
+    waits_s = [_withheld(_text(group / "cpu.stat")) for group in _groups("cpu", root, membership)]
+    counted = [each for each in waits_s if each is not None]
     return sum(counted) if counted else None
 
 
 def _least(
     limit: Callable[[Path], float | None], controller: str, root: Path, membership: Path
 ) -> float | None:
-    found = [limit(group) for group in _groups(controller, root, membership)]
-    return min((each for each in found if each is not None), default=None)
+    limits = [limit(group) for group in _groups(controller, root, membership)]
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:

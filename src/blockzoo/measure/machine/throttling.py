@@ -56,8 +56,8 @@ class ThrottleWatch:
         read: Callable[[], CpuCounters] = read_cpu,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        found = {name: Gpu.find(name) for name in set(devices) if name.startswith("cuda")}
-        self._gpus = {name: gpu for name, gpu in found.items() if gpu is not None}
+        on_cuda = {name for name in devices if name.startswith("cuda")}
+        self._gpus = {name: gpu for name in on_cuda if (gpu := Gpu.find(name)) is not None}
         self._read, self._clock = read, clock
         self._slow: set[str] = set()
         self.start()

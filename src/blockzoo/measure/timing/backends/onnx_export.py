@@ -48,8 +48,8 @@ def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> byte
 
 def _unknown_operator(error: BaseException | None) -> str | None:
     while error is not None:
-        if found := _NO_OPERATOR.search(str(error)):
-            return f"ONNX has no operator for {found.group(1)}"
+        if match := _NO_OPERATOR.search(str(error)):
+            return f"ONNX has no operator for {match.group(1)}"
         error = error.__cause__
     return None
 
@@ -72,10 +72,10 @@ def quantised(content: bytes, example: Tensor) -> bytes:
 
 def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
     tool: Any = importlib.import_module("onnxruntime.quantization")
-    given, fused, done = (folder / f"{name}.onnx" for name in ("given", "fused", "done"))
-    given.write_bytes(content)
+    whole, fused, done = (folder / f"{name}.onnx" for name in ("whole", "fused", "done"))
+    whole.write_bytes(content)
     # Batch normalization must be inside its convolution before ranges are measured.
-    tool.shape_inference.quant_pre_process(given, fused, skip_symbolic_shape=True)
+    tool.shape_inference.quant_pre_process(whole, fused, skip_symbolic_shape=True)
     tool.quantize_static(
         fused,
         done,
