@@ -39,12 +39,13 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
+        # Folded, so that a name in other letters is the nearest of all.
         by_folded = {candidate.casefold(): candidate for candidate in self.known}
         folded = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
         self.near = tuple(by_folded[candidate] for candidate in folded)
         if self.near:
             hint = f"did you mean {' or '.join(self.near)}?"
-        elif len(self.known) <= 12:
+        elif len(self.known) <= 12:  # as many as a line holds
             hint = f"allowed: {', '.join(self.known)}"
         else:
             hint = f"none of the {len(self.known)} known names is near it"

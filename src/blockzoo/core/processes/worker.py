@@ -167,6 +167,13 @@ class Worker:
 
         A `pulse()` whose value has changed is a sign of life, as a message is. Raises what
         `listener` and `pulse` raise; the child is then still at work.
+
+            def train(recipe: Recipe, send: Send) -> Weights:
+                for epoch in epochs(recipe):
+                    send(Epoch(loss=...))
+                return weights
+
+            outcome = worker.stream(train, recipe, listener=show, limits=Limits(silence_s=600))
         """
         return self._converse((function, task, True), limits, listener, pulse)
 

@@ -35,7 +35,11 @@ class Executor(ABC):
 
 
 class InProcessExecutor(Executor):
-    """Runs each job at once in this process; the future it returns is already done."""
+    """Runs each job at once in this process; the future it returns is already done.
+
+    >>> InProcessExecutor().submit(abs, -3).result()
+    3
+    """
 
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Run `function(task)`; `KeyboardInterrupt` passes through to the driver."""
@@ -123,6 +127,7 @@ def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
     One at a time on a CPU runs in this process; on CUDA it does not, for one kernel that asserts
     would take the device from all that come after.
     """
+    # A process of its own costs seconds and a copy of the data.
     if count == 1 and resolve_device(device).type == "cpu":
         yield InProcessExecutor()
         return
@@ -144,7 +149,12 @@ def _usable(_: None) -> bool:
 def as_completed(
     executor: Executor, function: Callable[[Task], Outcome], tasks: Iterable[Task]
 ) -> Iterator[tuple[Task, Future[Outcome]]]:
-    """Yield each task with its finished future, keeping the executor full."""
+    """Yield each task with its finished future, keeping the executor full.
+
+    >>> [future.result() for _, future in as_completed(InProcessExecutor(), abs, [-1, 2])]
+    [1, 2]
+    """
+    # Drawn one by one: a task may hold what is large, or depend on what has come back.
     waiting = iter(tasks)
     running: dict[Future[Outcome], Task] = {}
     while True:

@@ -104,7 +104,7 @@ def _in_fresh_process(
 
 
 def _measure(task: _Task) -> int:
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # each thread of a kernel has a workspace of its own
     device = torch.device(task.device)
     module = load_module_bytes(task.payload).to(device)
     # Batch normalisation in training cannot do with a single value per channel.
@@ -152,6 +152,7 @@ def _training_step(module: nn.Module, optimizer: torch.optim.Optimizer) -> Calla
 
 def _size_bytes(tensors: list[Tensor]) -> int:
     """Return the bytes of all storages behind the tensors, each counted once."""
+    # Tied weights and views share one.
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in tensors}
     return sum(storage.nbytes() for storage in storages.values())
 
@@ -167,6 +168,7 @@ def _rise_on_cuda(run: Callable[[], None], device: torch.device) -> int:
 
 def _rise_of_process(run: Callable[[], None]) -> int:
     """Return how far the resident size of this process rises above what it is now."""
+    # What earlier work freed would be used again, and its pages would not count.
     _give_back_freed()
     try:
         _CLEAR_REFS.write_text(_RESET_PEAK)

@@ -14,7 +14,10 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cpu_quota_cores(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
-    """Return how many cores' worth of time this process may use, or None without a limit."""
+    """Return how many cores' worth of time this process may use, or None without a limit.
+
+    >>> cpu_quota_cores(root=Path("/nowhere"))  # as on a system without control groups
+    """
     return _least(_cpu_limit, "cpu", root, membership)
 
 
@@ -49,6 +52,7 @@ def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         mounts = (controllers, controller) if controllers else ("", "unified")
+        # Version 1 mounts controllers by name, together or alone; version 2 has one tree.
         for mount in dict.fromkeys(mounts):
             group = Path(path.lstrip("/"))
             yield from (root / mount / each for each in (group, *group.parents))

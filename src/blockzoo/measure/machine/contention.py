@@ -46,6 +46,7 @@ def busy_processes(
     time.sleep(look_s)
     after = _cpu_seconds()
     percent = 100 / (time.perf_counter() - start_s)
+    # Not the parents, which wait for this one, nor the children, which are what is measured.
     family = _family()
     processes = [
         BusyProcess(pid=process.pid, name=_name(process), cpu_percent=percent * (used - start))

@@ -71,6 +71,7 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
     memory = psutil.virtual_memory()
     events = hardware.thermal_events()
     limit_bytes = containers.memory_limit_bytes() or memory.available
+    # One after the other: looking at the noise is work that the other looks would see.
     readings = Readings(
         cores=psutil.cpu_count() or 1,
         governor=hardware.governor(),
@@ -93,6 +94,7 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
         gpu_users=gpu_users(device) if on_cuda else (),
     )
     after = hardware.thermal_events()
+    # Grown while nothing but the looks ran: the cores are hot now, not once upon a time.
     new = 0 if events is None or after is None else after - events
     return replace(readings, thermal_events=after, new_thermal_events=new)
 
@@ -207,6 +209,7 @@ def _hypervisor(readings: Readings) -> Finding:
 
 
 def _steal(readings: Readings) -> Finding:
+    # Stolen time is in every sample and in no counter of this process.
     share = readings.steal_fraction
     if share is None:
         return _finding("stolen time", "ok", "not readable")
@@ -221,6 +224,7 @@ def _steal(readings: Readings) -> Finding:
 def _noise(readings: Readings) -> Finding:
     noise = readings.noise
     by_iqr = _graded(noise.iqr, caution=0.03, unfit=0.25)
+    # Quartiles that are near and a longest time that is not: something comes now and then.
     interrupted = by_iqr == "ok" and noise.worst > 10
     return _finding(
         "noise",

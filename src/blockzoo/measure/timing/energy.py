@@ -82,7 +82,7 @@ def measure_energy(
     if counter is None:
         return None
     batch = _batched(call, torch.device(device))
-    batch()
+    batch()  # what the first call sets up is no part of the work
     try:
         idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
         calls = 0
@@ -94,6 +94,7 @@ def measure_energy(
         power_w, worked_s = _power(counter, work)
     except OSError:
         return None
+    # Per call and not per second: the clock may fall as the device gets warm.
     images = calls * images_per_call
     if power_w <= idle_power_w:
         return None
@@ -184,6 +185,7 @@ class Rapl:
         """Return the joules since this object was made."""
         for zone, range_uj in self._zones.items():
             now_uj = _integer(zone / "energy_uj")
+            # It starts again at its maximum, every few minutes under load.
             step_uj = now_uj - self._last_uj[zone]
             self._total_uj += step_uj if step_uj >= 0 else step_uj + range_uj
             self._last_uj[zone] = now_uj

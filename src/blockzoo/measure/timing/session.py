@@ -60,6 +60,12 @@ def measure_cells(
     threads are the cells' own. A cell that cannot be prepared, raises, kills its process or hangs
     has a `failure`; the others are measured. `listener` hears what the processes send. Raises
     `InputError` for two cells of one name and a baseline that is not a cell.
+
+    >>> import torch
+    >>> here = LatencySettings(processes=0, budget_s=0.01, warmup_max_s=0.01)
+    >>> relu = Cell(name="relu", model=nn.ReLU(), example=torch.ones(1, 3), baseline="relu")
+    >>> measure_cells([relu], here)["relu"].verdict
+    'baseline'
     """
     settings = settings or LatencySettings()
     names = [cell.name for cell in cells]
@@ -124,6 +130,7 @@ class _Session:
     def run(self, baselines: Mapping[str, str]) -> None:
         """Run the processes, and one more for each that died; with none, run in this one."""
         finished = 0
+        # Ends: a process that dies costs a cell, or the second of its kind costs all.
         while finished < max(self.settings.processes, 1):
             cells = tuple(c for name, c in self.ready.items() if name not in self.failures)
             if not cells:

@@ -130,6 +130,7 @@ class _Sampler(SamplingListener):
                 for name, base in self._task.baselines.items()
                 if name in loaded and base in loaded
             }
+            # One whose baseline could not be loaded is timed all the same.
             calls: dict[str, Call] = {name: each.call for name, each in loaded.items()}
             sampled = sample_cells(
                 calls,
@@ -147,7 +148,7 @@ class _Sampler(SamplingListener):
             throttled=self._watch.throttled(),
         )
         for each in loaded.values():
-            each.close()
+            each.close()  # runtimes have threads of their own, which an exit may wait for
         return done
 
     def _load(self) -> tuple[dict[str, Loaded], dict[str, Timer]]:
@@ -170,6 +171,7 @@ class _Sampler(SamplingListener):
         self._mark.set(self._index[name], stage)
         threads = self._options[name].threads
         if threads != self._threads:
+            # Not before every sample: torch would start its threads anew.
             torch.set_num_threads(threads)
             self._threads = threads
         if stage != "sampling" or self._stage != stage:
