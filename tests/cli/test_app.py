@@ -171,7 +171,7 @@ def test_benchmark_warns_of_neighbours_and_of_unreadable_energy(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = ("make (7) at 90% of a core", "a", "b", "c", "d")
-    monkeypatch.setattr(contention, "busy_neighbours", lambda device: others)
+    monkeypatch.setattr(contention, "other_users", lambda device: others)
     monkeypatch.setattr(energy, "find_counter", lambda device: None)
     status, output, told = run(
         "benchmark", "Identity", "-p", "mid", *TINY, "--benchmark-runs", "3", "--warmup-runs", "1",

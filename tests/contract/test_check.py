@@ -10,13 +10,14 @@ from typer.testing import CliRunner
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.cli.app import app
-from blockzoo.contract.check import BlockReport, CheckLimits, check_blocks
+from blockzoo.contract.check import BlockReport, check_blocks
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import contract_lines
 from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.processes import Limits
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")
-_BIG = CheckLimits(time_s=120.0)
+_BIG = Limits(time_s=120.0, memory_bytes=4 * 2**30)
 _ALL = [line.name for line in contract_lines()]
 _EAGER = [line.name for line in contract_lines(exports=False)]
 _LINES = {line.name: line for line in contract_lines()}
@@ -30,7 +31,7 @@ def _judge(block: str, line: str) -> Finding:
     return _LINES[line].judge(get_block(_name(block)))
 
 
-def _check(*blocks: str | BlockSpec, limits: CheckLimits = _BIG) -> BlockReport:
+def _check(*blocks: str | BlockSpec, limits: Limits = _BIG) -> BlockReport:
     (report,) = check_blocks(blocks, exports=False, limits=limits)
     return report
 
@@ -80,7 +81,7 @@ def test_a_block_breaks_no_other_line_than_its_own() -> None:
 
 
 def test_hanging_fails_one_line_and_the_report_goes_on() -> None:
-    report = _check(_name("HangsInTraining"), limits=CheckLimits(time_s=3.0))
+    report = _check(_name("HangsInTraining"), limits=Limits(time_s=3.0))
     assert [finding.line for finding in report.findings] == _EAGER
     failed = _failed(report)
     assert set(failed) == {"gradients", "bf16"}
@@ -89,14 +90,14 @@ def test_hanging_fails_one_line_and_the_report_goes_on() -> None:
 
 
 def test_a_constructor_that_hangs_is_stopped_once() -> None:
-    report = _check(_name("HangsInConstructor"), limits=CheckLimits(time_s=2.0))
+    report = _check(_name("HangsInConstructor"), limits=Limits(time_s=2.0))
     assert list(_failed(report)) == ["builds"]
     rest = {(f.verdict, f.reason) for f in report.findings[1:]}
     assert rest == {(Verdict.DOES_NOT_APPLY, "the block is not built")}
 
 
 def test_allocating_without_bound_fails_one_line() -> None:
-    limit = CheckLimits(time_s=120.0, memory_bytes=3 * 2**29)
+    limit = Limits(time_s=120.0, memory_bytes=3 * 2**29)
     failed = _failed(_check(_name("Allocates"), limits=limit))
     # The lines that give it one image: the rest of the report is as it should be.
     assert set(failed) == {"batch 1", "batch", "cost", "receptive field"}
@@ -105,7 +106,7 @@ def test_allocating_without_bound_fails_one_line() -> None:
 
 def test_a_crash_of_the_process_fails_one_line() -> None:
     failed = _failed(_check(_name("Crashes")))
-    assert failed == {"odd sizes": "the process died: signal SIGABRT"}
+    assert failed == {"odd sizes": "the process died by SIGABRT"}
 
 
 def test_several_blocks_are_checked_at_a_time_and_findings_told_as_they_come() -> None:
@@ -144,9 +145,9 @@ def test_a_file_that_does_not_load_is_one_finding(
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(InputError, match=r"time limit is 0 s; it must be above 0"):
-        CheckLimits(time_s=0)
+        Limits(time_s=0)
     with pytest.raises(InputError, match="memory limit is 0 bytes"):
-        CheckLimits(memory_bytes=0)
+        Limits(memory_bytes=0)
     with pytest.raises(InputError, match="jobs is 0"):
         list(check_blocks(["Identity"], jobs=0))
     with pytest.raises(UnknownNameError, match="did you mean RepMixer"):
@@ -172,6 +173,6 @@ def test_the_command_prints_a_line_each_and_fails_where_one_failed(
 
 @pytest.mark.slow
 def test_compiled_and_exported_forms_equal_eager() -> None:
-    (report,) = check_blocks([_name("Good")], limits=CheckLimits(time_s=200.0))
+    (report,) = check_blocks([_name("Good")], limits=Limits(time_s=200.0))
     assert [finding.line for finding in report.findings] == _ALL
     assert report.ok, _failed(report)

@@ -1,7 +1,16 @@
 import pytest
 
 from blockzoo.core import errors
-from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.errors import (
+    BlockError,
+    BlockZooError,
+    InputError,
+    ModelError,
+    ParityError,
+    UnknownNameError,
+    one_line,
+    reason_of,
+)
 
 
 def test_every_error_is_drawn_in_the_tree_of_the_docstring() -> None:
@@ -28,3 +37,42 @@ def test_exit_status_tells_bad_input_from_failure() -> None:
     assert InputError("x").exit_status == 2
     assert UnknownNameError("block", "a", ["b"]).exit_status == 2
     assert BlockError("x").exit_status == 1
+    assert ModelError("x").exit_status == ParityError("x").exit_status == 1
+
+
+def test_a_block_is_one_of_the_modules_that_may_be_at_fault() -> None:
+    assert issubclass(BlockError, ModelError)
+    assert issubclass(ParityError, ModelError)
+    assert not issubclass(ParityError, BlockError)
+
+
+def syntax_error() -> SyntaxError:
+    try:
+        compile("class Block(:", "mine.py", "exec")
+    except SyntaxError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "whole", "first"),
+    [
+        (ValueError("no kernel"), "ValueError: no kernel", "ValueError: no kernel"),
+        (
+            ValueError("\n no\n  three lines\nhere"),
+            "ValueError: no three lines here",
+            "ValueError: no",
+        ),
+        (KeyError(), "KeyError", "KeyError"),
+        (syntax_error(), "SyntaxError: invalid syntax", "SyntaxError: invalid syntax"),
+        (InputError("a is 0"), "InputError: a is 0", "InputError: a is 0"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: Exception, whole: str, first: str) -> None:
+    assert one_line(error) == whole
+    assert one_line(error, first_line_only=True) == first
+
+
+def test_a_reason_has_the_type_of_what_was_not_raised_on_purpose_alone() -> None:
+    assert reason_of(ModelError("it cannot be exported")) == "it cannot be exported"
+    assert reason_of(MemoryError("no\nroom")) == "MemoryError: no room"

@@ -1,56 +1,31 @@
 """`blockzoo check`: the contract run on blocks that may hang, allocate without bound, or crash.
 
-Each block has a child process of its own, which sends one finding per line. A line that runs too
+Each block has a child process of its own, which is asked line by line. A line that runs too
 long or takes too much memory is stopped with its process, counts as failed, and a new process goes
 on with the next line. User code is imported in the child alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-import multiprocessing
 import os
 import pickle
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
+from functools import lru_cache
+from queue import SimpleQueue
 
-import psutil
 import torch
 
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
-from blockzoo.core.errors import BlockZooError, InputError
+from blockzoo.core.errors import InputError, reason_of
+from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
 
-_MEBIBYTE, _GIBIBYTE = 2**20, 2**30
-_START_LIMIT_S = 300.0
-_END_LIMIT_S = 2.0
-_LOOK_EVERY_S = 0.02
-_PRELOADED = ["blockzoo.contract.check", "blockzoo.blocks.zoo"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckLimits:
-    """What one line of the contract may take: seconds by the clock, and memory of its process.
-
-    Raises `InputError` for a limit that is not above zero.
-    """
-
-    time_s: float = 60.0
-    memory_bytes: int = 4 * _GIBIBYTE
-
-    def __post_init__(self) -> None:
-        if not (self.time_s > 0 and math.isfinite(self.time_s)):
-            raise InputError(f"time limit is {self.time_s} s; it must be above 0")
-        if self.memory_bytes < 1:
-            raise InputError(f"memory limit is {self.memory_bytes} bytes; it must be above 0")
+LINE_LIMITS = Limits(time_s=60.0, memory_bytes=4 * 2**30)
+_PRELOADED = ("blockzoo.contract.check", "blockzoo.blocks.zoo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,35 +49,40 @@ def check_blocks(
     blocks: Iterable[str | BlockSpec],
     *,
     exports: bool = True,
-    limits: CheckLimits | None = None,
+    limits: Limits = LINE_LIMITS,
     jobs: int = 1,
     on_finding: Callable[[str, Finding], None] | None = None,
 ) -> Iterator[BlockReport]:
     """Yield a report for each block as it is done, `jobs` blocks at a time.
 
-    A name with a file or module in it is looked up in the child only, so that what is wrong with it
-    is a finding. Other names raise `UnknownNameError` here. `on_finding` is called with the block's
-    name and each finding as it comes. Call this from a script under `if __name__ == "__main__":`,
-    as anything that starts processes.
+    `limits` are those of one line, of the process it is in. A name with a file or module in it is
+    looked up in the child only, so that what is wrong with it is a finding. Other names raise
+    `UnknownNameError` here. `on_finding` is called with the block's name and each finding as it
+    comes. Call this from a script under `if __name__ == "__main__":`, as anything that starts
+    processes.
     """
     if jobs < 1:
         raise InputError(f"jobs is {jobs}; it must be 1 or more")
-    waiting = [_sendable(block) for block in blocks]
     names = [line.name for line in contract_lines(exports=exports)]
-    running: list[_Run] = []
+    # Findings and reports of all threads come by one queue, and are handed on in this thread.
+    arrived: SimpleQueue[tuple[str, Finding] | Future[BlockReport]] = SimpleQueue()
+    checks = [_Check(_sendable(block), limits, arrived.put) for block in blocks]
+    pool = ThreadPoolExecutor(jobs)
     try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                running.append(_Run(waiting.pop(0), names, limits or CheckLimits(), on_finding))
-            wait([run.connection for run in running], timeout=_LOOK_EVERY_S)
-            for run in list(running):
-                run.step()
-                if run.done:
-                    running.remove(run)
-                    yield run.report
+        for check in checks:
+            pool.submit(check.run, names).add_done_callback(arrived.put)
+        missing = len(checks)
+        while missing:
+            item = arrived.get()
+            if isinstance(item, Future):
+                missing -= 1
+                yield item.result()
+            elif on_finding is not None:
+                on_finding(*item)
     finally:
-        for run in running:
-            run.stop()
+        for check in checks:
+            check.stop()
+        pool.shutdown(cancel_futures=True)
 
 
 def _sendable(block: str | BlockSpec) -> str | BlockSpec:
@@ -116,148 +96,80 @@ def _sendable(block: str | BlockSpec) -> str | BlockSpec:
     return block
 
 
-class _Run:
-    """One block on its way through the contract, with the child process that it is in."""
+class _Check:
+    """One block on its way through the contract; every process that it costs is replaced."""
 
     def __init__(
         self,
         block: str | BlockSpec,
-        names: list[str],
-        limits: CheckLimits,
-        on_finding: Callable[[str, Finding], None] | None,
+        limits: Limits,
+        on_finding: Callable[[tuple[str, Finding]], None],
     ) -> None:
-        self._block, self._limits, self._on_finding = block, limits, on_finding
         self._name = block if isinstance(block, str) else block.name
-        self._left, self._findings = list(names), list[Finding]()
-        self._start()
+        self._block, self._limits, self._on_finding = pickle.dumps(block), limits, on_finding
+        self._stopped = False
+        self._worker: Worker | None = None
 
-    @property
-    def done(self) -> bool:
-        return not self._left
-
-    @property
-    def report(self) -> BlockReport:
-        return BlockReport(block=self._name, findings=tuple(self._findings))
-
-    def step(self) -> None:
-        """Take what the child has sent; where it has sent nothing, look at its time and memory."""
-        try:
-            if self.connection.poll():
-                self._take(self.connection.recv())
-            else:
-                self._enforce_limits()
-        except (EOFError, OSError):
-            self._process.join(_END_LIMIT_S)
-            self._replace(f"the process died: {_ending(self._process.exitcode)}")
+    def run(self, names: Sequence[str]) -> BlockReport:
+        """Judge the block by the lines of these names."""
+        findings: list[Finding] = []
+        while len(findings) < len(names) and not self._stopped:
+            with self._start() as worker:
+                while worker.alive and len(findings) < len(names):
+                    finding = self._judged(worker, names[len(findings)])
+                    not_built = finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
+                    rest = map(_not_built, names[len(findings) + 1 :]) if not_built else ()
+                    for each in (finding, *rest):
+                        findings.append(each)
+                        self._on_finding((self._name, each))
+        return BlockReport(block=self._name, findings=tuple(findings))
 
     def stop(self) -> None:
-        """End the child and all it has started."""
-        pid = self._process.pid
-        if pid is not None and self._process.is_alive():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                # Before it is ready the child is not yet the leader of a group of its own.
-                (os.killpg if self._ready else os.kill)(pid, signal.SIGKILL)
-        self._process.join()
-        self.connection.close()
+        """End what `run` does in another thread, and begin nothing more."""
+        self._stopped = True
+        if self._worker is not None:
+            self._worker.stop()
 
-    def _start(self) -> None:
-        context = _processes()
-        self.connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._block, list(self._left)), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        self._ready, self._since = False, time.monotonic()
+    def _start(self) -> Worker:
+        # Quick, for PyTorch and the zoo are imported once for all processes.
+        self._worker = Worker("forkserver", preload=_PRELOADED, silent=True)
+        if self._stopped:  # while this one was started
+            self._worker.stop()
+        self._worker.ask(_settle, None)
+        return self._worker
 
-    def _take(self, sent: Finding | None) -> None:
-        self._ready, self._since = True, time.monotonic()
-        if sent is None:
-            return
-        self._add(sent)
-        if sent.line == BUILDS.name and sent.verdict is Verdict.FAILS:
-            for name in list(self._left):
-                self._add(_not_built(name))
-        if self.done:
-            self._process.join(_END_LIMIT_S)
-            self.stop()
-
-    def _add(self, finding: Finding) -> None:
-        self._left.remove(finding.line)
-        self._findings.append(finding)
-        if self._on_finding is not None:
-            self._on_finding(self._name, finding)
-
-    def _enforce_limits(self) -> None:
-        seconds, limits = time.monotonic() - self._since, self._limits
-        if seconds > (limits.time_s if self._ready else _START_LIMIT_S):
-            self._replace(f"still running after {seconds:.0f} s, the time limit; stopped")
-        elif self._ready and _resident_bytes(self._process.pid) > limits.memory_bytes:
-            allowed = limits.memory_bytes / _MEBIBYTE
-            self._replace(f"took more than {allowed:,.0f} MiB of memory, the limit; stopped")
-
-    def _replace(self, reason: str) -> None:
-        """Fail the line in hand and go on with the next one in a new process."""
-        self.stop()
-        self._take(Finding(line=self._left[0], verdict=Verdict.FAILS, reason=reason))
-        if not self.done:
-            self._start()
+    def _judged(self, worker: Worker, name: str) -> Finding:
+        match worker.ask(_judge, (self._block, name), limits=self._limits):
+            case Answer(value=finding):
+                return finding
+            case Raised(error=error):
+                reason = reason_of(error)
+            case Ended(cause="died", reason=reason):
+                reason = f"the process {reason}"
+            case Ended(reason=reason):
+                pass
+        return Finding(line=name, verdict=Verdict.FAILS, reason=reason)
 
 
 def _not_built(name: str) -> Finding:
     return Finding(line=name, verdict=Verdict.DOES_NOT_APPLY, reason="the block is not built")
 
 
-def _processes() -> ForkServerContext | SpawnContext:
-    """Return a way to start clean processes that is quick: PyTorch is imported once for all."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    return context
-
-
-def _resident_bytes(pid: int | None) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"signal {signal.Signals(-exit_code).name}"
-    return f"exit status {exit_code}"
-
-
-def _serve(connection: Connection, block: str | BlockSpec, names: list[str]) -> None:
-    """Be the child: send None once ready, then a finding for each of these lines."""
-    os.setsid()
-    _discard_output()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def _settle(_: None) -> None:
+    """Make the child ready; blocks are checked side by side, so each has one thread."""
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     torch.set_num_threads(1)
-    connection.send(None)
-    lines = {line.name: line for line in contract_lines()}
-    try:
-        spec = get_block(block) if isinstance(block, str) else block
-    except BlockZooError as error:
-        connection.send(Finding(line=names[0], verdict=Verdict.FAILS, reason=str(error)))
-        return
-    for name in names:
-        connection.send(lines[name].judge(spec))
 
 
-def _discard_output() -> None:
-    """Keep what a block or a compiler prints out of the report."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
+def _judge(task: tuple[bytes, str]) -> Finding:
+    """Judge a pickled block, or name of one, by the line of that name; done in the child."""
+    block, name = task
+    (line,) = (line for line in contract_lines() if line.name == name)
+    return line.judge(_spec_of(block))
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.killpg(0, signal.SIGKILL)
+@lru_cache(maxsize=1)
+def _spec_of(block: bytes) -> BlockSpec:
+    """Return the spec, the same one for all lines: some of what they find out is kept with it."""
+    name_or_spec = pickle.loads(block)
+    return get_block(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec

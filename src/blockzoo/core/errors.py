@@ -5,8 +5,9 @@ BlockZooError
 │   ├── UnknownNameError   a name that is not registered; carries near names
 │   ├── DataError          a data set that is missing, malformed or holds impossible values
 │   └── DeviceError        a device that was asked for and is not there
-├── BlockError             a block that raises, returns a wrong shape or NaN (exit status 1)
-│   └── ParityError        a deploy form or exported form that does not equal its original
+├── ModelError             a module that cannot be measured: raises, returns NaN (exit status 1)
+│   ├── ParityError        a deploy form or exported form that does not equal its original
+│   └── BlockError         a block, of all modules, that raises, returns a wrong shape or NaN
 ├── DivergenceError        a training whose loss is no longer finite, or absurdly high
 ├── DeviceMemoryError      a training step that does not fit into memory
 └── ResultsError           a store or results file that cannot be read or written
@@ -38,12 +39,13 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
+        # Folded, so that a name in other letters is the nearest of all.
         by_folded = {candidate.casefold(): candidate for candidate in self.known}
         folded = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
         self.near = tuple(by_folded[candidate] for candidate in folded)
         if self.near:
             hint = f"did you mean {' or '.join(self.near)}?"
-        elif len(self.known) <= 12:
+        elif len(self.known) <= 12:  # as many as a line holds
             hint = f"allowed: {', '.join(self.known)}"
         else:
             hint = f"none of the {len(self.known)} known names is near it"
@@ -58,12 +60,16 @@ class DeviceError(InputError):
     """A device that was asked for and is not there."""
 
 
-class BlockError(BlockZooError):
-    """A block that raises in its constructor or forward, returns a wrong shape, or NaN."""
+class ModelError(BlockZooError):
+    """A module that cannot be exported, loaded, run or measured, or that returns NaN."""
 
 
-class ParityError(BlockError):
+class ParityError(ModelError):
     """A deploy or exported form whose outputs do not equal those of the original."""
+
+
+class BlockError(ModelError):
+    """A block that raises in its constructor or forward, returns a wrong shape, or NaN."""
 
 
 class DivergenceError(BlockZooError):

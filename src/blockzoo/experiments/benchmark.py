@@ -6,7 +6,7 @@ interleaved in one session, and each is compared with the baseline block at its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -25,8 +25,8 @@ from blockzoo.experiments.benchmark_cells import (
 )
 from blockzoo.experiments.identity import resolved, scaffold_settings
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.measure.timing.driver import Event
 from blockzoo.measure.timing.energy import measure_cell_energy
+from blockzoo.measure.timing.events import Cells, Listener
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
@@ -52,15 +52,15 @@ def benchmark_blocks(
     threads: Sequence[int] = (),
     caches: Sequence[str] = (),
     processes: int | None = None,
-    listener: Callable[[Event], None] | None = None,
+    listener: Listener | None = None,
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Time all blocks at all positions in one session; one record per network and way to run it.
 
     `backends`, `precisions`, `threads` and `caches` are crossed; where empty, and without
     `processes`, that of the settings holds. A ratio is to the baseline run in the same way.
-    `listener` is handed ("cells", labels by trial id) before the timing and then what the measuring
-    processes send.
+    `listener` hears of the `Cells` by trial id before the timing, then what the measuring processes
+    send.
 
     `baseline` is the first block unless named; one that is not among `blocks` is measured and
     returned too, before them. A network that is the same at several positions, with a baseline
@@ -115,7 +115,7 @@ class _Session:
         self,
         gated: Sequence[GatedCell],
         progress: Progress | None,
-        listener: Callable[[Event], None] | None = None,
+        listener: Listener | None = None,
     ) -> dict[str, LatencyResult]:
         """Time all networks that passed, and return the results by trial id."""
         passed = {each.cell.trial_id for each in gated if each.network is not None}
@@ -126,7 +126,7 @@ class _Session:
         ]
         if listener is not None:
             labels = {e.cell.trial_id: self._label(e.cell) for e in gated if e.network is not None}
-            listener(("cells", labels))
+            listener(Cells(labels=labels))
         return measure_cells(cells, self.settings, progress=progress, listener=listener)
 
     def _label(self, cell: LatencyCell) -> str:

@@ -7,6 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from blockzoo.cli.screen.timing_table import LiveTable, showing
+from blockzoo.measure.timing.events import Cells, Done, Failed, Sample, Samples, State
 from blockzoo.stats.paired_rounds import CellSamples
 
 
@@ -27,11 +28,12 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     names = {"x1": "A mid", "x2": "B mid", "x3": "C mid", "x4": "D mid"}
     table = LiveTable(processes=2, budget_s=15.0, clock=lambda: now[0])
     assert drawn(table).startswith("checking the networks")
-    table.take(("cells", names))
-    table.take(("state", "warm-up", "x2"))
-    table.take(("failed", "x3", "RuntimeError: no kernel\nmore", "trace"))
+    table.take(Cells(labels=names))
+    table.take(State(name="x2", stage="warm-up"))
+    table.take(Failed(name="x3", reason="RuntimeError: no kernel\nmore", traceback="trace"))
     # 100 samples, 1.01 to 2.00 ms: the interval ends at ranks 40 and 61 of 100.
-    table.take(("samples", [("x1", i, (1 + (i + 1) / 100) * 1e6) for i in range(100)]))
+    samples = tuple(Sample("x1", i, (1 + (i + 1) / 100) * 1e6) for i in range(100))
+    table.take(Samples(samples=samples))
     now[0] = 10.0
     text = drawn(table)
     assert text.startswith("process 1 of 2, 10 s, about 50 s left")
@@ -40,7 +42,7 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     assert "failed: RuntimeError: no kernel" in text
     assert row(text, "D mid") == ["D", "mid", "waiting", "0"]
     ends = {"x1": CellSamples(converged=True), "x2": CellSamples(failure="ValueError: late")}
-    assert table.take(("done", ends, None)) == "process 1 of 2: 2 cells, 10 s"
+    assert table.take(Done(ends=ends)) == "process 1 of 2: 2 cells, 10 s"
     text = drawn(table)
     assert text.startswith("process 2 of 2, 10 s, about 10 s left")
     assert row(text, "A mid")[2] == "converged"
@@ -50,22 +52,22 @@ def test_rows_show_states_medians_and_half_widths() -> None:
 def test_preparing_is_shown_and_its_time_not_counted() -> None:
     now = [0.0]
     table = LiveTable(processes=1, budget_s=9.0, clock=lambda: now[0])
-    table.take(("cells", {"x": "A mid", "y": "B mid"}))
+    table.take(Cells(labels={"x": "A mid", "y": "B mid"}))
     now[0] = 50.0
-    table.take(("state", "preparing", "x"))
+    table.take(State(name="x", stage="preparing"))
     text = drawn(table)
     assert text.startswith("preparing the networks")
     assert row(text, "A mid")[2] == "preparing"
-    table.take(("state", "waiting", "x"))
+    table.take(State(name="x", stage="waiting"))
     now[0] = 52.0
     assert drawn(table).startswith("process 1 of 1, 2 s, about 16 s left")
 
 
 def test_many_cells_show_those_at_work_and_a_summary() -> None:
     table = LiveTable(processes=1, budget_s=9.0)
-    table.take(("cells", {str(i): f"cell{i:02}" for i in range(40)}))
-    table.take(("state", "loading", "39"))
-    table.take(("done", {str(i): CellSamples(converged=True) for i in range(30)}, None))
+    table.take(Cells(labels={str(i): f"cell{i:02}" for i in range(40)}))
+    table.take(State(name="39", stage="loading"))
+    table.take(Done(ends={str(i): CellSamples(converged=True) for i in range(30)}))
     text = drawn(table)
     assert "cell00" not in text
     assert row(text, "cell39") == ["cell39", "loading", "0"]
@@ -75,9 +77,9 @@ def test_many_cells_show_those_at_work_and_a_summary() -> None:
 def test_without_a_terminal_a_line_per_process() -> None:
     console = Console(file=StringIO())
     table = LiveTable(processes=1, budget_s=9.0, clock=lambda: 0.0)
-    table.take(("cells", {"x": "A mid"}))
+    table.take(Cells(labels={"x": "A mid"}))
     with showing(table, console) as take:
-        take(("samples", [("x", 0, 1e6)]))
-        take(("done", {"x": CellSamples(converged=True)}, None))
+        take(Samples(samples=(Sample("x", 0, 1e6),)))
+        take(Done(ends={"x": CellSamples(converged=True)}))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == "process 1 of 1: 1 cells, 0 s\n"

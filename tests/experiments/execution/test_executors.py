@@ -19,7 +19,6 @@ from blockzoo.experiments.execution.executors import (
     as_completed,
     trainers_side_by_side,
 )
-from blockzoo.measure.machine import environment
 
 
 class TwoThreads(Executor):
@@ -95,7 +94,7 @@ def test_an_error_or_a_death_side_by_side_is_that_of_its_job_alone() -> None:
     assert {task: str(error) for task, error in errors.items()} == {
         1: "one",
         2: "UnknownNameError: unknown thing 'two'; did you mean too?",
-        3: "the process that ran it ended with status -9",
+        3: "the process that ran it died by SIGKILL",
     }
     assert {task: type(error) for task, error in errors.items()} == {
         1: InputError,
@@ -112,6 +111,7 @@ def test_leaving_ends_what_runs_side_by_side() -> None:
         while not set(multiprocessing.active_children()) - before:
             time.sleep(0.01)
     assert isinstance(future.exception(), BlockZooError)
+    assert str(future.exception()) == "the process that ran it was stopped"
     assert not set(multiprocessing.active_children()) - before
 
 
@@ -128,7 +128,7 @@ def test_none_side_by_side_is_refused_and_one_needs_no_process() -> None:
 
 
 def test_on_cuda_one_at_a_time_has_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "resolve_device", torch.device)
+    monkeypatch.setattr(executors, "resolve_device", torch.device)
     with trainers_side_by_side(1, "cuda:0") as executor:
         assert (type(executor), executor.capacity) == (SideBySideExecutor, 1)
 
@@ -136,7 +136,7 @@ def test_on_cuda_one_at_a_time_has_a_process_of_its_own(monkeypatch: pytest.Monk
 def loses_cuda(number: int) -> tuple[int, int]:
     """Return the number and the process's; 1 makes the process believe that CUDA is gone."""
     if number == 1:
-        executors._usable = lambda: False
+        executors._usable = lambda _: False
     return number, os.getpid()
 
 

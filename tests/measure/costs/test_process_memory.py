@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.errors import InputError, ModelError
 from blockzoo.core.position import Position
 from blockzoo.measure.costs import process_memory
 from blockzoo.measure.costs.memory import inference_memory, training_memory
@@ -149,7 +149,7 @@ class Deadly(nn.Module):
 def test_a_module_that_fails_or_kills_its_process_says_so_in_one_line(
     module: nn.Module, message: str
 ) -> None:
-    with pytest.raises(BlockError, match=message):
+    with pytest.raises(ModelError, match=message):
         measured_inference_memory(module, (3,))
 
 
@@ -165,7 +165,7 @@ def test_a_system_that_cannot_forget_its_peak_tells_only_what_rises_above(
 ) -> None:
     monkeypatch.setattr(process_memory, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
     rise = process_memory._rise_of_process
-    with pytest.raises(BlockError, match="too little to be seen"):
+    with pytest.raises(ModelError, match="too little to be seen"):
         rise(lambda: None)
     room = process_memory._highest_ever_bytes() - psutil.Process().memory_info().rss
     size = max(room, 0) + 64 * _MB

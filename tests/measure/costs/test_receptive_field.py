@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.costs.receptive_field import (
     ReceptiveField,
     effective_receptive_field,
@@ -61,7 +61,7 @@ def test_a_weight_that_starts_at_zero_hides_nothing_and_stays_zero() -> None:
 
 
 def test_an_output_that_ignores_the_input_is_refused() -> None:
-    with pytest.raises(BlockError, match="does not depend on the input"):
+    with pytest.raises(ModelError, match="does not depend on the input"):
         receptive_field(nn.Sequential(nn.Conv2d(4, 4, 1), _zeroed()), 4)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from blockzoo.measure.machine import contention
-from blockzoo.measure.machine.contention import BusyProcess, busy_neighbours, busy_processes
+from blockzoo.measure.machine.contention import BusyProcess, busy_processes, other_users
 from blockzoo.measure.machine.nvml import Gpu
 
 OTHER, OWN, NOBODY = 4_000_001, os.getpid(), 4_000_002
@@ -64,7 +64,7 @@ def test_the_busiest_comes_first_and_small_ones_and_the_family_do_not_count(
         FakeProcess(4_000_004, None, None),
         FakeProcess(4_000_005, None, 9.0),
     )
-    assert busy_neighbours("cpu") == (
+    assert other_users("cpu") == (
         f"a process that ended ({NOBODY}) at 150% of a core",
         f"program{OTHER} ({OTHER}) at 50% of a core",
     )
@@ -98,9 +98,9 @@ def test_on_a_gpu_those_count_that_nvml_lists(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(contention, "_family", lambda: {OWN})
     hidden = f"a process not visible from here ({NOBODY}) on the GPU"
     other = f"a process not visible from here ({OTHER}) on the GPU"
-    assert busy_neighbours("cuda:0") == (other, hidden)
+    assert other_users("cuda:0") == (other, hidden)
     held[0] = 1024  # the one that is not known here may be this one
-    assert busy_neighbours("cuda:0") == (other,)
+    assert other_users("cuda:0") == (other,)
 
 
 @pytest.mark.parametrize("gpu", [None, SimpleNamespace(process_ids=lambda: None)])
@@ -108,4 +108,4 @@ def test_without_nvml_nobody_is_known(
     gpu: SimpleNamespace | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gpu, "find", staticmethod(lambda device: gpu))
-    assert busy_neighbours("cuda:0") == ()
+    assert other_users("cuda:0") == ()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError, ParityError
+from blockzoo.core.errors import ModelError, ParityError
 from blockzoo.measure.timing.parity import (
     check_merge,
     check_parity,
@@ -132,9 +132,9 @@ def test_parity_refuses_other_shapes() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_outputs_must_be_finite(bad: float) -> None:
-    with pytest.raises(BlockError, match=r"original form.*\(2, 2\) holds 4 values that are NaN"):
+    with pytest.raises(ModelError, match=r"original form.*\(2, 2\) holds 4 values that are NaN"):
         check_parity(Affine(bad, bad), Affine(1.0), EXAMPLE)
-    with pytest.raises(BlockError, match="the other form"):
+    with pytest.raises(ModelError, match="the other form"):
         check_parity(Affine(1.0), Affine(bad, bad), EXAMPLE)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from blockzoo.measure.machine import devices
 from blockzoo.measure.timing import preparing
 from blockzoo.measure.timing.backends import CellOptions
-from blockzoo.measure.timing.driver import Event
+from blockzoo.measure.timing.events import Event, State
 from blockzoo.measure.timing.preparing import Unprepared, prepare_all
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
@@ -70,22 +70,22 @@ def test_each_that_fails_is_named_and_the_others_are_prepared(
         str(tmp_path),
         listener=events.append,
     )
-    assert {name: told for name, (told, _) in found.failures.items()} == {
+    assert {name: failed.reason for name, failed in found.failures.items()} == {
         "killed": "the measuring process died by SIGKILL while preparing killed",
         "raises": "ValueError: not in bf16",
         "hangs": "the measuring process was stopped after hanging for 8 s while preparing hangs",
     }
-    assert "in misbehave" in (found.failures["raises"][1] or "")
+    assert "in misbehave" in (found.failures["raises"].traceback or "")
     assert sorted(found.payloads) == ["a", "b"]
-    assert [event[:3] for event in events] == [
-        ("state", "preparing", "a"),
-        ("state", "waiting", "a"),
-        ("state", "preparing", "killed"),
-        ("state", "preparing", "raises"),
-        ("failed", "raises", "ValueError: not in bf16"),
-        ("state", "preparing", "hangs"),
-        ("state", "preparing", "b"),
-        ("state", "waiting", "b"),
+    assert events == [
+        State(name="a", stage="preparing"),
+        State(name="a", stage="waiting"),
+        State(name="killed", stage="preparing"),
+        State(name="raises", stage="preparing"),
+        found.failures["raises"],
+        State(name="hangs", stage="preparing"),
+        State(name="b", stage="preparing"),
+        State(name="b", stage="waiting"),
     ]
 
 
@@ -131,8 +131,9 @@ def test_a_gate_that_takes_its_device_with_it_costs_no_other(tmp_path: Path) -> 
         str(tmp_path),
     )
     assert sorted(found.payloads) == ["a", "b"]
-    (reason, _) = found.failures["loses"]
-    assert reason == "RuntimeError: CUDA error: device-side assert triggered"
+    assert (
+        found.failures["loses"].reason == "RuntimeError: CUDA error: device-side assert triggered"
+    )
 
 
 def test_a_gate_that_kills_costs_its_cell_alone() -> None:

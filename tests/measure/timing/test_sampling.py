@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.timing.sampling import sample_cells
+from blockzoo.measure.timing.events import Stage
+from blockzoo.measure.timing.sampling import SamplingListener, sample_cells
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.stats.paired_rounds import CellSamples, Spent, paired_ratios
 
@@ -130,27 +131,52 @@ def test_a_clock_that_is_set_back_costs_one_sample_and_neither_budget_nor_overhe
 
 
 def test_a_cell_that_raises_is_told_of_at_once() -> None:
-    clock, told = FakeClock(), []
+    clock, heard = FakeClock(), []
 
     def broken() -> None:
         raise ValueError("no")
 
-    def failed(name: str, failure: str, trace: str) -> None:
-        told.append((name, failure, trace.splitlines()[-1]))
+    class Listener(SamplingListener):
+        def failed(self, name: str, failure: str, trace: str) -> None:
+            heard.append((name, failure, trace.splitlines()[-1]))
 
     cells = {"broken": broken, "good": clock.cell(100 * MS)}
-    sample_cells(cells, clock=clock, failed=failed)
-    assert told == [("broken", "ValueError: no", "ValueError: no")]
+    sample_cells(cells, clock=clock, listener=Listener())
+    assert heard == [("broken", "ValueError: no", "ValueError: no")]
+
+
+def test_a_listener_hears_each_step_of_a_session_in_order() -> None:
+    clock, heard = FakeClock(), []
+
+    class Listener(SamplingListener):
+        def enter(self, name: str, stage: Stage) -> None:
+            heard.append(f"{stage} {name}")
+
+        def sampled(self, name: str, index: int, nanoseconds: float) -> None:
+            heard.append(f"{name} {index} {nanoseconds / MS:g} ms")
+
+        def round_ended(self) -> None:
+            heard.append("round ended")
+
+    plan = SamplingPlan(min_rounds=2, rounds_max=2, min_seconds=0)
+    sample_cells({"a": clock.cell(100 * MS)}, plan, clock=clock, listener=Listener())
+    rounds = [["sampling a", f"a {index} 100 ms", "round ended"] for index in range(2)]
+    assert heard == ["warm-up a", *rounds[0], *rounds[1]]
 
 
 def test_samples_that_are_refused_are_counted_and_leave_the_others_alone() -> None:
     clock, asked = FakeClock(), itertools.count()
     plan = SamplingPlan(min_rounds=4, rounds_max=6, min_seconds=0)
+
+    class EveryOther(SamplingListener):
+        def accepts(self, name: str) -> bool:
+            return name == "good" or next(asked) % 2 == 0
+
     found = sample_cells(
         {"slow": clock.cell(100 * MS), "good": clock.cell(100 * MS)},
         plan,
         clock=clock,
-        accept=lambda name: name == "good" or next(asked) % 2 == 0,
+        listener=EveryOther(),
     )
     assert (found["slow"].rounds, found["slow"].refused) == ((0, 2, 4), 3)
     assert (found["slow"].converged, found["slow"].failure) == (False, None)
@@ -258,13 +284,16 @@ def test_the_ratio_can_be_what_stops() -> None:
 
         return call
 
-    def change_weather(fraction: float, text: str) -> None:
-        level_ns[0] = next(weather)
+    class ChangesTheWeather(SamplingListener):
+        def progress(self, fraction: float, text: str) -> None:
+            level_ns[0] = next(weather)
 
     cells = {"base": cell(1.0), "other": cell(0.5)}
     plan = SamplingPlan(stop_on="ratio", budget_s=100)
     baselines = dict.fromkeys(cells, "base")
-    samples = sample_cells(cells, plan, baselines=baselines, clock=clock, progress=change_weather)
+    samples = sample_cells(
+        cells, plan, baselines=baselines, clock=clock, listener=ChangesTheWeather()
+    )
     assert len(samples["base"].samples_ns) < 30
     assert all(cell.converged for cell in samples.values())
     ratios = paired_ratios(samples["other"], samples["base"])
@@ -382,16 +411,17 @@ def test_a_collector_that_was_off_stays_off() -> None:
 
 
 def test_progress_rises_from_warm_up_to_done() -> None:
-    clock, told = FakeClock(), []
-    sample_cells(
-        {"a": clock.cell(100 * MS)},
-        clock=clock,
-        progress=lambda fraction, text: told.append((fraction, text)),
-    )
-    fractions = [fraction for fraction, _ in told]
-    assert told[0] == (0.0, "warm-up a")
-    assert told[1][1] == "round 1, 0 of 1 converged"
-    assert told[-1] == (1.0, "done")
+    clock, shown = FakeClock(), []
+
+    class Listener(SamplingListener):
+        def progress(self, fraction: float, text: str) -> None:
+            shown.append((fraction, text))
+
+    sample_cells({"a": clock.cell(100 * MS)}, clock=clock, listener=Listener())
+    fractions = [fraction for fraction, _ in shown]
+    assert shown[0] == (0.0, "warm-up a")
+    assert shown[1][1] == "round 1, 0 of 1 converged"
+    assert shown[-1] == (1.0, "done")
     assert fractions == sorted(fractions)
 
 

@@ -22,6 +22,7 @@ from blockzoo.core.errors import InputError
 from blockzoo.measure.machine import devices, hardware
 from blockzoo.measure.machine.throttling import ThrottleWatch
 from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.events import Event, Failed, State
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 
@@ -360,11 +361,11 @@ def test_a_cell_that_kills_its_process_while_sampled_is_named_and_the_others_are
 def test_a_process_that_somebody_kills_once_is_replaced_and_flagged() -> None:
     killed: list[int] = []
 
-    def kill_the_first(event: tuple[Any, ...]) -> None:
-        if event[:2] == ("state", "sampling") and not killed:
+    def kill_the_first(event: Event) -> None:
+        if isinstance(event, State) and event.stage == "sampling" and not killed:
             # Other tests may have left workers of the compiler behind.
             children = psutil.Process().children()
-            (process,) = (each for each in children if "measure.child" in " ".join(each.cmdline()))
+            (process,) = (each for each in children if "core.processes" in " ".join(each.cmdline()))
             killed.append(process.pid)
             process.kill()
 
@@ -434,7 +435,7 @@ def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
         "gone": (GoneOnArrival(), CellOptions()),
         "good": (Sleeps(), CellOptions()),
     }
-    events: list[tuple[Any, ...]] = []
+    events: list[Event] = []
     results = measure_cells(
         [
             Cell(name=name, model=model, example=EXAMPLE, options=options)
@@ -447,12 +448,12 @@ def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
     assert "torch.export cannot export it" in (failures["unexportable"] or "")
     assert "CUDA" in (failures["no GPU"] or "")
     assert "int8 is for onnxruntime" in (failures["int8"] or "")
-    assert failures["gone"] == ("BlockError: the network cannot be unpickled: the weights are gone")
+    assert failures["gone"] == ("ModelError: the network cannot be unpickled: the weights are gone")
     assert all(len(str(failure).splitlines()) == 1 for failure in failures.values())
     assert failures["good"] is None
     assert results["good"].process_counts == (8,)
-    told = {event[1] for event in events if event[0] == "failed"}
-    assert told == set(models) - {"good"}
+    failed = {event.name for event in events if isinstance(event, Failed)}
+    assert failed == set(models) - {"good"}
 
 
 def test_a_budget_too_small_for_a_round_gives_three_and_says_so() -> None:

@@ -12,8 +12,8 @@ import psutil
 import pytest
 import torch
 
+from blockzoo.core.processes import child_environment
 from blockzoo.measure.timing.backends import CellOptions
-from blockzoo.measure.timing.driver import child_environment
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.measure.timing.worker import ChildCell, ChildTask, plan_for
 
@@ -37,7 +37,7 @@ busy.path = sys.argv[1]
 """
 _CELLS = """
 from blockzoo.measure.timing.session import Cell, measure_cells
-from blockzoo.measure.timing.latency import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings
 cell = Cell(name="busy", model=busy, example=torch.ones(1, 3))
 measure_cells([cell], LatencySettings(processes=1))
 """
@@ -82,7 +82,7 @@ def _wait_until_there(sign: Path, parent: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("devices", "given", "expected"),
+    ("devices", "least_and_most_s", "expected"),
     [
         (("cpu", "cpu"), (0.0, 0.5), (0.0, 0.5)),
         (("cpu", "cuda:0"), (0.0, 0.5), (1.0, 1.0)),
@@ -91,7 +91,7 @@ def _wait_until_there(sign: Path, parent: subprocess.Popen[bytes]) -> None:
     ],
 )
 def test_a_gpu_is_warmed_up_for_a_second_at_least(
-    devices: tuple[str, ...], given: tuple[float, float], expected: tuple[float, float]
+    devices: tuple[str, ...], least_and_most_s: tuple[float, float], expected: tuple[float, float]
 ) -> None:
     cells = tuple(
         ChildCell(
@@ -99,8 +99,8 @@ def test_a_gpu_is_warmed_up_for_a_second_at_least(
         )
         for index, device in enumerate(devices)
     )
-    plan = SamplingPlan(warmup_min_s=given[0], warmup_max_s=given[1], seed=5)
+    plan = SamplingPlan(warmup_min_s=least_and_most_s[0], warmup_max_s=least_and_most_s[1], seed=5)
     task = ChildTask(cells=cells, plan=plan, baselines={}, mark_path="")
-    found = plan_for(task)
-    assert (found.warmup_min_s, found.warmup_max_s) == expected
-    assert found.seed == 5
+    plan = plan_for(task)
+    assert (plan.warmup_min_s, plan.warmup_max_s) == expected
+    assert plan.seed == 5

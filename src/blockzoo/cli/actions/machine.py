@@ -46,7 +46,7 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 def warn_of_contention(device: str) -> None:
     """Say in one line, on standard error, who else uses the device that is about to be timed."""
     where = resolve_device(device)
-    if others := contention.busy_neighbours(where):
+    if others := contention.other_users(where):
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         say(
             f"warning: others use {where}, times will be less certain: "

@@ -16,10 +16,11 @@ from blockzoo.blocks.catalog import search_blocks
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.cli.actions.choices import chosen_blocks
 from blockzoo.cli.screen.consoles import output_console, progress
-from blockzoo.contract.check import BlockReport, CheckLimits, check_blocks
+from blockzoo.contract.check import BlockReport, check_blocks
 from blockzoo.contract.lines import contract_lines
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.processes import Limits
 from blockzoo.experiments.theory import block_graph, block_theory
 from blockzoo.report.figures.diagram import svg_drawing, text_drawing
 from blockzoo.report.tables.contract import full_table, summary_table
@@ -107,7 +108,7 @@ def check(
 ) -> None:
     """Run the contract on blocks and show it; exits with status 1 where a line failed."""
     chosen = _to_check(names, everything)
-    limits = CheckLimits(time_s=time_limit_s, memory_bytes=int(memory_limit_gib * _BYTES_PER_GIB))
+    limits = Limits(time_s=time_limit_s, memory_bytes=int(memory_limit_gib * _BYTES_PER_GIB))
     total, done = len(chosen) * len(contract_lines(exports=exports)), itertools.count(1)
     with progress("check") as update:
         reports = [

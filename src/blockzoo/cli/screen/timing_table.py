@@ -12,14 +12,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from blockzoo.measure.timing.events import (
+    Cells,
+    Done,
+    Event,
+    Failed,
+    Listener,
+    Samples,
+    State,
+)
 from blockzoo.stats.bootstrap import order_interval
 from blockzoo.stats.paired_rounds import CellSamples
 
@@ -49,7 +57,7 @@ class _Row:
 
 
 class LiveTable:
-    """What is known of all cells, which the event "cells" names and labels.
+    """What is known of all cells, which the event `Cells` names and labels.
 
     `budget_s` bounds the timing of one cell in all `processes`, for the time left.
     """
@@ -67,24 +75,25 @@ class LiveTable:
         self._start_s = self._process_s = clock()
         self._finished = 0
 
-    def take(self, event: tuple[Any, ...]) -> str | None:
+    def take(self, event: Event) -> str | None:
         """Take in an event; returns a line about the process that it ended, if it did."""
-        kind = event[0]
-        if kind == "cells":
-            self._rows = {name: _Row(label=label) for name, label in event[1].items()}
-            self._start_s = self._process_s = self._clock()
-        elif kind == "samples":
-            for name, _, nanoseconds in event[1]:
-                self._rows[name].samples_ms.append(nanoseconds / 1e6)
-                self._rows[name].state = "sampling"
-        elif kind == "state" and event[1] != "sampling":
-            self._rows[event[2]].state = event[1]
-            if event[1] == "preparing":  # which is not timed, and no part of the budget
+        match event:
+            case Cells(labels=labels):
+                self._rows = {name: _Row(label=label) for name, label in labels.items()}
                 self._start_s = self._process_s = self._clock()
-        elif kind == "failed":
-            self._fail(event[1], event[2])
-        elif kind == "done":
-            return self._end_process(event[1])
+            case Samples(samples=samples):
+                for name, _, nanoseconds in samples:
+                    self._rows[name].samples_ms.append(nanoseconds / 1e6)
+                    self._rows[name].state = "sampling"
+            # That one is sampled is shown when its first sample is there.
+            case State(name=name, stage=stage) if stage != "sampling":
+                self._rows[name].state = stage
+                if stage == "preparing":  # which is not timed, and no part of the budget
+                    self._start_s = self._process_s = self._clock()
+            case Failed(name=name, reason=reason):
+                self._fail(name, reason)
+            case Done(ends=ends):
+                return self._end_process(ends)
         return None
 
     def _fail(self, name: str, reason: str) -> None:
@@ -137,29 +146,29 @@ class LiveTable:
             row.refresh()
             state = f"{row.state}: {row.reason}" if row.reason else row.state
             table.add_row(Text(row.label), Text(state), str(row.shown), row.median, row.half_width)
-        parts: list[Any] = [Text(self.header()), table]
+        lines: list[RenderableType] = [Text(self.header()), table]
         if len(self._rows) > len(rows):
             states = Counter(row.state for row in self._rows.values())
             counts = ", ".join(f"{count} {state}" for state, count in states.items())
-            parts.append(Text(f"{len(self._rows)} cells: {counts}"))
-        yield Group(*parts)
+            lines.append(Text(f"{len(self._rows)} cells: {counts}"))
+        yield Group(*lines)
 
 
 @contextmanager
-def showing(table: LiveTable, console: Console) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+def showing(table: LiveTable, console: Console) -> Iterator[Listener]:
     """Show `table` while events come; where there is no terminal, a line per finished process."""
     if console.is_terminal:
         with Live(table, console=console, refresh_per_second=_REFRESHES_PER_S, transient=True):
 
-            def take(event: tuple[Any, ...]) -> None:
+            def take(event: Event) -> None:
                 table.take(event)
 
             yield take
         return
 
-    def tell(event: tuple[Any, ...]) -> None:
+    def take_and_print(event: Event) -> None:
         line = table.take(event)
         if line is not None:
             console.print(line, highlight=False, soft_wrap=True)
 
-    yield tell
+    yield take_and_print

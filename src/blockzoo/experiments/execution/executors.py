@@ -6,23 +6,19 @@ in for this process; the driver in `sweep.py` keeps `capacity` jobs in flight an
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import torch
 
 from blockzoo.core.errors import BlockZooError, InputError
-
-_SECONDS_TO_END = 10.0
-"""What a process that is told to stop may take before it is killed."""
+from blockzoo.core.processes import Answer, Ended, Raised, Worker
+from blockzoo.measure.machine.devices import resolve_device, works
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -39,7 +35,11 @@ class Executor(ABC):
 
 
 class InProcessExecutor(Executor):
-    """Runs each job at once in this process; the future it returns is already done."""
+    """Runs each job at once in this process; the future it returns is already done.
+
+    >>> InProcessExecutor().submit(abs, -3).result()
+    3
+    """
 
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Run `function(task)`; `KeyboardInterrupt` passes through to the driver."""
@@ -66,10 +66,10 @@ class SideBySideExecutor(Executor):
             raise InputError(f"side by side is {count}; it must be 1 or more")
         self.capacity, self._threads = count, threads
         self._pool = ThreadPoolExecutor(count)
-        self._idle: SimpleQueue[_Worker | None] = SimpleQueue()
+        self._idle: SimpleQueue[Worker | None] = SimpleQueue()
         for _ in range(count):
             self._idle.put(None)  # started when first needed
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._ended = False
 
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
@@ -93,15 +93,31 @@ class SideBySideExecutor(Executor):
     def _run(self, function: Callable[[Task], Outcome], task: Task) -> Outcome:
         worker = self._idle.get()
         if worker is None:
-            worker = _Worker(self._threads)
-            self._workers.append(worker)
-            if self._ended:  # while this one was started
-                worker.stop()
+            worker = self._started()
         try:
-            outcome: Outcome = worker.run(function, task)
-            return outcome
+            outcome = worker.ask(function, task)
+            # What would be tidied up lies on a device that is gone.
+            if not isinstance(outcome, Ended) and worker.ask(_usable, None) != Answer(value=True):
+                worker.stop()
         finally:
             self._idle.put(worker if worker.alive else None)
+        match outcome:
+            case Answer(value=value):
+                return value
+            case Raised(error=error):
+                raise error
+            case Ended(reason=reason):
+                raise BlockZooError(f"the process that ran it {reason}")
+
+    def _started(self) -> Worker:
+        # Not forked: tasks may hold functions of the caller's script, and a fork's torch the locks
+        # of threads that it does not have.
+        worker = Worker("spawn")
+        self._workers.append(worker)
+        if self._ended:  # while this one was started
+            worker.stop()
+        worker.ask(_set_threads, self._threads)
+        return worker
 
 
 @contextmanager
@@ -111,10 +127,7 @@ def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
     One at a time on a CPU runs in this process; on CUDA it does not, for one kernel that asserts
     would take the device from all that come after.
     """
-    import torch
-
-    from blockzoo.measure.machine.devices import resolve_device
-
+    # A process of its own costs seconds and a copy of the data.
     if count == 1 and resolve_device(device).type == "cpu":
         yield InProcessExecutor()
         return
@@ -123,84 +136,25 @@ def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
         yield executor
 
 
-class _Worker:
-    """A process that runs what it is sent, one job after the other, until its pipe is closed."""
-
-    def __init__(self, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        self._process.start()
-        theirs.close()
-        self.alive = True
-
-    def run(self, function: Callable[[Any], Any], task: object) -> Any:
-        """Return `function(task)` or raise what it raised."""
-        try:
-            self._connection.send((function, task))
-            error, outcome, self.alive = self._connection.recv()
-        except (EOFError, OSError):
-            self.alive = False
-            self._process.join()
-            status = self._process.exitcode
-            raise BlockZooError(f"the process that ran it ended with status {status}") from None
-        if error is not None:
-            raise error
-        return outcome
-
-    def stop(self) -> None:
-        """End the process now; whoever waits in `run` is told that it ended."""
-        self._process.terminate()
-        self._process.join(_SECONDS_TO_END)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-
-
-def _serve(connection: Connection, threads: int) -> None:
-    """What a process of `SideBySideExecutor` does."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this
+def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
-    while True:
-        try:
-            function, task = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer: tuple[Exception | None, Any] = (None, function(task))
-        except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
-            answer = (_sendable(error), None)
-        usable = _usable()
-        connection.send((*answer, usable))
-        if not usable:
-            os._exit(0)  # what would be tidied up lies on a device that is gone
 
 
-def _usable() -> bool:
+def _usable(_: None) -> bool:
     """Tell whether this process can still use CUDA, if it has."""
-    import torch
-
-    from blockzoo.measure.machine.devices import works
-
     used: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
     return not used() or works("cuda")
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return the error, or one that says the same where it does not survive pickling."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - errors may have any constructor
-        return BlockZooError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def as_completed(
     executor: Executor, function: Callable[[Task], Outcome], tasks: Iterable[Task]
 ) -> Iterator[tuple[Task, Future[Outcome]]]:
-    """Yield each task with its finished future, keeping the executor full."""
+    """Yield each task with its finished future, keeping the executor full.
+
+    >>> [future.result() for _, future in as_completed(InProcessExecutor(), abs, [-1, 2])]
+    [1, 2]
+    """
+    # Drawn one by one: a task may hold what is large, or depend on what has come back.
     waiting = iter(tasks)
     running: dict[Future[Outcome], Task] = {}
     while True:

@@ -90,8 +90,8 @@ def _vector_norm(args: tuple[Any, ...], output: Any) -> int | None:
 def _grid_sample(args: tuple[Any, ...], output: Tensor) -> int:
     # Each value read is a weighted sum of the values around the place it is read at.
     dimensions, mode = output.dim() - 2, args[2]
-    neighbours = {0: 2**dimensions, 1: 0, 2: 4**dimensions}  # bilinear, nearest, bicubic
-    macs: int = neighbours[mode] * output.numel()
+    corners = {0: 2**dimensions, 1: 0, 2: 4**dimensions}  # bilinear, nearest, bicubic
+    macs: int = corners[mode] * output.numel()
     return macs
 
 

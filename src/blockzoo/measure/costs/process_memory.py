@@ -3,7 +3,7 @@
 Each measurement is one forward pass or one training step in a fresh process with one thread, after
 a small one that has loaded what has to be loaded and made the optimizer's state. What the process
 held before is taken off its peak, and the module's own tensors are added again, so that the figure
-stands beside the peak that `measure.memory` works out from shapes. What it has more than that is
+stands beside the peak that `memory.py` works out from shapes. What it has more than that is
 the workspace of kernels, an allocator's rounding and code that is generated for new shapes. Memory
 that was asked for and never written is not resident and does not count on a CPU.
 
@@ -13,13 +13,8 @@ holes between tensors, which depend on what ran before, are not measured.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
-import pickle
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +23,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.errors import InputError, ModelError, one_line
+from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
 from blockzoo.measure.costs.memory import sgd_with_momentum, state_tensors
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
-from blockzoo.measure.timing.driver import child_environment, why_ended
-from blockzoo.measure.timing.worker import end_with_parent
 
 _MMAP_THRESHOLD_BYTES = 65536
+_GIVING_BACK_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
+}
 _LIMIT_S = 600.0
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -57,7 +55,7 @@ def measured_inference_memory(
     """Return the peak bytes of one forward pass in eval mode without gradients.
 
     `input_shape` is that of one input, without the batch: (3, H, W). The module is not changed.
-    Raises `InputError` for a batch size below 1 and `BlockError` with one line where the process
+    Raises `InputError` for a batch size below 1 and `ModelError` with one line where the process
     fails, dies or is not done after 600 s.
     """
     return _in_fresh_process(module, input_shape, batch_size, device, training=False)
@@ -68,7 +66,7 @@ def measured_training_memory(
 ) -> int:
     """Return the peak bytes of one step of training: forward, cross-entropy, backward, SGD.
 
-    The step is one of many, by SGD with momentum, as in `measure.memory.training_memory`. Raises
+    The step is one of many, by SGD with momentum, as in `memory.training_memory`. Raises
     what `measured_inference_memory` does, and `InputError` without trainable parameters.
     """
     if not any(value.requires_grad for value in module.parameters()):
@@ -93,74 +91,20 @@ def _in_fresh_process(
         device=device,
         training=training,
     )
-    command = [
-        sys.executable,
-        "-c",
-        "from blockzoo.measure.costs.process_memory import main; main()",
-    ]
-    environment = {
-        **child_environment(),
-        "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-        "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-    }
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
-        answer, hung = _answer(process, pickle.dumps(task))
-    if hung or process.returncode != 0 or not answer:
-        raise BlockError(f"peak memory: {why_ended(process.returncode, hung, _LIMIT_S)}")
-    found: int | str = pickle.loads(answer)
-    if isinstance(found, str):
-        raise BlockError(f"peak memory: {found}")
-    return found
-
-
-def _answer(process: subprocess.Popen[bytes], task: bytes) -> tuple[bytes, bool]:
-    """Return what the process says, and whether it hung and was killed instead.
-
-    Standard input stays open meanwhile: the process ends when it is closed.
-    """
-    assert process.stdin is not None
-    assert process.stdout is not None
-    expired = threading.Event()
-
-    def kill() -> None:
-        expired.set()
-        process.kill()
-
-    limit = threading.Timer(_LIMIT_S, kill)
-    limit.start()
-    try:
-        with contextlib.suppress(BrokenPipeError):  # it is gone already; its status says why
-            process.stdin.write(task)
-            process.stdin.flush()
-        answer = process.stdout.read()
-        process.wait()
-        return answer, expired.is_set()
-    finally:
-        limit.cancel()
-
-
-def main() -> None:
-    """Read the task from standard input, run it, and answer with the bytes or a line of text.
-
-    Whatever the module prints goes to standard error.
-    """
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    task: _Task = pickle.load(sys.stdin.buffer)
-    end_with_parent()
-    try:
-        answer: int | str = _measure(task)
-    except Exception as error:  # noqa: BLE001 - a module is foreign code
-        first_line = next(iter(str(error).splitlines()), "")
-        answer = f"{type(error).__name__}: {first_line}"
-    pickle.dump(answer, out)
-    out.close()
+    # A fresh interpreter, for glibc reads its settings once.
+    with Worker(environment=_GIVING_BACK_FREED_MEMORY) as process:
+        outcome = process.ask(_measure, task, limits=Limits(silence_s=_LIMIT_S))
+    match outcome:
+        case Answer(value=peak_bytes):
+            return peak_bytes
+        case Raised(error=error):
+            raise ModelError(f"peak memory: {one_line(error, first_line_only=True)}")
+        case Ended(reason=reason):
+            raise ModelError(f"peak memory: the measuring process {reason}")
 
 
 def _measure(task: _Task) -> int:
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # each thread of a kernel has a workspace of its own
     device = torch.device(task.device)
     module = load_module_bytes(task.payload).to(device)
     # Batch normalisation in training cannot do with a single value per channel.
@@ -208,6 +152,7 @@ def _training_step(module: nn.Module, optimizer: torch.optim.Optimizer) -> Calla
 
 def _size_bytes(tensors: list[Tensor]) -> int:
     """Return the bytes of all storages behind the tensors, each counted once."""
+    # Tied weights and views share one.
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in tensors}
     return sum(storage.nbytes() for storage in storages.values())
 
@@ -223,6 +168,7 @@ def _rise_on_cuda(run: Callable[[], None], device: torch.device) -> int:
 
 def _rise_of_process(run: Callable[[], None]) -> int:
     """Return how far the resident size of this process rises above what it is now."""
+    # What earlier work freed would be used again, and its pages would not count.
     _give_back_freed()
     try:
         _CLEAR_REFS.write_text(_RESET_PEAK)
@@ -245,13 +191,13 @@ def _status_bytes(field: str) -> int:
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024
-    raise BlockError(f"this system does not tell a process its {field}")
+    raise ModelError(f"this system does not tell a process its {field}")
 
 
 def _rise_above_the_highest(run: Callable[[], None]) -> int:
     """Return the same where the system remembers only the highest size the process ever had.
 
-    A run that stays below that is not seen, which raises `BlockError`.
+    A run that stays below that is not seen, which raises `ModelError`.
     """
     import psutil
 
@@ -259,7 +205,7 @@ def _rise_above_the_highest(run: Callable[[], None]) -> int:
     highest = _highest_ever_bytes()
     run()
     if _highest_ever_bytes() == highest:
-        raise BlockError("too little to be seen on this system; take a larger batch")
+        raise ModelError("too little to be seen on this system; take a larger batch")
     return _highest_ever_bytes() - before
 
 
@@ -267,6 +213,6 @@ def _highest_ever_bytes() -> int:
     try:
         import resource
     except ImportError as error:
-        raise BlockError("this system does not tell a process its peak memory") from error
+        raise ModelError("this system does not tell a process its peak memory") from error
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.costs.meta import in_mode
 
 NARROW = 8
@@ -63,7 +63,7 @@ def receptive_field(
     """Return the theoretical receptive field of `module`, (N, channels, H, W) to (N, C, H', W').
 
     `lengths` are the input sizes tried; a field larger than the last counts as the whole image.
-    Raises `BlockError` if the output does not depend on the input at all.
+    Raises `ModelError` if the output does not depend on the input at all.
 
     >>> two = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
     >>> print(receptive_field(two, channels=4))  # 3 + (3 - 1)
@@ -111,7 +111,7 @@ def _extent(module: nn.Module, channels: int, axis: int, lengths: tuple[int, ...
         along = gradient.abs().sum([d for d in range(4) if d != axis])
         seen = along.nonzero().flatten().tolist()
         if not seen:
-            raise BlockError("the output does not depend on the input: no receptive field")
+            raise ModelError("the output does not depend on the input: no receptive field")
         # At an end of the input the field may go on beyond it: try a longer one.
         if seen[0] > 0 and seen[-1] < length - 1:
             return int(seen[-1] - seen[0] + 1)

@@ -14,7 +14,10 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cpu_quota_cores(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
-    """Return how many cores' worth of time this process may use, or None without a limit."""
+    """Return how many cores' worth of time this process may use, or None without a limit.
+
+    >>> cpu_quota_cores(root=Path("/nowhere"))  # as on a system without control groups
+    """
     return _least(_cpu_limit, "cpu", root, membership)
 
 
@@ -29,16 +32,16 @@ def withheld_s(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | No
 
     Summed over the groups up to the root, and over cores; None where no group counts it.
     """
-    found = [_withheld(_text(group / "cpu.stat")) for group in _groups("cpu", root, membership)]
-    counted = [each for each in found if each is not None]
+    waits_s = [_withheld(_text(group / "cpu.stat")) for group in _groups("cpu", root, membership)]
+    counted = [each for each in waits_s if each is not None]
     return sum(counted) if counted else None
 
 
 def _least(
     limit: Callable[[Path], float | None], controller: str, root: Path, membership: Path
 ) -> float | None:
-    found = [limit(group) for group in _groups(controller, root, membership)]
-    return min((each for each in found if each is not None), default=None)
+    limits = [limit(group) for group in _groups(controller, root, membership)]
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
@@ -49,6 +52,7 @@ def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         mounts = (controllers, controller) if controllers else ("", "unified")
+        # Version 1 mounts controllers by name, together or alone; version 2 has one tree.
         for mount in dict.fromkeys(mounts):
             group = Path(path.lstrip("/"))
             yield from (root / mount / each for each in (group, *group.parents))

@@ -27,14 +27,14 @@ class BusyProcess:
         return f"{self.name} ({self.pid}) at {self.cpu_percent:.0f}% of a core"
 
 
-def busy_neighbours(device: str | torch.device) -> tuple[str, ...]:
+def other_users(device: str | torch.device) -> tuple[str, ...]:
     """Return what else uses `device`, one short text each; this process's family does not count.
 
     On a CPU that takes a look of 0.3 s at all processes; on CUDA it is what NVML lists as
     computing, nothing where NVML does not tell.
     """
     if torch.device(device).type == "cuda":
-        return gpu_neighbours(device)
+        return gpu_users(device)
     return tuple(str(process) for process in busy_processes())
 
 
@@ -46,17 +46,18 @@ def busy_processes(
     time.sleep(look_s)
     after = _cpu_seconds()
     percent = 100 / (time.perf_counter() - start_s)
+    # Not the parents, which wait for this one, nor the children, which are what is measured.
     family = _family()
-    found = [
+    processes = [
         BusyProcess(pid=process.pid, name=_name(process), cpu_percent=percent * (used - start))
         for process, used in after.items()
         if process.pid not in family and (start := before.get(process)) is not None
     ]
-    busy = (process for process in found if process.cpu_percent >= least_percent)
+    busy = (process for process in processes if process.cpu_percent >= least_percent)
     return tuple(sorted(busy, key=lambda process: -process.cpu_percent))
 
 
-def gpu_neighbours(device: str | torch.device) -> tuple[str, ...]:
+def gpu_users(device: str | torch.device) -> tuple[str, ...]:
     """Return the other processes that compute on the GPU.
 
     NVML counts processes as the host does. In a container these ids mean nothing, so where this

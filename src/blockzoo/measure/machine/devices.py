@@ -32,6 +32,7 @@ def works(device: str) -> bool:
     if where.type == "cpu":
         return True
     try:
+        # Reading the result back waits for the kernel: errors of CUDA come late.
         return torch.ones(1, device=where).add_(1).item() == 2
     except (RuntimeError, AssertionError):  # torch without CUDA asserts
         return False
@@ -56,7 +57,11 @@ _SAID = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory is exhausted."""
+    """Tell whether an error says that memory is exhausted.
+
+    >>> is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    True
+    """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
@@ -66,6 +71,9 @@ def resolve_device(text: str) -> torch.device:
     """Return the device of that name; "auto" is the first CUDA device, or the CPU without one.
 
     Raises `DeviceError`, listing what is there, for a device that is not there or not known.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
     """
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from blockzoo.measure.machine import containers, hardware, probes
-from blockzoo.measure.machine.contention import BusyProcess, busy_processes, gpu_neighbours
+from blockzoo.measure.machine.contention import BusyProcess, busy_processes, gpu_users
 from blockzoo.measure.machine.environment import TorchLibraries, torch_libraries
 from blockzoo.measure.machine.nvml import Gpu, GpuState
 
@@ -71,6 +71,7 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
     memory = psutil.virtual_memory()
     events = hardware.thermal_events()
     limit_bytes = containers.memory_limit_bytes() or memory.available
+    # One after the other: looking at the noise is work that the other looks would see.
     readings = Readings(
         cores=psutil.cpu_count() or 1,
         governor=hardware.governor(),
@@ -90,9 +91,10 @@ def read_machine(device: str | torch.device, *, seconds: float = 1.0) -> Reading
         new_thermal_events=0,
         on_cuda=on_cuda,
         gpu=gpu.state() if gpu else None,
-        gpu_users=gpu_neighbours(device) if on_cuda else (),
+        gpu_users=gpu_users(device) if on_cuda else (),
     )
     after = hardware.thermal_events()
+    # Grown while nothing but the looks ran: the cores are hot now, not once upon a time.
     new = 0 if events is None or after is None else after - events
     return replace(readings, thermal_events=after, new_thermal_events=new)
 
@@ -105,7 +107,7 @@ def judge(readings: Readings) -> tuple[Finding, ...]:
         _hyper_threading(readings),
         _heat(readings),
         _load(readings),
-        _neighbours(readings),
+        _other_processes(readings),
         _quota(readings),
         _hypervisor(readings),
         _steal(readings),
@@ -128,21 +130,21 @@ def _governor(readings: Readings) -> Finding:
 
 
 def _boost(readings: Readings) -> Finding:
-    told = {None: "not readable", False: "off", True: "on"}
+    texts = {None: "not readable", False: "off", True: "on"}
     return _finding(
         "boost",
         "caution" if readings.boost else "ok",
-        told[readings.boost],
+        texts[readings.boost],
         "clocks fall as the cores get warm; turn it off with: sudo cpupower set --turbo-boost 0",
     )
 
 
 def _hyper_threading(readings: Readings) -> Finding:
-    told = {None: "not readable", False: "off", True: "logical cores share physical ones"}
+    texts = {None: "not readable", False: "off", True: "logical cores share physical ones"}
     return _finding(
         "hyper-threading",
         "caution" if readings.hyper_threading else "ok",
-        told[readings.hyper_threading],
+        texts[readings.hyper_threading],
         "keep the sibling idle, or: echo off | sudo tee /sys/devices/system/cpu/smt/control",
     )
 
@@ -171,7 +173,7 @@ def _load(readings: Readings) -> Finding:
     )
 
 
-def _neighbours(readings: Readings) -> Finding:
+def _other_processes(readings: Readings) -> Finding:
     """One core must be free: a single thread is what is measured by default."""
     busy = readings.busy
     taken = sum(process.cpu_percent for process in busy) / 100
@@ -197,16 +199,17 @@ def _quota(readings: Readings) -> Finding:
 
 
 def _hypervisor(readings: Readings) -> Finding:
-    told = {None: "not known", False: "none", True: "the machine is virtual"}
+    texts = {None: "not known", False: "none", True: "the machine is virtual"}
     return _finding(
         "hypervisor",
         "caution" if readings.virtualised else "ok",
-        told[readings.virtualised],
+        texts[readings.virtualised],
         "measure absolute times on the metal; ratios hold better",
     )
 
 
 def _steal(readings: Readings) -> Finding:
+    # Stolen time is in every sample and in no counter of this process.
     share = readings.steal_fraction
     if share is None:
         return _finding("stolen time", "ok", "not readable")
@@ -221,6 +224,7 @@ def _steal(readings: Readings) -> Finding:
 def _noise(readings: Readings) -> Finding:
     noise = readings.noise
     by_iqr = _graded(noise.iqr, caution=0.03, unfit=0.25)
+    # Quartiles that are near and a longest time that is not: something comes now and then.
     interrupted = by_iqr == "ok" and noise.worst > 10
     return _finding(
         "noise",
@@ -259,8 +263,8 @@ def _swap(readings: Readings) -> Finding:
 def _libraries(readings: Readings) -> Finding:
     """Nothing to judge: a line that explains why two machines with one torch differ."""
     names = (("OpenMP", "openmp"), ("MKL", "mkl"), ("oneDNN", "onednn"))
-    told = (f"{title} {getattr(readings.libraries, name) or 'none'}" for title, name in names)
-    return _finding("torch's libraries", "ok", ", ".join(told))
+    versions = (f"{title} {getattr(readings.libraries, name) or 'none'}" for title, name in names)
+    return _finding("torch's libraries", "ok", ", ".join(versions))
 
 
 def _gpu(readings: Readings) -> Iterator[Finding]:
@@ -272,12 +276,12 @@ def _gpu(readings: Readings) -> Iterator[Finding]:
         yield _finding("GPU", "caution", "NVML does not tell", advice)
         return
     limit = "unknown" if gpu.power_limit_w is None else f"{gpu.power_limit_w:g} W"
-    told = {None: "unknown", False: "off", True: "on"}
+    texts = {None: "unknown", False: "off", True: "on"}
     yield _finding(
         "GPU",
         "ok",
         f"clock {gpu.clock_mhz} of at most {gpu.clock_max_mhz} MHz (default "
-        f"{gpu.clock_default_mhz}), power limit {limit}, ECC {told[gpu.ecc]}",
+        f"{gpu.clock_default_mhz}), power limit {limit}, ECC {texts[gpu.ecc]}",
     )
     yield _finding(
         "GPU users",

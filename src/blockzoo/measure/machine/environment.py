@@ -32,21 +32,21 @@ class TorchLibraries:
     onednn: str | None
 
 
-def torch_libraries(told: str | None = None) -> TorchLibraries:
-    """Read the versions from `told`, by default from what torch says of how it was built."""
-    if told is None:
-        told = str(torch.__config__.show())
-    openmp = _OPENMP.search(told)
+def torch_libraries(description: str | None = None) -> TorchLibraries:
+    """Read the versions from `description`, by default from what torch says of how it was built."""
+    if description is None:
+        description = str(torch.__config__.show())
+    openmp = _OPENMP.search(description)
     return TorchLibraries(
         openmp=openmp and (openmp[2] or openmp[1]),
-        mkl=_first(_MKL, told),
-        onednn=_first(_ONEDNN, told),
+        mkl=_first(_MKL, description),
+        onednn=_first(_ONEDNN, description),
     )
 
 
-def _first(pattern: re.Pattern[str], told: str) -> str | None:
-    found = pattern.search(told)
-    return found and found[1]
+def _first(pattern: re.Pattern[str], description: str) -> str | None:
+    match = pattern.search(description)
+    return match and match[1]
 
 
 VOLATILE = frozenset(

@@ -102,8 +102,8 @@ class Gpu:
 
     def process_ids(self) -> tuple[int, ...] | None:
         """Return the ids of the processes that compute on this GPU, as the host counts them."""
-        found = self._ask(self._library.nvmlDeviceGetComputeRunningProcesses)
-        return None if found is None else tuple(each.pid for each in found)
+        processes = self._ask(self._library.nvmlDeviceGetComputeRunningProcesses)
+        return None if processes is None else tuple(each.pid for each in processes)
 
     def _ask(self, question: Callable[..., _T], *more: object) -> _T | None:
         try:

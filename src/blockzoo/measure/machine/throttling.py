@@ -36,7 +36,12 @@ def read_cpu() -> CpuCounters:
 
 
 def slowed(before: CpuCounters, after: CpuCounters, elapsed_s: float) -> bool:
-    """Tell whether a core was hot between two readings, or a quota withheld 1% of the time."""
+    """Tell whether a core was hot between two readings, or a quota withheld 1% of the time.
+
+    >>> before = CpuCounters(thermal_events=3, withheld_s=1.0)
+    >>> slowed(before, CpuCounters(thermal_events=3, withheld_s=1.5), elapsed_s=10.0)
+    True
+    """
     hot = _rise(before.thermal_events, after.thermal_events) > 0
     withheld_s = _rise(before.withheld_s, after.withheld_s)
     return hot or (withheld_s > 0 and withheld_s >= _WITHHELD_SHARE * elapsed_s)
@@ -56,8 +61,8 @@ class ThrottleWatch:
         read: Callable[[], CpuCounters] = read_cpu,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        found = {name: Gpu.find(name) for name in set(devices) if name.startswith("cuda")}
-        self._gpus = {name: gpu for name, gpu in found.items() if gpu is not None}
+        on_cuda = {name for name in devices if name.startswith("cuda")}
+        self._gpus = {name: gpu for name in on_cuda if (gpu := Gpu.find(name)) is not None}
         self._read, self._clock = read, clock
         self._slow: set[str] = set()
         self.start()
@@ -72,12 +77,14 @@ class ThrottleWatch:
         """Ask the GPUs for their reasons, unless that was just done."""
         if not self._gpus or self._clock() < self._next_look_s:
             return
+        # All looks count: a limit that holds for a moment has slowed the samples of that moment.
         self._slow.update(name for name, gpu in self._gpus.items() if gpu.slowdowns())
         self._next_look_s = self._clock() + _LOOK_S
 
     def at_speed(self, device: str) -> bool:
         """Tell whether the clock of `device` is at 75% of its default, as far as can be read."""
         gpu = self._gpus.get(device)
+        # A clock that cannot be read refuses no sample.
         share = None if gpu is None else gpu.clock_share()
         return share is None or share >= _LEAST_CLOCK_SHARE
 

@@ -47,6 +47,13 @@ def measure(
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline
     or option, and `DeviceError` for a device that is not there.
+
+    >>> import torch
+    >>> models = {"relu": nn.ReLU(), "gelu": nn.GELU()}
+    >>> soon = LatencySettings(processes=0, budget_s=0.01, warmup_max_s=0.01)
+    >>> results = measure(models, torch.ones(1, 3), baseline="relu", settings=soon)
+    >>> results["relu"].ratio
+    1.0
     """
     _check(models, example, baseline)
     options = CellOptions(
@@ -118,6 +125,12 @@ def search_throughput(
     doublings in a row gain less than 2% on the best images per second before them. Raises
     `InputError` for a largest batch below 1, and what `latency_ms` raises where that is not a lack
     of memory, or where even one image does not fit.
+
+    >>> search = search_throughput(lambda batch_size: max(4.0, batch_size / 2))
+    >>> [point.batch_size for point in search.points], search.stopped_by
+    ([1, 2, 4, 8, 16, 32], 'no gain')
+    >>> search.best.images_per_s
+    2000.0
     """
     if largest_batch < 1:
         raise InputError(f"largest batch is {largest_batch}; it must be 1 or more")
@@ -132,6 +145,7 @@ def search_throughput(
                 raise
             stopped_by = "out of memory"
             break
+        # Two in a row: the time of a batch has steps, where a kernel for the next size takes over.
         best = max((p.images_per_s for p in points), default=0.0)
         without_gain = 0 if point.images_per_s > best * (1 + _GAIN) else without_gain + 1
         points.append(point)

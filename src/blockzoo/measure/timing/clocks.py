@@ -35,7 +35,13 @@ class Evictor:
 
 
 def cold_timer(timer: Timer, evict: Call) -> Timer:
-    """Return a timer of calls one by one, each after `evict`, which is not in the time."""
+    """Return a timer of calls one by one, each after `evict`, which is not in the time.
+
+    >>> evicted = []
+    >>> cold = cold_timer(lambda call, count: 5, lambda: evicted.append("all"))
+    >>> cold(lambda: None, 3), len(evicted)
+    (15, 3)
+    """
 
     def elapsed_ns(call: Call, count: int) -> int:
         total_ns = 0
@@ -55,7 +61,12 @@ Timer = Callable[[Call, int], int]
 
 
 def wall_clock_timer(clock: Clock = time.perf_counter_ns) -> Timer:
-    """Return a timer that reads `clock` before the first call and after the last."""
+    """Return a timer that reads `clock` before the first call and after the last.
+
+    >>> readings = iter([100, 350])
+    >>> wall_clock_timer(lambda: next(readings))(lambda: None, 10)
+    250
+    """
 
     def elapsed_ns(call: Call, count: int) -> int:
         start_ns = clock()
@@ -70,6 +81,11 @@ class Stopwatch:
     """Nanoseconds since it was made, as far as the clock went forwards.
 
     A clock that is set back costs what passed since the last look at it, not the whole budget.
+
+    >>> readings = iter([100, 130, 50, 60])
+    >>> watch = Stopwatch(lambda: next(readings))
+    >>> [watch.elapsed_ns() for _ in range(3)]
+    [30, 30, 40]
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -89,7 +105,7 @@ def timer_of(device: torch.device) -> Timer:
 
 
 class Timers:
-    """Hands out the timer of a device and cache regime; one buffer empties a device's caches."""
+    """Hands out a device's timer, by hot or cold caches; one buffer empties a device's caches."""
 
     def __init__(self) -> None:
         self._evictors: dict[torch.device, Call] = {}
@@ -109,7 +125,7 @@ def device_timer(device: torch.device) -> Timer:
 
     def elapsed_ns(call: Call, count: int) -> int:
         with torch.cuda.device(device):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize()  # what was launched before is not in the time
             event: Callable[..., torch.cuda.Event] = torch.cuda.Event  # untyped in torch
             start, end = event(enable_timing=True), event(enable_timing=True)
             start.record()
@@ -123,11 +139,30 @@ def device_timer(device: torch.device) -> Timer:
 
 
 @contextmanager
-def fixed_threads(threads: int) -> Iterator[None]:
-    """Within it torch uses that many threads in an operation."""
+def threads_restored() -> Iterator[None]:
+    """After it torch uses as many threads in an operation as before it.
+
+    >>> before = torch.get_num_threads()
+    >>> with threads_restored():
+    ...     torch.set_num_threads(before + 1)
+    >>> torch.get_num_threads() == before
+    True
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Within it torch uses that many threads in an operation.
+
+    >>> with fixed_threads(3):
+    ...     torch.get_num_threads()
+    3
+    """
+    with threads_restored():
+        torch.set_num_threads(threads)
+        yield

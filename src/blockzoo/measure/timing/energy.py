@@ -26,6 +26,7 @@ import torch
 from blockzoo.core.errors import InputError
 from blockzoo.measure.machine.nvml import Gpu
 from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.clocks import threads_restored
 from blockzoo.measure.timing.session import Cell
 
 LEAST_SECONDS = 10.0
@@ -81,7 +82,7 @@ def measure_energy(
     if counter is None:
         return None
     batch = _batched(call, torch.device(device))
-    batch()
+    batch()  # what the first call sets up is no part of the work
     try:
         idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
         calls = 0
@@ -93,6 +94,7 @@ def measure_energy(
         power_w, worked_s = _power(counter, work)
     except OSError:
         return None
+    # Per call and not per second: the clock may fall as the device gets warm.
     images = calls * images_per_call
     if power_w <= idle_power_w:
         return None
@@ -111,15 +113,14 @@ def measure_cell_energy(cell: Cell) -> EnergyResult | None:
 
     Raises what the cell's backend raises; nothing is gated here.
     """
-    threads = torch.get_num_threads()
     backend = get_backend(cell.options.backend)
-    payload = backend.prepare(cell.model, cell.example, cell.options)
-    loaded = backend.load(payload, cell.example, cell.options)
-    try:
-        return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
-    finally:
-        loaded.close()
-        torch.set_num_threads(threads)
+    with threads_restored():
+        payload = backend.prepare(cell.model, cell.example, cell.options)
+        loaded = backend.load(payload, cell.example, cell.options)
+        try:
+            return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
+        finally:
+            loaded.close()
 
 
 def find_counter(device: str | torch.device) -> Counter | None:
@@ -184,6 +185,7 @@ class Rapl:
         """Return the joules since this object was made."""
         for zone, range_uj in self._zones.items():
             now_uj = _integer(zone / "energy_uj")
+            # It starts again at its maximum, every few minutes under load.
             step_uj = now_uj - self._last_uj[zone]
             self._total_uj += step_uj if step_uj >= 0 else step_uj + range_uj
             self._last_uj[zone] = now_uj

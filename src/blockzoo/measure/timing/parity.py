@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from blockzoo.core.errors import BlockError, ParityError
+from blockzoo.core.errors import ModelError, ParityError
 
 TOLERANCE = 1e-4
 _SMALL_SCALE = 1e-3
@@ -31,7 +31,11 @@ def check_parity(
 
     Raises `ParityError` when it exceeds `tolerance`, when shapes differ, or when the first choice
     (argmax over the last dimension) differs for an input whose choice is clear, that is leads by
-    more than the tolerance; `BlockError` when an output is not finite.
+    more than the tolerance; `ModelError` when an output is not finite.
+
+    >>> doubled = nn.Sequential(nn.Identity(), nn.Identity())
+    >>> check_parity(nn.Identity(), doubled, torch.ones(2, 3))
+    0.0
     """
     expected, actual = _outputs(original, other, example)
     difference = _relative_difference(expected, actual)
@@ -57,6 +61,10 @@ def check_merge(
     Where the difference exceeds `tolerance`, the merge is repeated in double precision, which tells
     a mistake from a network that magnifies rounding: a mistake stays, rounding shrinks by nine
     digits. The difference returned is the one that decided. Raises what `check_parity` raises.
+
+    >>> merged, difference = check_merge(nn.ReLU(), lambda module: nn.ReLU6(), torch.ones(1, 3))
+    >>> type(merged).__name__, difference
+    ('ReLU6', 0.0)
     """
     merged = merge(module)
     try:
@@ -73,7 +81,7 @@ def max_relative_difference(a: nn.Module, b: nn.Module, example: Tensor) -> floa
     """Return max |a(x) - b(x)| / max |a(x)|; 0 when both outputs are zero.
 
     The modules run as they are; put them into eval mode first. Raises `ParityError` when the
-    shapes of the outputs differ and `BlockError` when one is not finite.
+    shapes of the outputs differ and `ModelError` when one is not finite.
     """
     return _relative_difference(*_outputs(a, b, example))
 
@@ -89,11 +97,16 @@ def with_nontrivial_state(
     N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays. With `example`, (N, ...) of two
     or more, running statistics are then moved nine tenths of the way to those of the activations on
     it, as training would.
+
+    >>> fresh = nn.BatchNorm2d(2)
+    >>> float(with_nontrivial_state(fresh).running_mean.abs().max()) > 0
+    True
     """
     twin = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in twin.modules():
+            # Fresh ones have mean 0, variance 1 and no scale: a merge that drops them is right.
             if isinstance(layer, _NormBase):
                 _shift(layer.running_mean, generator)
                 _spread(layer.running_var, generator)
@@ -140,6 +153,7 @@ def _spread(tensor: Tensor | None, generator: torch.Generator) -> None:
 
 def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
+        # In double, so that comparing adds no rounding of its own.
         expected, actual = original(example).double(), other(example).double()
     if expected.shape != actual.shape:
         raise ParityError(
@@ -148,7 +162,7 @@ def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Te
         )
     for form, output in (("original", expected), ("other", actual)):
         if not output.isfinite().all():
-            raise BlockError(
+            raise ModelError(
                 f"the {form} form's output of shape {tuple(output.shape)} holds "
                 f"{int((~output.isfinite()).sum())} values that are NaN or infinite"
             )

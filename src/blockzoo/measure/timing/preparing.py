@@ -7,20 +7,20 @@ its memory. So that happens in a process of its own, where it costs the network 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockZooError
+from blockzoo.core.errors import reason_of
+from blockzoo.core.processes import Send
 from blockzoo.measure.machine.devices import Devices
 from blockzoo.measure.timing.backends import CellOptions, get_backend
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
-from blockzoo.measure.timing.driver import Event, mark_file, run_process
-from blockzoo.measure.timing.worker import ChildCell, Mark, serve
-from blockzoo.stats.paired_rounds import Spent
+from blockzoo.measure.timing.clocks import threads_restored
+from blockzoo.measure.timing.driver import run_process
+from blockzoo.measure.timing.events import Done, Event, Failed, Listener, Prepared, State
+from blockzoo.measure.timing.worker import ChildCell, ChildTask, Mark
 
 LONGEST_S = 600.0
 """What preparing one network may take before its process is stopped; compilers take minutes."""
@@ -37,31 +37,22 @@ class Unprepared:
 
 
 @dataclass(kw_only=True)
-class Prepared:
-    """By name: the `payloads` of `Backend.prepare`, or message and traceback of `failures`."""
+class Preparation:
+    """By name: the `payloads` of `Backend.prepare`, or the `failures`."""
 
     payloads: dict[str, bytes] = field(default_factory=dict)
-    failures: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    failures: dict[str, Failed] = field(default_factory=dict)
 
     def add(self, cell: Unprepared) -> None:
         """Prepare the network in this process."""
         try:
             self.payloads[cell.name] = _prepared(cell.model, cell.example, cell.options)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            self.failures[cell.name] = (told(error), traceback.format_exc())
+            self.failures[cell.name] = _failure(cell.name, error)
 
     def lacks(self, name: str) -> bool:
         """Tell whether nothing is known of that network yet."""
         return name not in self.payloads and name not in self.failures
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparingTask:
-    """What a preparing process has to do; the payload of a cell is its pickled model."""
-
-    main: ClassVar[str] = "blockzoo.measure.timing.preparing"
-    cells: tuple[ChildCell, ...]
-    mark_path: str
 
 
 def prepare_all(
@@ -69,63 +60,68 @@ def prepare_all(
     folder: str,
     *,
     here: bool = False,
-    listener: Callable[[Event], None] | None = None,
-) -> Prepared:
+    listener: Listener | None = None,
+) -> Preparation:
     """Prepare all networks and gate what does not run in eager fp32.
 
     What does, and with `here` everything, is prepared in this process. A network that raises, ends
     its process or keeps it for `LONGEST_S` is among the failures. `folder` is for scratch files;
-    `listener` is told what each network is at.
+    `listener` hears what each network is at.
     """
-    found, travelling = Prepared(), []
+    preparation, travelling = Preparation(), []
     for cell in cells:
         if here or cell.options.plain:
-            found.add(cell)
+            preparation.add(cell)
             continue
         try:
             travelling.append(_travelling(cell))
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            found.failures[cell.name] = (told(error), traceback.format_exc())
+            preparation.failures[cell.name] = _failure(cell.name, error)
 
     def forward(event: Event) -> None:
-        if listener is None:
+        if listener is None or isinstance(event, Done):  # nothing is timed yet
             return
-        if event[0] == "prepared":  # without the payload
-            listener(("state", "waiting", event[1]))
-        elif event[0] != "done":
+        if isinstance(event, Prepared):  # without the payload
+            listener(State(name=event.name, stage="waiting"))
+        else:
             listener(event)
 
     while travelling:
-        task = PreparingTask(cells=tuple(travelling), mark_path=mark_file(folder))
-        run = run_process(task, hang_s=LONGEST_S, keep_freed_memory=False, listener=forward)
-        found.payloads |= run.prepared
-        found.failures |= run.failed
+        task = ChildTask(cells=tuple(travelling), mark_path=Mark.new(folder))
+        run = run_process(
+            prepare_task, task, hang_s=LONGEST_S, keep_freed_memory=False, listener=forward
+        )
+        preparation.payloads |= run.prepared
+        preparation.failures |= run.failed
         if run.death is not None:
-            blamed = [run.death_cell] if run.death_cell else [cell.name for cell in travelling]
-            found.failures |= {name: (run.death, None) for name in blamed if found.lacks(name)}
-        travelling = [cell for cell in travelling if found.lacks(cell.name)]
-    return found
+            # Where it died before the first network, a next process would die as well.
+            at_fault = [run.death_cell] if run.death_cell else [cell.name for cell in travelling]
+            for name in filter(preparation.lacks, at_fault):
+                preparation.failures[name] = Failed(name=name, reason=run.death)
+        travelling = [cell for cell in travelling if preparation.lacks(cell.name)]
+    return preparation
 
 
-def main() -> None:
-    """Prepare the networks of the task on standard input, and answer on standard output."""
-    serve(_work)
-
-
-def _work(task: PreparingTask, send: Callable[..., None]) -> None:
+def prepare_task(task: ChildTask, send: Send) -> Done:
+    """Prepare the networks of a task, each from its pickled model; raises `DeviceLostError`."""
     mark, devices = Mark(task.mark_path), Devices(cell.options.device for cell in task.cells)
     for index, cell in enumerate(task.cells):
         mark.set(index, "preparing")
-        send("state", "preparing", cell.name)
+        send(State(name=cell.name, stage="preparing"))
         try:
             model = load_module_bytes(cell.payload)
             payload = _prepared(model, cell.example, cell.options)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            send("failed", cell.name, told(error), traceback.format_exc())
+            send(_failure(cell.name, error))
             devices.check(cell.options.device, cell.name)
         else:
-            send("prepared", cell.name, payload)
-    send("done", {}, Spent())
+            send(Prepared(name=cell.name, payload=payload))
+    return Done()
+
+
+def _failure(name: str, error: Exception) -> Failed:
+    """Return the failure of an error that is being handled."""
+    return Failed(name=name, reason=reason_of(error), traceback=traceback.format_exc())
 
 
 def _travelling(cell: Unprepared) -> ChildCell:
@@ -143,16 +139,10 @@ def _prepared(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
     payload = backend.prepare(model, example, options)
     if options.plain:
         return payload
-    threads = torch.get_num_threads()
-    loaded = backend.load(payload, example, options)
-    try:
-        backend.check(model, loaded, example, options)
-    finally:
-        loaded.close()
-        torch.set_num_threads(threads)
+    with threads_restored():
+        loaded = backend.load(payload, example, options)
+        try:
+            backend.check(model, loaded, example, options)
+        finally:
+            loaded.close()
     return payload
-
-
-def told(error: Exception) -> str:
-    """Return the reason that is recorded of a cell which raised."""
-    return str(error) if isinstance(error, BlockZooError) else f"{type(error).__name__}: {error}"

@@ -5,6 +5,8 @@ of every cell per round, of a baseline up to four, in an order drawn anew each r
 whatever the machine does in a round (clock, neighbors, heat) meets all cells alike and a ratio
 within a round is free of it. No cell leaves early: its samples are what others are paired with, and
 a cell that stopped in a lucky stretch would repeat worse than its interval says.
+
+`_Session.sample_in_rounds` is the whole of a round, from the order to the decision to stop.
 """
 
 from __future__ import annotations
@@ -20,23 +22,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from blockzoo.core.errors import InputError
+from blockzoo.core.errors import InputError, one_line
 from blockzoo.measure.timing.clocks import Call, Clock, Stopwatch, Timer, wall_clock_timer
+from blockzoo.measure.timing.events import Stage
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.measure.timing.warmup import warm_up
 from blockzoo.stats.bootstrap import Samples, order_interval
 from blockzoo.stats.paired_rounds import CellSamples, Spent, paired_ratios
 
-Enter = Callable[[str, str], None]
-"""`enter(cell, what)`: told before a cell is warmed up ("warm-up") or sampled ("sampling")."""
-Sink = Callable[[str, int, float], None]
-"""`sink(cell, round, nanoseconds)`: handed every sample as it arises."""
 Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
-Accept = Callable[[str], bool]
-"""`accept(cell)`: asked right after a sample was timed whether it counts."""
-Failed = Callable[[str, str, str], None]
-"""`failed(cell, failure, traceback)`: told of a cell right after it raised."""
 
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
@@ -45,48 +40,69 @@ _MOST_VISITS = 4
 _MOST_DROPPED_IN_A_ROW = 5
 
 
+class SamplingListener:
+    """Hears what the engine does, and says which samples count; this one does nothing.
+
+    What it raises ends the session, but for `enter`, `accepts` and `sampled`, which fail the cell.
+    """
+
+    def enter(self, name: str, stage: Stage) -> None:
+        """A cell is about to be warmed up ("warm-up") or sampled ("sampling")."""
+
+    def accepts(self, name: str) -> bool:
+        """Tell, right after a sample of that cell was timed, whether it counts."""
+        del name
+        return True
+
+    def sampled(self, name: str, index: int, nanoseconds: float) -> None:
+        """A sample of a cell counts: its round and nanoseconds per call."""
+
+    def failed(self, name: str, failure: str, trace: str) -> None:
+        """A cell has just raised: "Type: message" and the traceback."""
+
+    def round_ended(self) -> None:
+        """All cells were visited."""
+
+    def progress(self, fraction: float, text: str) -> None:
+        """See `Progress`."""
+
+
 def sample_cells(
     cells: Mapping[str, Call],
     plan: SamplingPlan | None = None,
     *,
     baselines: Mapping[str, str] | None = None,
-    timer: Timer | None = None,
     timers: Mapping[str, Timer] | None = None,
     clock: Clock = time.perf_counter_ns,
-    enter: Enter | None = None,
-    sink: Sink | None = None,
-    accept: Accept | None = None,
-    failed: Failed | None = None,
-    between: Callable[[], None] | None = None,
+    listener: SamplingListener | None = None,
     spent: Spent | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, CellSamples]:
-    """Sample all cells by the plan and return what each left, in the order given.
+    """Sample all cells by the plan and return what each left, in the order of `cells`.
 
-    `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timer` times a
-    cell, by default with `clock`, which also keeps the budget; `timers` holds those of single
-    cells. A sample that `accept` refuses is counted, not kept. `between` is called after every
-    round. `spent` is filled in. A cell that raises an `Exception` is failed, `failed` is told of it
-    and the others go on. Raises `InputError` when a baseline is not a cell, and what `failed` does.
+    `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timers` time
+    single cells; the others are timed with `clock`, which also keeps the budget. `spent` is filled
+    in. A cell that raises an `Exception` is failed and the others go on. Raises `InputError` when a
+    baseline is not a cell, and what `listener` raises.
+
+    >>> plan = SamplingPlan(rounds_max=10, min_seconds=0, warmup_max_s=0.01)
+    >>> samples = sample_cells({"sum": lambda: sum(range(1000))}, plan)
+    >>> samples["sum"].rounds
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     """
-    by_default = timer or wall_clock_timer(clock)
+    by_clock = wall_clock_timer(clock)
     session = _Session(
         plan=plan or SamplingPlan(),
         baselines=dict(baselines or {}),
         clock=clock,
-        enter=enter or _ignore,
-        sink=sink or _ignore,
-        accept=accept or _always,
-        failed=failed or _ignore,
-        between=between or _ignore,
+        listener=listener or SamplingListener(),
         spent=spent or Spent(),
-        progress=progress or _no_progress,
         cells={
-            name: _Cell(name=name, call=call, timer=(timers or {}).get(name, by_default))
+            name: _Cell(name=name, call=call, timer=(timers or {}).get(name, by_clock))
             for name, call in cells.items()
         },
     )
-    session.run()
+    session.warm_up()
+    session.sample_in_rounds()
     return {name: cell.result() for name, cell in session.cells.items()}
 
 
@@ -111,6 +127,15 @@ class _Cell:
     def seconds(self) -> float:
         return sum(self.samples_ns) * self.calls_per_sample / 1e9
 
+    def drop(self) -> None:
+        """Count a sample during which the clock did not advance; raises when that goes on."""
+        self.dropped += 1
+        self.dropped_in_a_row += 1
+        if self.dropped_in_a_row >= _MOST_DROPPED_IN_A_ROW:
+            raise RuntimeError(
+                f"the clock did not advance in {self.dropped_in_a_row} samples in a row"
+            )
+
     def result(self) -> CellSamples:
         return CellSamples(
             samples_ns=tuple(self.samples_ns),
@@ -131,13 +156,8 @@ class _Session:
     plan: SamplingPlan
     baselines: dict[str, str]
     clock: Clock
-    enter: Enter
-    sink: Sink
-    accept: Accept
-    failed: Failed
-    between: Callable[[], None]
+    listener: SamplingListener
     spent: Spent
-    progress: Progress
     cells: dict[str, _Cell]
 
     def __post_init__(self) -> None:
@@ -148,38 +168,61 @@ class _Session:
     def alive(self) -> list[_Cell]:
         return [cell for cell in self.cells.values() if cell.failure is None]
 
-    def run(self) -> None:
+    def warm_up(self) -> None:
         for cell in self.cells.values():
-            self.progress(0.0, f"warm-up {cell.name}")
+            self.listener.progress(0.0, f"warm-up {cell.name}")
             with self._failing(cell), _collection_paused():
-                self.enter(cell.name, "warm-up")
+                self.listener.enter(cell.name, "warm-up")
                 cell.calls_per_sample = warm_up(cell.call, cell.timer, self.plan)
-        watch = Stopwatch(self.clock)
-        self._sample_in_rounds(watch)
-        self.spent.total_ns += watch.elapsed_ns()
-        self.progress(1.0, "done")
 
-    def _sample_in_rounds(self, watch: Stopwatch) -> None:
-        order, next_check = random.Random(self.plan.seed), 0
+    def sample_in_rounds(self) -> None:
+        """Sample round by round until the plan says stop."""
+        plan, listener, clock = self.plan, self.listener, self.clock
+        order, watch, next_check = random.Random(plan.seed), Stopwatch(clock), 0
         visits_of = {name: self._visits(name) for name in self.cells}
-        for index in range(self.plan.rounds_max):
+        for index in range(plan.rounds_max):
+            # Order: drawn anew, so that no cell always comes after the same other one.
             visits = [cell for cell in self.alive for _ in range(visits_of[cell.name])]
             order.shuffle(visits)
             for cell in visits:
-                if cell.failure is None:
-                    self._sample(cell, index)
-            self.between()
-            budget_ns = self.plan.budget_s * 1e9 * len(self.alive)
-            spent = watch.elapsed_ns() / max(budget_ns, 1)
-            out_of_time = spent >= 1 and index + 1 >= LEAST_ROUNDS
-            last = out_of_time or index + 1 == self.plan.rounds_max
+                if cell.failure is not None:
+                    continue  # it raised at an earlier visit of this round
+                with self._failing(cell), _collection_paused():
+                    listener.enter(cell.name, "sampling")
+                    # Calls: the first ones pay for what the cell before left in the caches.
+                    start_ns = clock()
+                    for _ in range(plan.prime_calls):
+                        cell.call()
+                    primed_ns = clock() - start_ns
+                    elapsed_ns = cell.timer(cell.call, cell.calls_per_sample)
+                    # Dropping: a clock that was set back, and then a GPU below its usual clock.
+                    if elapsed_ns <= 0:
+                        cell.drop()
+                        continue
+                    self.spent.forward_ns += max(primed_ns, 0) + elapsed_ns
+                    cell.dropped_in_a_row = 0
+                    if not listener.accepts(cell.name):
+                        cell.refused += 1
+                        continue
+                    # Pairing: by the index of its round a sample finds those of its baseline.
+                    cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
+                    cell.rounds.append(index)
+                    listener.sampled(cell.name, index, cell.samples_ns[-1])
+            listener.round_ended()
+            # Stopping: all together, when all are converged or the budget of all is spent.
+            budget_ns = plan.budget_s * 1e9 * len(self.alive)
+            share = watch.elapsed_ns() / max(budget_ns, 1)
+            last = (share >= 1 and index + 1 >= LEAST_ROUNDS) or index + 1 == plan.rounds_max
             if index >= next_check or last:
                 # Rarer as rounds grow, so that checking stays a small part of the session.
                 next_check = int(index * _CHECK_GROWTH)
-                self._update_convergence()
+                for cell in self.alive:
+                    cell.converged = self._is_converged(cell)
             if last or all(cell.converged for cell in self.alive):
-                return
-            self._report(spent, index)
+                break
+            self._report(share, index)
+        self.spent.total_ns += watch.elapsed_ns()
+        listener.progress(1.0, "done")
 
     def _visits(self, name: str) -> int:
         """Return how often a cell is sampled per round.
@@ -190,72 +233,38 @@ class _Session:
         compared = sum(base == name != other for other, base in self.baselines.items())
         return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
 
-    def _sample(self, cell: _Cell, index: int) -> None:
-        with self._failing(cell), _collection_paused():
-            self.enter(cell.name, "sampling")
-            start_ns = self.clock()
-            for _ in range(self.plan.prime_calls):
-                cell.call()
-            primed_ns = self.clock() - start_ns
-            elapsed_ns = cell.timer(cell.call, cell.calls_per_sample)
-            if elapsed_ns <= 0:
-                self._drop(cell)
-                return
-            self.spent.forward_ns += max(primed_ns, 0) + elapsed_ns
-            cell.dropped_in_a_row = 0
-            if not self.accept(cell.name):
-                cell.refused += 1
-                return
-            cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
-            cell.rounds.append(index)
-            self.sink(cell.name, index, cell.samples_ns[-1])
-
     @contextmanager
     def _failing(self, cell: _Cell) -> Iterator[None]:
+        """Within it an error fails the cell and nothing else."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a cell is foreign code; the others must go on
             # As text: the error's frames would keep the tensors of a cell that ran out of memory.
-            cell.failure = f"{type(error).__name__}: {error}"
+            cell.failure = one_line(error)
             cell.traceback = traceback.format_exc()
+        # Out of the clause above, in which the error is still held.
         if cell.failure is not None and cell.traceback is not None:
-            self.failed(cell.name, cell.failure, cell.traceback)
+            self.listener.failed(cell.name, cell.failure, cell.traceback)
 
-    def _drop(self, cell: _Cell) -> None:
-        cell.dropped += 1
-        cell.dropped_in_a_row += 1
-        if cell.dropped_in_a_row >= _MOST_DROPPED_IN_A_ROW:
-            raise RuntimeError(
-                f"the clock did not advance in {cell.dropped_in_a_row} samples in a row"
-            )
+    def _is_converged(self, cell: _Cell) -> bool:
+        """Tell whether enough is known of the cell: of its ratio, if that is what stops."""
+        plan, baseline = self.plan, self.cells.get(self.baselines.get(cell.name, ""))
+        if len(set(cell.rounds)) < plan.min_rounds or cell.seconds < plan.min_seconds:
+            return False
+        if plan.stop_on == "median" or baseline is None or baseline.failure:
+            judged: Samples = np.array(cell.samples_ns)
+        else:
+            judged = paired_ratios(cell.result(), baseline.result())
+        (low, high), center = order_interval(judged), float(np.median(judged))
+        relative = plan.target_relative_interval
+        return low >= center * (1 - relative) and high <= center * (1 + relative)
 
-    def _update_convergence(self) -> None:
-        for cell in self.alive:
-            cell.converged = (
-                len(set(cell.rounds)) >= self.plan.min_rounds
-                and cell.seconds >= self.plan.min_seconds
-                and _is_tight(self._judged(cell), self.plan.target_relative_interval)
-            )
-
-    def _judged(self, cell: _Cell) -> Samples:
-        """Return the samples whose interval must be tight for this cell to be converged."""
-        baseline = self.cells.get(self.baselines.get(cell.name, ""))
-        if self.plan.stop_on == "median" or baseline is None or baseline.failure:
-            return np.array(cell.samples_ns)
-        return paired_ratios(cell.result(), baseline.result())
-
-    def _report(self, spent: float, index: int) -> None:
+    def _report(self, share: float, index: int) -> None:
         cells = self.alive
         converged = sum(cell.converged for cell in cells)
         rounds = (index + 1) / self.plan.rounds_max
         text = f"round {index + 1}, {converged} of {len(cells)} converged"
-        self.progress(min(max(spent, rounds, converged / len(cells)), 1.0), text)
-
-
-def _is_tight(samples: Samples, relative: float) -> bool:
-    """Return whether the 95% interval of the median lies within `relative` of the median."""
-    (low, high), center = order_interval(samples), float(np.median(samples))
-    return low >= center * (1 - relative) and high <= center * (1 + relative)
+        self.listener.progress(min(max(share, rounds, converged / len(cells)), 1.0), text)
 
 
 @contextmanager
@@ -268,16 +277,3 @@ def _collection_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _no_progress(fraction: float, text: str) -> None:
-    del fraction, text
-
-
-def _ignore(*told: object) -> None:
-    del told
-
-
-def _always(name: str) -> bool:
-    del name
-    return True

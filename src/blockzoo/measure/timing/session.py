@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from blockzoo.core.errors import InputError
+from blockzoo.core.errors import InputError, reason_of
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends import CellOptions, get_backend
-from blockzoo.measure.timing.driver import Event, ProcessRun, mark_file, run_here, run_process
+from blockzoo.measure.timing.driver import ProcessRun, run_here, run_process
+from blockzoo.measure.timing.events import Failed, Listener
 from blockzoo.measure.timing.latency import LatencyResult, summarize
-from blockzoo.measure.timing.preparing import Unprepared, prepare_all, told
+from blockzoo.measure.timing.preparing import Unprepared, prepare_all
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.timing.settings import LatencySettings, SamplingPlan
-from blockzoo.measure.timing.worker import ChildCell, ChildTask
+from blockzoo.measure.timing.worker import ChildCell, ChildTask, Mark, measure_task
 from blockzoo.stats.paired_rounds import CellSamples, Spent
 
 _NO_SAMPLE = "no sample was taken"
@@ -51,14 +52,20 @@ def measure_cells(
     *,
     hang_s: float = HANG_S,
     progress: Progress | None = None,
-    listener: Callable[[Event], None] | None = None,
+    listener: Listener | None = None,
 ) -> dict[str, LatencyResult]:
     """Time all cells in one session and return the result of each by its name.
 
     Of `settings`, `processes`, `seed` and what is in `SamplingPlan` count; device, precision and
     threads are the cells' own. A cell that cannot be prepared, raises, kills its process or hangs
-    has a `failure`; the others are measured. `listener` is handed what the processes send. Raises
+    has a `failure`; the others are measured. `listener` hears what the processes send. Raises
     `InputError` for two cells of one name and a baseline that is not a cell.
+
+    >>> import torch
+    >>> here = LatencySettings(processes=0, budget_s=0.01, warmup_max_s=0.01)
+    >>> relu = Cell(name="relu", model=nn.ReLU(), example=torch.ones(1, 3), baseline="relu")
+    >>> measure_cells([relu], here)["relu"].verdict
+    'baseline'
     """
     settings = settings or LatencySettings()
     names = [cell.name for cell in cells]
@@ -81,30 +88,30 @@ class _Session:
         folder: str,
         hang_s: float,
         progress: Progress | None,
-        listener: Callable[[Event], None] | None,
+        listener: Listener | None,
     ) -> None:
         self.settings, self.folder, self.hang_s = settings, folder, hang_s
         self.progress, self.listener = progress, listener
         self.ready: dict[str, ChildCell] = {}
-        self.failures: dict[str, tuple[str, str | None]] = {}
+        self.failures: dict[str, Failed] = {}
         self.runs: list[ProcessRun] = []
         self.deaths: dict[str | None, int] = {}
 
     def prepare(self, cells: Sequence[Cell]) -> None:
         able = [unprepared for cell in cells if (unprepared := self._unprepared(cell)) is not None]
-        found = prepare_all(
+        prepared = prepare_all(
             able, self.folder, here=not self.settings.processes, listener=self.listener
         )
-        self.failures |= found.failures
+        self.failures |= prepared.failures
         self.ready = {
             cell.name: ChildCell(
                 name=cell.name,
-                payload=found.payloads[cell.name],
+                payload=prepared.payloads[cell.name],
                 example=cell.example.cpu(),
                 options=cell.options,
             )
             for cell in able
-            if cell.name in found.payloads
+            if cell.name in prepared.payloads
         }
 
     def _unprepared(self, cell: Cell) -> Unprepared | None:
@@ -114,28 +121,30 @@ class _Session:
             backend = get_backend(options.backend)
             reason = backend.unavailable(options.device) or backend.supports(options)
         except Exception as error:  # noqa: BLE001 - a runtime may be installed and broken
-            reason = told(error)
+            reason = reason_of(error)
         if reason is not None:
-            self.failures[cell.name] = (reason, None)
+            self._fail(cell.name, reason)
             return None
         return Unprepared(name=cell.name, model=cell.model, example=cell.example, options=options)
 
     def run(self, baselines: Mapping[str, str]) -> None:
         """Run the processes, and one more for each that died; with none, run in this one."""
         finished = 0
+        # Ends: a process that dies costs a cell, or the second of its kind costs all.
         while finished < max(self.settings.processes, 1):
             cells = tuple(c for name, c in self.ready.items() if name not in self.failures)
             if not cells:
                 return
-            self._tell(finished)
+            self._report(finished)
             task = ChildTask(
                 cells=cells,
                 plan=_share(self.settings, finished),
                 baselines=dict(baselines),
-                mark_path=mark_file(self.folder),
+                mark_path=Mark.new(self.folder),
             )
             if self.settings.processes:
                 run = run_process(
+                    measure_task,
                     task,
                     hang_s=self.hang_s,
                     keep_freed_memory=self.settings.keep_freed_memory,
@@ -146,28 +155,35 @@ class _Session:
             self.runs.append(run)
             self._judge(run, cells)
             finished += run.death is None
-        self._tell(finished)
+        self._report(finished)
 
     def _judge(self, run: ProcessRun, cells: Sequence[ChildCell]) -> None:
         self.failures.update(run.failed)
-        for name, end in run.ends.items():
+        for name, end in run.done.ends.items():
             if end.failure is not None:
-                self.failures[name] = (end.failure, end.traceback)
+                self._fail(name, end.failure, end.traceback)
         if run.death is None:
             return
         self.deaths[run.death_cell] = self.deaths.get(run.death_cell, 0) + 1
         again = self.deaths[run.death_cell] > 1
         if run.death_cell is None:
             if again:
-                self.failures.update({cell.name: (run.death, None) for cell in cells})
-        elif again or run.death_stage != "sampling" or "hanging" in run.death:
-            # One that took its device with it has told its reason.
-            self.failures.setdefault(run.death_cell, (run.death, None))
+                for cell in cells:
+                    self._fail(cell.name, run.death)
+        # That a process is killed once while it samples is perhaps not the cell's fault; all else
+        # is. One that took its device with it has a reason already.
+        elif run.death_cell not in self.failures and (
+            again or run.death_stage != "sampling" or run.hung
+        ):
+            self._fail(run.death_cell, run.death)
+
+    def _fail(self, name: str, reason: str, trace: str | None = None) -> None:
+        self.failures[name] = Failed(name=name, reason=reason, traceback=trace)
 
     def results(self, cells: Sequence[Cell]) -> dict[str, LatencyResult]:
         spent = Spent(
-            total_ns=sum(run.spent.total_ns for run in self.runs),
-            forward_ns=sum(run.spent.forward_ns for run in self.runs),
+            total_ns=sum(run.done.spent.total_ns for run in self.runs),
+            forward_ns=sum(run.done.spent.forward_ns for run in self.runs),
         )
         samples = {cell.name: self._samples(cell.name) for cell in cells}
         return {
@@ -179,18 +195,21 @@ class _Session:
 
     def _result(self, cell: Cell, samples: Mapping[str, list[CellSamples]]) -> LatencyResult:
         base = cell.baseline
-        failure, trace = self.failures.get(cell.name, (None, None))
         own = samples[cell.name]
         kept = _worth_keeping(own)
+        failure = self.failures.get(cell.name)
         if failure is None and not kept:
             refused = sum(each.refused for each in own)
-            failure = _NO_SAMPLE + (f": {_SLOW_CLOCK} in all {refused}" if refused else "")
+            reason = _NO_SAMPLE + (f": {_SLOW_CLOCK} in all {refused}" if refused else "")
+            failure = Failed(name=cell.name, reason=reason)
         if failure is not None:
-            failed = CellSamples(failure=failure, traceback=trace)
+            failed = CellSamples(failure=failure.reason, traceback=failure.traceback)
             return summarize([*(own[index] for index in kept), failed])
         of_baseline = None
         if base is not None:
-            gone = CellSamples(failure=self.failures[base][0]) if base in self.failures else None
+            gone = None
+            if base in self.failures:
+                gone = CellSamples(failure=self.failures[base].reason)
             of_baseline = [gone or samples[base][index] for index in kept]
         result = summarize(
             [own[index] for index in kept],
@@ -205,7 +224,7 @@ class _Session:
         """Yield what the processes, not the samples, say of a cell."""
         device = self.ready[name].options.device
         # A GPU waits for the CPU that launches its work.
-        if any({"cpu", device} & set(run.throttled) for run in self.runs):
+        if any({"cpu", device} & set(run.done.throttled) for run in self.runs):
             yield "throttled"
         if name in self.deaths:
             yield "process lost"
@@ -213,20 +232,20 @@ class _Session:
     def _samples(self, name: str) -> list[CellSamples]:
         return [_samples_of(run, name) for run in self.runs]
 
-    def _tell(self, finished: int) -> None:
+    def _report(self, finished: int) -> None:
         if self.progress is not None:
             processes = max(self.settings.processes, 1)
             text = "done" if finished == processes else f"process {finished + 1} of {processes}"
             self.progress(finished / processes, text)
         if self.listener is not None:
-            for name, (reason, trace) in self.failures.items():
-                self.listener(("failed", name, reason, trace))
+            for failed in self.failures.values():
+                self.listener(failed)
 
 
 def _samples_of(run: ProcessRun, name: str) -> CellSamples:
     pairs = run.samples.get(name, [])
     # A process that died left samples as good as any; convergence is for the others to say.
-    end = run.ends.get(name, CellSamples(converged=True))
+    end = run.done.ends.get(name, CellSamples(converged=True))
     return replace(
         end,
         samples_ns=tuple(ns for _, ns in pairs),

@@ -19,9 +19,14 @@ def warm_up(call: Call, timer: Timer, plan: SamplingPlan) -> int:
     """Call until the plan calls it warm, and return how many calls a sample has to repeat.
 
     Calls during which the clock did not advance count as calls, but not as times.
+
+    >>> plan = SamplingPlan(min_sample_ms=1.0)
+    >>> warm_up(lambda: None, lambda call, count: 250_000, plan)  # a clock that says 0.25 ms
+    4
     """
     best_ns, spent_ns, calls = math.inf, 0, 0
     while True:
+        # By blocks and their medians: a single call is too noisy to tell a gain by.
         block = [timer(call, 1) for _ in range(_BLOCK)]
         times = [elapsed_ns for elapsed_ns in block if elapsed_ns > 0]
         spent_ns, calls = spent_ns + sum(times), calls + len(block)

@@ -1,35 +1,37 @@
-"""A measuring process: loads what the driver prepared, samples it and streams what it sees.
+"""What a measuring process does: loads what was prepared, samples it and sends what it sees.
 
-Messages are pickled tuples on what was standard output; whatever the models print goes to standard
-error. The cell at work is also noted in a small shared file, before every sample, so that the
-driver knows whom to blame when this process is gone. It ends as soon as its parent does, and when a
-cell takes a device with it, for another process can still measure the others there.
+The cell at work is also noted in a small shared file, before every sample, so that the driver knows
+which one it was when this process is gone. The process ends when a cell takes a device with it, for
+another process can still measure the others there.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import pickle
 import struct
-import sys
-import threading
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from blockzoo.measure.machine.devices import DeviceLostError, Devices
+from blockzoo.core.errors import one_line
+from blockzoo.core.processes import Send
+from blockzoo.measure.machine.devices import Devices
 from blockzoo.measure.machine.throttling import ThrottleWatch
+from blockzoo.measure.timing.backends import get_backend
+from blockzoo.measure.timing.backends.base import Loaded
+from blockzoo.measure.timing.clocks import Call, Timer, Timers
+from blockzoo.measure.timing.events import Done, Failed, Sample, Samples, Stage, State
+from blockzoo.measure.timing.sampling import SamplingListener, sample_cells
 from blockzoo.measure.timing.settings import CellOptions, SamplingPlan
+from blockzoo.stats.paired_rounds import Spent
 
-STAGES = ("starting", "loading", "warm-up", "sampling", "preparing")
-MARK = struct.Struct("=ii")
-"""Shared between driver and process: index of the cell at work, index of what is done to it."""
+_STAGES: tuple[Stage, ...] = ("starting", "loading", "warm-up", "sampling", "preparing")
 _FLUSH_S = 0.25
 _GPU_WARMUP_S = 1.0
 
@@ -46,173 +48,154 @@ class ChildCell:
 
 @dataclass(frozen=True, kw_only=True)
 class ChildTask:
-    """What one process has to do."""
+    """What one process has to do: time the cells by the plan, or prepare them."""
 
-    main: ClassVar[str] = "blockzoo.measure.timing.worker"
     cells: tuple[ChildCell, ...]
-    plan: SamplingPlan
-    baselines: dict[str, str]
     mark_path: str
+    plan: SamplingPlan = field(default_factory=SamplingPlan)
+    baselines: dict[str, str] = field(default_factory=dict)
 
 
 class Mark:
-    """Where the driver finds which cell is at work, and at what, when this process is gone."""
+    """Where the driver finds which cell is at work, and at what, when this process is gone.
+
+    A message would be slow to send before every sample; this is a store to memory.
+
+    >>> path = Mark.new(tempfile.mkdtemp())
+    >>> Mark(path).set(3, "loading")
+    >>> Mark.read(path)
+    (3, 'loading')
+    """
+
+    _CONTENT = struct.Struct("=ii")
 
     def __init__(self, path: str) -> None:
         with Path(path).open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), MARK.size)
+            self._memory = mmap.mmap(file.fileno(), self._CONTENT.size)
 
-    def set(self, index: int, stage: str) -> None:
+    @classmethod
+    def new(cls, folder: str) -> str:
+        """Return the path of a new one in `folder`, without a cell."""
+        handle, path = tempfile.mkstemp(dir=folder)
+        os.write(handle, cls._CONTENT.pack(-1, 0))
+        os.close(handle)
+        return path
+
+    @classmethod
+    def read(cls, path: str) -> tuple[int, Stage]:
+        """Return the index of the cell at work, -1 for none, and what is done with it."""
+        index, stage = cls._CONTENT.unpack(Path(path).read_bytes())
+        return index, _STAGES[stage]
+
+    def set(self, index: int, stage: Stage) -> None:
         """Note the cell of that index."""
-        self._memory[: MARK.size] = MARK.pack(index, STAGES.index(stage))
+        self._memory[: self._CONTENT.size] = self._CONTENT.pack(index, _STAGES.index(stage))
 
 
-def main() -> None:
-    """Measure the cells of the task on standard input, and answer on standard output."""
-    serve(lambda task, send: Worker(task, send).run())
-
-
-def serve(work: Callable[[Any, Callable[..., None]], None]) -> None:
-    """Read the task from standard input, do `work(task, send)` and send on standard output."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    task = pickle.load(sys.stdin.buffer)
-    end_with_parent()
-
-    def send(*message: object) -> None:
-        pickle.dump(message, out)
-        out.flush()
-
-    try:
-        work(task, send)
-    except DeviceLostError:
-        os._exit(1)  # what would be tidied up lies on the device
-    out.close()
-
-
-def end_with_parent() -> None:
-    """End this process as soon as the other end of standard input is closed.
-
-    The parent keeps that open while it lives and wants an answer, and the system closes it however
-    the parent ends.
-    """
-    threading.Thread(target=_wait_for_the_end, daemon=True).start()
-
-
-def _wait_for_the_end() -> None:
-    os.read(0, 1)
-    os._exit(1)
+def measure_task(task: ChildTask, send: Send) -> Done:
+    """Load, warm up and sample all cells of a task; raises `DeviceLostError`."""
+    return _Sampler(task, send).run()
 
 
 def plan_for(task: ChildTask) -> SamplingPlan:
     """Return the task's plan; a GPU's clock needs a while to rise, so it is warmed up longer."""
+    plan = task.plan
     if not any(cell.options.on_cuda for cell in task.cells):
-        return task.plan
-    least_s = max(task.plan.warmup_min_s, _GPU_WARMUP_S)
-    longest_s = max(task.plan.warmup_max_s, least_s)
-    return replace(task.plan, warmup_min_s=least_s, warmup_max_s=longest_s)
+        return plan
+    least_s = max(plan.warmup_min_s, _GPU_WARMUP_S)
+    return replace(plan, warmup_min_s=least_s, warmup_max_s=max(plan.warmup_max_s, least_s))
 
 
-class Worker:
+class _Sampler(SamplingListener):
     """Measures a task's cells and sends what it sees, in whatever process it is run."""
 
-    def __init__(self, task: ChildTask, send: Callable[..., None]) -> None:
+    def __init__(self, task: ChildTask, send: Send) -> None:
         self._task, self._send = task, send
         self._index = {cell.name: index for index, cell in enumerate(task.cells)}
         self._options = {cell.name: cell.options for cell in task.cells}
         self._mark = Mark(task.mark_path)
-        self._batch: list[tuple[str, int, float]] = []
+        self._batch: list[Sample] = []
         self._flushed_s = time.monotonic()
-        self._stage, self._threads = "", 0
+        self._stage: Stage = "starting"
+        self._threads = 0
         self._devices = Devices(cell.options.device for cell in task.cells)
         self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
 
-    def run(self) -> None:
-        """Load, warm up and sample all cells; raises `DeviceLostError`."""
-        import torch
-
-        from blockzoo.measure.timing.sampling import sample_cells
-        from blockzoo.stats.paired_rounds import Spent
-
+    def run(self) -> Done:
         spent = Spent()
         with torch.inference_mode():
-            calls, timers, loaded = self._load()
+            loaded, timers = self._load()
             baselines = {
                 name: base
                 for name, base in self._task.baselines.items()
-                if name in calls and base in calls
+                if name in loaded and base in loaded
             }
-            done = sample_cells(
+            # One whose baseline could not be loaded is timed all the same.
+            calls: dict[str, Call] = {name: each.call for name, each in loaded.items()}
+            sampled = sample_cells(
                 calls,
                 plan_for(self._task),
                 baselines=baselines,
                 timers=timers,
-                enter=self._enter,
-                sink=self._sink,
-                accept=self._accept,
-                failed=self._failed,
-                between=self._watch.look,
+                listener=self,
                 spent=spent,
             )
         self._flush()
-        ends = {name: replace(cell, samples_ns=(), rounds=()) for name, cell in done.items()}
-        self._send("throttled", self._watch.throttled())
-        self._send("done", ends, spent)
-        for each in loaded:
-            each.close()
+        done = Done(
+            # Without the samples, which were sent as they came.
+            ends={name: replace(end, samples_ns=(), rounds=()) for name, end in sampled.items()},
+            spent=spent,
+            throttled=self._watch.throttled(),
+        )
+        for each in loaded.values():
+            each.close()  # runtimes have threads of their own, which an exit may wait for
+        return done
 
-    def _load(self) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
-        import torch
-
-        from blockzoo.measure.timing.backends import get_backend
-        from blockzoo.measure.timing.clocks import Timers
-
-        calls: dict[str, Any] = {}
-        timers: dict[str, Any] = {}
+    def _load(self) -> tuple[dict[str, Loaded], dict[str, Timer]]:
+        loaded: dict[str, Loaded] = {}
+        timers: dict[str, Timer] = {}
         timer_for = Timers()
-        held = []
         for cell in self._task.cells:
-            self._enter(cell.name, "loading")
+            self.enter(cell.name, "loading")
+            options = cell.options
             try:
-                loaded = get_backend(cell.options.backend).load(
-                    cell.payload, cell.example, cell.options
-                )
+                network = get_backend(options.backend).load(cell.payload, cell.example, options)
             except Exception as error:  # noqa: BLE001 - a cell is foreign code
-                failure = f"{type(error).__name__}: {error}"
-                self._send("failed", cell.name, failure, traceback.format_exc())
-                self._devices.check(cell.options.device, cell.name)
+                self.failed(cell.name, one_line(error), traceback.format_exc())
                 continue
-            held.append(loaded)
-            calls[cell.name] = loaded.call
-            timers[cell.name] = timer_for(torch.device(cell.options.device), cell.options.cache)
-        return calls, timers, held
+            loaded[cell.name] = network
+            timers[cell.name] = timer_for(torch.device(options.device), options.cache)
+        return loaded, timers
 
-    def _enter(self, name: str, stage: str) -> None:
+    def enter(self, name: str, stage: Stage) -> None:
         self._mark.set(self._index[name], stage)
         threads = self._options[name].threads
         if threads != self._threads:
-            import torch
-
+            # Not before every sample: torch would start its threads anew.
             torch.set_num_threads(threads)
             self._threads = threads
         if stage != "sampling" or self._stage != stage:
             self._watch.start()  # loading and warming up do not count
             self._stage = stage
-            self._send("state", stage, name)
+            self._send(State(name=name, stage=stage))
 
-    def _accept(self, name: str) -> bool:
+    def accepts(self, name: str) -> bool:
         return self._watch.at_speed(self._options[name].device)
 
-    def _failed(self, name: str, failure: str, trace: str) -> None:
+    def failed(self, name: str, failure: str, trace: str) -> None:
         self._flush()
-        self._send("failed", name, failure, trace)
+        self._send(Failed(name=name, reason=failure, traceback=trace))
         self._devices.check(self._options[name].device, name)
 
-    def _sink(self, name: str, index: int, nanoseconds: float) -> None:
-        self._batch.append((name, index, nanoseconds))
+    def sampled(self, name: str, index: int, nanoseconds: float) -> None:
+        self._batch.append(Sample(name, index, nanoseconds))
         if time.monotonic() - self._flushed_s > _FLUSH_S:
             self._flush()
 
+    def round_ended(self) -> None:
+        self._watch.look()
+
     def _flush(self) -> None:
-        self._send("samples", self._batch)
+        if self._batch:
+            self._send(Samples(samples=tuple(self._batch)))
         self._batch, self._flushed_s = [], time.monotonic()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError, InputError, ParityError
+from blockzoo.core.errors import InputError, ModelError, ParityError
 from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.backends.gate import check_output
 from tests.measure.timing.backends.networks import images, small_net
@@ -98,7 +98,7 @@ def test_int8_must_agree_on_clear_first_choices() -> None:
 def test_int8_outputs_must_be_finite_and_of_the_same_shape() -> None:
     net = small_net()
     with torch.no_grad():
-        with pytest.raises(BlockError, match="NaN or infinite"):
+        with pytest.raises(ModelError, match="NaN or infinite"):
             check_output(net, scaled(net, float("nan")), images(2), 1, INT8)
         with pytest.raises(ParityError, match="shapes"):
             check_output(net, lambda x: net(x)[:, :2], images(2), 1, INT8)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.timing.backends import CellOptions, get_backend
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 from tests.measure.timing.backends.networks import images, run_in_fresh_process
@@ -83,6 +83,6 @@ def test_tensors_travel_by_value() -> None:
 def test_what_cannot_be_pickled_is_told_in_one_line() -> None:
     net = nn.Identity()
     net.register_forward_hook(partial(print, threading.Lock()))
-    with pytest.raises(BlockError, match=r"^the network cannot be pickled: .*lock") as caught:
+    with pytest.raises(ModelError, match=r"^the network cannot be pickled: .*lock") as caught:
         dump_module(net)
     assert "\n" not in str(caught.value)

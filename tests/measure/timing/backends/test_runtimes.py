@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 import torch
 
-from blockzoo.core.errors import BlockError, ParityError
+from blockzoo.core.errors import ModelError, ParityError
 from blockzoo.measure.timing.backends import CellOptions, get_backend, onnx_export
 from blockzoo.measure.timing.backends.onnx_export import calibration_batches
 from tests.measure.timing.backends.networks import (
@@ -74,7 +74,7 @@ def test_openvino_computes_in_bf16_only_when_told() -> None:
 def test_what_cannot_be_exported_is_told_in_one_line(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(BlockError) as caught:
+    with pytest.raises(ModelError) as caught:
         get_backend(name).prepare(Branching(), images(1), CellOptions(backend=name))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
@@ -84,7 +84,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_payload_that_is_none_is_told_in_one_line(name: str) -> None:
     payload = {"onnxruntime": b"nothing", "openvino": pickle.dumps((b"nothing", b""))}
-    with pytest.raises(BlockError, match="cannot load it: ") as caught:
+    with pytest.raises(ModelError, match="cannot load it: ") as caught:
         get_backend(name).load(payload[name], images(1), CellOptions(backend=name))
     assert "\n" not in str(caught.value)
 

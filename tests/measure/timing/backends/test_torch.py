@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.core.errors import BlockError, ParityError
+from blockzoo.core.errors import ModelError, ParityError
 from blockzoo.measure.timing.backends import CellOptions, get_backend, torch_backends
 from tests.measure.timing.backends.networks import (
     Branching,
@@ -62,9 +62,9 @@ def test_nothing_works_after_closing() -> None:
     net, example, backend = small_net(), images(1), get_backend("eager")
     loaded = backend.load(backend.prepare(net, example, CellOptions()), example, CellOptions())
     loaded.close()
-    with pytest.raises(BlockError, match="closed"):
+    with pytest.raises(ModelError, match="closed"):
         loaded.call()
-    with pytest.raises(BlockError, match="closed"):
+    with pytest.raises(ModelError, match="closed"):
         loaded.output(example)
 
 
@@ -98,7 +98,7 @@ def test_a_fresh_process_runs_it(name: str) -> None:
 
 
 def test_what_cannot_be_exported_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BlockError) as caught:
+    with pytest.raises(ModelError) as caught:
         get_backend("export").prepare(Branching(), images(1), CellOptions(backend="export"))
     assert str(caught.value).startswith("torch.export cannot export it: ")
     assert "\n" not in str(caught.value)
@@ -108,7 +108,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(capfd: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("name", ["eager", "export"])
 def test_a_payload_that_is_none_is_told_in_one_line(name: str) -> None:
-    with pytest.raises(BlockError, match=r"cannot be unpickled: |cannot load it: ") as caught:
+    with pytest.raises(ModelError, match=r"cannot be unpickled: |cannot load it: ") as caught:
         get_backend(name).load(b"nothing", images(1), CellOptions(backend=name))
     assert "\n" not in str(caught.value)
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError, DeviceError
+from blockzoo.core.errors import DeviceError, ModelError
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.gate import check_output
 from blockzoo.measure.timing.settings import CellOptions
@@ -52,7 +52,7 @@ class Loaded:
 
 
 def _closed(*_: Tensor) -> Tensor:
-    raise BlockError("this network was closed; load it again")
+    raise ModelError("this network was closed; load it again")
 
 
 class Backend(ABC):
@@ -87,7 +87,7 @@ class Backend(ABC):
     def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
         """Return all that a fresh process needs to run `model` on images like `example` (N, ...).
 
-        `model` itself stays as it is. Raises `BlockError`, in one line, where it cannot be
+        `model` itself stays as it is. Raises `ModelError`, in one line, where it cannot be
         exported.
         """
 
@@ -96,7 +96,7 @@ class Backend(ABC):
         """Return the network of `prepare`, bound to `example` on the options' device.
 
         Sets the number of torch's threads and, on CUDA, the exact arithmetic of fp32 for the whole
-        process. Raises `BlockError` where the backend cannot load it; out of memory stays torch's
+        process. Raises `ModelError` where the backend cannot load it; out of memory stays torch's
         own error.
         """
 
@@ -106,7 +106,7 @@ class Backend(ABC):
         """Return how far `loaded` is from `model` in fp32 eager on the CPU, both run on `images`.
 
         See `gate.py` for the limits. `images` (k N, ...) are whole batches of the example's N.
-        Raises `ParityError` beyond the limits, `BlockError` for outputs that are not finite, and
+        Raises `ParityError` beyond the limits, `ModelError` for outputs that are not finite, and
         `InputError` where the images are no whole batches.
         """
         return check_output(model, loaded.output, images, loaded.batch_size, options)

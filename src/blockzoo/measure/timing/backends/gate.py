@@ -27,7 +27,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError, InputError, ParityError
+from blockzoo.core.errors import InputError, ModelError, ParityError
 from blockzoo.measure.timing.parity import TOLERANCE, check_parity
 from blockzoo.measure.timing.settings import CellOptions
 
@@ -121,7 +121,7 @@ def _check_int8(eager: nn.Module, other: nn.Module, images: Tensor) -> float:
             f"they must be equal"
         )
     if not (expected.isfinite().all() and actual.isfinite().all()):
-        raise BlockError("the outputs hold values that are NaN or infinite")
+        raise ModelError("the outputs hold values that are NaN or infinite")
     signal, error = expected.square().mean().sqrt(), (actual - expected).square().mean().sqrt()
     relative = float(error / signal) if signal else (math.inf if error else 0.0)
     sqnr_db = -20 * math.log10(relative) if relative else math.inf

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
 from blockzoo.measure.timing.settings import CellOptions
 
@@ -32,7 +32,7 @@ def missing_packages() -> str | None:
 def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
     """Return `model` for inputs like `example` as an ONNX file with its weights inside.
 
-    Raises `BlockError` where it cannot be exported.
+    Raises `ModelError` where it cannot be exported.
     """
     network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
     try:
@@ -42,14 +42,14 @@ def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> byte
             content: bytes = program.model_proto.SerializeToString()
     except Exception as error:
         reason = _unknown_operator(error) or in_short(error)
-        raise BlockError(f"ONNX export fails: {reason}") from error
+        raise ModelError(f"ONNX export fails: {reason}") from error
     return content
 
 
 def _unknown_operator(error: BaseException | None) -> str | None:
     while error is not None:
-        if found := _NO_OPERATOR.search(str(error)):
-            return f"ONNX has no operator for {found.group(1)}"
+        if match := _NO_OPERATOR.search(str(error)):
+            return f"ONNX has no operator for {match.group(1)}"
         error = error.__cause__
     return None
 
@@ -61,21 +61,21 @@ _SEED = 8
 def quantised(content: bytes, example: Tensor) -> bytes:
     """Return an ONNX file in int8 that takes and returns float32; `example` (N, ...) is its input.
 
-    Raises `BlockError` where ONNX Runtime cannot quantise it.
+    Raises `ModelError` where ONNX Runtime cannot quantise it.
     """
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
             return _quantised(content, example, Path(folder))
     except Exception as error:
-        raise BlockError(f"ONNX Runtime cannot quantise it: {in_short(error)}") from error
+        raise ModelError(f"ONNX Runtime cannot quantise it: {in_short(error)}") from error
 
 
 def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
     tool: Any = importlib.import_module("onnxruntime.quantization")
-    given, fused, done = (folder / f"{name}.onnx" for name in ("given", "fused", "done"))
-    given.write_bytes(content)
+    whole, fused, done = (folder / f"{name}.onnx" for name in ("whole", "fused", "done"))
+    whole.write_bytes(content)
     # Batch normalization must be inside its convolution before ranges are measured.
-    tool.shape_inference.quant_pre_process(given, fused, skip_symbolic_shape=True)
+    tool.shape_inference.quant_pre_process(whole, fused, skip_symbolic_shape=True)
     tool.quantize_static(
         fused,
         done,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
@@ -97,10 +97,10 @@ class OnnxRuntime(Backend):
             with quiet():
                 session = runtime.InferenceSession(payload, settings, providers=providers)
         except Exception as error:
-            raise BlockError(f"ONNX Runtime cannot load it: {in_short(error)}") from error
+            raise ModelError(f"ONNX Runtime cannot load it: {in_short(error)}") from error
         used = session.get_providers()[0]
         if used != providers[0][0]:  # it falls back to the CPU in silence
-            raise BlockError(f"ONNX Runtime took {used} instead of {providers[0][0]}")
+            raise ModelError(f"ONNX Runtime took {used} instead of {providers[0][0]}")
         return session
 
     def _providers(self, device: str, payload: bytes) -> list[tuple[str, dict[str, str]]]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
@@ -70,7 +70,7 @@ class OpenVINO(Backend):
                 converted.reshape(list(example.shape))
                 return pickle.dumps(_files(converted))
         except Exception as error:
-            raise BlockError(f"OpenVINO cannot convert it: {in_short(error)}") from error
+            raise ModelError(f"OpenVINO cannot convert it: {in_short(error)}") from error
 
     def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
         """Return a request that reads the example's memory."""
@@ -89,7 +89,7 @@ class OpenVINO(Backend):
                 network = core.read_model(structure, weights)
                 request = core.compile_model(network, "CPU", settings).create_infer_request()
         except Exception as error:
-            raise BlockError(f"OpenVINO cannot load it: {in_short(error)}") from error
+            raise ModelError(f"OpenVINO cannot load it: {in_short(error)}") from error
         source = placed(example, _stored(options), device)
         request.set_input_tensor(openvino.Tensor(source.numpy(), shared_memory=True))
         return load_bound(

@@ -16,24 +16,24 @@ from types import ModuleType
 import cloudpickle
 from torch import nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 
 
 def dump_module(module: nn.Module) -> bytes:
-    """Return `module` as bytes; raises `BlockError` where something in it cannot be pickled."""
+    """Return `module` as bytes; raises `ModelError` where something in it cannot be pickled."""
     try:
         with _by_value():
             content: bytes = cloudpickle.dumps(module)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise BlockError(f"the network cannot be pickled: {reason}") from error
+        raise ModelError(f"the network cannot be pickled: {reason}") from error
     return pickle.dumps((tuple(sys.path), content))
 
 
 def load_module_bytes(payload: bytes) -> nn.Module:
     """Return the module of `dump_module`; only for bytes of one's own, since pickles run code.
 
-    Raises `BlockError` where this process cannot make the network's classes.
+    Raises `ModelError` where this process cannot make the network's classes.
     """
     try:
         folders, content = pickle.loads(payload)
@@ -41,7 +41,7 @@ def load_module_bytes(payload: bytes) -> nn.Module:
         module = pickle.loads(content)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BlockError(f"the network cannot be unpickled: {reason}") from error
+        raise ModelError(f"the network cannot be unpickled: {reason}") from error
     assert isinstance(module, nn.Module)
     return module
 

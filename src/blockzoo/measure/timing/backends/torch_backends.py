@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import ModelError
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.base import (
     Backend,
@@ -83,7 +83,7 @@ class Compiled(Eager):
                 loaded = load_module(compiled, example, options, device)
                 loaded.call()
         except Exception as error:
-            raise BlockError(f"torch.compile cannot compile it: {in_short(error)}") from error
+            raise ModelError(f"torch.compile cannot compile it: {in_short(error)}") from error
         return loaded
 
 
@@ -112,7 +112,7 @@ class Exported(Backend):
                 )
                 torch.export.save(program, buffer)
         except Exception as error:
-            raise BlockError(f"torch.export cannot export it: {in_short(error)}") from error
+            raise ModelError(f"torch.export cannot export it: {in_short(error)}") from error
         return buffer.getvalue()
 
     def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
@@ -122,7 +122,7 @@ class Exported(Backend):
             with quiet():
                 module = torch.export.load(io.BytesIO(payload)).module()
         except Exception as error:
-            raise BlockError(f"torch.export cannot load it: {in_short(error)}") from error
+            raise ModelError(f"torch.export cannot load it: {in_short(error)}") from error
         return load_module(module.requires_grad_(False), example, options, device)
 
 
@@ -146,7 +146,7 @@ class CudaGraphs(Eager):
             try:
                 result = _recorded(graph, network, source)
             except Exception as error:
-                raise BlockError(f"it cannot be recorded: {in_short(error)}") from error
+                raise ModelError(f"it cannot be recorded: {in_short(error)}") from error
         # The graph reads the weights where they lie, and does not keep them there.
         return load_bound(graph.replay, source, lambda: result, held=network)
 

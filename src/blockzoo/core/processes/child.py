@@ -1,0 +1,207 @@
+"""The child's side of a process: it runs one task after the other until the parent has no more.
+
+Two things hold in every child. It leads a process group, which dies with it, so that nothing it
+starts outlives it. And a thread listens for the end of the parent: the system closes the channel
+however that ends, and a child at work then kills its group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+import traceback
+from enum import Enum
+from queue import SimpleQueue
+from typing import BinaryIO, NamedTuple, Protocol
+
+from blockzoo.core.errors import BlockZooError, one_line
+
+LEAVE = b""
+"""What the parent sends instead of a task when it has no more; no pickle is empty."""
+_LENGTH = struct.Struct("!Q")
+
+
+class Kind(bytes, Enum):
+    """What a frame from the child holds: its first byte."""
+
+    BEGAN = b"b"
+    """Function and task were read; the imports they need are done."""
+    MESSAGE = b"m"
+    ANSWER = b"a"
+    RAISED = b"r"
+
+
+class RaisedFrame(NamedTuple):
+    """An error on its way: pickled, empty where that is not possible, as a line, as a traceback."""
+
+    pickled: bytes
+    line: str
+    traceback: str
+
+
+class Channel(Protocol):
+    """Whole messages of bytes, both ways; a `multiprocessing` connection is one."""
+
+    def send_bytes(self, content: bytes, /) -> None:
+        """Send one message; raises `OSError` where nobody can read it any more."""
+
+    def recv_bytes(self) -> bytes:
+        """Wait for a message and return it; raises `EOFError` or `OSError` at the end."""
+
+    def close(self) -> None:
+        """Close this end."""
+
+
+class StreamChannel:
+    """Whole messages over two streams of bytes, each message after its length."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+
+    def send_bytes(self, content: bytes, /) -> None:
+        """See `Channel`."""
+        self._outgoing.write(_LENGTH.pack(len(content)))
+        self._outgoing.write(content)
+        self._outgoing.flush()
+
+    def recv_bytes(self) -> bytes:
+        """See `Channel`."""
+        (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+        return self._read(length)
+
+    def close(self) -> None:
+        """See `Channel`."""
+        for stream in (self._incoming, self._outgoing):
+            with contextlib.suppress(OSError):  # what was not sent is not wanted any more
+                stream.close()
+
+    def _read(self, length: int) -> bytes:
+        content = self._incoming.read(length)
+        if len(content) < length:
+            raise EOFError  # the end, or a message that the end has cut off
+        return content
+
+
+def main(*, silent: bool) -> None:
+    """Be a child whose channel is standard input and output; see `serve`."""
+    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What the task reads from standard input must not be messages, nor what it prints.
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - no path
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    serve(StreamChannel(incoming, outgoing), silent=silent)
+
+
+def main_of_multiprocessing(channel: Channel, silent: bool) -> None:
+    """Be a child that `multiprocessing` started; see `serve`."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    serve(channel, silent=silent)
+
+
+def serve(channel: Channel, *, silent: bool) -> None:
+    """Run the tasks that come and send their answers; `silent` discards all that is printed.
+
+    `SystemExit` passes, as everything does that is no `Exception`, and ends the process.
+    """
+    if silent:
+        _discard_output()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
+    sender, inbox = _Sender(channel), _Inbox(channel)
+    while (content := inbox.tasks.get()) != LEAVE:
+        answer = _run(content, sender)
+        # Before the answer: the parent may send the next task as soon as it has this one.
+        inbox.at_work.clear()
+        try:
+            sender.send(answer)
+        except OSError:
+            return  # the parent is gone
+
+
+class _Sender:
+    """Sends one frame at a time: a task may have threads that send messages."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel, self._lock = channel, threading.Lock()
+
+    def __call__(self, message: object) -> None:
+        self.send(Kind.MESSAGE + pickle.dumps(message))
+
+    def send(self, frame: bytes) -> None:
+        with self._lock:
+            self._channel.send_bytes(frame)
+
+
+class _Inbox:
+    """Takes in tasks in a thread, which notices when the parent is gone."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.tasks: SimpleQueue[bytes] = SimpleQueue()
+        self.at_work = threading.Event()
+        self._channel = channel
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                content = self._channel.recv_bytes()
+                # Set here and not by who does the work, so that there is no moment between.
+                self.at_work.set()
+                self.tasks.put(content)
+        except (EOFError, OSError):
+            if self.at_work.is_set():
+                kill_own_group()
+            self.tasks.put(LEAVE)
+
+
+def _run(content: bytes, sender: _Sender) -> bytes:
+    """Return the frame that answers a task: what its function returns, or the error it raises."""
+    try:
+        function, task, streams = pickle.loads(content)
+        sender.send(Kind.BEGAN)
+        value = function(task, sender) if streams else function(task)
+        return Kind.ANSWER + _dumped(value)
+    except Exception as error:  # noqa: BLE001 - handed to whoever asked
+        frame = RaisedFrame(
+            pickled=_pickled_error(error), line=one_line(error), traceback=traceback.format_exc()
+        )
+        return Kind.RAISED + pickle.dumps(tuple(frame))
+
+
+def _dumped(value: object) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise BlockZooError(f"the answer, a {kind}, cannot be sent: {one_line(error)}") from error
+
+
+def _pickled_error(error: Exception) -> bytes:
+    """Return the error as bytes, or none where it does not survive pickling."""
+    try:
+        content = pickle.dumps(error)
+        pickle.loads(content)  # errors may have any constructor, and are made by calling it
+    except Exception:  # noqa: BLE001 - what an error does when it is pickled is its own
+        return b""
+    return content
+
+
+def kill_own_group() -> None:
+    """Kill this process and, where it leads a group, all that are in it."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _discard_output() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)

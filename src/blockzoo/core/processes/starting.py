@@ -1,0 +1,129 @@
+"""How a child process is started: the one place that knows `subprocess` and `multiprocessing`.
+
+"interpreter" starts Python anew and runs nothing of the caller's script, which so needs no
+`if __name__ == "__main__":`; it can be given an environment of its own. "spawn" starts Python anew
+and imports the script, so that functions defined there can be asked. "forkserver" does that too,
+but forks from a process that has imported what is slow to import once for all.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from blockzoo.core.processes import child
+from blockzoo.core.processes.child import Channel, StreamChannel
+
+Method = Literal["interpreter", "spawn", "forkserver"]
+
+# multiprocessing looks after all its processes whenever it starts one, in whatever thread; two
+# threads that ask for the status of one process at once may both lose it.
+_ONE_AT_A_TIME = threading.Lock()
+_MOMENT_S = 0.005
+
+
+class Started(ABC):
+    """A running child: its id, the channel to it, and its exit status once it has one."""
+
+    pid: int
+    channel: Channel
+
+    @abstractmethod
+    def status(self) -> int | None:
+        """Return the exit status, -N after signal N, or None while the process runs."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> int | None:
+        """Return the status once there is one, or None after `seconds`."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Kill the process alone, not its group."""
+
+
+def start(
+    method: Method, *, environment: Mapping[str, str], preload: Sequence[str], silent: bool
+) -> Started:
+    """Start a child; `environment` is for "interpreter" alone, `preload` for "forkserver"."""
+    if method == "interpreter":
+        return _Interpreter(environment, silent=silent)
+    return _OfMultiprocessing(method, preload, silent=silent)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment in which a fresh process finds the modules that this one finds.
+
+    >>> child_environment()["PYTHONPATH"].split(os.pathsep)[1:] == sys.path[1:]
+    True
+    """
+    # The empty name stands for the folder at hand, which for the child may be another one.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
+
+
+class _Interpreter(Started):
+    def __init__(self, environment: Mapping[str, str], *, silent: bool) -> None:
+        command = f"from {child.__name__} import main; main(silent={silent})"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # What the user has set himself counts.
+            env={**environment, **child_environment()},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.pid = self._process.pid
+        self.channel = StreamChannel(self._process.stdout, self._process.stdin)  # type: ignore[arg-type]
+
+    def status(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class _OfMultiprocessing(Started):
+    def __init__(self, method: Method, preload: Sequence[str], *, silent: bool) -> None:
+        if method not in multiprocessing.get_all_start_methods():
+            method = "spawn"  # Windows has no other
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(list(preload))
+        self.channel, theirs = context.Pipe()
+        self._process = context.Process(  # type: ignore[attr-defined]
+            target=child.main_of_multiprocessing, args=(theirs, silent), daemon=True
+        )
+        with _ONE_AT_A_TIME:
+            self._process.start()
+        theirs.close()
+        self.pid = self._process.pid
+
+    def status(self) -> int | None:
+        with _ONE_AT_A_TIME:
+            status: int | None = self._process.exitcode
+            return status
+
+    def wait(self, seconds: float) -> int | None:
+        # Not by the sentinel: it is ready a moment too soon, and never while a fork holds it open.
+        end_s = time.monotonic() + seconds
+        while (status := self.status()) is None and time.monotonic() < end_s:
+            time.sleep(_MOMENT_S)
+        return status
+
+    def kill(self) -> None:
+        self._process.kill()
