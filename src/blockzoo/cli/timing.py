@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from blockzoo.core.position import Position
+    from blockzoo.core.run_way import RunWay
     from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord, Record
     from blockzoo.scaffold.net import ScaffoldConfig
@@ -35,9 +36,10 @@ def latency_settings(
     device: str, batch_size: int, warmup_runs: int | None, benchmark_runs: int | None
 ) -> LatencySettings:
     """Return the settings; runs that are asked for are run exactly, in one process."""
+    from blockzoo.core.run_way import RunWay
     from blockzoo.measure.timing.settings import LatencySettings
 
-    settings = LatencySettings(device=device, batch_size=batch_size)
+    settings = LatencySettings(way=RunWay(device=device, batch_size=batch_size))
     if warmup_runs is not None:
         settings = replace(settings, warmup_calls=warmup_runs)
     if benchmark_runs is not None:
@@ -57,15 +59,13 @@ def timed(
     config: ScaffoldConfig,
     settings: LatencySettings,
     baseline: str | None,
-    backends: Sequence[str] = (),
-    precisions: Sequence[str] = (),
-    caches: Sequence[str] = (),
+    ways: Sequence[RunWay] = (),
     energy: bool = False,
 ) -> list[LatencyRecord]:
     """Measure, position by position as the sweep does, and print the table."""
     from blockzoo.cli.screen.consoles import message_console, output_console, report_unread_energy
     from blockzoo.cli.screen.timing_table import LiveTable, showing
-    from blockzoo.experiments.benchmark import benchmark_blocks
+    from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
     from blockzoo.report.tables.measured import latency_table
 
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
@@ -75,12 +75,9 @@ def timed(
             positions,
             config=config,
             settings=settings,
+            ways=ways,
             baseline=baseline,
-            backends=backends,
-            precisions=precisions,
-            caches=caches,
-            listener=listener,
-            energy=energy,
+            options=BenchmarkOptions(listener=listener, energy=energy),
         )
     output_console().print(latency_table(records))
     if energy:

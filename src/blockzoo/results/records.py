@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 
 SCHEMA_VERSION = 1
 
@@ -206,6 +207,11 @@ class LatencyRecord(Record):
     parity_error: float | None = None
     energy_j_per_image: float | None = None
     energy_counter: str | None = None
+
+    @property
+    def way(self) -> RunWay:
+        """How the network was run."""
+        return RunWay.of(self)
 
 
 class EpochMetrics(_Frozen):

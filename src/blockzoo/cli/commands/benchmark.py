@@ -91,7 +91,6 @@ def benchmark(
         keep,
     )
     from blockzoo.cli.screen.consoles import warn_of_neighbours
-    from blockzoo.measure.timing.backends import get_backend
 
     shape, batch = chosen_shape(input_shape, batch_size, 1)
     config = scaffold_of(protocol, context, depth, width, classes, shape)
@@ -99,16 +98,16 @@ def benchmark(
     count, budget_s = _effort(processes, budget, rigorous, quick, settings.processes)
     settings = replace(
         settings,
-        threads=chosen_threads(threads),
+        way=replace(settings.way, threads=chosen_threads(threads), channels_last=channels_last),
         budget_s=budget_s,
-        channels_last=channels_last,
         processes=count,
+    )
+    ways = settings.way.crossed(
+        backends=backends or (), precisions=precisions or (), caches=caches or ()
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
     if baseline is not None:
         get_block(baseline)
-    for backend in backends or ():
-        get_backend(backend)
     warn_of_neighbours(device)  # after all that may be refused, so that bad input is one line
     records = timed(
         names,
@@ -116,9 +115,7 @@ def benchmark(
         config,
         settings,
         baseline,
-        backends=backends or (),
-        precisions=precisions or (),
-        caches=caches or (),
+        ways=ways,
         energy=energy,
     )
     keep(records, results, output)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blockzoo.cli import options
 from blockzoo.cli.app import examples
-
-if TYPE_CHECKING:
-    pass
-
-from blockzoo.report.tables.scaling import _additivity_table, _marginal_table
+from blockzoo.report.tables.scaling import additivity_table, marginal_table
 
 
 @examples(
@@ -50,6 +46,7 @@ def marginal(
 
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_threads
     from blockzoo.cli.screen.consoles import output_console, progress
+    from blockzoo.core.run_way import RunWay
     from blockzoo.experiments.marginal import check_additivity, marginal_latencies
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.measure.timing.settings import LatencySettings
@@ -57,9 +54,11 @@ def marginal(
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))
     settings = LatencySettings(
-        device=device,
-        batch_size=1 if batch_size is None else batch_size,
-        threads=chosen_threads(threads),
+        way=RunWay(
+            device=device,
+            batch_size=1 if batch_size is None else batch_size,
+            threads=chosen_threads(threads),
+        ),
         processes=processes,
         budget_s=budget,
     )
@@ -67,12 +66,12 @@ def marginal(
         found = marginal_latencies(
             names, chosen_positions(positions), config=config, settings=settings, progress=update
         )
-    output_console().print(_marginal_table(found))
+    output_console().print(marginal_table(found))
     if output is not None:
         pd.DataFrame([asdict(each) for each in found]).to_csv(output, index=False)
     if additivity:
         with progress("additivity") as update:
             sums = check_additivity(names, config=config, settings=settings, progress=update)
-        output_console().print(_additivity_table(sums))
+        output_console().print(additivity_table(sums))
     if any(each.reason for each in found):
         raise typer.Exit(1)

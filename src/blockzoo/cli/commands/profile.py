@@ -58,7 +58,7 @@ def profile(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, keep
     from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.experiments.profile import profile_blocks
+    from blockzoo.experiments.profile import CostSettings, profile_blocks
     from blockzoo.measure.machine.devices import available_cores
     from blockzoo.report.tables import measured
 
@@ -70,9 +70,10 @@ def profile(
             names,
             where,
             config=config,
-            training_batch_size=batch,
-            measure_memory=measure_memory,
-            memory_device=device or "cpu",
+            settings=CostSettings(
+                training_batch_size=batch,
+                measured_on=(device or "cpu") if measure_memory else None,
+            ),
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
             processes=1 if measure_memory else available_cores(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -46,6 +46,7 @@ def roofline(
     """
     from blockzoo.cli.choices import chosen_blocks, chosen_positions, chosen_shape, chosen_threads
     from blockzoo.cli.screen.consoles import output_console, progress
+    from blockzoo.core.run_way import RunWay
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.experiments.roofline import measure_roofline
     from blockzoo.measure.timing.settings import LatencySettings
@@ -54,10 +55,12 @@ def roofline(
     require_format(plot.suffix.lstrip(".") if plot else "png")
     shape, batch = chosen_shape(None, batch_size, 1)
     settings = LatencySettings(
-        device=device,
-        batch_size=batch,
-        threads=chosen_threads(threads),
-        precision=cast(Any, precision),  # checked by the settings themselves
+        way=RunWay(
+            device=device,
+            batch_size=batch,
+            threads=chosen_threads(threads),
+            precision=precision,
+        ),
         budget_s=budget,
     )
     names, where = chosen_blocks(blocks, everything), chosen_positions(positions)
@@ -78,12 +81,13 @@ def _write(result: RooflineResult, plot: Path | None, output: Path | None) -> No
     from blockzoo.report.figures.roofline_plot import roofline_figure
     from blockzoo.report.tables.roofline import roofline_frame
 
+    frame = roofline_frame(result)
     if output is not None:
         with replacing(output) as scratch:
-            roofline_frame(result).to_csv(scratch, index=False)
+            frame.to_csv(scratch, index=False)
     if plot is not None:
         with replacing(plot) as scratch:
-            scratch.write_bytes(render(roofline_figure(result), plot.suffix.lstrip(".")))
+            scratch.write_bytes(render(roofline_figure(frame), plot.suffix.lstrip(".")))
     for written in (output, plot):
         if written is not None:
             output_console().print(f"wrote {written}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`blockzoo scaling`: how fast blocks are, and how they rank, in several regimes."""
+"""`blockzoo scaling`: how fast blocks are, and how they rank, over batch, resolution or threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blockzoo.cli import options
 from blockzoo.cli.app import examples
 
 if TYPE_CHECKING:
-    from blockzoo.analysis.scaling import Axis
+    from blockzoo.analysis.scaling import ScalingAxis
     from blockzoo.measure.timing.settings import LatencySettings
     from blockzoo.results.records import LatencyRecord
     from blockzoo.scaffold.net import ScaffoldConfig
@@ -63,19 +63,20 @@ def scaling(
     intervals.
     """
     from blockzoo.cli.choices import chosen_blocks, keep
+    from blockzoo.core.run_way import RunWay
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.measure.timing.settings import LatencySettings
 
     names = chosen_blocks(blocks, everything)
     config = get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))
-    settings = LatencySettings(device=device, budget_s=budget, processes=processes)
+    settings = LatencySettings(way=RunWay(device=device), budget_s=budget, processes=processes)
     given = {"batch_size": batch_sizes, "resolution": resolutions, "threads": threads}
     if throughput:
         _refuse_values(given)
         records = _throughputs(names, position, config, settings, largest_batch)
     else:
         axis, values = _one_axis(given)
-        records = _regimes(names, position, axis, values, config, settings, plot)
+        records = _over_values(names, position, axis, values, config, settings, plot)
     keep(records, results, output)
 
 
@@ -86,11 +87,11 @@ def _refuse_values(given: dict[str, str | None]) -> None:
         raise InputError("--throughput chooses the batch size itself; give no values with it")
 
 
-def _one_axis(given: dict[str, str | None]) -> tuple[Axis, list[int]]:
-    from blockzoo.analysis.scaling import AXES
+def _one_axis(given: dict[str, str | None]) -> tuple[ScalingAxis, list[int]]:
+    from blockzoo.analysis.scaling import SCALING_AXES
     from blockzoo.core.errors import InputError
 
-    chosen = [(axis, text) for axis in AXES if (text := given[axis]) is not None]
+    chosen = [(axis, text) for axis in SCALING_AXES if (text := given[axis]) is not None]
     if len(chosen) != 1:
         raise InputError(
             f"{len(chosen)} of --batch-sizes, --resolutions and --threads given; give one of them"
@@ -102,33 +103,33 @@ def _one_axis(given: dict[str, str | None]) -> tuple[Axis, list[int]]:
         raise InputError(f"{axis} is {text!r}; write whole numbers like 1,16,256") from None
 
 
-def _regimes(
+def _over_values(
     names: list[str],
     position: str,
-    axis: Axis,
+    axis: ScalingAxis,
     values: list[int],
     config: ScaffoldConfig,
     settings: LatencySettings,
     plot: Path | None,
 ) -> list[LatencyRecord]:
     from blockzoo.cli.screen.consoles import output_console, progress
-    from blockzoo.experiments.scaling import measure_regimes
+    from blockzoo.experiments.scaling import measure_scaling
     from blockzoo.report.figures.accuracy_plot import render, require_format
-    from blockzoo.report.figures.scaling_plot import regime_figure
-    from blockzoo.report.tables.scaling import agreement_lines, regime_table
+    from blockzoo.report.figures.scaling_plot import scaling_figure
+    from blockzoo.report.tables.scaling import agreement_lines, scaling_table
 
     file_format = plot.suffix.lstrip(".") if plot else "png"
     require_format(file_format)
     with progress("scaling") as update:
-        records = measure_regimes(
+        records = measure_scaling(
             names, position, axis, values, config=config, settings=settings, progress=update
         )
     console = output_console()
-    console.print(regime_table(records, axis))
+    console.print(scaling_table(records, axis))
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
     if plot is not None:
-        plot.write_bytes(render(regime_figure(records, axis), file_format))
+        plot.write_bytes(render(scaling_figure(records, axis), file_format))
         console.print(f"wrote {plot}", highlight=False)
     return records
 

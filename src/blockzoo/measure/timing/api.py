@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.machine.devices import is_out_of_memory, resolve_device
-from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.machine.devices import is_out_of_memory
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
-from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 
 _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
@@ -24,12 +24,7 @@ def measure(
     example: Tensor,
     *,
     baseline: str | None = None,
-    backend: str = "eager",
-    device: str = "auto",
-    precision: str = "fp32",
-    threads: int = 1,
-    channels_last: bool = False,
-    cache: str = "hot",
+    way: RunWay | None = None,
     processes: int = 3,
     quick: bool = False,
     settings: LatencySettings | None = None,
@@ -38,32 +33,34 @@ def measure(
     """Time `models` on `example` (N, ...) side by side and return the result of each by its name.
 
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
-    names the model of the ratios. `cache` "cold" empties the caches before each call. `quick` takes
-    one process and at most two seconds per model. `settings` says when to start and stop instead,
-    its processes included; how the models run is said by the other arguments alone. Modules may be
-    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
-    process (open files, locks).
+    names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
+    without either in eager fp32, on the GPU if there is one; the batch is the example's. `quick`
+    takes one process and at most two seconds per model. `settings` says when to start and stop
+    instead, its processes included. Modules may be of any class, also one defined in a script or
+    notebook, but nothing in them may be bound to this process (open files, locks).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
-    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline
-    or option, and `DeviceError` for a device that is not there.
+    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
+    and `DeviceError` for a device that is not there.
+
+    >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
+    >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
+    >>> results = measure(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)
+    >>> results["conv"].verdict, results["relu"].failure
+    ('baseline', None)
     """
     _check(models, example, baseline)
-    options = CellOptions(
-        backend=backend,
-        device=str(resolve_device(device)),
-        precision=precision,
-        channels_last=channels_last,
-        threads=threads,
-        cache=cache,
-    )
+    if way is None:
+        way = RunWay(device="auto") if settings is None else settings.way
+    # Here, so that a device that is not there is refused and not the failure of each model.
+    way = replace(resolved_way(way), batch_size=len(example))
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
-    cells = [
-        Cell(name=name, model=model, example=example, options=options, baseline=baseline)
+    networks = [
+        Cell(name=name, model=model, example=example, options=way, baseline=baseline)
         for name, model in models.items()
     ]
-    return measure_cells(cells, settings, progress=progress)
+    return measure_cells(networks, settings, progress=progress)
 
 
 def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | None) -> None:
@@ -118,6 +115,9 @@ def search_throughput(
     doublings in a row gain less than 2% on the best images per second before them. Raises
     `InputError` for a largest batch below 1, and what `latency_ms` raises where that is not a lack
     of memory, or where even one image does not fit.
+
+    >>> search_throughput(lambda batch_size: 2.0 + batch_size / 10, largest_batch=8).best.batch_size
+    8
     """
     if largest_batch < 1:
         raise InputError(f"largest batch is {largest_batch}; it must be 1 or more")

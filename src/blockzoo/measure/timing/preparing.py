@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockZooError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import Devices
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 from blockzoo.measure.timing.driver import Event, mark_file, run_process
 from blockzoo.measure.timing.worker import ChildCell, Mark, serve
@@ -33,7 +34,7 @@ class Unprepared:
     name: str
     model: nn.Module
     example: Tensor
-    options: CellOptions
+    options: RunWay
 
 
 @dataclass(kw_only=True)
@@ -137,7 +138,7 @@ def _travelling(cell: Unprepared) -> ChildCell:
     )
 
 
-def _prepared(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+def _prepared(model: nn.Module, example: Tensor, options: RunWay) -> bytes:
     """Return what a fresh process needs to run `model`; raises `ParityError` at the gate."""
     backend = get_backend(options.backend)
     payload = backend.prepare(model, example, options)

@@ -23,9 +23,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import DeviceLostError, Devices
 from blockzoo.measure.machine.throttling import ThrottleWatch
-from blockzoo.measure.timing.settings import CellOptions, SamplingPlan
+from blockzoo.measure.timing.settings import SamplingPlan
 
 STAGES = ("starting", "loading", "warm-up", "sampling", "preparing")
 MARK = struct.Struct("=ii")
@@ -41,7 +42,7 @@ class ChildCell:
     name: str
     payload: bytes
     example: Tensor
-    options: CellOptions
+    options: RunWay
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.scaling import launch_bound
+from blockzoo.core.run_way import differing_fields
 from blockzoo.results.records import (
     CostRecord,
     FormCost,
@@ -141,15 +143,17 @@ def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tupl
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
-_WAYS = ("backend", "precision", "threads", "cache", "batch_size")
-"""How a network can be run: in the title where all records agree, else a column each."""
-
-
 def latency_table(records: Sequence[LatencyRecord]) -> Table:
-    """Return one row per record: median with its interval, ratio to the baseline, verdict."""
-    ways = [way for way in _WAYS if len({getattr(record, way) for record in records}) > 1]
-    table = Table(title=_latency_title(records, ways), box=None)
-    for title in ("block", "position", *(way.replace("_", " ") for way in ways)):
+    """Return one row per record: median with its interval, ratio to the baseline, verdict.
+
+    How the networks were run is in the title where all records agree, else a column for each field.
+
+    >>> latency_table([]).title
+    'Latency'
+    """
+    differing = differing_fields(record.way for record in records)
+    table = Table(title=_latency_title(records, differing), box=None)
+    for title in ("block", "position", *(name.replace("_", " ") for name in differing)):
         table.add_column(title)
     for title in ("median ms", "95% interval", "images/s", "ratio", "95% interval"):
         table.add_column(title, justify="right")
@@ -162,7 +166,8 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     if launching:
         table.add_column("eager / graph", justify="right")
     for record in records:
-        place = [record.block, where(record), *(str(getattr(record, way)) for way in ways)]
+        way = record.way
+        place = [record.block, where(record), *(str(getattr(way, name)) for name in differing)]
         cells = [*_latency_cells(record), *([_energy(record)] * energies)]
         if launching and record.median_ms is not None:
             factor = launching.get(record.trial_id)
@@ -176,21 +181,13 @@ def _energy(record: LatencyRecord) -> str:
     return "-" if joules is None else f"{1e3 * joules:,.3f}"
 
 
-def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str:
+def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:
     first = next((record for record in records if record.status == "ok"), None)
     if first is None:
         return "Latency"
-    told = {
-        "batch_size": f"batch {first.batch_size}",
-        "precision": first.precision,
-        "backend": first.backend,
-        "threads": f"{first.threads} thread(s)",
-        "cache": "" if first.cache == "hot" else f"{first.cache} caches",
-    }
-    common = [text for way, text in told.items() if text and way not in ways]
-    return ", ".join(
-        ["Latency in deploy form", *common, first.device, first.environment.processor]
-    ).replace(",", ":", 1)
+    common = first.way.label({*asdict(first.way)} - {*differing})
+    measured_on = ", ".join(filter(None, (common, first.environment.processor)))
+    return f"Latency in deploy form: {measured_on}"
 
 
 def _latency_cells(record: LatencyRecord) -> list[str | Text]:

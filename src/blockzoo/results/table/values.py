@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timezone
 
 from blockzoo.core.position import Position
@@ -170,13 +171,9 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_iqr_ms": record.iqr_ms,
         "latency_p90_ms": record.p90_ms,
         "latency_p99_ms": record.p99_ms,
-        "latency_batch_size": record.batch_size,
-        "latency_device": record.device,
         "latency_hardware": hardware(record, record.device),
-        "latency_backend": record.backend,
-        "latency_precision": record.precision,
-        "latency_threads": record.threads,
-        "latency_cache": record.cache,
+        # Those of which there are columns; the others `row_of` leaves out.
+        **{f"latency_{name}": value for name, value in asdict(record.way).items()},
         "latency_baseline": record.baseline,
         "latency_ratio": record.ratio,
         "latency_ratio_low": ratio_low,

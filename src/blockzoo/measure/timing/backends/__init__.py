@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.run_way import BACKENDS
 from blockzoo.measure.timing.backends.base import Backend, Loaded
 from blockzoo.measure.timing.backends.onnxruntime_backends import OnnxRuntime, TensorRT
 from blockzoo.measure.timing.backends.openvino_backend import OpenVINO
 from blockzoo.measure.timing.backends.torch_backends import Compiled, CudaGraphs, Eager, Exported
-from blockzoo.measure.timing.settings import BACKENDS, CellOptions
 
-__all__ = ["Backend", "CellOptions", "Loaded", "backend_names", "get_backend"]
+__all__ = ["Backend", "Loaded", "backend_names", "get_backend"]
 
 _ALL: tuple[Backend, ...] = (
     Eager(),

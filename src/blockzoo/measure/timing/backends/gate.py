@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError, InputError, ParityError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.parity import TOLERANCE, check_parity
-from blockzoo.measure.timing.settings import CellOptions
 
 HALF_TOLERANCE = 5e-2
 TF32_TOLERANCE = 1e-2
@@ -57,7 +57,7 @@ class _InBatches(nn.Module):
 
 
 def check_output(
-    model: nn.Module, output: Output, images: Tensor, batch_size: int, options: CellOptions
+    model: nn.Module, output: Output, images: Tensor, batch_size: int, way: RunWay
 ) -> float:
     """Return the relative difference of `output` to fp32 eager of `model`; see `Backend.check`.
 
@@ -69,16 +69,16 @@ def check_output(
     eager = copy.deepcopy(model).eval().to(device="cpu", dtype=torch.float32)
     images = images.detach().to(device="cpu", dtype=torch.float32)
     other = _InBatches(output, batch_size)
-    if options.precision == "int8":
+    if way.precision == "int8":
         return _check_int8(_InBatches(eager, batch_size), other, _enough(images, batch_size))
-    if options.precision != "fp32":
+    if way.precision != "fp32":
         tolerance = HALF_TOLERANCE
     else:
-        tolerance = TF32_TOLERANCE if options.backend == "tensorrt" else TOLERANCE
+        tolerance = TF32_TOLERANCE if way.backend == "tensorrt" else TOLERANCE
     try:
         return check_parity(_InBatches(eager, batch_size), other, images, tolerance=tolerance)
     except ParityError:
-        if options.precision == "fp32" and _is_rounding(eager, other, images, batch_size):
+        if way.precision == "fp32" and _is_rounding(eager, other, images, batch_size):
             return check_parity(
                 _InBatches(eager, batch_size), other, images, tolerance=_MOST_ROUNDING
             )

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
-from blockzoo.measure.timing.settings import CellOptions
 
 INSTALL = "pip install 'blockzoo[onnx]'"
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -29,12 +29,12 @@ def missing_packages() -> str | None:
     return f"{', '.join(missing)} is missing: {INSTALL}" if missing else None
 
 
-def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+def export_onnx(model: nn.Module, example: Tensor, way: RunWay) -> bytes:
     """Return `model` for inputs like `example` as an ONNX file with its weights inside.
 
     Raises `BlockError` where it cannot be exported.
     """
-    network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
+    network, ready = settled(model, way, "cpu"), placed(example, way, "cpu")
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(network, (ready,), dynamo=True, verbose=False)
