@@ -341,7 +341,7 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         assert cell.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
-    monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
+    monkeypatch.setattr(benchmark, "measure_network_energy", measure)
     records = run(CONV, MERGED, UNTIMEABLE, options=BenchmarkOptions(energy=True))
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),

@@ -25,7 +25,7 @@ from blockzoo.experiments.timed_placements import (
 )
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.driver import Event
-from blockzoo.measure.timing.energy import measure_cell_energy
+from blockzoo.measure.timing.energy import measure_network_energy
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
@@ -157,7 +157,7 @@ def _with_energy(
     if record.status == "failed" or not hot_eager or timed.network is None:
         return record
     try:
-        measured = measure_cell_energy(_under_test(timed, timed.network, settings))
+        measured = measure_network_energy(_under_test(timed, timed.network, settings))
     except Exception:  # noqa: BLE001 - a block is foreign code; its latency is kept
         return record
     if measured is None:

@@ -123,7 +123,7 @@ def best_throughput(
         min_rounds=_SEARCH_ROUNDS,
         min_seconds=0.0,
         budget_s=_SEARCH_BUDGET_S,
-        processes=1,
+        processes=min(settings.processes, 1),
     )
 
     def latency_ms(batch_size: int) -> float:

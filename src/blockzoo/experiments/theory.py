@@ -52,8 +52,8 @@ def block_theory(
 ) -> StageTheory:
     """Return the theory of a block at a position; raises what `ScaffoldNet` raises.
 
-    >>> block_theory("ConvBNAct", "mid", ScaffoldConfig(depth=1)).stage_field.size
-    (3, 3)
+    >>> str(block_theory("ConvBNAct", "mid", ScaffoldConfig(depth=1)).stage_field)
+    '3×3'
     """
     placement = Placement.of(block, position, config)
     net = _probe(placement)
@@ -75,8 +75,8 @@ def block_graph(
 ) -> Graph:
     """Return the graph of the first block of the stage at `position`, in training form.
 
-    >>> [node.name for node in block_graph("ConvBNAct", "mid").nodes]
-    []
+    >>> [node.label for node in block_graph("ConvBNAct", "mid").nodes]
+    ['input', 'conv 3×3 64→128 stride 2', 'BN', 'ReLU', 'output']
     """
     placement = Placement.of(block, position, config)
     stage = placement.meta_stage()

@@ -43,6 +43,7 @@ def measure(
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
     and `DeviceError` for a device that is not there.
 
+    >>> import torch
     >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
     >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
     >>> results = measure(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)

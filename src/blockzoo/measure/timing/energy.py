@@ -71,6 +71,10 @@ def measure_energy(
     The idle power is measured before, over `idle_seconds`, with the work loaded. None where there
     is no counter to read, and where the work took no more power than idling, as happens when
     something else stopped in between. Raises `InputError` for no images or too little time.
+
+    >>> measure_energy(lambda: None, 1, "cpu", seconds=1.0)
+    Traceback (most recent call last):
+    blockzoo.core.errors.InputError: 1 images per call, 1 s of work and 3 s idle given; energy...
     """
     if images_per_call < 1 or seconds < LEAST_SECONDS or idle_seconds <= 0:
         raise InputError(
@@ -81,7 +85,7 @@ def measure_energy(
     if counter is None:
         return None
     batch = _batched(call, torch.device(device))
-    batch()
+    batch()  # loads what is loaded at the first call, so that idling is with it
     try:
         idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
         calls = 0
@@ -94,7 +98,7 @@ def measure_energy(
     except OSError:
         return None
     images = calls * images_per_call
-    if power_w <= idle_power_w:
+    if power_w <= idle_power_w:  # something else stopped meanwhile; a negative energy says nothing
         return None
     return EnergyResult(
         joules_per_image=(power_w - idle_power_w) * worked_s / images,
@@ -106,17 +110,18 @@ def measure_energy(
     )
 
 
-def measure_cell_energy(cell: Cell) -> EnergyResult | None:
-    """Return the energy per image of a cell in this process, which gets its threads back.
+def measure_network_energy(network: Cell) -> EnergyResult | None:
+    """Return the energy per image of a network in this process, which gets its threads back.
 
-    Raises what the cell's backend raises; nothing is gated here.
+    Raises what the network's backend raises; nothing is gated here.
     """
     threads = torch.get_num_threads()
-    backend = get_backend(cell.options.backend)
-    payload = backend.prepare(cell.model, cell.example, cell.options)
-    loaded = backend.load(payload, cell.example, cell.options)
+    way = network.options
+    backend = get_backend(way.backend)
+    payload = backend.prepare(network.model, network.example, way)
+    loaded = backend.load(payload, network.example, way)
     try:
-        return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
+        return measure_energy(loaded.call, loaded.batch_size, way.device)
     finally:
         loaded.close()
         torch.set_num_threads(threads)

@@ -32,6 +32,10 @@ def check_parity(
     Raises `ParityError` when it exceeds `tolerance`, when shapes differ, or when the first choice
     (argmax over the last dimension) differs for an input whose choice is clear, that is leads by
     more than the tolerance; `BlockError` when an output is not finite.
+
+    >>> convolution = nn.Conv2d(3, 4, 1)
+    >>> check_parity(convolution, copy.deepcopy(convolution), torch.ones(2, 3, 8, 8))
+    0.0
     """
     expected, actual = _outputs(original, other, example)
     difference = _relative_difference(expected, actual)
@@ -69,15 +73,6 @@ def check_merge(
             raise error from None
 
 
-def max_relative_difference(a: nn.Module, b: nn.Module, example: Tensor) -> float:
-    """Return max |a(x) - b(x)| / max |a(x)|; 0 when both outputs are zero.
-
-    The modules run as they are; put them into eval mode first. Raises `ParityError` when the
-    shapes of the outputs differ and `BlockError` when one is not finite.
-    """
-    return _relative_difference(*_outputs(a, b, example))
-
-
 def with_nontrivial_state(
     module: nn.Module, seed: int = 0, example: Tensor | None = None
 ) -> nn.Module:
@@ -89,6 +84,10 @@ def with_nontrivial_state(
     N(0, 0.1), scales to between 0.5 and 1.5. Everything else stays. With `example`, (N, ...) of two
     or more, running statistics are then moved nine tenths of the way to those of the activations on
     it, as training would.
+
+    >>> fresh = nn.BatchNorm2d(4)
+    >>> bool(with_nontrivial_state(fresh).running_mean.any()), bool(fresh.running_mean.any())
+    (True, False)
     """
     twin = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(seed)
