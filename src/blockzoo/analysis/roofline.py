@@ -91,6 +91,7 @@ def place_under(
         )
     flops_per_s = flops / latency_ms * 1e3
     bytes_per_s = moved_bytes / latency_ms * 1e3
+    # Shares of the measured peaks, not of a data sheet, so that 1 can be reached.
     compute_share = flops_per_s / roof.flops_per_s
     bandwidth_share = bytes_per_s / roof.bytes_per_s
     intensity = flops / moved_bytes

@@ -58,6 +58,7 @@ def rank_agreement(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: i
     >>> rank_agreement(frame, "threads", 1, 2)
     -1.0
     """
+    # Speeds, not latencies: over batch sizes a latency is of another number of images.
     speeds = frame.pivot_table(index="block", columns=axis, values="images_per_s")
     if not {first, second} <= set(speeds.columns):
         raise ResultsError(f"{axis} {first} and {second} are not both measured")
@@ -77,6 +78,7 @@ def changed_places(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: i
     """
     ranks = frame.pivot_table(index="block", columns=axis, values="rank")
     moves = (ranks[second] - ranks[first]).dropna()
+    # Stable, so that of equal moves the order of names stays.
     order = moves.abs().sort_values(ascending=False, kind="stable").index
     return [str(block) for block in order if moves[block] != 0]
 
@@ -95,6 +97,7 @@ def reversed_pairs(
 def _apart(at_value: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs (faster, slower) whose intervals lie apart."""
     ends = [(str(b), low, high) for b, low, high in at_value[["block", "low_ms", "high_ms"]].values]
+    # Without intervals these would be all pairs, also those that the next run turns round.
     return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]
 
 

@@ -17,6 +17,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 CACHES = ("hot", "cold")
+# Whether there is such a device, `resolve_device` says; this is about what is spelled right.
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -67,6 +68,7 @@ class RunWay:
 
         Raises `AttributeError` where one is missing, and what the class raises.
         """
+        # By name, so that a field that is added here is asked of records and not forgotten.
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
 
     @property
@@ -101,6 +103,7 @@ class RunWay:
             threads or (self.threads,),
             caches or (self.cache,),
         )
+        # A choice named twice is one way, not two that would be timed against each other.
         ways = (
             replace(self, backend=backend, precision=precision, threads=count, cache=cache)
             for backend, precision, count, cache in combinations
@@ -115,6 +118,7 @@ class RunWay:
         >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
         'bf16, cold caches'
         """
+        # In the order of a title: how much at once, how exact, by what, on what.
         words = {
             "batch_size": f"batch {self.batch_size}",
             "precision": self.precision,

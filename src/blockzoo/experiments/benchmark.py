@@ -88,6 +88,7 @@ def benchmark_blocks(
     settings = resolved(settings or LatencySettings())
     places = [Position.parse(str(position)) for position in positions]
     first = blocks[0] if baseline is None else baseline
+    # At any position: what is resolved once, a user's file among it, is moved to the others.
     planned = timed_placements(
         [Placement.of(block, places[0], config).spec for block in blocks],
         places,
@@ -96,14 +97,12 @@ def benchmark_blocks(
         ways=[resolved_way(way) for way in ways or (settings.way,)],
     )
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
+    # Before the clock starts on any of them, so that nothing is built between two rounds.
     results = _time_together(gated, settings, progress, options.listener)
     records = [_record(each, results, options) for each in gated]
-    if options.energy:
-        records = [
-            _with_energy(record, each, settings)
-            for record, each in zip(records, gated, strict=True)
-        ]
-    return records
+    if not options.energy:
+        return records
+    return [_with_energy(*pair, settings) for pair in zip(records, gated, strict=True)]
 
 
 def _time_together(
@@ -145,6 +144,7 @@ def _under_test(
         model=network,
         example=random_images(timed.way.batch_size, timed.placement.scaffold, settings.seed),
         options=timed.way,
+        # A baseline that failed its gate is not there to be paired with; medians remain.
         baseline=timed.baseline_id if timed.baseline_id in passed else None,
     )
 
@@ -153,6 +153,7 @@ def _with_energy(
     record: LatencyRecord, timed: TimedPlacement, settings: LatencySettings
 ) -> LatencyRecord:
     """Return the record with its energy; without, if there is none to be had."""
+    # In this process, which is no fresh one: only eager runs here as it does there.
     hot_eager = (timed.way.backend, timed.way.cache) == ("eager", "hot")
     if record.status == "failed" or not hot_eager or timed.network is None:
         return record

@@ -102,9 +102,11 @@ def marginal_latencies(
 
 
 def _marginal(record: LatencyRecord, empty: LatencyRecord, position: Position) -> Marginal:
+    # Without the scaffold's own latency there is nothing to subtract.
     reason = record.reason or empty.reason
     if reason is not None:
         return Marginal(block=record.block, position=position, reason=reason)
+    # Within rounds: the difference of two medians would have the noise of both.
     added = paired(lambda network, identity: network - identity, record, empty)
     return Marginal(
         block=record.block,
@@ -138,6 +140,7 @@ def check_additivity(
     empty = replace(config or ScaffoldConfig(), context=NO_CONTEXT)
     placements = [Placement.of(block, Position.MID, empty) for block in blocks]
     example = torch.randn(settings.way.batch_size, *empty.input_shape)
+    # The base is shared by all blocks, and so is the session: its noise is the same for all.
     networks = {"base": to_deploy(Placement.of(NO_CONTEXT, Position.MID, empty).build())}
     for placement in placements:
         networks |= dict(_networks(placement))

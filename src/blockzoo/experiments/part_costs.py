@@ -54,10 +54,12 @@ def measured_context(config: ScaffoldConfig) -> dict[str, Part]:
 
 
 def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
+    # Without data: counts follow from shapes, and a large scaffold fits into no memory.
     deploy = meta_deploy(part)
     features = torch.empty(1, *part_input_shapes(config)[name], device="meta")
     train_cost, trained = _form_cost(part, features)
     deploy_cost, deployed = (
+        # Most parts have nothing to merge; then both forms are one and counted once.
         (train_cost, trained) if deploy is part else _form_cost(deploy, features)
     )
     return Part(
@@ -70,6 +72,7 @@ def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
 
 
 def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, Complexity]:
+    # In eval mode also the training form: what it costs to use, not to train.
     with in_mode(form, training=False):
         complexity = count_complexity(form, features)
     parameters = count_parameters(form)

@@ -149,6 +149,7 @@ def _run(
     jobs: Sequence[_Job], scaffold: ScaffoldConfig, processes: int
 ) -> Iterator[list[CostRecord]]:
     """Yield the records of each job, from forked processes where that pays and is possible."""
+    # A fork has what is imported here; a spawned process would import torch for each few blocks.
     processes = min(processes, len(jobs) // _BLOCKS_PER_PROCESS)
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
         yield from (job() for job in jobs)
@@ -243,6 +244,7 @@ def _memory(
     parts: dict[str, Part], placement: Placement, settings: CostSettings
 ) -> dict[str, MemoryUse]:
     shape = placement.scaffold.input_shape
+    # The parts in a row are the network, which need not be built once more.
     train = nn.Sequential(*(part.train for part in parts.values()))
     deploy = nn.Sequential(*(part.deploy for part in parts.values()))
     return {

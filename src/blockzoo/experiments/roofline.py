@@ -77,11 +77,7 @@ def measure_roofline(
     ('ConvBNAct', False)
     """
     config, settings = config or ScaffoldConfig(), settings or LatencySettings()
-    way = settings.way
-    if way.backend != "eager":
-        raise InputError(f"backend is {way.backend!r}; bytes moved are known for eager only")
-    if way.precision not in DTYPES:
-        raise InputError(f"precision is {way.precision!r}; allowed: {', '.join(DTYPES)}")
+    _require_eager(settings.way)
     settings = resolved(settings)
     # Names are resolved before the peaks, which take a while; where each is, its record says.
     placements = [Placement.of(block, Position.MID, config) for block in blocks]
@@ -91,6 +87,7 @@ def measure_roofline(
     def within(fraction: float, text: str) -> None:
         report(_SHARE_OF_PEAKS + (1 - 2 * _SHARE_OF_PEAKS) * fraction, text)
 
+    # Before and after: what disturbs one measurement of a peak seldom disturbs both.
     report(0.0, "peaks")
     before = _peaks(settings, peak_settings)
     specs = [placement.spec for placement in placements]
@@ -105,6 +102,13 @@ def measure_roofline(
     return replace(bare, rows=tuple(rows))
 
 
+def _require_eager(way: RunWay) -> None:
+    if way.backend != "eager":
+        raise InputError(f"backend is {way.backend!r}; bytes moved are known for eager only")
+    if way.precision not in DTYPES:
+        raise InputError(f"precision is {way.precision!r}; allowed: {', '.join(DTYPES)}")
+
+
 def _peaks(settings: LatencySettings, peak_settings: PeakSettings | None) -> Peaks:
     return measure_peaks(
         settings.way.device,
@@ -115,7 +119,7 @@ def _peaks(settings: LatencySettings, peak_settings: PeakSettings | None) -> Pea
 
 
 def _row(record: LatencyRecord, placement: Placement, roof: Roof) -> RooflineRow:
-    if record.median_ms is None:
+    if record.median_ms is None:  # it failed, and its record says why
         return RooflineRow(record=record)
     try:
         traffic = _traffic(placement, record.way)

@@ -53,6 +53,7 @@ def measure_scaling(
         raise InputError(f"values of {axis} are {list(values)}; give some, each 1 or more")
     report = progress or (lambda fraction, text: None)
     records: list[LatencyRecord] = []
+    # One session a value: values of one block need not be compared round by round, blocks do.
     for index, value in enumerate(dict.fromkeys(values)):
         changed, chosen = _at_value(
             axis, value, config or ScaffoldConfig(), settings or LatencySettings()

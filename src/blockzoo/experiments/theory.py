@@ -59,6 +59,7 @@ def block_theory(
     net = _probe(placement)
     channels = net.config.stage_shape(placement.position)[0]
     stage, features = to_deploy(net.stage(placement.position)), nn.Sequential(*_before_head(net))
+    # Fields do not depend on the width, traffic does: it is of the network as asked for.
     whole, shape = placement.meta_stage(), stage_input_shape(placement)
     return StageTheory(
         position=placement.position,
@@ -93,6 +94,7 @@ def stage_input_shape(placement: Placement) -> tuple[int, int, int]:
 
 
 def _before_head(net: ScaffoldNet) -> list[nn.Module]:
+    # The pooling of the head sees everything, so with it every field is the whole image.
     return [part for name, part in net.parts().items() if name != "head"]
 
 

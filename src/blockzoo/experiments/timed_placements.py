@@ -60,7 +60,7 @@ def timed_placements(
     The baseline, whose scaffold all share and whose position does not matter, comes before the
     others where it is not among them.
     """
-    specs = {spec.name: spec for spec in blocks}
+    specs = {spec.name: spec for spec in blocks}  # a block named twice is timed once
     if baseline.spec.name not in specs:
         specs = {baseline.spec.name: baseline.spec, **specs}
     timed: dict[str, TimedPlacement] = {}
@@ -99,6 +99,7 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
         net = timed.placement.build(seed=seed).eval()
         images = random_images(_PARITY_IMAGES, scaffold, seed)
         deploy_form, parity_error = check_merge(
+            # On a fresh network most mistakes of a merge change nothing.
             with_nontrivial_state(net, seed, images),
             to_deploy,
             images,

@@ -22,6 +22,7 @@ SCHEMA_VERSION = 1
 
 
 class _Frozen(BaseModel):
+    # Unknown fields are refused, so that a record of a newer version is not read as half of one.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
@@ -180,6 +181,7 @@ class LatencyRecord(Record):
     """
 
     kind: Literal["latency"] = "latency"
+    # The fields of `RunWay`, flat: stores and CSV files from before there was one are read alike.
     device: str = "cpu"
     backend: str = "eager"
     precision: str = "fp32"
@@ -294,5 +296,6 @@ AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discrim
 
 def trial_id(kind: str, **determinants: object) -> str:
     """Return the identity of a trial: 32 hexadecimal digits hashed from all that determines it."""
+    # Sorted, so that the order in which determinants are named is no part of the identity.
     text = json.dumps({"kind": kind, **determinants}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -16,6 +16,7 @@ from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 
+# One process cannot tell how far others would differ; that is the price of an answer in seconds.
 _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
 
@@ -77,6 +78,7 @@ def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | Non
 
 
 Stop = Literal["no gain", "out of memory", "largest batch"]
+# Two doublings: kernels change with the batch size, so that a single one may lose by chance.
 _GAIN = 0.02
 _PATIENCE = 2
 
@@ -129,6 +131,7 @@ def search_throughput(
         try:
             point = ThroughputPoint(batch_size=batch_size, latency_ms=latency_ms(batch_size))
         except (MemoryError, RuntimeError) as error:
+            # Where not even the first batch fits there is no best one to return.
             if not points or not is_out_of_memory(error):
                 raise
             stopped_by = "out of memory"

@@ -31,6 +31,7 @@ from blockzoo.measure.timing.session import Cell
 LEAST_SECONDS = 10.0
 """Counters move in steps, of up to 0.1 s on a GPU: shorter work is too coarse to the last step."""
 _POWERCAP = Path("/sys/class/powercap")
+# Enough that waiting takes a small share, few enough that the clock is looked at in time.
 _CALLS_PER_WAIT = 16
 """On CUDA: waiting for each call would leave the GPU idle between them."""
 
@@ -74,15 +75,14 @@ def measure_energy(
 
     >>> measure_energy(lambda: None, 1, "cpu", seconds=1.0)
     Traceback (most recent call last):
-    blockzoo.core.errors.InputError: 1 images per call, 1 s of work and 3 s idle given; energy...
+    blockzoo.core.errors.InputError: 1 images per call, 1 s of work and 3 s idle given...
     """
     if images_per_call < 1 or seconds < LEAST_SECONDS or idle_seconds <= 0:
         raise InputError(
             f"{images_per_call} images per call, {seconds:g} s of work and {idle_seconds:g} s idle "
             f"given; energy takes at least 1, {LEAST_SECONDS:g} s and some idle time"
         )
-    counter = find_counter(device)
-    if counter is None:
+    if (counter := find_counter(device)) is None:  # before anything is loaded or waited for
         return None
     batch = _batched(call, torch.device(device))
     batch()  # loads what is loaded at the first call, so that idling is with it
@@ -124,7 +124,7 @@ def measure_network_energy(network: Cell) -> EnergyResult | None:
         return measure_energy(loaded.call, loaded.batch_size, way.device)
     finally:
         loaded.close()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(threads)  # `load` set them to those of the way
 
 
 def find_counter(device: str | torch.device) -> Counter | None:
@@ -182,7 +182,7 @@ class Rapl:
         ]
         try:
             return Rapl(zones) if zones else None
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # for root alone, or not a number
             return None
 
     def read_j(self) -> float:
@@ -190,6 +190,7 @@ class Rapl:
         for zone, range_uj in self._zones.items():
             now_uj = _integer(zone / "energy_uj")
             step_uj = now_uj - self._last_uj[zone]
+            # A counter that fell has passed its end and begun again at zero.
             self._total_uj += step_uj if step_uj >= 0 else step_uj + range_uj
             self._last_uj[zone] = now_uj
         return self._total_uj / 1e6

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from blockzoo.core.errors import BlockError, ParityError
 
 TOLERANCE = 1e-4
+# Papers start layer scales at 1e-6 to 1e-4, where a branch that is dropped changes nothing.
 _SMALL_SCALE = 1e-3
 # Of a batch's statistics in the running ones; the rest keeps the variance of dead channels off 0.
 _BATCH_SHARE = 0.9
@@ -43,6 +44,7 @@ def check_parity(
         raise ParityError(
             f"outputs differ by {difference:.2g} of the largest; allowed is {tolerance:.2g}"
         )
+    # A difference within the tolerance may still turn a choice, which is what a network is for.
     changed = _changed_choices(expected, actual, tolerance)
     if changed:
         raise ParityError(f"the first choice differs for {changed} of {len(example)} inputs")
@@ -66,6 +68,7 @@ def check_merge(
     try:
         return merged, check_parity(module, merged, example, tolerance=tolerance)
     except ParityError as error:
+        # Merged anew from the exact copy: what was merged in single precision is rounded already.
         exact = copy.deepcopy(module).double()
         try:
             return merged, check_parity(exact, merge(exact), example.double(), tolerance=tolerance)
@@ -111,6 +114,7 @@ def _take_statistics(module: nn.Module, example: Tensor) -> None:
         for layer in module.modules()
         if isinstance(layer, _NormBase) and layer.running_mean is not None
     ]
+    # Only the layers with statistics are put into training mode: dropout must stay off.
     before = [(layer.training, layer.momentum) for layer in layers]
     for layer in layers:
         layer.training, layer.momentum = True, _BATCH_SHARE

@@ -113,7 +113,7 @@ def _flops_per_s(
     side = settings.matrix_side
     left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty(side, side, device=device, dtype=dtype)
-    # TF32 keeps 10 bits of the significand, and would raise a roof that fp32 cannot reach.
+    # TF32 has 11 bits of significand, and would raise a roof that fp32 cannot reach.
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:

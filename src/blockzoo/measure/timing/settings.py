@@ -37,6 +37,7 @@ class SamplingPlan:
     target_relative_interval: float = 0.01
     stop_on: Literal["median", "ratio"] = "median"
     budget_s: float = 6.0
+    # At the least: what still gets faster is warmed up further, up to `warmup_max_s`.
     warmup_calls: int = 10
     warmup_min_s: float = 0.0
     warmup_max_s: float = 5.0
@@ -57,10 +58,12 @@ class SamplingPlan:
             raise InputError(f"stop_on is {self.stop_on!r}; allowed: median, ratio")
 
     def _require_at_least(self, least: float, name: str) -> None:
+        # Asked this way round, NaN is refused too.
         if not getattr(self, name) >= least:
             raise InputError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
 
+# Not int8: an int8 network takes and returns fp32.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of weights and inputs, by precision."""
 

@@ -73,6 +73,7 @@ def plot_roofline(
     `note` is written below, sentence by sentence: how it was measured. A network without FLOPs has
     no place on such axes and is counted in the note. Raises `ResultsError` where none has a place.
     """
+    # A network of pooling alone has no FLOPs, and zero no place on a logarithmic axis.
     shown = [point for point in points if point.achieved.flops_per_s > 0]
     if not shown:
         raise ResultsError("no network with FLOPs was measured; a roofline plot needs one or more")
@@ -124,6 +125,7 @@ def _draw_roof(axes: Axes, roof: Roof) -> list[Text]:
     axes.plot(
         [left, ridge, right], [left * bandwidth, peak, peak], color=INK, linewidth=1.4, zorder=_ROOF
     )
+    # Left of the ridge memory is the lower roof, right of it arithmetic.
     axes.plot([ridge, ridge], [axes.get_ylim()[0], peak], color=QUIET, linewidth=0.8, dashes=(2, 3))
     # The slanted line enters the view at its left edge or at its lower one.
     start = max(left, axes.get_ylim()[0] / bandwidth)
@@ -206,6 +208,7 @@ def _name_blocks(
     line = boxes_around(points_along(_roof_line(axes, roof)), scale)
     taken = np.vstack([marks, line, [name.get_window_extent().extents for name in names]])
     lines = np.vstack([points_along(_fused_line(axes, point)) for point in points])
+    # A little inside the frame, which a name would otherwise touch.
     inside = np.array(axes.bbox.padded(-3 * scale).extents)
     named: set[str] = set()
     for point, anchor, radius in zip(points, places, radii, strict=True):
@@ -288,6 +291,7 @@ def roofline_figure(frame: pd.DataFrame) -> Figure:
         )
         for row in rows
     ]
+    # All rows are of one session, so any of them knows the machine and the way.
     first = rows[0]
     roof = Roof(flops_per_s=first["peak_flops_per_s"], bytes_per_s=first["peak_bytes_per_s"])
     # The bytes that make a roofline are those of eager execution, so nothing else is drawn.

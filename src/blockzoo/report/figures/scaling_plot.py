@@ -42,6 +42,7 @@ def plot_scaling(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[s
         speed, rank = figure.subplots(1, 2, sharex=True)
         _draw_lines(speed, frame, axis, "images_per_s", looks)
         _draw_intervals(speed, frame, axis, looks)
+        # Logarithmic: blocks differ by factors, and so do the values of an axis.
         speed.set_yscale("log")
         speed.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         speed.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -80,6 +81,7 @@ def _draw_intervals(
     axes: Axes, frame: pd.DataFrame, axis: str, looks: Mapping[str, BlockLook]
 ) -> None:
     batches = frame["batch_size"].to_numpy() * 1e3
+    # The slow end of a latency is the low end of a speed.
     slow, fast = batches / frame["high_ms"].to_numpy(), batches / frame["low_ms"].to_numpy()
     colours = [looks[block].colour for block in frame["block"]]
     axes.vlines(frame[axis].to_numpy(), slow, fast, colors=colours, linewidth=1.0)

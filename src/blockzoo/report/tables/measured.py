@@ -139,6 +139,7 @@ def measured_memory_table(records: Sequence[CostRecord]) -> Table:
 def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tuple[str, str, str]:
     if counted is None or measured_bytes is None:
         return _megabytes(counted), "-", "-"
+    # How far the formula is from the process; 1 is what it promises.
     ratio = f"{measured_bytes / counted.peak_bytes:.2f}"
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
@@ -151,6 +152,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     >>> latency_table([]).title
     'Latency'
     """
+    # What is alike is said once, in the title; a column of equal values tells nothing.
     differing = differing_fields(record.way for record in records)
     table = Table(title=_latency_title(records, differing), box=None)
     for title in ("block", "position", *(name.replace("_", " ") for name in differing)):
@@ -162,6 +164,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     energies = any(record.energy_j_per_image is not None for record in records)
     if energies:
         table.add_column("mJ/image", justify="right")
+    # Only where both eager and CUDA graphs were timed is there something to divide.
     launching = launch_bound(records)
     if launching:
         table.add_column("eager / graph", justify="right")
@@ -183,7 +186,7 @@ def _energy(record: LatencyRecord) -> str:
 
 def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:
     first = next((record for record in records if record.status == "ok"), None)
-    if first is None:
+    if first is None:  # nothing was measured in any way
         return "Latency"
     common = first.way.label({*asdict(first.way)} - {*differing})
     measured_on = ", ".join(filter(None, (common, first.environment.processor)))
@@ -210,7 +213,7 @@ def _interval(interval: tuple[float, float] | None, digits: int = 3) -> str:
 
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
-"""Columns that are shown where any cell was tested so."""
+"""Columns that are shown where any block was tested so."""
 
 
 def summary_table(summary: pd.DataFrame) -> Table:
@@ -218,6 +221,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
     table = Table(title="Mean over seeds, 95% intervals", box=None)
     for title in ("data", "block", "position", "seeds"):
         table.add_column(title)
+    # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
     titles = ("latency ms", "MFLOPs", "params", "memory MB")
     for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):

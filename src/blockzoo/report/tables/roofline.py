@@ -19,7 +19,7 @@ def roofline_frame(result: RooflineResult) -> pd.DataFrame:
     peaks = result.peaks
     rows = []
     for row in result.rows:
-        if row.traffic is None or row.achieved is None:
+        if row.traffic is None or row.achieved is None:  # failed: the table says why
             continue
         record = row.record
         rows.append(
@@ -31,6 +31,7 @@ def roofline_frame(result: RooflineResult) -> pd.DataFrame:
                 "samples": len(record.samples_ms),
                 **asdict(row.traffic),
                 **asdict(row.achieved),
+                # The peaks in every row: a file of several sessions stays readable.
                 **{f"peak_{name}": getattr(peaks, name) for name in ("flops_per_s", "bytes_per_s")},
                 "device": peaks.device,
                 "threads": peaks.threads,
@@ -61,6 +62,7 @@ _NUMBERS = (
 
 def peaks_line(peaks: Peaks) -> str:
     """Return the measured peaks in one line."""
+    # On a GPU the CPU's threads have no part in a peak.
     threads = f", {peaks.threads} thread(s)" if peaks.device == "cpu" else ""
     return (
         f"Measured peaks of {peaks.device}{threads}, {peaks.precision}: "

@@ -42,8 +42,9 @@ def agreement_lines(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Iter
     """Yield what the first and the last value of the axis say of each other's ranking."""
     frame = scaling_frame(records)
     values = sorted(int(value) for value in frame[axis].unique())
-    if len(values) < 2 or frame["block"].nunique() < 2:
+    if len(values) < 2 or frame["block"].nunique() < 2:  # one of either has no ranking to keep
         return
+    # The ends, where rankings differ most; the steps between are in the table.
     first, last = values[0], values[-1]
     tau = rank_agreement(frame, axis, first, last)
     moved = changed_places(frame, axis, first, last)
@@ -60,6 +61,7 @@ def throughput_table(searches: Sequence[BestThroughput]) -> Table:
     for title in ("block", "best batch", "images/s", "at batch 1", "gain", "search ended by"):
         table.add_column(title, justify="left" if title == "block" else "right")
     for each in searches:
+        # The gain is over batch 1, the first point of every search.
         single, speed = each.search.points[0].images_per_s, each.record.throughput_images_per_s
         best = f"{speed:,.0f}" if speed else f"failed: {each.record.reason}"
         table.add_row(

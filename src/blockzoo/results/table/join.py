@@ -55,6 +55,7 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
         for costs in _places(measured, cost):
             costs.cost = _better(costs.cost, cost)
     latencies = [record for record in by_time if isinstance(record, LatencyRecord)]
+    # What comes last stays, so the order says which of several latencies counts.
     for latency in _usual_last(latencies):
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
@@ -92,6 +93,7 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
 
 
 def _run_of(record: LatencyRecord) -> _Run:
+    # The device alone is not enough: "cuda" is another GPU on another machine.
     return hardware(record, record.device), record.way
 
 
@@ -110,6 +112,7 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
     A training that stands for several positions has the fingerprint of its stage at one of them,
     and one that failed early may have none: they take the newest of their block and place.
     """
+    # A block that was edited since has other costs than what was trained.
     if training.block_fingerprint in structures:
         return structures[training.block_fingerprint]
     if not structures or (training.block_fingerprint and len(training.positions) == 1):

@@ -36,6 +36,7 @@ def row_of(
         **_latency(latency),
         **_outcome(sources),
     }
+    # Without a training the one column for a device tells where the latency was measured.
     if training is None and latency is not None:
         values["device"] = latency.device
     return {name: values.get(name) for name in COLUMNS}
@@ -146,10 +147,12 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
 def _uncounted_macs(record: CostRecord) -> int | None:
     """Return the MACs of all operations that no counter saw; None where one has no formula."""
     known = record.uncounted_macs
+    # A sum that lacks one operation would read as if it were all.
     return sum(known.values()) if set(record.uncounted) <= set(known) else None
 
 
 def _peak_mb(memory: MemoryUse | None) -> float | None:
+    # Megabytes are 10^6 bytes here, as disks and networks count, not 2^20.
     return None if memory is None else _in_mb(memory.peak_bytes)
 
 
@@ -192,6 +195,7 @@ def _outcome(sources: Sequence[Record]) -> dict[str, object]:
     With a training the row's status is the training's: a missing latency does not undo it.
     """
     reasons = {
+        # On one line: a reason with breaks would break the row for whoever reads it by lines.
         _KIND_WORDS[type(record)]: " ".join((record.reason or "no reason given").split())
         for record in sources
         if record.status == "failed"

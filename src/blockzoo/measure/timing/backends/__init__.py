@@ -11,6 +11,7 @@ from blockzoo.measure.timing.backends.torch_backends import Compiled, CudaGraphs
 
 __all__ = ["Backend", "Loaded", "backend_names", "get_backend"]
 
+# One instance of each: a backend has no state.
 _ALL: tuple[Backend, ...] = (
     Eager(),
     Compiled(),

@@ -147,6 +147,7 @@ def _memory_format(way: RunWay) -> torch.memory_format:
 def set_up_torch(way: RunWay) -> torch.device:
     """Set torch's threads and keep TF32 out of what is called fp32; return the device."""
     torch.set_num_threads(way.threads)
+    # TF32 has 11 bits of significand: faster, but no other backend's fp32 is so rounded.
     if way.on_cuda:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
@@ -157,6 +158,7 @@ def load_module(
     module: Callable[[Tensor], Tensor], example: Tensor, way: RunWay, device: torch.device
 ) -> Loaded:
     """Return a torch callable bound to `example`; it runs in inference mode."""
+    # Placed once, so that a timed call holds no copy of its input.
     ready = placed(example, way, device)
 
     def call() -> Tensor:
@@ -182,6 +184,7 @@ def load_bound(
         run()
         # A copy also where it is float32 on the CPU already: the next run writes over it.
         answer = result().to(device="cpu", dtype=torch.float32, copy=True)
+        # The memory is bound: what `call` times next must be the example again.
         source.copy_(example)
         _wait_for(source)
         return answer
@@ -197,6 +200,7 @@ def _wait_for(tensor: Tensor) -> None:
 
 def in_short(error: BaseException) -> str:
     """Return the reason at the bottom of an error, in one line: exporters wrap it in pages."""
+    # What was raised first is the reason; what was raised around it is the exporter's story.
     while error.__cause__ is not None:
         error = error.__cause__
     lines = (line.strip() for line in str(error).splitlines())

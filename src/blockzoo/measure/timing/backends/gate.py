@@ -39,6 +39,7 @@ INT8_LEAST_AGREEMENT = 0.9
 INT8_CLEAR_LEAD = 0.05
 _MAGNIFIED = 4.0
 """How much further than eager a backend may be from float64: the same rounding, drawn again."""
+# Beyond this nobody would call it rounding, however the network magnifies it.
 _MOST_ROUNDING = 1e-2
 _SEED = 64
 
@@ -66,6 +67,7 @@ def check_output(
     """
     if not len(images) or len(images) % batch_size:
         raise InputError(f"{len(images)} images are no whole batches of {batch_size}")
+    # On the CPU whatever the way: the reference must not depend on what is checked.
     eager = copy.deepcopy(model).eval().to(device="cpu", dtype=torch.float32)
     images = images.detach().to(device="cpu", dtype=torch.float32)
     other = _InBatches(output, batch_size)
@@ -106,6 +108,7 @@ def _error(output: Tensor, exact: Tensor) -> float:
 
 def _enough(images: Tensor, batch_size: int) -> Tensor:
     """Return `images`, and random normal ones after them up to `INT8_IMAGES` in whole batches."""
+    # Ten images, say, agree or not by steps of a tenth, which tells nothing of 90%.
     missing = math.ceil(max(INT8_IMAGES - len(images), 0) / batch_size) * batch_size
     generator = torch.Generator().manual_seed(_SEED)
     more = torch.randn((missing, *images.shape[1:]), generator=generator)

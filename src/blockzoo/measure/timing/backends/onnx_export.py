@@ -37,6 +37,7 @@ def export_onnx(model: nn.Module, example: Tensor, way: RunWay) -> bytes:
     network, ready = settled(model, way, "cpu"), placed(example, way, "cpu")
     try:
         with quiet(), torch.no_grad():
+            # By `torch.export`'s graphs, as OpenVINO and `export` have them, not by tracing.
             program = torch.onnx.export(network, (ready,), dynamo=True, verbose=False)
             assert program is not None
             content: bytes = program.model_proto.SerializeToString()
@@ -47,6 +48,7 @@ def export_onnx(model: nn.Module, example: Tensor, way: RunWay) -> bytes:
 
 
 def _unknown_operator(error: BaseException | None) -> str | None:
+    # The operator is named somewhere down the chain, under pages of the exporter's report.
     while error is not None:
         if found := _NO_OPERATOR.search(str(error)):
             return f"ONNX has no operator for {found.group(1)}"
@@ -81,7 +83,7 @@ def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
         done,
         _reader(tool, fused, example),
         quant_format=tool.QuantFormat.QDQ,
-        per_channel=True,
+        per_channel=True,  # one scale for all channels loses depthwise convolutions
         activation_type=tool.QuantType.QInt8,
         weight_type=tool.QuantType.QInt8,
         calibrate_method=tool.CalibrationMethod.MinMax,

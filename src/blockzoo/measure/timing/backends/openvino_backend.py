@@ -67,6 +67,7 @@ class OpenVINO(Backend):
                 converted = _module().convert_model(
                     torch.export.export(network, (ready,), strict=False)
                 )
+                # Fixed, as it is for every other backend: kernels are chosen for the shape.
                 converted.reshape(list(example.shape))
                 return pickle.dumps(_files(converted))
         except Exception as error:
@@ -78,6 +79,7 @@ class OpenVINO(Backend):
         openvino, (structure, weights) = _module(), pickle.loads(payload)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
+            # More streams are for throughput, and would run several calls side by side.
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": way.threads,
             "INFERENCE_PRECISION_HINT": _HINTS[way.precision],
@@ -90,6 +92,7 @@ class OpenVINO(Backend):
                 request = core.compile_model(network, "CPU", settings).create_infer_request()
         except Exception as error:
             raise BlockError(f"OpenVINO cannot load it: {in_short(error)}") from error
+        # OpenVINO reads this memory in place, so that a call copies nothing in.
         source = placed(example, _stored(way), device)
         request.set_input_tensor(openvino.Tensor(source.numpy(), shared_memory=True))
         return load_bound(

@@ -79,9 +79,10 @@ class Compiled(Eager):
         network = _on(device, payload, way)
         try:
             with quiet():  # importing the compiler may warn of what torch itself still uses
+                # A graph break is allowed: it is how the block would run for its user.
                 compiled = torch.compile(network, dynamic=False, fullgraph=False)
                 loaded = load_module(compiled, example, way, device)
-                loaded.call()
+                loaded.call()  # compiles here, which may take minutes, and not while it is timed
         except Exception as error:
             raise BlockError(f"torch.compile cannot compile it: {in_short(error)}") from error
         return loaded
