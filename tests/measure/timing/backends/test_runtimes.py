@@ -128,7 +128,7 @@ def test_a_missing_package_says_what_to_install(
     def find_others(asked: str, *rest: str) -> ModuleSpec | None:
         return None if asked == package else find(asked, *rest)
 
-    for module in ("onnx_file", "openvino_backend"):
+    for module in ("onnx_export", "openvino_backend"):
         monkeypatch.setattr(f"blockzoo.measure.timing.backends.{module}.find_spec", find_others)
     assert get_backend(name).unavailable("cpu") == line
 
