@@ -29,7 +29,7 @@ from blockzoo.cli.app import app, command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.profile import CostSettings, profile_blocks
+from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold.net import ScaffoldConfig
