@@ -27,13 +27,13 @@ from blockzoo.measure.machine.environment import describe_environment
 ONE_PROCESS = """
 import time
 from blockzoo.blocks import list_available_blocks
-from blockzoo.profile import profile_blocks
+from blockzoo import profile_blocks
 names = list_available_blocks()
 started = time.perf_counter()
 profile_blocks(names)
 print(time.perf_counter() - started)
 """
-ONE_CELL = "from blockzoo.profile import profile_block; profile_block({block!r}, {position!r})"
+ONE_CELL = "from blockzoo import profile_block; profile_block({block!r}, {position!r})"
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ from blockzoo.blocks import list_available_blocks
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import available_cores
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.measure.timing.backends import CellOptions, Loaded, get_backend
+from blockzoo.measure.timing.backends import Loaded, get_backend
 from blockzoo.measure.timing.parity import with_nontrivial_state
 from blockzoo.measure.timing.sampling import sample_cells
 from blockzoo.measure.timing.settings import SamplingPlan
@@ -257,8 +258,8 @@ def _images(count: int) -> Tensor:
     return torch.randn((count, *ScaffoldConfig().input_shape), generator=generator)
 
 
-def _options(name: str, arguments: argparse.Namespace) -> CellOptions:
-    return CellOptions(backend=name, threads=arguments.threads)
+def _options(name: str, arguments: argparse.Namespace) -> RunWay:
+    return RunWay(backend=name, threads=arguments.threads)
 
 
 def _slug(block: str) -> str:

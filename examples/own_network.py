@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from blockzoo.measure import count_macs, count_parameters, measure
+from blockzoo.measure import RunWay, count_macs, count_parameters, measure
 
 dense = nn.Conv2d(32, 32, 3, padding=1)
 separable = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 1))
 image = torch.randn(1, 32, 32, 32)
 
 results = measure(
-    {"dense": dense, "separable": separable}, image, baseline="dense", device="cpu", quick=True
+    {"dense": dense, "separable": separable},
+    image,
+    baseline="dense",
+    way=RunWay(device="cpu"),
+    quick=True,
 )
 for name, module in (("dense", dense), ("separable", separable)):
     result = results[name]

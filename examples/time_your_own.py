@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from blockzoo.measure import measure
+from blockzoo.measure import RunWay, measure
 
 
 class Separable(nn.Module):
@@ -24,7 +24,7 @@ results = measure(
     {"full": nn.Conv2d(64, 64, 3, padding=1), "separable": Separable(64)},
     torch.randn(1, 64, 32, 32),
     baseline="full",
-    device="cpu",
+    way=RunWay(device="cpu"),
     quick=True,
 )
 for name, result in results.items():

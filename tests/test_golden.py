@@ -19,6 +19,7 @@ import torch
 import blockzoo
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
@@ -141,24 +142,27 @@ def test_ids_of_costs(rewrite: bool) -> None:
 
 def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "describe_environment", lambda _: dict(ENVIRONMENT))
-    usual = LatencySettings(device="cpu")
+    usual = LatencySettings(way=RunWay(device="cpu"))
+    ways = {
+        "usual": usual.way,
+        "two_threads": RunWay(threads=2),
+        "onnxruntime_int8": RunWay(backend="onnxruntime", precision="int8"),
+        "openvino": RunWay(backend="openvino"),
+        "compile_bf16": RunWay(backend="compile", precision="bf16"),
+        "cold": RunWay(cache="cold"),
+        "channels_last": RunWay(channels_last=True, batch_size=16),
+    }
     settings = {
-        "usual": usual,
-        "two_threads": replace(usual, threads=2),
-        "onnxruntime_int8": replace(usual, backend="onnxruntime", precision="int8"),
-        "openvino": replace(usual, backend="openvino"),
-        "compile_bf16": replace(usual, backend="compile", precision="bf16"),
-        "cold": replace(usual, cache="cold"),
-        "channels_last": replace(usual, channels_last=True, batch_size=16),
+        **{name: replace(usual, way=way) for name, way in ways.items()},
         "in_process": replace(usual, processes=0, budget_s=1.0),
     }
     found = {
         f"{name} {block} {position} {baseline}": latency_trial_id(
             Placement.of(block, position, SMALL),
-            settings=way,
+            settings=chosen,
             baseline=None if baseline is None else Placement.of(baseline, position, SMALL),
         )
-        for name, way in settings.items()
+        for name, chosen in settings.items()
         for block in IDENTIFIED
         for position in POSITIONS
         for baseline in (None, "ResNetBasicBlock")

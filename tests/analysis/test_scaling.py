@@ -1,10 +1,10 @@
-"""Ranks within a regime, and how far two regimes agree on them."""
+"""Ranks at one value of an axis, and how far two values agree on them."""
 
 from __future__ import annotations
 
 import pytest
 
-from blockzoo.analysis.scaling import changed_places, rank_agreement, regime_frame, reversed_pairs
+from blockzoo.analysis.scaling import changed_places, rank_agreement, reversed_pairs, scaling_frame
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples
@@ -27,8 +27,8 @@ def records() -> list[LatencyRecord]:
     ]
 
 
-def test_blocks_are_ranked_within_their_regime() -> None:
-    frame = regime_frame(records())
+def test_blocks_are_ranked_among_those_run_alike() -> None:
+    frame = scaling_frame(records())
     ranks = frame.set_index(["block", "batch_size"])["rank"].to_dict()
     assert ranks == {
         ("A", 1): 1,
@@ -42,7 +42,7 @@ def test_blocks_are_ranked_within_their_regime() -> None:
 
 
 def test_agreement_is_kendalls_tau_and_names_who_moved() -> None:
-    frame = regime_frame(records())
+    frame = scaling_frame(records())
     # Of three pairs two are in the same order: (2 - 1) / 3.
     assert rank_agreement(frame, "batch_size", 1, 64) == pytest.approx(1 / 3)
     assert rank_agreement(frame, "batch_size", 1, 1) == 1.0
@@ -50,7 +50,7 @@ def test_agreement_is_kendalls_tau_and_names_who_moved() -> None:
 
 
 def test_a_pair_is_reversed_only_where_intervals_lie_apart_at_both_values() -> None:
-    frame = regime_frame(records()).assign(low_ms=lambda f: 0.95 * f["latency_ms"])
+    frame = scaling_frame(records()).assign(low_ms=lambda f: 0.95 * f["latency_ms"])
     narrow = frame.assign(high_ms=lambda f: 1.05 * f["latency_ms"])
     assert reversed_pairs(narrow, "batch_size", 1, 64) == [("B", "C")]
     assert reversed_pairs(narrow, "batch_size", 64, 1) == [("C", "B")]
@@ -62,13 +62,13 @@ def test_a_pair_is_reversed_only_where_intervals_lie_apart_at_both_values() -> N
 
 def test_failed_records_have_no_rank_and_nothing_is_no_frame() -> None:
     failed = record_samples.latency("F", "F", status="failed", reason="out of memory")
-    assert set(regime_frame([*records(), failed])["block"]) == {"A", "B", "C"}
+    assert set(scaling_frame([*records(), failed])["block"]) == {"A", "B", "C"}
     with pytest.raises(ResultsError, match="nothing to rank"):
-        regime_frame([failed])
+        scaling_frame([failed])
 
 
 def test_a_ranking_needs_two_blocks_at_both_values() -> None:
-    frame = regime_frame(records()[:2])
+    frame = scaling_frame(records()[:2])
     with pytest.raises(ResultsError, match="1 block is measured at both"):
         rank_agreement(frame, "batch_size", 1, 64)
     with pytest.raises(ResultsError, match="batch_size 1 and 2 are not both measured"):

@@ -29,7 +29,7 @@ from blockzoo.cli.app import app, command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.profile import profile_block, profile_blocks
+from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.results.table.frame import load_results
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -520,6 +520,8 @@ def test_the_example_and_the_block_of_the_documentation_work(write: Write) -> No
     assert snippet is not None
     write(snippet[1], snippet[2])
     names = (f"{snippet[1]}:MyBlock", f"{root}/examples/own_block.py:SqueezedResidual")
-    for record in profile_blocks(names, ["late"], config=_TINY, memory=False):
+    for record in profile_blocks(
+        names, ["late"], config=_TINY, settings=CostSettings(memory=False)
+    ):
         assert record.block in names
         assert record.stage_train is not None

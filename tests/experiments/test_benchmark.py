@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments import benchmark, identity
-from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
@@ -23,6 +24,7 @@ from blockzoo.measure.timing.session import Cell
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
 
 CONFIG = ScaffoldConfig(context="Identity", depth=1, width=4, input_shape=(3, 8, 8))
 SETTINGS = LatencySettings(
@@ -114,6 +116,16 @@ def run(
     return benchmark_blocks(blocks, positions, config=CONFIG, settings=SETTINGS, **more)
 
 
+def id_of(
+    block: BlockSpec, position: str = "mid", baseline: BlockSpec | None = None, **way: Any
+) -> str:
+    return latency_trial_id(
+        Placement.of(block, position, CONFIG),
+        settings=replace(SETTINGS, way=RunWay(**way)),
+        baseline=None if baseline is None else Placement.of(baseline, position, CONFIG),
+    )
+
+
 def test_blocks_are_compared_with_the_first_at_their_position() -> None:
     records = run(CONV, MERGED, positions=("early", "mid"))
     assert [(record.block, record.positions) for record in records] == [
@@ -130,14 +142,13 @@ def test_blocks_are_compared_with_the_first_at_their_position() -> None:
 
 
 def test_a_record_says_how_it_was_made() -> None:
-    settings = replace(SETTINGS, batch_size=2, precision="bf16", channels_last=True)
+    settings = replace(SETTINGS, way=RunWay(batch_size=2, precision="bf16", channels_last=True))
     (record,) = benchmark_blocks(
         [MERGED],
         ["late"],
         config=CONFIG,
         settings=settings,
-        experiment_name="trial run",
-        notes="quiet machine",
+        options=BenchmarkOptions(experiment_name="trial run", notes="quiet machine"),
     )
     assert record.status == "ok"
     assert (record.device, record.precision, record.channels_last) == ("cpu", "bf16", True)
@@ -153,35 +164,29 @@ def test_a_record_says_how_it_was_made() -> None:
 
 
 def test_the_id_is_known_before_and_covers_what_determines_the_result() -> None:
-    def id_of(block: BlockSpec = MERGED, position: str = "mid", **changes: object) -> str:
-        return latency_trial_id(
-            block,
-            position,
-            config=replace(CONFIG, **{k: v for k, v in changes.items() if k in {"depth"}}),  # type: ignore[arg-type]
-            settings=replace(
-                SETTINGS,
-                **{k: v for k, v in changes.items() if k in {"threads", "batch_size", "device"}},  # type: ignore[arg-type]
-            ),
-            baseline=changes.get("baseline", CONV),  # type: ignore[arg-type]
-        )
-
-    assert [record.trial_id for record in run(CONV, MERGED)] == [id_of(CONV), id_of(MERGED)]
+    known = id_of(MERGED, baseline=CONV)
+    assert [record.trial_id for record in run(CONV, MERGED)] == [id_of(CONV), known]
+    deeper = replace(CONFIG, depth=2)
     others = [
-        id_of(CONV),
-        id_of(position="late"),
-        id_of(depth=2),
-        id_of(threads=2),
-        id_of(batch_size=2),
-        id_of(baseline=None),
+        id_of(CONV, baseline=CONV),
+        id_of(MERGED, "late", baseline=CONV),
+        latency_trial_id(
+            Placement.of(MERGED, "mid", deeper),
+            settings=SETTINGS,
+            baseline=Placement.of(CONV, "mid", deeper),
+        ),
+        id_of(MERGED, baseline=CONV, threads=2),
+        id_of(MERGED, baseline=CONV, batch_size=2),
+        id_of(MERGED),
     ]
-    assert len({id_of(), *others}) == 7
+    assert len({known, *others}) == 7
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        assert id_of() == id_of(device="cpu")
+        assert id_of(MERGED, baseline=CONV, device="cpu") == known
     finally:
         torch.set_num_threads(before)
-    assert id_of(CONV, baseline=None) == id_of(CONV, baseline=CONV)
+    assert id_of(CONV) == id_of(CONV, baseline=CONV)
 
 
 def test_a_network_that_is_the_same_everywhere_is_measured_once() -> None:
@@ -226,9 +231,7 @@ def test_a_block_that_fails_is_recorded_and_the_others_are_timed(
     assert (failed.reason or "").startswith(reason)
     assert "Traceback" in (failed.traceback or "")
     assert (failed.median_ms, failed.ratio, failed.samples_ms) == (None, None, ())
-    assert failed.trial_id == latency_trial_id(
-        broken, "mid", config=CONFIG, settings=SETTINGS, baseline=CONV
-    )
+    assert failed.trial_id == id_of(broken, baseline=CONV)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_a_block_that_fails_is_recorded_and_the_others_are_timed(
 )
 def test_failures_raise_when_asked_to(broken: BlockSpec, error: type[Exception]) -> None:
     with pytest.raises(error):
-        benchmark_blocks([broken], ["mid"], config=CONFIG, settings=SETTINGS, on_error="raise")
+        run(broken, options=BenchmarkOptions(on_error="raise"))
 
 
 @pytest.mark.parametrize("broken", [MISTAKEN, UNTIMEABLE])
@@ -272,8 +275,7 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
     def id_with(backend: str, **changed: object) -> str:
         told = {**described, **changed}
         monkeypatch.setattr(identity, "describe_environment", lambda device: told)
-        settings = replace(SETTINGS, backend=backend)
-        return latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
+        return id_of(CONV, backend=backend)
 
     eager = id_with("eager")
     assert id_with("eager", load_average=9.0, cpu_mhz=1.0, thread_variables={"A": "1"}) == eager
@@ -286,7 +288,7 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
     assert id_with("tensorrt", onnxruntime="1") != id_with("tensorrt", onnxruntime="2")
 
 
-def test_ids_of_the_hot_regime_are_those_from_when_it_was_the_only_one(
+def test_ids_of_hot_caches_are_those_from_when_there_were_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hashed: list[dict[str, Any]] = []
@@ -297,16 +299,35 @@ def test_ids_of_the_hot_regime_are_those_from_when_it_was_the_only_one(
 
     monkeypatch.setattr(identity, "trial_id", noted)
     for cache in ("hot", "cold"):
-        settings = replace(SETTINGS, cache=cache)
-        latency_trial_id(CONV, "mid", config=CONFIG, settings=settings)
+        id_of(CONV, cache=cache)
     assert [settings.get("cache") for settings in hashed] == [None, "cold"]
+    assert [settings["threads"] for settings in hashed] == [1, 1]
+    assert "way" not in hashed[0]
 
 
 def test_caches_are_one_more_way_to_run_with_ratios_of_their_own() -> None:
-    records = run(CONV, MERGED, caches=("hot", "cold"))
+    records = run(CONV, MERGED, ways=RunWay().crossed(caches=("hot", "cold")))
     assert [record.cache for record in records] == ["hot", "cold", "hot", "cold"]
     assert len({record.trial_id for record in records}) == 4
     assert [record.verdict == "baseline" for record in records] == [True, True, False, False]
+
+
+def test_what_is_measured_is_labelled_by_what_is_not_always_alike() -> None:
+    events: list[Any] = []
+    options = BenchmarkOptions(listener=events.append)
+    (alone,) = run(CONV, options=options)
+    ways = (RunWay(), RunWay(threads=2, batch_size=2))
+    records = run(CONV, "Identity", ways=ways, positions=("mid", "late"), options=options)
+    first, second = (event[1] for event in events if event[0] == "cells")
+    assert first == {alone.trial_id: "Conv mid"}
+    assert [second[record.trial_id] for record in records][:4] == [
+        "Conv mid batch 1, 1 thread(s)",
+        "Conv mid batch 2, 2 thread(s)",
+        "Identity mid batch 1, 1 thread(s)",
+        "Identity mid batch 2, 2 thread(s)",
+    ]
+    assert [record.way for record in records[:2]] == list(ways)
+    assert records[1].throughput_images_per_s == pytest.approx(2000 / records[1].median_ms)  # type: ignore[operator]
 
 
 def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,13 +341,13 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         assert cell.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
-    monkeypatch.setattr(benchmark, "measure_cell_energy", measure)
-    records = run(CONV, MERGED, UNTIMEABLE, energy=True)
+    monkeypatch.setattr(benchmark, "measure_network_energy", measure)
+    records = run(CONV, MERGED, UNTIMEABLE, options=BenchmarkOptions(energy=True))
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),
         (None, None),
     ]
     assert (answers, records[2].status, records[2].energy_counter) == ([], "failed", None)
-    (kept,) = run(CONV, energy=True)
+    (kept,) = run(CONV, options=BenchmarkOptions(energy=True))
     assert (kept.status, kept.energy_j_per_image) == ("ok", None)
     assert all(record.energy_counter is None for record in run(CONV))

@@ -11,9 +11,9 @@ import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.cli.app import app
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments import marginal as room
 from blockzoo.measure.machine.devices import resolve_device
-from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.session import Cell
 from blockzoo.measure.timing.settings import LatencySettings
@@ -72,18 +72,18 @@ def test_marginals_predict_a_network_that_is_their_sum(monkeypatch: pytest.Monke
 
 
 def test_sums_are_measured_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[CellOptions] = []
+    seen: list[RunWay] = []
 
     def measured(cells: list[Cell], *_: object, **__: object) -> dict[str, LatencyResult]:
         seen.extend(cell.options for cell in cells)
         return {cell.name: LatencyResult(failure="not here") for cell in cells}
 
     monkeypatch.setattr(room, "measure_cells", measured)
-    settings = LatencySettings(device="auto", threads=2, precision="bf16", cache="cold")
+    settings = LatencySettings(way=RunWay(device="auto", threads=2, precision="bf16", cache="cold"))
     with pytest.raises(BlockError, match="not here"):
         room.check_additivity(["ConvBNAct"], config=SMALL, settings=settings)
     device = str(resolve_device("auto"))
-    asked = CellOptions(device=device, threads=2, precision="bf16", cache="cold")
+    asked = RunWay(device=device, threads=2, precision="bf16", cache="cold")
     assert seen == [asked] * 5
 
 

@@ -13,13 +13,16 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import profile
-from blockzoo.experiments.profile import cost_trial_id, profile_block, profile_blocks
+from blockzoo.experiments.identity import cost_trial_id
+from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.measure.costs.memory import inference_memory, training_memory
 from blockzoo.report.tables.measured import measured_memory_table
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import Placement
 
 SMALL = ScaffoldConfig(width=8, depth=2, classes=3, input_shape=(3, 17, 14))
+COUNTS = CostSettings(memory=False)
 ISOLATED = replace(SMALL, context="Identity")
 
 
@@ -103,7 +106,7 @@ def test_memory_is_that_of_the_real_network() -> None:
 
 @pytest.mark.slow
 def test_measured_memory_is_near_the_counted_one() -> None:
-    (record,) = profile_blocks(["Identity"], ["mid"], training_batch_size=64, measure_memory=True)
+    (record,) = profile_blocks(["Identity"], ["mid"], settings=CostSettings(measured_on="cpu"))
     assert record.memory_inference is not None
     assert record.memory_training is not None
     assert record.measured_inference_bytes is not None
@@ -126,7 +129,7 @@ def test_memory_is_measured_on_the_device_asked_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(profile, "measured_inference_memory", measured)
     monkeypatch.setattr(profile, "measured_training_memory", measured)
     (record,) = profile_blocks(
-        ["Identity"], ["mid"], config=SMALL, measure_memory=True, memory_device="cuda"
+        ["Identity"], ["mid"], config=SMALL, settings=CostSettings(measured_on="cuda")
     )
     assert asked == [(1, "cuda:3"), (64, "cuda:3")]
     assert (record.measured_memory_device, record.measured_training_bytes) == ("cuda:3", 7)
@@ -137,7 +140,7 @@ def test_memory_is_measured_on_the_device_asked_for(monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_memory_on_a_device_that_is_absent_is_refused() -> None:
     with pytest.raises(DeviceError, match="device 'cuda' is not available; there is: cpu"):
-        profile_blocks(["Identity"], ["mid"], measure_memory=True, memory_device="cuda")
+        profile_blocks(["Identity"], ["mid"], settings=CostSettings(measured_on="cuda"))
 
 
 def test_a_stage_of_plain_convolutions_by_hand() -> None:
@@ -179,7 +182,7 @@ def test_parts_add_up_to_the_whole() -> None:
 
 
 def test_the_context_block_is_one_record_for_all_positions() -> None:
-    records = profile_blocks(["ResNetBasicBlock", "RepMixer"], config=SMALL, memory=False)
+    records = profile_blocks(["ResNetBasicBlock", "RepMixer"], config=SMALL, settings=COUNTS)
     assert [(record.block, record.positions) for record in records] == [
         ("ResNetBasicBlock", POSITIONS),
         *(("RepMixer", (position,)) for position in POSITIONS),
@@ -191,18 +194,19 @@ def test_the_context_block_is_one_record_for_all_positions() -> None:
 
 def test_the_trial_id_is_known_beforehand_and_tells_trials_apart() -> None:
     record = profile_block("RepMixer", "mid", config=SMALL, training_batch_size=5)
-    known = cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=5)
+    mixer = Placement.of("RepMixer", Position.MID, SMALL)
+    known = cost_trial_id(mixer, training_batch_size=5)
     assert record.trial_id == known
-    wider = replace(SMALL, width=16)
+    wider, other = replace(SMALL, width=16), "InvertedResidual"
     others = {
-        cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=6),
-        cost_trial_id("RepMixer", Position.MID, config=SMALL, training_batch_size=5, memory=False),
-        cost_trial_id("RepMixer", Position.LATE, config=SMALL, training_batch_size=5),
-        cost_trial_id("RepMixer", Position.MID, config=wider, training_batch_size=5),
-        cost_trial_id("InvertedResidual", Position.MID, config=SMALL, training_batch_size=5),
+        cost_trial_id(mixer, training_batch_size=6),
+        cost_trial_id(mixer, training_batch_size=5, memory=False),
+        cost_trial_id(mixer.at(Position.LATE), training_batch_size=5),
+        cost_trial_id(replace(mixer, scaffold=wider), training_batch_size=5),
+        cost_trial_id(Placement.of(other, Position.MID, SMALL), training_batch_size=5),
     }
     assert len(others | {known}) == 6
-    context = {cost_trial_id("ResNetBasicBlock", p, config=SMALL) for p in POSITIONS}
+    context = {cost_trial_id(Placement.of("ResNetBasicBlock", p, SMALL)) for p in POSITIONS}
     assert len(context) == 1
 
 
@@ -248,7 +252,7 @@ def test_a_block_that_fails_is_recorded_and_the_others_go_on() -> None:
     assert mid.traceback is not None
     assert "no middle" in mid.traceback
     assert mid.positions == (Position.MID,)
-    assert mid.trial_id == cost_trial_id(block, Position.MID, config=SMALL)
+    assert mid.trial_id == cost_trial_id(Placement.of(block, Position.MID, SMALL))
     assert mid.train is None
 
 
@@ -280,7 +284,7 @@ def test_progress_counts_every_block() -> None:
         ["ResNetBasicBlock", "Identity"],
         ["early", "late"],
         config=SMALL,
-        memory=False,
+        settings=COUNTS,
         progress=lambda done, total, label: calls.append((done, total, label)),
     )
     assert calls == [(1, 2, "ResNetBasicBlock"), (2, 2, "Identity")]
@@ -289,7 +293,7 @@ def test_progress_counts_every_block() -> None:
 def test_several_processes_give_the_same_records() -> None:
     blocks = ["Identity", "RepMixer", "MobileOneBlock", "ResNetBottleneck"] * 2
     alone, spread = (
-        profile_blocks(blocks, ["mid"], config=SMALL, memory=False, processes=count)
+        profile_blocks(blocks, ["mid"], config=SMALL, settings=COUNTS, processes=count)
         for count in (1, 2)
     )
     assert [record.model_dump(exclude={"created_at"}) for record in spread] == [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +15,7 @@ import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import to_deploy
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.roofline import measure_roofline
 from blockzoo.measure.costs.complexity import count_macs
 from blockzoo.measure.timing import peaks
@@ -34,10 +35,13 @@ FAST = LatencySettings(
     warmup_max_s=0.01,
     budget_s=5.0,
     processes=0,
-    batch_size=2,
+    way=RunWay(batch_size=2),
 )
-PRECISIONS: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
 TINY = PeakSettings(matrix_side=64, copy_bytes=2**16, repeats=2)
+
+
+def run_with(**changes: Any) -> LatencySettings:
+    return replace(FAST, way=replace(FAST.way, **changes))
 
 
 def run(*arguments: str) -> Result:
@@ -74,7 +78,7 @@ def test_networks_are_placed_under_the_measured_roof_and_failures_kept() -> None
     frame = roofline_frame(result)
     assert frame["block"].tolist() == ["ConvBNAct", "RepVGGBlock"]
     assert frame["peak_bytes_per_s"].tolist() == [result.peaks.bytes_per_s] * 2
-    (axes,) = roofline_figure(result).axes
+    (axes,) = roofline_figure(frame).axes
     assert {"ConvBNAct/mid", "RepVGGBlock/mid"} <= {str(x.get_label()) for x in axes.get_lines()}
 
 
@@ -84,10 +88,10 @@ def test_half_precision_moves_half_the_bytes() -> None:
             ["ConvBNAct"],
             ["mid"],
             config=SMALL,
-            settings=replace(FAST, precision=precision),
+            settings=run_with(precision=precision),
             peak_settings=TINY,
         ).rows[0]
-        for precision in PRECISIONS
+        for precision in ("fp32", "bf16")
     ]
     full, half = (row.traffic for row in rows)
     assert full is not None
@@ -102,14 +106,14 @@ def test_nothing_measured_cannot_be_drawn() -> None:
     result = measure_roofline([BROKEN], ["mid"], config=SMALL, settings=FAST, peak_settings=TINY)
     assert roofline_frame(result).empty
     with pytest.raises(ResultsError, match="no network was measured"):
-        roofline_figure(result)
+        roofline_figure(roofline_frame(result))
 
 
 def test_only_eager_floating_point_is_taken() -> None:
     with pytest.raises(InputError, match="backend is 'compile'; bytes moved are known for eager"):
-        measure_roofline(["ConvBNAct"], ["mid"], settings=replace(FAST, backend="compile"))
+        measure_roofline(["ConvBNAct"], ["mid"], settings=run_with(backend="compile"))
     with pytest.raises(InputError, match="precision is 'int8'; allowed: fp32, bf16, fp16"):
-        measure_roofline(["ConvBNAct"], ["mid"], settings=replace(FAST, precision="int8"))
+        measure_roofline(["ConvBNAct"], ["mid"], settings=run_with(precision="int8"))
 
 
 def test_the_command_prints_writes_and_draws(

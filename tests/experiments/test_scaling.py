@@ -1,4 +1,4 @@
-"""Regimes end to end on small networks: what is varied, what is drawn, and bad input."""
+"""Scaling end to end on small networks: what is varied, what is drawn, and bad input."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
-from blockzoo.experiments.scaling import best_throughput, measure_regimes
+from blockzoo.experiments.scaling import best_throughput, measure_scaling
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.figures.scaling_plot import regime_figure
+from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.scaffold.net import ScaffoldConfig
 
 SMALL = ScaffoldConfig(width=8, depth=1)
@@ -34,7 +34,7 @@ def run(*arguments: str) -> Result:
 def test_each_value_is_a_session_of_all_blocks() -> None:
     blocks = ["ResNetBasicBlock", "ConvBNAct"]
     told: list[float] = []
-    records = measure_regimes(
+    records = measure_scaling(
         blocks,
         "mid",
         "resolution",
@@ -48,7 +48,7 @@ def test_each_value_is_a_session_of_all_blocks() -> None:
     assert all(record.status == "ok" for record in records)
     assert told == sorted(told)
     assert told[-1] <= 1.0
-    figure = regime_figure(records, "resolution")
+    figure = scaling_figure(records, "resolution")
     assert figure.get_suptitle() == "Speed and rank by resolution, mid stage"
     assert [axes.get_xlabel() for axes in figure.axes] == [
         "height and width of the input (pixels)"
@@ -56,11 +56,11 @@ def test_each_value_is_a_session_of_all_blocks() -> None:
 
 
 def test_threads_and_batches_are_recorded_as_varied() -> None:
-    by_batch = measure_regimes(
+    by_batch = measure_scaling(
         ["ConvBNAct"], "mid", "batch_size", [1, 2], config=SMALL, settings=FAST
     )
     assert [record.batch_size for record in by_batch] == [1, 2]
-    by_threads = measure_regimes(
+    by_threads = measure_scaling(
         ["ConvBNAct"], "mid", "threads", [1, 2], config=SMALL, settings=FAST
     )
     assert [record.threads for record in by_threads] == [1, 2]
@@ -75,7 +75,7 @@ def test_the_best_batch_is_measured_in_full() -> None:
 
 def test_no_values_are_refused() -> None:
     with pytest.raises(InputError, match="values of threads are"):
-        measure_regimes(["ConvBNAct"], "mid", "threads", [])
+        measure_scaling(["ConvBNAct"], "mid", "threads", [])
 
 
 def test_the_command_ranks_and_draws(tmp_path: Path) -> None:

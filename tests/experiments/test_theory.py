@@ -6,6 +6,7 @@ from blockzoo.core.position import Position
 from blockzoo.experiments.theory import block_graph, block_theory, stage_input_shape
 from blockzoo.measure.costs.receptive_field import ReceptiveField
 from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
 
 
 def test_resnet_basic_block_by_hand() -> None:
@@ -27,7 +28,9 @@ def test_graph_is_of_the_first_block_of_the_stage() -> None:
 
 def test_the_large_stem_by_hand() -> None:
     config = ScaffoldConfig(width=8, input_shape=(3, 131, 224))
-    shapes = [stage_input_shape(position, config) for position in Position]
+    shapes = [
+        stage_input_shape(Placement.of("Identity", position, config)) for position in Position
+    ]
     assert shapes == [(8, 33, 56), (8, 33, 56), (16, 17, 28)]
     field = block_theory("Identity", Position.LATE, replace(config, context="Identity"))
     # 7 of the convolution, 2 x 2 of the pool; then Identity halves twice by 2x2: 4 and 8.
@@ -36,5 +39,7 @@ def test_the_large_stem_by_hand() -> None:
 
 def test_stage_inputs_halve_after_each_downsampling() -> None:
     config = ScaffoldConfig(width=8, input_shape=(3, 9, 8))
-    shapes = [stage_input_shape(position, config) for position in Position]
+    shapes = [
+        stage_input_shape(Placement.of("Identity", position, config)) for position in Position
+    ]
     assert shapes == [(8, 9, 8), (8, 9, 8), (16, 5, 4)]

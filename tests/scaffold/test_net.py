@@ -17,6 +17,7 @@ from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.part_costs import measured_parts
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import Placement
 
 _SMALL = ScaffoldConfig(depth=2, width=8, classes=5, input_shape=(3, 16, 16))
 
@@ -187,10 +188,10 @@ def test_large_inputs_have_the_stem_of_resnet(
 
 def test_the_costs_of_a_large_stem_by_hand() -> None:
     config = ScaffoldConfig(width=8, input_shape=(3, 130, 128))
-    cost = measured_parts(get_block("Identity"), Position.MID, config)["stem"].cost
+    cost = measured_parts(Placement.of("Identity", Position.MID, config))["stem"].cost
     assert cost.deploy.params_total == 3 * 8 * 49 + 2 * 8
     assert cost.deploy.macs == 65 * 64 * 8 * 3 * 49
-    early = measured_parts(get_block("Identity"), Position.MID, config)["stage_early"].cost
+    early = measured_parts(Placement.of("Identity", Position.MID, config))["stage_early"].cost
     # Six 3x3 convolutions at 33x32.
     assert early.deploy.macs == 6 * 33 * 32 * 8 * 8 * 9
 

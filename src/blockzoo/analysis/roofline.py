@@ -37,7 +37,12 @@ class Roof:
         return self.flops_per_s / self.bytes_per_s
 
     def at(self, intensity_flops_per_byte: float) -> float:
-        """Return the most FLOP/s that the machine allows at that intensity."""
+        """Return the most FLOP/s that the machine allows at that intensity.
+
+        >>> roof = Roof(flops_per_s=90e9, bytes_per_s=10e9)
+        >>> roof.ridge_flops_per_byte, roof.at(4.0), roof.at(20.0)
+        (9.0, 40000000000.0, 90000000000.0)
+        """
         return min(self.flops_per_s, intensity_flops_per_byte * self.bytes_per_s)
 
 
@@ -71,6 +76,13 @@ def place_under(
     `OVERHEAD_BELOW`: launching, scheduling, kernels that suit the shapes badly, or layers of both
     kinds in turn. Raises `InputError` unless bytes and latency are positive and FLOPs are not
     negative.
+
+    >>> roof = Roof(flops_per_s=100e9, bytes_per_s=10e9)
+    >>> used = place_under(
+    ...     roof, flops=10**9, moved_bytes=8 * 10**7, least_bytes=10**7, latency_ms=20
+    ... )
+    >>> used.compute_share, used.bandwidth_share, used.bound
+    (0.5, 0.4, 'compute')
     """
     if min(moved_bytes, least_bytes) <= 0 or latency_ms <= 0 or flops < 0:
         raise InputError(
@@ -79,6 +91,7 @@ def place_under(
         )
     flops_per_s = flops / latency_ms * 1e3
     bytes_per_s = moved_bytes / latency_ms * 1e3
+    # Shares of the measured peaks, not of a data sheet, so that 1 can be reached.
     compute_share = flops_per_s / roof.flops_per_s
     bandwidth_share = bytes_per_s / roof.bytes_per_s
     intensity = flops / moved_bytes
@@ -97,6 +110,7 @@ def place_under(
 
 
 def _bound(compute_share: float, bandwidth_share: float) -> Bound:
+    # Far from both roofs the device mostly waits, so that neither peak is what holds it back.
     if max(compute_share, bandwidth_share) < OVERHEAD_BELOW:
         return "overhead"
     return "compute" if compute_share >= bandwidth_share else "memory"

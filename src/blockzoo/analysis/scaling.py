@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
 from scipy import stats
 
 from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.results.records import LatencyRecord
 from blockzoo.stats.paired_rounds import Paired, paired
 
-Axis = Literal["batch_size", "resolution", "threads"]
-AXES: tuple[Axis, ...] = ("batch_size", "resolution", "threads")
+ScalingAxis = Literal["batch_size", "resolution", "threads"]
+SCALING_AXES: tuple[ScalingAxis, ...] = ("batch_size", "resolution", "threads")
 
 
-def regime_frame(records: Iterable[LatencyRecord]) -> pd.DataFrame:
-    """Return one row per record that went well, ranked within its regime.
+def scaling_frame(records: Iterable[LatencyRecord]) -> pd.DataFrame:
+    """Return one row per record that went well, ranked among those of the same three values.
 
     Columns: block, batch_size, resolution (H), threads, latency_ms, low_ms, high_ms,
-    images_per_s, rank (1 is the most images per second of its regime).
+    images_per_s, rank (1 is the most images per second). Raises `ResultsError` where none went
+    well.
     """
     rows = [
         {
@@ -40,15 +44,21 @@ def regime_frame(records: Iterable[LatencyRecord]) -> pd.DataFrame:
     if not rows:
         raise ResultsError("no latency was measured, so there is nothing to rank")
     frame = pd.DataFrame(rows)
-    by_regime = frame.groupby(list(AXES))["images_per_s"]
-    return frame.assign(rank=by_regime.rank(ascending=False, method="min").astype(int))
+    alike = frame.groupby(list(SCALING_AXES))["images_per_s"]
+    return frame.assign(rank=alike.rank(ascending=False, method="min").astype(int))
 
 
-def rank_agreement(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> float:
+def rank_agreement(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: int) -> float:
     """Return Kendall's tau-b of the blocks' speeds at two values of the axis: 1 is one ranking.
 
     Blocks that are missing at either value are left out. Raises `ResultsError` with fewer than two.
+
+    >>> speeds = [("A", 1, 9.0), ("A", 2, 9.0), ("B", 1, 5.0), ("B", 2, 12.0)]
+    >>> frame = pd.DataFrame(speeds, columns=["block", "threads", "images_per_s"])
+    >>> rank_agreement(frame, "threads", 1, 2)
+    -1.0
     """
+    # Speeds, not latencies: over batch sizes a latency is of another number of images.
     speeds = frame.pivot_table(index="block", columns=axis, values="images_per_s")
     if not {first, second} <= set(speeds.columns):
         raise ResultsError(f"{axis} {first} and {second} are not both measured")
@@ -58,16 +68,23 @@ def rank_agreement(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> 
     return float(stats.kendalltau(both[first], both[second]).statistic)
 
 
-def changed_places(frame: pd.DataFrame, axis: Axis, first: int, second: int) -> list[str]:
-    """Return the blocks whose rank differs between two values of the axis, largest move first."""
+def changed_places(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: int) -> list[str]:
+    """Return the blocks whose rank differs between two values of the axis, largest move first.
+
+    >>> ranks = [("A", 1, 1), ("A", 2, 2), ("B", 1, 2), ("B", 2, 1), ("C", 1, 3), ("C", 2, 3)]
+    >>> frame = pd.DataFrame(ranks, columns=["block", "threads", "rank"])
+    >>> changed_places(frame, "threads", 1, 2)
+    ['A', 'B']
+    """
     ranks = frame.pivot_table(index="block", columns=axis, values="rank")
     moves = (ranks[second] - ranks[first]).dropna()
+    # Stable, so that of equal moves the order of names stays.
     order = moves.abs().sort_values(ascending=False, kind="stable").index
     return [str(block) for block in order if moves[block] != 0]
 
 
 def reversed_pairs(
-    frame: pd.DataFrame, axis: Axis, first: int, second: int
+    frame: pd.DataFrame, axis: ScalingAxis, first: int, second: int
 ) -> list[tuple[str, str]]:
     """Return the pairs of blocks, faster first, that are the other way round at the second value.
 
@@ -77,9 +94,10 @@ def reversed_pairs(
     return [pair for pair in _apart(frame[frame[axis] == first]) if pair[::-1] in at_second]
 
 
-def _apart(regime: pd.DataFrame) -> list[tuple[str, str]]:
+def _apart(at_value: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the pairs (faster, slower) whose intervals lie apart."""
-    ends = [(str(b), low, high) for b, low, high in regime[["block", "low_ms", "high_ms"]].values]
+    ends = [(str(b), low, high) for b, low, high in at_value[["block", "low_ms", "high_ms"]].values]
+    # Without intervals these would be all pairs, also those that the next run turns round.
     return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]
 
 
@@ -90,29 +108,20 @@ def launch_bound(records: Sequence[LatencyRecord]) -> dict[str, Paired]:
     the time. Networks that were not timed both ways, all else alike, are left out.
     """
     timed = [record for record in records if record.median_ms is not None]
-    graphs = {_network(record): record for record in timed if record.backend == "cudagraphs"}
+    graphs = {_run_eager(record): record for record in timed if record.backend == "cudagraphs"}
     pairs = [
-        (record, graphs[_network(record)])
+        (record, graphs[_run_eager(record)])
         for record in timed
-        if record.backend == "eager" and _network(record) in graphs
+        if record.backend == "eager" and _run_eager(record) in graphs
     ]
-    found: dict[str, Paired] = {}
+    factors: dict[str, Paired] = {}
     for eager, graph in pairs:
         with suppress(InputError):  # a process was lost, and with it the rounds they share
             factor = paired(lambda eager_ms, graph_ms: eager_ms / graph_ms, eager, graph)
-            found |= {eager.trial_id: factor, graph.trial_id: factor}
-    return found
+            factors |= {eager.trial_id: factor, graph.trial_id: factor}
+    return factors
 
 
-def _network(record: LatencyRecord) -> tuple[object, ...]:
-    """Return what the two records of a network have in common."""
-    return (
-        record.block,
-        record.positions,
-        record.device,
-        record.precision,
-        record.channels_last,
-        record.threads,
-        record.cache,
-        record.batch_size,
-    )
+def _run_eager(record: LatencyRecord) -> tuple[str, tuple[Position, ...], RunWay]:
+    """Return what the two records of a network have in common: the network, and all but backend."""
+    return record.block, record.positions, replace(record.way, backend="eager")

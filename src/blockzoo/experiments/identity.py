@@ -11,7 +11,7 @@ from typing import Any
 
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
-from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.results.records import ScaffoldSettings, trial_id
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
@@ -114,12 +114,17 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
 
 def resolved(settings: LatencySettings) -> LatencySettings:
     """Return the settings with the device by its own name; raises `DeviceError`."""
-    return replace(settings, device=str(resolve_device(settings.device)))
+    return replace(settings, way=resolved_way(settings.way))
 
 
 def _settings(settings: LatencySettings) -> dict[str, object]:
-    """Return the settings; ids of the hot regime stay what they were when it was the only one."""
-    return {k: v for k, v in asdict(settings).items() if (k, v) != ("cache", "hot")}
+    """Return the settings, the way to run among them as if its fields were theirs.
+
+    They once were, and there once were only hot caches: ids stay what they were.
+    """
+    flat = {**asdict(settings), **asdict(settings.way)}
+    del flat["way"]
+    return {k: v for k, v in flat.items() if (k, v) != ("cache", "hot")}
 
 
 def _identity(settings: LatencySettings) -> dict[str, object]:
@@ -127,9 +132,9 @@ def _identity(settings: LatencySettings) -> dict[str, object]:
 
     Boost counts where it can be read; elsewhere ids stay what they were before it was.
     """
-    used = _RUNTIMES.get(settings.backend)
+    used = _RUNTIMES.get(settings.way.backend)
     left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
-    described = describe_environment(settings.device)
+    described = describe_environment(settings.way.device)
     if described["boost"] is None:
         left_out |= {"boost"}
     return {name: value for name, value in described.items() if name not in left_out}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.benchmark import benchmark_blocks
@@ -24,8 +24,8 @@ from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.scaffold.placement import NO_CONTEXT
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import NO_CONTEXT, Placement
 from blockzoo.stats.bootstrap import Interval
 from blockzoo.stats.paired_rounds import paired
 
@@ -71,6 +71,12 @@ def marginal_latencies(
     """Return what each block adds at each position; all are timed in one session.
 
     A block that fails is returned with its reason. Raises what `benchmark_blocks` raises.
+
+    >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
+    >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
+    >>> (added,) = marginal_latencies(["ConvBNAct"], ["mid"], config=small, settings=once)
+    >>> added.block, str(added.position), added.reason
+    ('ConvBNAct', 'mid', None)
     """
     if not blocks:
         raise InputError("no block given; name one or more")
@@ -90,14 +96,17 @@ def marginal_latencies(
         for record in records
         if record.block != NO_CONTEXT
         for position in record.positions
+        # A record may stand for more positions than were asked for.
         if position in {Position.parse(str(p)) for p in positions}
     ]
 
 
 def _marginal(record: LatencyRecord, empty: LatencyRecord, position: Position) -> Marginal:
+    # Without the scaffold's own latency there is nothing to subtract.
     reason = record.reason or empty.reason
     if reason is not None:
         return Marginal(block=record.block, position=position, reason=reason)
+    # Within rounds: the difference of two medians would have the noise of both.
     added = paired(lambda network, identity: network - identity, record, empty)
     return Marginal(
         block=record.block,
@@ -120,16 +129,24 @@ def check_additivity(
 
     All networks are in deploy form, in one session. Raises `BlockError` for a block that cannot be
     built or timed, and `DeviceError`.
+
+    >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
+    >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
+    >>> (added_up,) = check_additivity(["ConvBNAct"], config=small, settings=once)
+    >>> added_up.predicted_ms > 0
+    True
     """
-    config, settings = config or ScaffoldConfig(), resolved(settings or LatencySettings())
-    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
-    example = torch.randn(settings.batch_size, *config.input_shape)
-    networks = {"base": _network(get_block(NO_CONTEXT), Position.MID, config, NO_CONTEXT)}
-    for spec in specs:
-        networks |= dict(_networks(spec, config))
+    settings = resolved(settings or LatencySettings())
+    empty = replace(config or ScaffoldConfig(), context=NO_CONTEXT)
+    placements = [Placement.of(block, Position.MID, empty) for block in blocks]
+    example = torch.randn(settings.way.batch_size, *empty.input_shape)
+    # The base is shared by all blocks, and so is the session: its noise is the same for all.
+    networks = {"base": to_deploy(Placement.of(NO_CONTEXT, Position.MID, empty).build())}
+    for placement in placements:
+        networks |= dict(_networks(placement))
     results = measure_cells(
         [
-            Cell(name=name, model=net, example=example, options=settings.cell_options)
+            Cell(name=name, model=net, example=example, options=settings.way)
             for name, net in networks.items()
         ],
         settings,
@@ -138,36 +155,34 @@ def check_additivity(
     for name, result in results.items():
         if result.failure is not None:
             raise BlockError(f"{name}: {result.failure}")
-    return [_additivity(spec.name, results) for spec in specs]
+    return [_additivity(placement.spec.name, results) for placement in placements]
 
 
-def _networks(spec: BlockSpec, config: ScaffoldConfig) -> Iterator[tuple[str, nn.Module]]:
+def _networks(alone: Placement) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the block alone at each position, all other stages empty, then in all of them."""
+    name = alone.spec.name
     for position in POSITIONS:
-        yield f"{spec.name} {position}", _network(spec, position, config, NO_CONTEXT)
-    yield f"{spec.name} all", _network(spec, Position.MID, config, spec.name)
-
-
-def _network(
-    spec: BlockSpec, position: Position, config: ScaffoldConfig, context: str
-) -> nn.Module:
-    return to_deploy(ScaffoldNet(spec, position, replace(config, context=context)))
+        yield f"{name} {position}", to_deploy(alone.at(position).build())
+    in_all = replace(alone, scaffold=replace(alone.scaffold, context=name))
+    yield f"{name} all", to_deploy(in_all.build())
 
 
 def _additivity(block: str, results: dict[str, LatencyResult]) -> Additivity:
-    parts = [results[f"{block} {position}"] for position in POSITIONS]
+    alone = [results[f"{block} {position}"] for position in POSITIONS]
     base, whole = results["base"], results[f"{block} all"]
 
-    def predicted(base_ms: float, *parts_ms: float) -> float:
-        return sum(parts_ms) - (len(POSITIONS) - 1) * base_ms
+    def predicted(base_ms: float, *alone_ms: float) -> float:
+        # Each of the three holds the base, which counts once.
+        return sum(alone_ms) - (len(POSITIONS) - 1) * base_ms
 
-    def error(whole_ms: float, base_ms: float, *parts_ms: float) -> float:
-        return predicted(base_ms, *parts_ms) / whole_ms - 1
+    def error(whole_ms: float, base_ms: float, *alone_ms: float) -> float:
+        return predicted(base_ms, *alone_ms) / whole_ms - 1
 
-    off = paired(error, whole, base, *parts)
+    off = paired(error, whole, base, *alone)
     assert whole.median_ms is not None
     return Additivity(
         block=block,
-        predicted_ms=paired(predicted, base, *parts).value,
+        predicted_ms=paired(predicted, base, *alone).value,
         measured_ms=whole.median_ms,
         error=off.value,
         error_interval=off.interval,

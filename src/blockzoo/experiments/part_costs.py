@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockSpec
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.complexity import Complexity, count_complexity, count_parameters
 from blockzoo.measure.costs.meta import in_mode
@@ -37,11 +37,13 @@ class Part:
     uncounted_macs: dict[str, int]
 
 
-def measured_parts(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> dict[str, Part]:
-    """Return all parts of the network by name; raises what `ScaffoldNet` raises."""
-    name = f"stage_{position}"
-    stage = Placement(spec, position, config).meta_parts()[name]
-    return {**measured_context(config), name: _measure(name, stage, config)}
+def measured_parts(placement: Placement) -> dict[str, Part]:
+    """Return all parts of the network by name; raises what `ScaffoldNet` raises.
+
+    >>> list(measured_parts(Placement.of("RepMixer", "mid")))
+    ['stem', 'stage_early', 'stage_mid', 'stage_late', 'head']
+    """
+    return {**measured_context(placement.scaffold), placement.stage_name: _own_stage(placement)}
 
 
 @lru_cache(maxsize=4)
@@ -52,10 +54,12 @@ def measured_context(config: ScaffoldConfig) -> dict[str, Part]:
 
 
 def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
+    # Without data: counts follow from shapes, and a large scaffold fits into no memory.
     deploy = meta_deploy(part)
-    features = torch.empty(1, *_input_shapes(config)[name], device="meta")
+    features = torch.empty(1, *part_input_shapes(config)[name], device="meta")
     train_cost, trained = _form_cost(part, features)
     deploy_cost, deployed = (
+        # Most parts have nothing to merge; then both forms are one and counted once.
         (train_cost, trained) if deploy is part else _form_cost(deploy, features)
     )
     return Part(
@@ -68,6 +72,7 @@ def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
 
 
 def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, Complexity]:
+    # In eval mode also the training form: what it costs to use, not to train.
     with in_mode(form, training=False):
         complexity = count_complexity(form, features)
     parameters = count_parameters(form)
@@ -89,8 +94,12 @@ def summed(costs: Iterable[FormCost]) -> FormCost:
     )
 
 
-def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
-    """Return the shape (C, H, W) of what each part of the scaffold is given."""
+def part_input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
+    """Return the shape (C, H, W) of what each part of the scaffold is given.
+
+    >>> part_input_shapes(ScaffoldConfig())["stage_late"]
+    (128, 16, 16)
+    """
     height, width = config.stem_size
     shapes = {"stem": config.input_shape}
     channels = config.width
@@ -102,14 +111,17 @@ def _input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]:
 
 
 def stage_cost(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
 ) -> PartCost:
     """Return the cost of the block's own stage for one image: parameters and MACs, both forms.
 
-    Raises what `ScaffoldNet` raises.
+    Raises what `Placement.of` and `ScaffoldNet` raise.
+
+    >>> stage_cost("ConvBNAct", "mid", ScaffoldConfig(depth=1)).deploy.macs == 128 * 64 * 9 * 16**2
+    True
     """
-    config = config or ScaffoldConfig()
-    spec = get_block(block) if isinstance(block, str) else block
-    return _measure(
-        f"stage_{position}", Placement(spec, position, config).meta_stage(), config
-    ).cost
+    return _own_stage(Placement.of(block, position, config)).cost
+
+
+def _own_stage(placement: Placement) -> Part:
+    return _measure(placement.stage_name, placement.meta_stage(), placement.scaffold)

@@ -14,12 +14,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Literal
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
@@ -37,11 +38,32 @@ from blockzoo.measure.costs.process_memory import (
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.results.records import CostRecord, Environment, MemoryUse
-from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
 
 Progress = Callable[[int, int, str], None]
+# Below this a process takes longer to start than it saves.
 _BLOCKS_PER_PROCESS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostSettings:
+    """What of a cost is found out, beside parameters and MACs.
+
+    `memory`: whether the peaks of inference and of a training step of `training_batch_size` are
+    counted. `measured_on`: the device on which both are also computed, each in a fresh process, to
+    record beside the counted peak what that process took, or CUDA's allocator in it. Raises
+    `InputError` for a batch size below 1.
+    """
+
+    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE
+    memory: bool = True
+    measured_on: str | None = None
+
+    def __post_init__(self) -> None:
+        size = self.training_batch_size
+        if size < 1:
+            raise InputError(f"training batch size is {size}; it must be 1 or more")
 
 
 def profile_block(
@@ -59,14 +81,13 @@ def profile_block(
     both out. Where the network is the same at several positions, `stage_train` and `stage_deploy`
     are of the first of the record's `positions`; `parts` has the stages of the others. Raises
     `InputError` for a batch size below 1 and what `ScaffoldNet` raises.
+
+    >>> record = profile_block("ConvBNAct", "mid", config=ScaffoldConfig(depth=1), memory=False)
+    >>> record.stage_deploy.macs == 128 * 64 * 9 * 16**2
+    True
     """
-    return profile_blocks(
-        [block],
-        [position],
-        config=config,
-        training_batch_size=training_batch_size,
-        memory=memory,
-    )[0]
+    settings = CostSettings(training_batch_size=training_batch_size, memory=memory)
+    return profile_blocks([block], [position], config=config, settings=settings)[0]
 
 
 def profile_blocks(
@@ -74,10 +95,7 @@ def profile_blocks(
     positions: Iterable[Position | str] = POSITIONS,
     *,
     config: ScaffoldConfig | None = None,
-    training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
-    memory: bool = True,
-    measure_memory: bool = False,
-    memory_device: str = "cpu",
+    settings: CostSettings | None = None,
     on_error: Literal["raise", "record"] = "raise",
     progress: Progress | None = None,
     processes: int = 1,
@@ -85,32 +103,31 @@ def profile_blocks(
     """Return the costs of all blocks at all positions, one record for each network there is.
 
     With `on_error="record"` a block that fails leaves a failed record with its reason, and the
-    others go on; names, positions and batch sizes that are not allowed are always raised. With
-    `measure_memory` the same inference and training step are also computed on `memory_device`, each
-    in a fresh process, and what that process took at its peak, or CUDA's allocator in it, is
-    recorded beside the counted one; raises `DeviceError` where there is no such device. `progress`
-    is called after each block with (done, total, block). Many blocks may be spread over
-    `processes`, where the system can fork; the records are the same.
+    others go on; names and positions that are not known, and a device to measure memory on that is
+    not there, are always raised. `progress` is called after each block with (done, total, block).
+    Many blocks may be spread over `processes`, where the system can fork; the records are the same.
+
+    >>> small = ScaffoldConfig(width=8, depth=1)
+    >>> records = profile_blocks(["Identity", "ConvBNAct"], ["mid"], config=small)
+    >>> [record.stage_deploy.params_total for record in records]
+    [0, 1184]
     """
-    if training_batch_size < 1:
-        raise InputError(f"training batch size is {training_batch_size}; it must be 1 or more")
-    settings = _Settings(
-        config=config or ScaffoldConfig(),
-        training_batch_size=training_batch_size,
-        memory=memory,
-        measured_on=str(resolve_device(memory_device)) if measure_memory else None,
-        on_error=on_error,
-    )
-    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
+    settings = settings or CostSettings()
+    if settings.measured_on is not None:
+        settings = replace(settings, measured_on=str(resolve_device(settings.measured_on)))
     places = [Position.parse(str(position)) for position in positions]
-    get_block(settings.config.context)
+    networks = [
+        [first.at(position) for position in places]
+        for first in (Placement.of(block, POSITIONS[0], config) for block in blocks)
+    ]
+    jobs = [partial(_of_one_block, each, settings, raises=on_error == "raise") for each in networks]
     report = progress or (lambda done, total, text: None)
     records: list[CostRecord] = []
     with _rare_garbage_collection():
-        batches = _records(specs, places, settings, processes)
-        for done, (spec, batch) in enumerate(batches, start=1):
+        batches = zip(networks, _run(jobs, config or ScaffoldConfig(), processes), strict=True)
+        for done, ((first, *_), batch) in enumerate(batches, start=1):
             records += batch
-            report(done, len(specs), spec.name)
+            report(done, len(jobs), first.spec.name)
     return records
 
 
@@ -125,66 +142,58 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    config: ScaffoldConfig
-    training_batch_size: int
-    memory: bool
-    measured_on: str | None
-    on_error: Literal["raise", "record"]
+_Job = Callable[[], list[CostRecord]]
 
 
-_Job = tuple[BlockSpec, Sequence[Position], _Settings]
-
-
-def _records(
-    specs: Sequence[BlockSpec],
-    positions: Sequence[Position],
-    settings: _Settings,
-    processes: int,
-) -> Iterator[tuple[BlockSpec, list[CostRecord]]]:
-    """Yield each block with its records, from forked processes where that pays and is possible."""
-    jobs = [(spec, positions, settings) for spec in specs]
+def _run(
+    jobs: Sequence[_Job], scaffold: ScaffoldConfig, processes: int
+) -> Iterator[list[CostRecord]]:
+    """Yield the records of each job, from forked processes where that pays and is possible."""
+    # A fork has what is imported here; a spawned process would import torch for each few blocks.
     processes = min(processes, len(jobs) // _BLOCKS_PER_PROCESS)
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
-        yield from ((job[0], _of_one_block(job)) for job in jobs)
+        yield from (job() for job in jobs)
         return
-    measured_context(settings.config)  # once, before there are several of this process
+    measured_context(scaffold)  # once, before there are several of this process
     with warnings.catch_warnings():
         # Python 3.12 warns of forks beside threads; the children compute nothing with torch's.
         warnings.simplefilter("ignore", DeprecationWarning)
         # A forked child finds the jobs here: blocks hold functions, which cannot be sent.
         pool = multiprocessing.get_context("fork").Pool(processes, _inherit, (jobs,))
     with pool:
-        yield from zip(specs, pool.imap(_inherited_job, range(len(jobs))), strict=True)
+        yield from pool.imap(_inherited_job, range(len(jobs)))
 
 
 _inherited: list[_Job] = []
 
 
-def _inherit(jobs: list[_Job]) -> None:
+def _inherit(jobs: Sequence[_Job]) -> None:
     _inherited[:] = jobs
 
 
 def _inherited_job(index: int) -> list[CostRecord]:
-    return _of_one_block(_inherited[index])
+    return _inherited[index]()
 
 
-def _of_one_block(job: _Job) -> list[CostRecord]:
-    spec, positions, settings = job
+def _of_one_block(
+    placements: Sequence[Placement], settings: CostSettings, *, raises: bool
+) -> list[CostRecord]:
+    """Return one record for each network that the block makes at its positions."""
     records: list[CostRecord] = []
-    for position in positions:
-        if not any(position in record.positions for record in records):
-            records.append(_record_or_failure(spec, position, settings))
+    for placement in placements:
+        if not any(placement.position in record.positions for record in records):
+            records.append(_record_or_failure(placement, settings, raises=raises))
     return records
 
 
-def _record_or_failure(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:
-    record = _blank_record(spec, position, settings)
+def _record_or_failure(placement: Placement, settings: CostSettings, *, raises: bool) -> CostRecord:
+    record = _blank_record(placement, settings)
     try:
-        return record.model_copy(update=_costs(spec, record.positions[0], settings))
+        # All records of one network are of the first position that it stands for.
+        costs = _costs(placement.at(record.positions[0]), settings)
+        return record.model_copy(update=costs)
     except Exception as error:
-        if settings.on_error == "raise":
+        if raises:
             raise
         failure = {
             "status": "failed",
@@ -194,9 +203,8 @@ def _record_or_failure(spec: BlockSpec, position: Position, settings: _Settings)
         return record.model_copy(update=failure)
 
 
-def _blank_record(spec: BlockSpec, position: Position, settings: _Settings) -> CostRecord:
+def _blank_record(placement: Placement, settings: CostSettings) -> CostRecord:
     """Return the record with all that is known before anything is measured."""
-    placement = Placement(spec, position, settings.config)
     identity = cost_trial_id(
         placement,
         training_batch_size=settings.training_batch_size,
@@ -204,18 +212,18 @@ def _blank_record(spec: BlockSpec, position: Position, settings: _Settings) -> C
     )
     return CostRecord(
         trial_id=identity,
-        block=spec.name,
+        block=placement.spec.name,
         block_fingerprint=placement.recorded_fingerprint,
         positions=placement.positions,
-        scaffold=scaffold_settings(settings.config),
+        scaffold=scaffold_settings(placement.scaffold),
         environment=Environment.model_validate(describe_environment()),
     )
 
 
-def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, object]:
+def _costs(placement: Placement, settings: CostSettings) -> dict[str, object]:
     """Return the fields of a record that are measured."""
-    parts = measured_parts(spec, position, settings.config)
-    stage = parts[f"stage_{position}"]
+    parts = measured_parts(placement)
+    stage = parts[placement.stage_name]
     costs = {
         "train": summed(part.cost.train for part in parts.values()),
         "deploy": summed(part.cost.deploy for part in parts.values()),
@@ -227,13 +235,16 @@ def _costs(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str
     }
     return {
         **costs,
-        **(_memory(parts, settings) if settings.memory else {}),
-        **_measured_memory(spec, position, settings),
+        **(_memory(parts, placement, settings) if settings.memory else {}),
+        **_measured_memory(placement, settings),
     }
 
 
-def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]:
-    shape = settings.config.input_shape
+def _memory(
+    parts: dict[str, Part], placement: Placement, settings: CostSettings
+) -> dict[str, MemoryUse]:
+    shape = placement.scaffold.input_shape
+    # The parts in a row are the network, which need not be built once more.
     train = nn.Sequential(*(part.train for part in parts.values()))
     deploy = nn.Sequential(*(part.deploy for part in parts.values()))
     return {
@@ -242,12 +253,11 @@ def _memory(parts: dict[str, Part], settings: _Settings) -> dict[str, MemoryUse]
     }
 
 
-def _measured_memory(spec: BlockSpec, position: Position, settings: _Settings) -> dict[str, object]:
+def _measured_memory(placement: Placement, settings: CostSettings) -> dict[str, object]:
     device = settings.measured_on
     if device is None:
         return {}
-    net = ScaffoldNet(spec, position, settings.config)
-    shape = settings.config.input_shape
+    net, shape = placement.build(), placement.scaffold.input_shape
     return {
         "measured_memory_device": device,
         "measured_inference_bytes": measured_inference_memory(to_deploy(net), shape, device=device),

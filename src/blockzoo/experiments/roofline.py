@@ -7,24 +7,25 @@ network, known from its structure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockSpec
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.identity import resolved
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic
-from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
+from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.settings import DTYPES, LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement, meta_deploy
 
-Progress = Callable[[float, str], None]
 _SHARE_OF_PEAKS = 0.1
 """Of the progress that is reported, at each end."""
 
@@ -65,45 +66,63 @@ def measure_roofline(
     The bytes are those of eager PyTorch, so no other backend is taken. A block that fails leaves a
     failed record, and the others go on. Raises `InputError` for another backend or precision, and
     what `benchmark_blocks` and `measure_peaks` raise.
+
+    >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
+    >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
+    >>> tiny = PeakSettings(matrix_side=64, copy_bytes=2**16, repeats=1)
+    >>> (row,) = measure_roofline(
+    ...     ["ConvBNAct"], ["mid"], config=small, settings=once, peak_settings=tiny
+    ... ).rows
+    >>> row.record.block, row.achieved is None
+    ('ConvBNAct', False)
     """
     config, settings = config or ScaffoldConfig(), settings or LatencySettings()
-    if settings.backend != "eager":
-        raise InputError(f"backend is {settings.backend!r}; bytes moved are known for eager only")
-    if settings.precision not in DTYPES:
-        raise InputError(f"precision is {settings.precision!r}; allowed: {', '.join(DTYPES)}")
-    settings = replace(settings, device=str(resolve_device(settings.device)))
-    specs = [get_block(block) if isinstance(block, str) else block for block in blocks]
+    _require_eager(settings.way)
+    settings = resolved(settings)
+    # Names are resolved before the peaks, which take a while; where each is, its record says.
+    placements = [Placement.of(block, Position.MID, config) for block in blocks]
     places = [Position.parse(str(position)) for position in positions]
     report = progress or (lambda fraction, text: None)
 
     def within(fraction: float, text: str) -> None:
         report(_SHARE_OF_PEAKS + (1 - 2 * _SHARE_OF_PEAKS) * fraction, text)
 
+    # Before and after: what disturbs one measurement of a peak seldom disturbs both.
     report(0.0, "peaks")
     before = _peaks(settings, peak_settings)
+    specs = [placement.spec for placement in placements]
     records = benchmark_blocks(specs, places, config=config, settings=settings, progress=within)
     report(1 - _SHARE_OF_PEAKS, "peaks again")
     peaks = before.best(_peaks(settings, peak_settings))
     bare = RooflineResult(peaks=peaks, rows=())
-    by_name = {spec.name: spec for spec in specs}
-    rows = (_row(record, by_name[record.block], config, bare.roof) for record in records)
+    by_name = {placement.spec.name: placement for placement in placements}
+    rows = (
+        _row(record, by_name[record.block].at(record.positions[0]), bare.roof) for record in records
+    )
     return replace(bare, rows=tuple(rows))
+
+
+def _require_eager(way: RunWay) -> None:
+    if way.backend != "eager":
+        raise InputError(f"backend is {way.backend!r}; bytes moved are known for eager only")
+    if way.precision not in DTYPES:
+        raise InputError(f"precision is {way.precision!r}; allowed: {', '.join(DTYPES)}")
 
 
 def _peaks(settings: LatencySettings, peak_settings: PeakSettings | None) -> Peaks:
     return measure_peaks(
-        settings.device,
-        threads=settings.threads,
-        precision=settings.precision,
+        settings.way.device,
+        threads=settings.way.threads,
+        precision=settings.way.precision,
         settings=peak_settings,
     )
 
 
-def _row(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig, roof: Roof) -> RooflineRow:
-    if record.median_ms is None:
+def _row(record: LatencyRecord, placement: Placement, roof: Roof) -> RooflineRow:
+    if record.median_ms is None:  # it failed, and its record says why
         return RooflineRow(record=record)
     try:
-        traffic = _traffic(record, spec, config)
+        traffic = _traffic(placement, record.way)
     except Exception as error:  # noqa: BLE001 - a block is foreign code; the others go on
         failure = {"status": "failed", "reason": describe_error(error)}
         return RooflineRow(record=record.model_copy(update=failure))
@@ -117,9 +136,8 @@ def _row(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig, roof: R
     return RooflineRow(record=record, traffic=traffic, achieved=achieved)
 
 
-def _traffic(record: LatencyRecord, spec: BlockSpec, config: ScaffoldConfig) -> Traffic:
+def _traffic(placement: Placement, way: RunWay) -> Traffic:
     """Return what the network that was timed computes and moves in one call."""
-    dtype = DTYPES[record.precision]
-    network = Placement(spec, record.positions[0], config).meta().eval()
-    deploy_form = meta_deploy(network).to(dtype)
-    return measure_traffic(deploy_form, config.input_shape, record.batch_size, dtype)
+    dtype = DTYPES[way.precision]
+    deploy_form = meta_deploy(placement.meta().eval()).to(dtype)
+    return measure_traffic(deploy_form, placement.scaffold.input_shape, way.batch_size, dtype)

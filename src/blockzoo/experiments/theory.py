@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
+from blockzoo.experiments.part_costs import part_input_shapes
 from blockzoo.measure.costs.graph import Graph
 from blockzoo.measure.costs.receptive_field import (
     EffectiveField,
@@ -47,20 +48,21 @@ class StageTheory:
 
 
 def block_theory(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
 ) -> StageTheory:
-    """Return the theory of a block at a position; raises what `ScaffoldNet` raises."""
-    config = config or ScaffoldConfig()
-    spec = get_block(block) if isinstance(block, str) else block
-    net = _probe(spec, position, config)
-    channels = net.config.stage_shape(position)[0]
-    stage, features = to_deploy(net.stage(position)), nn.Sequential(*_before_head(net))
-    whole, shape = (
-        Placement(spec, position, config).meta_stage(),
-        stage_input_shape(position, config),
-    )
+    """Return the theory of a block at a position; raises what `ScaffoldNet` raises.
+
+    >>> str(block_theory("ConvBNAct", "mid", ScaffoldConfig(depth=1)).stage_field)
+    '3×3'
+    """
+    placement = Placement.of(block, position, config)
+    net = _probe(placement)
+    channels = net.config.stage_shape(placement.position)[0]
+    stage, features = to_deploy(net.stage(placement.position)), nn.Sequential(*_before_head(net))
+    # Fields do not depend on the width, traffic does: it is of the network as asked for.
+    whole, shape = placement.meta_stage(), stage_input_shape(placement)
     return StageTheory(
-        position=position,
+        position=placement.position,
         stage_field=receptive_field(stage, channels),
         network_field=receptive_field(features, 3),
         effective=effective_receptive_field(stage, channels),
@@ -70,30 +72,36 @@ def block_theory(
 
 
 def block_graph(
-    block: str | BlockSpec, position: Position, config: ScaffoldConfig | None = None
+    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
 ) -> Graph:
-    """Return the graph of the first block of the stage at `position`, in training form."""
-    config = config or ScaffoldConfig()
-    spec = get_block(block) if isinstance(block, str) else block
-    stage = Placement(spec, position, config).meta_stage()
-    return trace(stage[0], stage_input_shape(position, config))  # type: ignore[index]
+    """Return the graph of the first block of the stage at `position`, in training form.
+
+    >>> [node.label for node in block_graph("ConvBNAct", "mid").nodes]
+    ['input', 'conv 3×3 64→128 stride 2', 'BN', 'ReLU', 'output']
+    """
+    placement = Placement.of(block, position, config)
+    stage = placement.meta_stage()
+    return trace(stage[0], stage_input_shape(placement))  # type: ignore[index]
 
 
-def stage_input_shape(position: Position, config: ScaffoldConfig) -> tuple[int, int, int]:
-    """Return (C, H, W) of what the stage at `position` is given."""
-    height, width = config.stem_size
-    for _ in range(position.stage_index - 1):  # stage A keeps the size, B halves it
-        height, width = -(-height // 2), -(-width // 2)
-    return config.stage_shape(position)[0], height, width
+def stage_input_shape(placement: Placement) -> tuple[int, int, int]:
+    """Return (C, H, W) of what the stage under test is given.
+
+    >>> stage_input_shape(Placement.of("RepMixer", "late"))
+    (128, 16, 16)
+    """
+    return part_input_shapes(placement.scaffold)[placement.stage_name]
 
 
 def _before_head(net: ScaffoldNet) -> list[nn.Module]:
+    # The pooling of the head sees everything, so with it every field is the whole image.
     return [part for name, part in net.parts().items() if name != "head"]
 
 
-def _probe(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> ScaffoldNet:
+def _probe(placement: Placement) -> ScaffoldNet:
     """Return a narrow network, or one as wide as asked for where the block needs that."""
+    narrow = replace(placement.scaffold, width=PROBE_WIDTH)
     try:
-        return ScaffoldNet(spec, position, replace(config, width=PROBE_WIDTH))
+        return replace(placement, scaffold=narrow).build()
     except BlockError:
-        return ScaffoldNet(spec, position, config)
+        return placement.build()

@@ -16,11 +16,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 
 SCHEMA_VERSION = 1
 
 
 class _Frozen(BaseModel):
+    # Unknown fields are refused, so that a record of a newer version is not read as half of one.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
@@ -179,6 +181,7 @@ class LatencyRecord(Record):
     """
 
     kind: Literal["latency"] = "latency"
+    # The fields of `RunWay`, flat: stores and CSV files from before there was one are read alike.
     device: str = "cpu"
     backend: str = "eager"
     precision: str = "fp32"
@@ -206,6 +209,11 @@ class LatencyRecord(Record):
     parity_error: float | None = None
     energy_j_per_image: float | None = None
     energy_counter: str | None = None
+
+    @property
+    def way(self) -> RunWay:
+        """How the network was run."""
+        return RunWay.of(self)
 
 
 class EpochMetrics(_Frozen):
@@ -288,5 +296,6 @@ AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discrim
 
 def trial_id(kind: str, **determinants: object) -> str:
     """Return the identity of a trial: 32 hexadecimal digits hashed from all that determines it."""
+    # Sorted, so that the order in which determinants are named is no part of the identity.
     text = json.dumps({"kind": kind, **determinants}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -30,7 +30,8 @@ from blockzoo.blocks import list_available_blocks, to_deploy
 from blockzoo.core.position import Position
 from blockzoo.experiments.theory import stage_input_shape
 from blockzoo.measure.costs.complexity import Complexity, count_complexity
-from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
 
 aten = torch.ops.aten
 _DEPTH = 2
@@ -125,8 +126,9 @@ class BiasAdditions(TorchDispatchMode):
 
 
 def forms(block: str, position: Position) -> Iterator[tuple[str, nn.Module, Tensor]]:
-    stage = ScaffoldNet(block, position, _CONFIG).stage(position).eval()
-    images = torch.randn(1, *stage_input_shape(position, _CONFIG))
+    placement = Placement.of(block, position, _CONFIG)
+    stage = placement.build().stage(position).eval()
+    images = torch.randn(1, *stage_input_shape(placement))
     yield "train", stage, images
     yield "deploy", to_deploy(stage).eval(), images
 

@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from blockzoo.cli.screen.timing_table import LiveTable, showing
-from blockzoo.measure.timing.events import Cells, Done, Failed, Sample, Samples, State
+from blockzoo.measure.timing.events import Done, Failed, Networks, Sample, Samples, State
 from blockzoo.stats.paired_rounds import CellSamples
 
 
@@ -28,7 +28,7 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     names = {"x1": "A mid", "x2": "B mid", "x3": "C mid", "x4": "D mid"}
     table = LiveTable(processes=2, budget_s=15.0, clock=lambda: now[0])
     assert drawn(table).startswith("checking the networks")
-    table.take(Cells(labels=names))
+    table.take(Networks(labels=names))
     table.take(State(name="x2", stage="warm-up"))
     table.take(Failed(name="x3", reason="RuntimeError: no kernel\nmore", traceback="trace"))
     # 100 samples, 1.01 to 2.00 ms: the interval ends at ranks 40 and 61 of 100.
@@ -52,7 +52,7 @@ def test_rows_show_states_medians_and_half_widths() -> None:
 def test_preparing_is_shown_and_its_time_not_counted() -> None:
     now = [0.0]
     table = LiveTable(processes=1, budget_s=9.0, clock=lambda: now[0])
-    table.take(Cells(labels={"x": "A mid", "y": "B mid"}))
+    table.take(Networks(labels={"x": "A mid", "y": "B mid"}))
     now[0] = 50.0
     table.take(State(name="x", stage="preparing"))
     text = drawn(table)
@@ -65,7 +65,7 @@ def test_preparing_is_shown_and_its_time_not_counted() -> None:
 
 def test_many_cells_show_those_at_work_and_a_summary() -> None:
     table = LiveTable(processes=1, budget_s=9.0)
-    table.take(Cells(labels={str(i): f"cell{i:02}" for i in range(40)}))
+    table.take(Networks(labels={str(i): f"cell{i:02}" for i in range(40)}))
     table.take(State(name="39", stage="loading"))
     table.take(Done(ends={str(i): CellSamples(converged=True) for i in range(30)}))
     text = drawn(table)
@@ -77,7 +77,7 @@ def test_many_cells_show_those_at_work_and_a_summary() -> None:
 def test_without_a_terminal_a_line_per_process() -> None:
     console = Console(file=StringIO())
     table = LiveTable(processes=1, budget_s=9.0, clock=lambda: 0.0)
-    table.take(Cells(labels={"x": "A mid"}))
+    table.take(Networks(labels={"x": "A mid"}))
     with showing(table, console) as take:
         take(Samples(samples=(Sample("x", 0, 1e6),)))
         take(Done(ends={"x": CellSamples(converged=True)}))

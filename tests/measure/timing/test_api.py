@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from blockzoo.core.errors import DeviceError, InputError
-from blockzoo.measure import measure
+from blockzoo.measure import RunWay, measure
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.settings import LatencySettings
 
@@ -23,7 +23,7 @@ EXAMPLE = torch.randn(2, 3, 8, 8)
 
 def test_modules_are_timed_against_the_baseline() -> None:
     models = {"a": nn.Conv2d(3, 4, 3), "b": nn.Conv2d(3, 4, 3), "bad": nn.Conv2d(5, 4, 3)}
-    results = measure(models, EXAMPLE, baseline="a", device="cpu", settings=SETTINGS)
+    results = measure(models, EXAMPLE, baseline="a", settings=SETTINGS)
     assert list(results) == ["a", "b", "bad"]
     assert results["a"].process_counts == (4,)
     assert results["a"].verdict == "baseline"
@@ -47,7 +47,7 @@ def test_what_cannot_be_measured_is_told(models: Any, baseline: str | None, told
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_absent_is_refused() -> None:
     with pytest.raises(DeviceError, match="device 'cuda' is not available"):
-        measure({"a": nn.ReLU()}, EXAMPLE, device="cuda")
+        measure({"a": nn.ReLU()}, EXAMPLE, way=RunWay(device="cuda"))
 
 
 def test_a_result_is_one_line() -> None:

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing import clocks
-from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.clocks import Call, Evictor, cache_bytes, cold_timer, wall_clock_timer
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 
-CPU, COLD = torch.device("cpu"), CellOptions(cache="cold")
+CPU, COLD = torch.device("cpu"), RunWay(cache="cold")
 ROUNDS = LatencySettings(
     processes=0, min_rounds=4, rounds_max=4, min_seconds=0.0, warmup_max_s=0.01, min_sample_ms=0.0
 )
@@ -82,11 +82,9 @@ def test_fresh_processes_time_cold_calls() -> None:
     assert (result.failure, len(result.samples_ms)) == (None, 3)
 
 
-def test_other_regimes_are_refused() -> None:
+def test_other_caches_are_refused() -> None:
     with pytest.raises(InputError, match="cache is 'warm'; allowed: hot, cold"):
-        CellOptions(cache="warm")
-    with pytest.raises(InputError, match="cache is 'warm'; allowed: hot, cold"):
-        LatencySettings(cache="warm")
+        RunWay(cache="warm")
 
 
 @pytest.mark.gpu
@@ -94,7 +92,7 @@ def test_a_gpu_tells_its_cache_and_times_cold_calls() -> None:
     device = torch.device("cuda")
     assert cache_bytes(device) >= 2**20
     assert Evictor(device).buffer.numel() == 2 * cache_bytes(device)
-    cold = CellOptions(device="cuda", cache="cold")
+    cold = RunWay(device="cuda", cache="cold")
     cell = Cell(name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), options=cold)
     result = measure_cells([cell], ROUNDS)["cold"]
     assert (result.failure, len(result.samples_ms)) == (None, 4)

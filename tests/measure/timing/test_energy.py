@@ -20,8 +20,8 @@ from blockzoo.measure.timing.energy import (
     Nvml,
     Rapl,
     find_counter,
-    measure_cell_energy,
     measure_energy,
+    measure_network_energy,
 )
 from blockzoo.measure.timing.session import Cell
 
@@ -94,7 +94,7 @@ def test_too_little_to_measure_is_refused(images: int, seconds: float, idle: flo
         measure_energy(lambda: None, images, "cpu", seconds=seconds, idle_seconds=idle)
 
 
-def test_a_cell_runs_on_its_example_and_threads_come_back(
+def test_a_network_runs_on_its_example_and_threads_come_back(
     put: Callable[[World], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = put(World())
@@ -106,7 +106,7 @@ def test_a_cell_runs_on_its_example_and_threads_come_back(
         return images
 
     monkeypatch.setattr(nn.Identity, "forward", forward)
-    result = measure_cell_energy(Cell(name="a", model=nn.Identity(), example=torch.ones(2, 3)))
+    result = measure_network_energy(Cell(name="a", model=nn.Identity(), example=torch.ones(2, 3)))
     assert result is not None
     assert (result.images, set(sizes)) == (80, {(2, 3)})
     assert torch.get_num_threads() == 1

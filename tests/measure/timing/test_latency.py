@@ -113,9 +113,7 @@ def test_flags(samples: CellSamples, flags: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
-        ({"threads": 0}, "threads is 0"),
-        ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32, bf16, fp16, int8"),
+        ({"processes": -1}, "processes is -1; it must be 0 or more"),
         ({"parity_tolerance": -1.0}, "parity_tolerance is -1.0; it must be 0 or more"),
         ({"min_rounds": 0}, "min_rounds is 0"),
     ],

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine import devices
 from blockzoo.measure.timing import preparing
-from blockzoo.measure.timing.backends import CellOptions
 from blockzoo.measure.timing.events import Event, State
 from blockzoo.measure.timing.preparing import Unprepared, prepare_all
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
 
-PLAIN, GATED = CellOptions(), CellOptions(precision="bf16")
+PLAIN, GATED = RunWay(), RunWay(precision="bf16")
 EXAMPLE = torch.ones(1, 3)
 
 
@@ -55,7 +55,7 @@ class Raises(Gated):
         raise ValueError("not in bf16")
 
 
-def unprepared(name: str, model: nn.Module, options: CellOptions = GATED) -> Unprepared:
+def unprepared(name: str, model: nn.Module, options: RunWay = GATED) -> Unprepared:
     return Unprepared(name=name, model=model, example=EXAMPLE, options=options)
 
 

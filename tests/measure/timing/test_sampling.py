@@ -100,7 +100,7 @@ def test_a_clock_that_stands_still_fails_the_cell() -> None:
 
 
 def test_a_clock_that_runs_backwards_fails_its_cell_alone() -> None:
-    """Cells have timers of their own; what one of them says must not stop the others."""
+    """Networks have timers of their own; what one of them says must not stop the others."""
     clock = FakeClock()
     samples = sample_cells(
         {"back": clock.cell(100 * MS), "good": clock.cell(100 * MS)},

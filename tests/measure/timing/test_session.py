@@ -1,4 +1,4 @@
-"""Cells in one process or several: each by its own options, and faults cost one, not the others."""
+"""Networks in one process or several: each by its own way, and faults cost one, not others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine import devices, hardware
 from blockzoo.measure.machine.throttling import ThrottleWatch
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.events import Event, Failed, State
 from blockzoo.measure.timing.session import Cell, measure_cells
 from blockzoo.measure.timing.settings import LatencySettings
@@ -143,7 +144,7 @@ def test_options_reach_each_of_many_cells_in_turn() -> None:
             name=str(choice),
             model=probes[str(choice)],
             example=torch.randn(batch_size, 3, 5, 5),
-            options=CellOptions(precision=precision, channels_last=channels_last, threads=threads),
+            options=RunWay(precision=precision, channels_last=channels_last, threads=threads),
         )
         for choice in choices
         for precision, channels_last, threads, batch_size in [choice]
@@ -183,7 +184,7 @@ def test_a_baseline_that_raises_costs_the_others_their_ratio_alone() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_absent_costs_its_cells_alone() -> None:
-    cuda = CellOptions(device="cuda")
+    cuda = RunWay(device="cuda")
     results = measure_cells(
         [
             Cell(name="gpu", model=nn.Identity(), example=EXAMPLE, options=cuda),
@@ -206,7 +207,7 @@ def test_a_runtime_that_is_broken_costs_its_cells_alone(monkeypatch: pytest.Monk
                 name="broken",
                 model=nn.Identity(),
                 example=EXAMPLE,
-                options=CellOptions(backend="openvino"),
+                options=RunWay(backend="openvino"),
             ),
             Cell(name="good", model=nn.Identity(), example=EXAMPLE),
         ],
@@ -265,7 +266,7 @@ class ReadsBeyond(nn.Module):
 @pytest.mark.gpu
 def test_a_kernel_that_asserts_costs_its_cell_alone() -> None:
     models = {"a": nn.Conv2d(3, 4, 3), "asserts": ReadsBeyond(), "b": nn.Conv2d(3, 4, 3)}
-    cuda = CellOptions(device="cuda")
+    cuda = RunWay(device="cuda")
     cells = [Cell(name=n, model=m, example=EXAMPLE, options=cuda) for n, m in models.items()]
     results = measure_cells(cells, SETTINGS)
     assert "CUDA error" in (results["asserts"].failure or "")
@@ -295,7 +296,7 @@ def test_a_clock_that_is_always_low_fails_the_cell(monkeypatch: pytest.MonkeyPat
 def test_device_events_time_what_the_device_does() -> None:
     layer = nn.Conv2d(64, 64, 3, padding=1)
     models = {"one": layer, "four": nn.Sequential(*[copy.deepcopy(layer) for _ in range(4)])}
-    images, cuda = torch.randn(64, 64, 64, 64), CellOptions(device="cuda")
+    images, cuda = torch.randn(64, 64, 64, 64), RunWay(device="cuda")
     results = measure_cells(
         [
             Cell(name=name, model=model, example=images, options=cuda, baseline="one")
@@ -429,11 +430,11 @@ class GoneOnArrival(Sleeps):
 
 def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
     models = {
-        "unexportable": (Forks(), CellOptions(backend="export")),
-        "no GPU": (Sleeps(), CellOptions(backend="cudagraphs")),
-        "int8": (Sleeps(), CellOptions(backend="openvino", precision="int8")),
-        "gone": (GoneOnArrival(), CellOptions()),
-        "good": (Sleeps(), CellOptions()),
+        "unexportable": (Forks(), RunWay(backend="export")),
+        "no GPU": (Sleeps(), RunWay(backend="cudagraphs")),
+        "int8": (Sleeps(), RunWay(backend="openvino", precision="int8")),
+        "gone": (GoneOnArrival(), RunWay()),
+        "good": (Sleeps(), RunWay()),
     }
     events: list[Event] = []
     results = measure_cells(
@@ -491,11 +492,11 @@ def test_backends_batches_and_threads_mix_in_one_process(tmp_path: Path) -> None
     for threads, batch_size, channels_last in ((1, 2, False), (2, 1, True)):
         name = f"eager {threads}"
         told[name] = f"torch.float32 {channels_last} {batch_size} {threads}"
-        options = CellOptions(threads=threads, channels_last=channels_last)
+        options = RunWay(threads=threads, channels_last=channels_last)
         model, example = Recorder(tmp_path / name), torch.randn(batch_size, 3, 8, 8)
         cells.append(Cell(name=name, model=model, example=example, options=options))
         for backend in ("export", "onnxruntime", "openvino"):
-            options = CellOptions(backend=backend, threads=threads)
+            options = RunWay(backend=backend, threads=threads)
             name = f"{backend} {threads}"
             cells.append(Cell(name=name, model=model.mix, example=example, options=options))
     results = measure_cells(cells, replace(SETTINGS, processes=1))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from blockzoo.core.processes import child_environment
-from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.measure.timing.worker import ChildCell, ChildTask, plan_for
 
@@ -95,7 +95,7 @@ def test_a_gpu_is_warmed_up_for_a_second_at_least(
 ) -> None:
     cells = tuple(
         ChildCell(
-            name=str(index), payload=b"", example=torch.ones(1), options=CellOptions(device=device)
+            name=str(index), payload=b"", example=torch.ones(1), options=RunWay(device=device)
         )
         for index, device in enumerate(devices)
     )

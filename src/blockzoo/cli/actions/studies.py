@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
 
 import pandas as pd
 import typer
 
-from blockzoo.analysis.scaling import AXES, Axis
+from blockzoo.analysis.scaling import SCALING_AXES, ScalingAxis
 from blockzoo.cli.actions.choices import (
     chosen_blocks,
     chosen_positions,
@@ -22,20 +21,21 @@ from blockzoo.cli.option_groups import ScalingOptions, TimingOptions
 from blockzoo.cli.screen.consoles import output_console, progress, show_written
 from blockzoo.core.errors import InputError
 from blockzoo.core.files import replacing
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.marginal import check_additivity, marginal_latencies
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.roofline import RooflineResult, measure_roofline
-from blockzoo.experiments.scaling import best_throughput, measure_regimes
+from blockzoo.experiments.scaling import best_throughput, measure_scaling
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.figures.accuracy_plot import render, require_format
 from blockzoo.report.figures.roofline_plot import roofline_figure
-from blockzoo.report.figures.scaling_plot import regime_figure
+from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.report.tables.roofline import peaks_line, roofline_frame, roofline_table
 from blockzoo.report.tables.scaling import (
-    _additivity_table,
-    _marginal_table,
+    additivity_table,
     agreement_lines,
-    regime_table,
+    marginal_table,
+    scaling_table,
     throughput_table,
 )
 from blockzoo.results.records import LatencyRecord
@@ -62,13 +62,13 @@ def marginal(
             settings=settings,
             progress=update,
         )
-    output_console().print(_marginal_table(marginals))
+    output_console().print(marginal_table(marginals))
     if output is not None:
         pd.DataFrame([asdict(each) for each in marginals]).to_csv(output, index=False)
     if additivity:
         with progress("additivity") as update:
             sums = check_additivity(names, config=config, settings=settings, progress=update)
-        output_console().print(_additivity_table(sums))
+        output_console().print(additivity_table(sums))
     if any(each.reason for each in marginals):
         raise typer.Exit(1)
 
@@ -84,8 +84,8 @@ def roofline(
     """Measure blocks and the machine's peaks; exits with status 1 where one failed."""
     _plot_format(plot)  # refused before the measurement and not after it
     names = chosen_blocks(chosen.blocks, chosen.everything)
-    # The precision is checked by the settings themselves.
-    settings = replace(_settings(chosen, budget_s), precision=cast(Any, precision))
+    settings = _settings(chosen, budget_s)
+    settings = replace(settings, way=replace(settings.way, precision=precision))
     with progress("roofline") as update:
         result = measure_roofline(
             names,
@@ -102,13 +102,14 @@ def roofline(
 
 
 def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
+    frame = roofline_frame(result)
     if output is not None:
         with replacing(output) as scratch:
-            roofline_frame(result).to_csv(scratch, index=False)
+            frame.to_csv(scratch, index=False)
         show_written(output)
     if plot is not None:
         with replacing(plot) as scratch:
-            scratch.write_bytes(render(roofline_figure(result), _plot_format(plot)))
+            scratch.write_bytes(render(roofline_figure(frame), _plot_format(plot)))
         show_written(plot)
 
 
@@ -124,14 +125,16 @@ def scaling(
     """Time blocks over the values of one axis, or search each one's best batch size."""
     names = chosen_blocks(chosen.blocks, chosen.everything)
     config = _plain_scaffold(chosen.protocol)
-    settings = LatencySettings(device=chosen.device, budget_s=budget_s, processes=processes)
+    settings = LatencySettings(
+        way=RunWay(device=chosen.device), budget_s=budget_s, processes=processes
+    )
     if chosen.throughput:
         records = _throughputs(names, chosen, config, settings)
     else:
         axis, values = _one_axis(chosen)
         _plot_format(plot)
         with progress("scaling") as update:
-            records = measure_regimes(
+            records = measure_scaling(
                 names,
                 chosen.position,
                 axis,
@@ -144,16 +147,16 @@ def scaling(
     keep(records, results, output)
 
 
-def _values_by_axis(chosen: ScalingOptions) -> dict[Axis, str]:
-    texts: dict[Axis, str | None] = {
+def _values_by_axis(chosen: ScalingOptions) -> dict[ScalingAxis, str]:
+    texts: dict[ScalingAxis, str | None] = {
         "batch_size": chosen.batch_sizes,
         "resolution": chosen.resolutions,
         "threads": chosen.threads,
     }
-    return {axis: text for axis in AXES if (text := texts[axis]) is not None}
+    return {axis: text for axis in SCALING_AXES if (text := texts[axis]) is not None}
 
 
-def _one_axis(chosen: ScalingOptions) -> tuple[Axis, list[int]]:
+def _one_axis(chosen: ScalingOptions) -> tuple[ScalingAxis, list[int]]:
     """Return the axis and its values; raises `InputError` unless one is given, in whole numbers."""
     by_axis = _values_by_axis(chosen)
     if len(by_axis) != 1:
@@ -167,13 +170,13 @@ def _one_axis(chosen: ScalingOptions) -> tuple[Axis, list[int]]:
         raise InputError(f"{axis} is {text!r}; write whole numbers like 1,16,256") from None
 
 
-def _show_scaling(records: Sequence[LatencyRecord], axis: Axis, plot: Path | None) -> None:
+def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Path | None) -> None:
     console = output_console()
-    console.print(regime_table(records, axis))
+    console.print(scaling_table(records, axis))
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
     if plot is not None:
-        plot.write_bytes(render(regime_figure(records, axis), _plot_format(plot)))
+        plot.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
         show_written(plot)
 
 
@@ -204,12 +207,8 @@ def _throughputs(
 
 def _settings(chosen: TimingOptions, budget_s: float) -> LatencySettings:
     _, batch = chosen_shape(None, chosen.batch_size, 1)
-    return LatencySettings(
-        device=chosen.device,
-        batch_size=batch,
-        threads=chosen_threads(chosen.threads),
-        budget_s=budget_s,
-    )
+    way = RunWay(device=chosen.device, batch_size=batch, threads=chosen_threads(chosen.threads))
+    return LatencySettings(way=way, budget_s=budget_s)
 
 
 def _plain_scaffold(protocol: str) -> ScaffoldConfig:

@@ -21,11 +21,12 @@ from blockzoo.cli.screen.consoles import message_console, output_console, progre
 from blockzoo.cli.screen.timing_table import LiveTable, showing
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
+from blockzoo.experiments.benchmark import BenchmarkOptions as SessionOptions
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.profile import profile_blocks
+from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.measure.machine.devices import available_cores
-from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.tables import measured
 from blockzoo.results.records import LatencyRecord, Record
@@ -40,8 +41,11 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     processes, budget_s = _effort(chosen, settings.processes)
     settings = replace(
         settings,
-        threads=chosen_threads(chosen.threads),
-        channels_last=chosen.channels_last,
+        way=replace(
+            settings.way,
+            threads=chosen_threads(chosen.threads),
+            channels_last=chosen.channels_last,
+        ),
         processes=processes,
         budget_s=budget_s,
     )
@@ -49,10 +53,13 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     positions = chosen_positions(chosen.positions)
     if chosen.baseline is not None:
         get_block(chosen.baseline)
-    for backend in chosen.backends or ():
-        get_backend(backend)
+    ways = settings.way.crossed(
+        backends=chosen.backends or (),
+        precisions=chosen.precisions or (),
+        caches=chosen.caches or (),
+    )
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
-    records = timed(names, positions, config, settings, chosen)
+    records = timed(names, positions, config, settings, ways, chosen)
     keep(records, results, output)
     fail_if_any_failed(records)
 
@@ -78,9 +85,10 @@ def profile(
             names,
             positions,
             config=config,
-            training_batch_size=batch,
-            measure_memory=measure_memory,
-            memory_device=device or "cpu",
+            settings=CostSettings(
+                training_batch_size=batch,
+                measured_on=(device or "cpu") if measure_memory else None,
+            ),
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
             # Measured peaks are of processes that have the machine to themselves.
@@ -120,7 +128,7 @@ def latency_settings(
     >>> latency_settings("cpu", 1, warmup_runs=None, benchmark_runs=5).rounds_max
     5
     """
-    settings = LatencySettings(device=device, batch_size=batch_size)
+    settings = LatencySettings(way=RunWay(device=device, batch_size=batch_size))
     if warmup_runs is not None:
         settings = replace(settings, warmup_calls=warmup_runs)
     if benchmark_runs is not None:
@@ -151,11 +159,12 @@ def timed(
     positions: Sequence[Position],
     config: ScaffoldConfig,
     settings: LatencySettings,
+    ways: Sequence[RunWay] = (),
     chosen: BenchmarkOptions | None = None,
 ) -> list[LatencyRecord]:
     """Measure with the live table shown, and print the table of the results.
 
-    Of `chosen` are the baseline, the ways to run that are crossed, and whether energy is measured.
+    Of `chosen` are the baseline and whether energy is measured.
     """
     chosen = chosen or BenchmarkOptions()
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
@@ -165,12 +174,9 @@ def timed(
             positions,
             config=config,
             settings=settings,
+            ways=ways,
             baseline=chosen.baseline,
-            backends=chosen.backends or (),
-            precisions=chosen.precisions or (),
-            caches=chosen.caches or (),
-            listener=listener,
-            energy=chosen.energy,
+            options=SessionOptions(listener=listener, energy=chosen.energy),
         )
     output_console().print(measured.latency_table(records))
     if chosen.energy:

@@ -20,11 +20,11 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.measure.timing.events import (
-    Cells,
     Done,
     Event,
     Failed,
     Listener,
+    Networks,
     Samples,
     State,
 )
@@ -57,7 +57,7 @@ class _Row:
 
 
 class LiveTable:
-    """What is known of all cells, which the event `Cells` names and labels.
+    """What is known of all cells, which the event `Networks` names and labels.
 
     `budget_s` bounds the timing of one cell in all `processes`, for the time left.
     """
@@ -78,7 +78,7 @@ class LiveTable:
     def take(self, event: Event) -> str | None:
         """Take in an event; returns a line about the process that it ended, if it did."""
         match event:
-            case Cells(labels=labels):
+            case Networks(labels=labels):
                 self._rows = {name: _Row(label=label) for name, label in labels.items()}
                 self._start_s = self._process_s = self._clock()
             case Samples(samples=samples):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.experiments.identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.protocol import Protocol
@@ -80,8 +81,7 @@ class SweepRequest:
     def latency(self) -> LatencySettings:
         """The settings of the latency measurement."""
         return LatencySettings(
-            device=self.device,
-            batch_size=self.protocol.latency_batch_size,
+            way=RunWay(device=self.device, batch_size=self.protocol.latency_batch_size),
             budget_s=self.protocol.latency_budget_s,
             processes=self.protocol.latency_processes,
         )

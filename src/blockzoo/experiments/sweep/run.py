@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
-from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
-from blockzoo.experiments.profile import profile_blocks
+from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.recording import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.experiments.train import train_placement
@@ -128,7 +128,7 @@ def measure_cost(request: SweepRequest, placement: Placement) -> list[CostRecord
         [placement.spec],
         [placement.position],
         config=placement.scaffold,
-        training_batch_size=request.protocol.recipe.batch_size,
+        settings=CostSettings(training_batch_size=request.protocol.recipe.batch_size),
         on_error="record",
     )
 
@@ -186,8 +186,9 @@ def _latency(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Se
         config=request.scaffold,
         settings=request.latency,
         baseline=request.protocol.blocks[0],
-        experiment_name=request.options.experiment_name,
-        notes=request.options.notes,
+        options=BenchmarkOptions(
+            experiment_name=request.options.experiment_name, notes=request.options.notes
+        ),
     )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.machine.devices import is_out_of_memory, resolve_device
-from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.machine.devices import is_out_of_memory
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import Cell, measure_cells
-from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 
+# One process cannot tell how far others would differ; that is the price of an answer in seconds.
 _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
 
@@ -24,12 +25,7 @@ def measure(
     example: Tensor,
     *,
     baseline: str | None = None,
-    backend: str = "eager",
-    device: str = "auto",
-    precision: str = "fp32",
-    threads: int = 1,
-    channels_last: bool = False,
-    cache: str = "hot",
+    way: RunWay | None = None,
     processes: int = 3,
     quick: bool = False,
     settings: LatencySettings | None = None,
@@ -38,39 +34,35 @@ def measure(
     """Time `models` on `example` (N, ...) side by side and return the result of each by its name.
 
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
-    names the model of the ratios. `cache` "cold" empties the caches before each call. `quick` takes
-    one process and at most two seconds per model. `settings` says when to start and stop instead,
-    its processes included; how the models run is said by the other arguments alone. Modules may be
-    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
-    process (open files, locks).
+    names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
+    without either in eager fp32, on the GPU if there is one; the batch is the example's. `quick`
+    takes one process and at most two seconds per model. `settings` says when to start and stop
+    instead, its processes included. Modules may be of any class, also one defined in a script or
+    notebook, but nothing in them may be bound to this process (open files, locks).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
-    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline
-    or option, and `DeviceError` for a device that is not there.
+    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
+    and `DeviceError` for a device that is not there.
 
     >>> import torch
-    >>> models = {"relu": nn.ReLU(), "gelu": nn.GELU()}
-    >>> soon = LatencySettings(processes=0, budget_s=0.01, warmup_max_s=0.01)
-    >>> results = measure(models, torch.ones(1, 3), baseline="relu", settings=soon)
-    >>> results["relu"].ratio
-    1.0
+    >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
+    >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
+    >>> results = measure(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)
+    >>> results["conv"].verdict, results["relu"].failure
+    ('baseline', None)
     """
     _check(models, example, baseline)
-    options = CellOptions(
-        backend=backend,
-        device=str(resolve_device(device)),
-        precision=precision,
-        channels_last=channels_last,
-        threads=threads,
-        cache=cache,
-    )
+    if way is None:
+        way = RunWay(device="auto") if settings is None else settings.way
+    # Here, so that a device that is not there is refused and not the failure of each model.
+    way = replace(resolved_way(way), batch_size=len(example))
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
-    cells = [
-        Cell(name=name, model=model, example=example, options=options, baseline=baseline)
+    networks = [
+        Cell(name=name, model=model, example=example, options=way, baseline=baseline)
         for name, model in models.items()
     ]
-    return measure_cells(cells, settings, progress=progress)
+    return measure_cells(networks, settings, progress=progress)
 
 
 def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | None) -> None:
@@ -86,6 +78,7 @@ def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | Non
 
 
 Stop = Literal["no gain", "out of memory", "largest batch"]
+# Two doublings: kernels change with the batch size, so that a single one may lose by chance.
 _GAIN = 0.02
 _PATIENCE = 2
 
@@ -141,6 +134,7 @@ def search_throughput(
         try:
             point = ThroughputPoint(batch_size=batch_size, latency_ms=latency_ms(batch_size))
         except (MemoryError, RuntimeError) as error:
+            # Where not even the first batch fits there is no best one to return.
             if not points or not is_out_of_memory(error):
                 raise
             stopped_by = "out of memory"

@@ -32,6 +32,7 @@ from blockzoo.measure.timing.session import Cell
 LEAST_SECONDS = 10.0
 """Counters move in steps, of up to 0.1 s on a GPU: shorter work is too coarse to the last step."""
 _POWERCAP = Path("/sys/class/powercap")
+# Enough that waiting takes a small share, few enough that the clock is looked at in time.
 _CALLS_PER_WAIT = 16
 """On CUDA: waiting for each call would leave the GPU idle between them."""
 
@@ -72,17 +73,20 @@ def measure_energy(
     The idle power is measured before, over `idle_seconds`, with the work loaded. None where there
     is no counter to read, and where the work took no more power than idling, as happens when
     something else stopped in between. Raises `InputError` for no images or too little time.
+
+    >>> measure_energy(lambda: None, 1, "cpu", seconds=1.0)
+    Traceback (most recent call last):
+    blockzoo.core.errors.InputError: 1 images per call, 1 s of work and 3 s idle given...
     """
     if images_per_call < 1 or seconds < LEAST_SECONDS or idle_seconds <= 0:
         raise InputError(
             f"{images_per_call} images per call, {seconds:g} s of work and {idle_seconds:g} s idle "
             f"given; energy takes at least 1, {LEAST_SECONDS:g} s and some idle time"
         )
-    counter = find_counter(device)
-    if counter is None:
+    if (counter := find_counter(device)) is None:  # before anything is loaded or waited for
         return None
     batch = _batched(call, torch.device(device))
-    batch()  # what the first call sets up is no part of the work
+    batch()  # loads what is loaded at the first call, so that idling is with it
     try:
         idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
         calls = 0
@@ -96,7 +100,7 @@ def measure_energy(
         return None
     # Per call and not per second: the clock may fall as the device gets warm.
     images = calls * images_per_call
-    if power_w <= idle_power_w:
+    if power_w <= idle_power_w:  # something else stopped meanwhile; a negative energy says nothing
         return None
     return EnergyResult(
         joules_per_image=(power_w - idle_power_w) * worked_s / images,
@@ -108,17 +112,18 @@ def measure_energy(
     )
 
 
-def measure_cell_energy(cell: Cell) -> EnergyResult | None:
-    """Return the energy per image of a cell in this process, which gets its threads back.
+def measure_network_energy(network: Cell) -> EnergyResult | None:
+    """Return the energy per image of a network in this process, which gets its threads back.
 
-    Raises what the cell's backend raises; nothing is gated here.
+    Raises what the network's backend raises; nothing is gated here.
     """
-    backend = get_backend(cell.options.backend)
-    with threads_restored():
-        payload = backend.prepare(cell.model, cell.example, cell.options)
-        loaded = backend.load(payload, cell.example, cell.options)
+    way = network.options
+    backend = get_backend(way.backend)
+    with threads_restored():  # `load` sets them to those of the way
+        payload = backend.prepare(network.model, network.example, way)
+        loaded = backend.load(payload, network.example, way)
         try:
-            return measure_energy(loaded.call, loaded.batch_size, cell.options.device)
+            return measure_energy(loaded.call, loaded.batch_size, way.device)
         finally:
             loaded.close()
 
@@ -178,7 +183,7 @@ class Rapl:
         ]
         try:
             return Rapl(zones) if zones else None
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # for root alone, or not a number
             return None
 
     def read_j(self) -> float:
@@ -187,6 +192,7 @@ class Rapl:
             now_uj = _integer(zone / "energy_uj")
             # It starts again at its maximum, every few minutes under load.
             step_uj = now_uj - self._last_uj[zone]
+            # A counter that fell has passed its end and begun again at zero.
             self._total_uj += step_uj if step_uj >= 0 else step_uj + range_uj
             self._last_uj[zone] = now_uj
         return self._total_uj / 1e6

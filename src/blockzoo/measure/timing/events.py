@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cells:
+class Networks:
     """What is going to be timed: a label to be shown, by name."""
 
     labels: Mapping[str, str]
@@ -75,5 +75,5 @@ class Done:
     throttled: tuple[str, ...] = ()
 
 
-Event = Cells | State | Samples | Failed | Prepared | Done
+Event = Networks | State | Samples | Failed | Prepared | Done
 Listener = Callable[[Event], None]

@@ -20,6 +20,7 @@ from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44
 _LEAST_FOR_P99 = 459
+# Shares of the median, and what they are called in flags.
 _NOISY_IQR = 0.10
 _DRIFT = 0.05
 _WIDE = 0.01
@@ -47,7 +48,7 @@ class LatencyResult:
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
     failed), "low clock" (samples were dropped for the GPU's clock), "throttled" (heat, power limit
     or quota slowed the device, see `throttling.py`), "process lost" (a process died while it
-    sampled this cell, and another took its place).
+    sampled this network, and another took its place).
     """
 
     samples_ms: tuple[float, ...] = ()
@@ -93,16 +94,21 @@ def summarize(
     batch_size: int = 1,
     seed: int = 0,
 ) -> LatencyResult:
-    """Return the result of one cell sampled in one or more processes.
+    """Return the result of one network sampled in one or more processes.
 
-    `baseline` holds the baseline's samples of the same processes, in the same order. The cell is
+    `baseline` holds the baseline's samples of the same processes, in the same order. The network is
     failed when it failed in any process.
+
+    >>> samples = CellSamples(samples_ns=(2e6, 2e6, 2e6), rounds=(0, 1, 2), converged=True)
+    >>> print(summarize([samples]))
+    2 ms [2, 2]
     """
-    samples = [np.array(cell.samples_ns) / 1e6 for cell in processes]
+    samples = [np.array(each.samples_ns) / 1e6 for each in processes]
     pooled = np.concatenate(samples)
-    for cell in processes:
-        if cell.failure is not None:
-            return LatencyResult(**_raw(processes), failure=cell.failure, traceback=cell.traceback)
+    for each in processes:
+        if each.failure is not None:
+            return LatencyResult(**_raw(processes), failure=each.failure, traceback=each.traceback)
+    # Each process weighs the same, however many samples it had time for.
     median_ms = mean_of_medians(samples)
     interval = median_interval(samples, seed=seed)
     flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
@@ -121,10 +127,10 @@ def summarize(
 
 def _raw(processes: Sequence[CellSamples]) -> dict[str, Any]:
     return {
-        "samples_ms": tuple(ns / 1e6 for cell in processes for ns in cell.samples_ns),
-        "process_counts": tuple(len(cell.samples_ns) for cell in processes),
-        "rounds": tuple(index for cell in processes for index in cell.rounds),
-        "dropped_samples": sum(cell.dropped + cell.refused for cell in processes),
+        "samples_ms": tuple(ns / 1e6 for each in processes for ns in each.samples_ns),
+        "process_counts": tuple(len(each.samples_ns) for each in processes),
+        "rounds": tuple(index for each in processes for index in each.rounds),
+        "dropped_samples": sum(each.dropped + each.refused for each in processes),
     }
 
 
@@ -133,6 +139,7 @@ def _spread(pooled: Samples) -> dict[str, Any]:
     count = len(pooled)
     return {
         "iqr_ms": high - low,
+        # Of single samples, around their mean; the interval is what says how sure the median is.
         "std_ms": float(np.std(pooled, ddof=1)) if count > 1 else None,
         "p90_ms": float(np.percentile(pooled, 90)) if count >= _LEAST_FOR_P90 else None,
         "p99_ms": float(np.percentile(pooled, 99)) if count >= _LEAST_FOR_P99 else None,
@@ -146,9 +153,10 @@ def _compared(
     seed: int,
 ) -> LatencyResult:
     """Add ratio, interval and verdict; only the flag when the baseline failed."""
-    if any(cell.failure is not None for cell in baseline):
+    if any(each.failure is not None for each in baseline):
         return replace(result, flags=(*result.flags, "no baseline"))
-    ratios = [paired_ratios(cell, base) for cell, base in zip(processes, baseline, strict=True)]
+    ratios = [paired_ratios(each, base) for each, base in zip(processes, baseline, strict=True)]
+    # A process that was lost early may share no round with the baseline.
     ratios = [each for each in ratios if len(each)]
     if not ratios:
         return replace(result, flags=(*result.flags, "no baseline"))
@@ -172,11 +180,11 @@ def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
 
 
 def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
-    if not all(cell.converged for cell in processes):
+    if not all(each.converged for each in processes):
         yield "budget"
-    if min(len(cell.samples_ns) for cell in processes) < LEAST_ROUNDS:
+    if min(len(each.samples_ns) for each in processes) < LEAST_ROUNDS:
         yield "too short"
-    if any(cell.refused for cell in processes):
+    if any(each.refused for each in processes):
         yield "low clock"
 
 

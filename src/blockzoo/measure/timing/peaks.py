@@ -54,7 +54,14 @@ class Peaks:
     bytes_per_s: float
 
     def best(self, other: Peaks) -> Peaks:
-        """Return these peaks with the higher of both rates: a busy machine only ever lowers one."""
+        """Return these peaks with the higher of both rates: a busy machine only ever lowers one.
+
+        >>> first = Peaks(
+        ...     device="cpu", threads=1, precision="fp32", flops_per_s=9.0, bytes_per_s=2.0
+        ... )
+        >>> first.best(replace(first, flops_per_s=7.0, bytes_per_s=3.0)).bytes_per_s
+        3.0
+        """
         return replace(
             self,
             flops_per_s=max(self.flops_per_s, other.flops_per_s),
@@ -74,6 +81,10 @@ def measure_peaks(
     On CUDA the clock is the device's own events, and fp32 is fp32: TF32 is off. Raises
     `InputError` for a precision without floating-point arithmetic, fewer than one thread, and where
     memory is too small for the work; `DeviceError` for a device that is not there.
+
+    >>> tiny = PeakSettings(matrix_side=64, copy_bytes=2**16, repeats=1)
+    >>> measure_peaks("cpu", settings=tiny).flops_per_s > 0
+    True
     """
     if precision not in DTYPES:
         raise InputError(f"peaks in precision {precision!r}; allowed: {', '.join(DTYPES)}")
@@ -102,16 +113,18 @@ def _flops_per_s(
     side = settings.matrix_side
     left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty(side, side, device=device, dtype=dtype)
+    # TF32 has 11 bits of significand, and would raise a roof that fp32 cannot reach.
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
         fastest_s = _fastest_s(lambda: torch.mm(left, right, out=out), settings.repeats, timer)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-    return 2 * side**3 / fastest_s
+    return 2 * side**3 / fastest_s  # a multiply-add is two operations
 
 
 def _bytes_per_s(device: torch.device, settings: PeakSettings, timer: Timer) -> float:
+    # Bytes, not numbers: what is copied has no part in it, and any size can be asked for.
     source = torch.ones(settings.copy_bytes, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
     fastest_s = _fastest_s(lambda: target.copy_(source), settings.repeats, timer)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from blockzoo.core.errors import reason_of
 from blockzoo.core.processes import Send
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import Devices
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 from blockzoo.measure.timing.clocks import threads_restored
 from blockzoo.measure.timing.driver import run_process
@@ -33,7 +34,7 @@ class Unprepared:
     name: str
     model: nn.Module
     example: Tensor
-    options: CellOptions
+    options: RunWay
 
 
 @dataclass(kw_only=True)
@@ -133,7 +134,7 @@ def _travelling(cell: Unprepared) -> ChildCell:
     )
 
 
-def _prepared(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+def _prepared(model: nn.Module, example: Tensor, options: RunWay) -> bytes:
     """Return what a fresh process needs to run `model`; raises `ParityError` at the gate."""
     backend = get_backend(options.backend)
     payload = backend.prepare(model, example, options)

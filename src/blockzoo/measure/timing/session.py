@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError, reason_of
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.driver import ProcessRun, run_here, run_process
 from blockzoo.measure.timing.events import Failed, Listener
 from blockzoo.measure.timing.latency import LatencyResult, summarize
@@ -42,7 +43,7 @@ class Cell:
     name: str
     model: nn.Module
     example: Tensor
-    options: CellOptions = field(default_factory=CellOptions)
+    options: RunWay = field(default_factory=RunWay)
     baseline: str | None = None
 
 
@@ -117,7 +118,12 @@ class _Session:
     def _unprepared(self, cell: Cell) -> Unprepared | None:
         """Return the cell with its device called by name; None where it cannot be run here."""
         try:
-            options = replace(cell.options, device=str(resolve_device(cell.options.device)))
+            # The example decides how many images a call has, whatever the way said.
+            options = replace(
+                cell.options,
+                device=str(resolve_device(cell.options.device)),
+                batch_size=len(cell.example),
+            )
             backend = get_backend(options.backend)
             reason = backend.unavailable(options.device) or backend.supports(options)
         except Exception as error:  # noqa: BLE001 - a runtime may be installed and broken

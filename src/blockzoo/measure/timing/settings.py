@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
-from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.parity import TOLERANCE
 
 
@@ -16,16 +17,16 @@ from blockzoo.measure.timing.parity import TOLERANCE
 class SamplingPlan:
     """When to start and when to stop.
 
-    A cell is converged after `min_rounds` rounds and `min_seconds` of timed work when the 95%
+    A network is converged after `min_rounds` rounds and `min_seconds` of timed work when the 95%
     interval of its median lies within `target_relative_interval` of it; with `stop_on` "ratio",
-    when that of its ratio to the baseline does. The session ends when all cells are converged,
-    after `rounds_max` rounds, or when `budget_s` seconds per cell are spent; then whatever is not
-    converged says so.
+    when that of its ratio to the baseline does. The session ends when all networks are converged,
+    after `rounds_max` rounds, or when `budget_s` seconds per network are spent; then whatever is
+    not converged says so.
 
-    A cell is warm when a block of five samples no longer gains 2% on the best before, after
+    A network is warm when a block of five samples no longer gains 2% on the best before, after
     `warmup_calls` calls and `warmup_min_s`, and in any case after `warmup_max_s`. A sample repeats
     its call until it lasts `min_sample_ms`, and is preceded by `prime_calls` calls that are not
-    timed, so that it does not pay for what the cell before left in the caches.
+    timed, so that it does not pay for what the network before left in the caches.
 
     Raises `InputError` for values that cannot work.
     """
@@ -36,6 +37,7 @@ class SamplingPlan:
     target_relative_interval: float = 0.01
     stop_on: Literal["median", "ratio"] = "median"
     budget_s: float = 6.0
+    # At the least: what still gets faster is warmed up further, up to `warmup_max_s`.
     warmup_calls: int = 10
     warmup_min_s: float = 0.0
     warmup_max_s: float = 5.0
@@ -56,112 +58,47 @@ class SamplingPlan:
             raise InputError(f"stop_on is {self.stop_on!r}; allowed: median, ratio")
 
     def _require_at_least(self, least: float, name: str) -> None:
+        # Asked this way round, NaN is refused too.
         if not getattr(self, name) >= least:
             raise InputError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
 
-BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
-CACHES = ("hot", "cold")
-_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellOptions:
-    """How a network is executed; all of it is part of what is measured.
-
-    `device` is cpu, cuda or cuda:N. `precision` is that of weights, input and arithmetic; int8 is
-    static quantisation of an fp32 network. `channels_last` chooses the memory layout of torch's
-    tensors. `threads` are those within one operation, on the CPU. `cache` says what a timed call
-    finds in the caches: "hot", what the call before it left, or "cold", nothing of its own.
-
-    Raises `UnknownNameError` for the backend and `InputError` for other values that cannot be;
-    which combinations a backend supports, the backend says.
-    """
-
-    backend: str = "eager"
-    device: str = "cpu"
-    precision: str = "fp32"
-    channels_last: bool = False
-    threads: int = 1
-    cache: str = "hot"
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise UnknownNameError("backend", self.backend, BACKENDS)
-        if not _DEVICE.fullmatch(self.device):
-            raise InputError(f"device is {self.device!r}; allowed: cpu, cuda, cuda:N")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
-        if self.cache not in CACHES:
-            raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
-        if self.threads < 1:
-            raise InputError(f"threads is {self.threads}; it must be 1 or more")
-
-    @property
-    def plain(self) -> bool:
-        """Whether the network runs as it is, so that there is nothing to compare it with."""
-        return self.backend == "eager" and self.precision == "fp32"
-
-    @property
-    def on_cuda(self) -> bool:
-        """Whether the network runs on a CUDA device."""
-        return self.device.startswith("cuda")
-
-
+# Not int8: an int8 network takes and returns fp32.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of weights and inputs, by precision."""
 
 
-_PRECISIONS = (*DTYPES, "int8")
+def resolved_way(way: RunWay) -> RunWay:
+    """Return the way with its device by its own name; raises `DeviceError` where it is not there.
+
+    >>> resolved_way(RunWay(device="auto")).device in ("cpu", "cuda")
+    True
+    """
+    return replace(way, device=str(resolve_device(way.device)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
-    `device`: auto, cpu, cuda or cuda:N. `batch_size`: images per call. `threads`: of torch, within
-    operations. `precision`: fp32, bf16, fp16 or int8. `parity_tolerance`: see
-    `measure/parity.py`. `processes`: fresh ones that share rounds and budget; 0 is
-    this process, which starts at once, but one process cannot tell how far others would differ.
-    `keep_freed_memory`: fresh processes reuse memory that a call freed, as under the allocators of
-    servers, instead of getting it anew from the system whenever glibc happens to have returned it.
-    `backend`: see `measure/backends`. `cache`: hot or cold, see `measure/cold_cache.py`. The rest
-    says when to start and stop, see `SamplingPlan`; a GPU is warmed up for at least a second per
-    model whatever `warmup_min_s`.
+    `way`: how the network is run. `parity_tolerance`: see `measure/timing/parity.py`. `processes`:
+    fresh ones that share rounds and budget; 0 is this process, which starts at once, but one
+    process cannot tell how far others would differ. `keep_freed_memory`: fresh processes reuse
+    memory that a call freed, as under the allocators of servers, instead of getting it anew from
+    the system whenever glibc happens to have returned it. The rest says when to start and stop, see
+    `SamplingPlan`; a GPU is warmed up for at least a second per model whatever `warmup_min_s`.
+
+    >>> settings = LatencySettings(way=RunWay(threads=2), budget_s=2.0)
+    >>> settings.way.threads, settings.processes
+    (2, 3)
     """
 
-    device: str = "cpu"
-    batch_size: int = 1
-    threads: int = 1
-    channels_last: bool = False
-    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    way: RunWay = field(default_factory=RunWay)
     parity_tolerance: float = TOLERANCE
     processes: int = 3
     keep_freed_memory: bool = True
-    backend: str = "eager"
-    cache: str = "hot"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "batch_size")
-        self._require_at_least(1, "threads")
         self._require_at_least(0, "processes")
         self._require_at_least(0, "parity_tolerance")
-        if self.precision not in _PRECISIONS:
-            allowed = ", ".join(_PRECISIONS)
-            raise InputError(f"precision is {self.precision!r}; allowed: {allowed}")
-        if self.cache not in CACHES:
-            raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
-
-    @property
-    def cell_options(self) -> CellOptions:
-        """What one cell is run with; `device` must be a device's own name by then."""
-        return CellOptions(
-            backend=self.backend,
-            device=self.device,
-            precision=self.precision,
-            channels_last=self.channels_last,
-            threads=self.threads,
-            cache=self.cache,
-        )

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from blockzoo.core.errors import one_line
 from blockzoo.core.processes import Send
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import Devices
 from blockzoo.measure.machine.throttling import ThrottleWatch
 from blockzoo.measure.timing.backends import get_backend
@@ -28,7 +29,7 @@ from blockzoo.measure.timing.backends.base import Loaded
 from blockzoo.measure.timing.clocks import Call, Timer, Timers
 from blockzoo.measure.timing.events import Done, Failed, Sample, Samples, Stage, State
 from blockzoo.measure.timing.sampling import SamplingListener, sample_cells
-from blockzoo.measure.timing.settings import CellOptions, SamplingPlan
+from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.stats.paired_rounds import Spent
 
 _STAGES: tuple[Stage, ...] = ("starting", "loading", "warm-up", "sampling", "preparing")
@@ -43,7 +44,7 @@ class ChildCell:
     name: str
     payload: bytes
     example: Tensor
-    options: CellOptions
+    options: RunWay
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from blockzoo.analysis.roofline import Achieved, Roof
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.experiments.roofline import RooflineResult
+from blockzoo.core.run_way import RunWay
 from blockzoo.report.figures.captions import KEY_LOOK, legend_beside, write_note, write_title
 from blockzoo.report.figures.layout import (
     Array,
@@ -40,7 +41,6 @@ from blockzoo.report.figures.style import (
     house_style,
     lone_marker,
 )
-from blockzoo.report.tables.roofline import _hardware
 
 _GIGA = 1e9
 _AXES_INCHES = (6.4, 4.4)
@@ -73,6 +73,7 @@ def plot_roofline(
     `note` is written below, sentence by sentence: how it was measured. A network without FLOPs has
     no place on such axes and is counted in the note. Raises `ResultsError` where none has a place.
     """
+    # A network of pooling alone has no FLOPs, and zero no place on a logarithmic axis.
     shown = [point for point in points if point.achieved.flops_per_s > 0]
     if not shown:
         raise ResultsError("no network with FLOPs was measured; a roofline plot needs one or more")
@@ -124,6 +125,7 @@ def _draw_roof(axes: Axes, roof: Roof) -> list[Text]:
     axes.plot(
         [left, ridge, right], [left * bandwidth, peak, peak], color=INK, linewidth=1.4, zorder=_ROOF
     )
+    # Left of the ridge memory is the lower roof, right of it arithmetic.
     axes.plot([ridge, ridge], [axes.get_ylim()[0], peak], color=QUIET, linewidth=0.8, dashes=(2, 3))
     # The slanted line enters the view at its left edge or at its lower one.
     start = max(left, axes.get_ylim()[0] / bandwidth)
@@ -206,6 +208,7 @@ def _name_blocks(
     line = boxes_around(points_along(_roof_line(axes, roof)), scale)
     taken = np.vstack([marks, line, [name.get_window_extent().extents for name in names]])
     lines = np.vstack([points_along(_fused_line(axes, point)) for point in points])
+    # A little inside the frame, which a name would otherwise touch.
     inside = np.array(axes.bbox.padded(-3 * scale).extents)
     named: set[str] = set()
     for point, anchor, radius in zip(points, places, radii, strict=True):
@@ -270,28 +273,54 @@ def _halo() -> list[AbstractPathEffect]:
     return [withStroke(linewidth=2, foreground="white", alpha=0.8)]
 
 
-def roofline_figure(result: RooflineResult) -> Figure:
-    """Return the roofline with every network under it; `ResultsError` where none was measured."""
-    points = [
-        RooflinePoint(block=row.record.block, position=row.record.positions[0], achieved=achieved)
-        for row in result.rows
-        if (achieved := row.achieved) is not None
-    ]
-    records = [row.record for row in result.rows if row.achieved is not None]
-    if not records:
+def roofline_figure(frame: pd.DataFrame) -> Figure:
+    """Return the roofline with every network of the frame under it.
+
+    `frame` is that of `report.tables.roofline.roofline_frame`, of one session: a row per network,
+    with the peaks and all that it was measured with. Raises `ResultsError` where it has no row.
+    """
+    if frame.empty:
         raise ResultsError("no network was measured; a roofline plot needs one or more")
-    first, samples = records[0], [len(record.samples_ms) for record in records]
-    threads = f", {first.threads} thread(s)" if result.peaks.device == "cpu" else ""
-    fewest, most = min(samples), max(samples)
+    rows = frame.to_dict("records")
+    points = [
+        RooflinePoint(
+            block=str(row["block"]),
+            # A network that is the same at several positions is drawn at the first of them.
+            position=Position.parse(str(row["positions"]).partition("/")[0]),
+            achieved=Achieved(**{field.name: row[field.name] for field in fields(Achieved)}),
+        )
+        for row in rows
+    ]
+    # All rows are of one session, so any of them knows the machine and the way.
+    first = rows[0]
+    roof = Roof(flops_per_s=first["peak_flops_per_s"], bytes_per_s=first["peak_bytes_per_s"])
+    # The bytes that make a roofline are those of eager execution, so nothing else is drawn.
+    way = RunWay(
+        device=first["device"],
+        threads=first["threads"],
+        precision=first["precision"],
+        batch_size=first["batch_size"],
+    )
+    return plot_roofline(
+        points,
+        roof,
+        subtitle=way.label(("batch_size", "precision", "backend")),
+        note=_note(frame, way),
+    )
+
+
+def _note(frame: pd.DataFrame, way: RunWay) -> list[str]:
+    """Return how the networks were measured, sentence by sentence."""
+    first, samples = frame.iloc[0], frame["samples"]
+    fewest, most = samples.min(), samples.max()
     count = str(most) if fewest == most else f"{fewest} to {most}"
-    several = any(len(record.positions) > 1 for record in records)
-    note = (
+    threads = "" if way.on_cuda else f", {way.label(('threads',))}"
+    several = frame["positions"].str.contains("/").any()
+    return [
         "Whole scaffold in deploy form. Work is 2 x MACs; bytes are those of eager execution, and "
         "lines lead to the intensity with everything fused.",
-        f"{_hardware(first)}{threads}, torch {first.environment.torch}, "
-        f"commit {(first.environment.commit or 'unknown')[:12]}, "
+        f"{first['hardware']}{threads}, torch {first['torch']}, "
+        f"commit {(first['commit'] or 'unknown')[:12]}, "
         f"medians of {count} samples.",
         *(["A network that is the same at several positions is shown once."] if several else []),
-    )
-    subtitle = f"batch {first.batch_size}, {first.precision}, {first.backend}"
-    return plot_roofline(points, result.roof, subtitle=subtitle, note=note)
+    ]

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from blockzoo.analysis.scaling import Axis, regime_frame
+from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS
 from blockzoo.report.figures.style import INK, QUIET, BlockLook, assign_looks, house_style
@@ -26,8 +26,8 @@ _MARKER_POINTS = 5.0
 _NOTE_POINTS = 7.5
 
 
-def plot_regimes(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[str]) -> Figure:
-    """Draw images per second, and the rank by it, against one axis of `regime_frame`.
+def plot_scaling(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[str]) -> Figure:
+    """Draw images per second, and the rank by it, against one axis of `scaling_frame`.
 
     `note` is written below, sentence by sentence: how it was measured. Raises `ResultsError` where
     only one value of the axis was measured.
@@ -42,6 +42,7 @@ def plot_regimes(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[s
         speed, rank = figure.subplots(1, 2, sharex=True)
         _draw_lines(speed, frame, axis, "images_per_s", looks)
         _draw_intervals(speed, frame, axis, looks)
+        # Logarithmic: blocks differ by factors, and so do the values of an axis.
         speed.set_yscale("log")
         speed.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         speed.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -80,6 +81,7 @@ def _draw_intervals(
     axes: Axes, frame: pd.DataFrame, axis: str, looks: Mapping[str, BlockLook]
 ) -> None:
     batches = frame["batch_size"].to_numpy() * 1e3
+    # The slow end of a latency is the low end of a speed.
     slow, fast = batches / frame["high_ms"].to_numpy(), batches / frame["low_ms"].to_numpy()
     colours = [looks[block].colour for block in frame["block"]]
     axes.vlines(frame[axis].to_numpy(), slow, fast, colors=colours, linewidth=1.0)
@@ -105,9 +107,9 @@ def _finish_ranks(axes: Axes, frame: pd.DataFrame, axis: str, values: Sequence[i
         )
 
 
-def regime_figure(records: Sequence[LatencyRecord], axis: Axis) -> Figure:
+def scaling_figure(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Figure:
     """Return the plot of speed and rank over the axis, with how it was measured below it."""
-    frame = regime_frame(records)
+    frame = scaling_frame(records)
     timed = [record for record in records if record.status == "ok"]
     first, samples = timed[0], [len(record.samples_ms) for record in timed]
     # A network that is the same at several positions stands for all of them.
@@ -116,8 +118,9 @@ def regime_figure(records: Sequence[LatencyRecord], axis: Axis) -> Figure:
     where = environment.accelerator or environment.processor
     title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
     note = (
-        f"Deploy form, {first.precision}, {first.backend}, {where}, torch {environment.torch}.",
+        f"Deploy form, {first.way.label(('precision', 'backend'))}, {where}, "
+        f"torch {environment.torch}.",
         f"Medians of {min(samples)} to {max(samples)} samples; bars are 95% intervals.",
         f"Commit {(environment.commit or 'unknown')[:12]}.",
     )
-    return plot_regimes(frame, axis, title=title, note=note)
+    return plot_scaling(frame, axis, title=title, note=note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.scaling import launch_bound
+from blockzoo.core.run_way import differing_fields
 from blockzoo.results.records import (
     CostRecord,
     FormCost,
@@ -137,19 +139,23 @@ def measured_memory_table(records: Sequence[CostRecord]) -> Table:
 def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tuple[str, str, str]:
     if counted is None or measured_bytes is None:
         return _megabytes(counted), "-", "-"
+    # How far the formula is from the process; 1 is what it promises.
     ratio = f"{measured_bytes / counted.peak_bytes:.2f}"
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
-_WAYS = ("backend", "precision", "threads", "cache", "batch_size")
-"""How a network can be run: in the title where all records agree, else a column each."""
-
-
 def latency_table(records: Sequence[LatencyRecord]) -> Table:
-    """Return one row per record: median with its interval, ratio to the baseline, verdict."""
-    ways = [way for way in _WAYS if len({getattr(record, way) for record in records}) > 1]
-    table = Table(title=_latency_title(records, ways), box=None)
-    for title in ("block", "position", *(way.replace("_", " ") for way in ways)):
+    """Return one row per record: median with its interval, ratio to the baseline, verdict.
+
+    How the networks were run is in the title where all records agree, else a column for each field.
+
+    >>> latency_table([]).title
+    'Latency'
+    """
+    # What is alike is said once, in the title; a column of equal values tells nothing.
+    differing = differing_fields(record.way for record in records)
+    table = Table(title=_latency_title(records, differing), box=None)
+    for title in ("block", "position", *(name.replace("_", " ") for name in differing)):
         table.add_column(title)
     for title in ("median ms", "95% interval", "images/s", "ratio", "95% interval"):
         table.add_column(title, justify="right")
@@ -158,11 +164,13 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     energies = any(record.energy_j_per_image is not None for record in records)
     if energies:
         table.add_column("mJ/image", justify="right")
+    # Only where both eager and CUDA graphs were timed is there something to divide.
     launching = launch_bound(records)
     if launching:
         table.add_column("eager / graph", justify="right")
     for record in records:
-        place = [record.block, where(record), *(str(getattr(record, way)) for way in ways)]
+        way = record.way
+        place = [record.block, where(record), *(str(getattr(way, name)) for name in differing)]
         cells = [*_latency_cells(record), *([_energy(record)] * energies)]
         if launching and record.median_ms is not None:
             factor = launching.get(record.trial_id)
@@ -176,21 +184,13 @@ def _energy(record: LatencyRecord) -> str:
     return "-" if joules is None else f"{1e3 * joules:,.3f}"
 
 
-def _latency_title(records: Sequence[LatencyRecord], ways: Sequence[str]) -> str:
+def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:
     first = next((record for record in records if record.status == "ok"), None)
-    if first is None:
+    if first is None:  # nothing was measured in any way
         return "Latency"
-    told = {
-        "batch_size": f"batch {first.batch_size}",
-        "precision": first.precision,
-        "backend": first.backend,
-        "threads": f"{first.threads} thread(s)",
-        "cache": "" if first.cache == "hot" else f"{first.cache} caches",
-    }
-    common = [text for way, text in told.items() if text and way not in ways]
-    return ", ".join(
-        ["Latency in deploy form", *common, first.device, first.environment.processor]
-    ).replace(",", ":", 1)
+    common = first.way.label({*asdict(first.way)} - {*differing})
+    measured_on = ", ".join(filter(None, (common, first.environment.processor)))
+    return f"Latency in deploy form: {measured_on}"
 
 
 def _latency_cells(record: LatencyRecord) -> list[str | Text]:
@@ -213,7 +213,7 @@ def _interval(interval: tuple[float, float] | None, digits: int = 3) -> str:
 
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
-"""Columns that are shown where any cell was tested so."""
+"""Columns that are shown where any block was tested so."""
 
 
 def summary_table(summary: pd.DataFrame) -> Table:
@@ -221,6 +221,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
     table = Table(title="Mean over seeds, 95% intervals", box=None)
     for title in ("data", "block", "position", "seeds"):
         table.add_column(title)
+    # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
     titles = ("latency ms", "MFLOPs", "params", "memory MB")
     for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):

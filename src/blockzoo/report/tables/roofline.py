@@ -1,22 +1,17 @@
-"""FIXME of blockzoo.report.tables.roofline."""
+"""The roofline of a session as a frame, which is also drawn and written, and as a table."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from rich.table import Table
+from rich.text import Text
 
-from blockzoo.experiments.roofline import RooflineResult
+from blockzoo.experiments.roofline import RooflineResult, RooflineRow
 from blockzoo.measure.timing.peaks import Peaks
+from blockzoo.report.tables.measured import failed, where
 from blockzoo.results.records import LatencyRecord
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-    from blockzoo.experiments.roofline import RooflineResult, RooflineRow
-    from blockzoo.measure.timing.peaks import Peaks
 
 
 def roofline_frame(result: RooflineResult) -> pd.DataFrame:
@@ -24,18 +19,19 @@ def roofline_frame(result: RooflineResult) -> pd.DataFrame:
     peaks = result.peaks
     rows = []
     for row in result.rows:
-        if row.traffic is None or row.achieved is None:
+        if row.traffic is None or row.achieved is None:  # failed: the table says why
             continue
         record = row.record
         rows.append(
             {
                 "block": record.block,
-                "positions": "/".join(position.value for position in record.positions),
+                "positions": where(record),
                 "batch_size": record.batch_size,
                 "median_ms": record.median_ms,
                 "samples": len(record.samples_ms),
                 **asdict(row.traffic),
                 **asdict(row.achieved),
+                # The peaks in every row: a file of several sessions stays readable.
                 **{f"peak_{name}": getattr(peaks, name) for name in ("flops_per_s", "bytes_per_s")},
                 "device": peaks.device,
                 "threads": peaks.threads,
@@ -53,8 +49,6 @@ def _hardware(record: LatencyRecord) -> str:
 
 
 _GIGA = 1e9
-
-
 _NUMBERS = (
     "ms",
     "GFLOP/s",
@@ -68,6 +62,7 @@ _NUMBERS = (
 
 def peaks_line(peaks: Peaks) -> str:
     """Return the measured peaks in one line."""
+    # On a GPU the CPU's threads have no part in a peak.
     threads = f", {peaks.threads} thread(s)" if peaks.device == "cpu" else ""
     return (
         f"Measured peaks of {peaks.device}{threads}, {peaks.precision}: "
@@ -78,8 +73,6 @@ def peaks_line(peaks: Peaks) -> str:
 
 def roofline_table(result: RooflineResult) -> Table:
     """Return one row per network: what it achieved, and its shares of what is possible."""
-    from rich.table import Table
-
     table = Table(title="Roofline of the scaffold in deploy form, eager", box=None)
     table.add_column("block")
     table.add_column("position")
@@ -87,14 +80,11 @@ def roofline_table(result: RooflineResult) -> Table:
         table.add_column(title, justify="right")
     table.add_column("bound by")
     for row in result.rows:
-        where = "/".join(position.value for position in row.record.positions)
-        table.add_row(row.record.block, where, *_cells(row))
+        table.add_row(row.record.block, where(row.record), *_cells(row))
     return table
 
 
 def _cells(row: RooflineRow) -> list[str | Text]:
-    from blockzoo.report.tables.measured import failed
-
     achieved = row.achieved
     if achieved is None:
         return [failed(row.record.reason)]

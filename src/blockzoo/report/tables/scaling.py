@@ -1,32 +1,27 @@
-"""Regimes as tables for a terminal."""
+"""Speed over batch sizes, resolutions and threads, and what blocks add, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from blockzoo.analysis.scaling import (
-    Axis,
+    ScalingAxis,
     changed_places,
     rank_agreement,
-    regime_frame,
     reversed_pairs,
+    scaling_frame,
 )
+from blockzoo.experiments.marginal import Additivity, Marginal
 from blockzoo.experiments.scaling import BestThroughput
 from blockzoo.report.tables.measured import failed
 from blockzoo.results.records import LatencyRecord
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-    from blockzoo.experiments.marginal import Additivity, Marginal
-
-
-def regime_table(records: Sequence[LatencyRecord], axis: Axis) -> Table:
+def scaling_table(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Table:
     """Return one row per block: images per second, and rank, at each value of the axis."""
-    frame = regime_frame(records)
+    frame = scaling_frame(records)
     values = sorted(frame[axis].unique())
     table = Table(title=f"Images per second (rank) by {axis.replace('_', ' ')}", box=None)
     table.add_column("block")
@@ -43,12 +38,13 @@ def regime_table(records: Sequence[LatencyRecord], axis: Axis) -> Table:
     return table
 
 
-def agreement_lines(records: Sequence[LatencyRecord], axis: Axis) -> Iterator[str]:
+def agreement_lines(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Iterator[str]:
     """Yield what the first and the last value of the axis say of each other's ranking."""
-    frame = regime_frame(records)
+    frame = scaling_frame(records)
     values = sorted(int(value) for value in frame[axis].unique())
-    if len(values) < 2 or frame["block"].nunique() < 2:
+    if len(values) < 2 or frame["block"].nunique() < 2:  # one of either has no ranking to keep
         return
+    # The ends, where rankings differ most; the steps between are in the table.
     first, last = values[0], values[-1]
     tau = rank_agreement(frame, axis, first, last)
     moved = changed_places(frame, axis, first, last)
@@ -59,12 +55,13 @@ def agreement_lines(records: Sequence[LatencyRecord], axis: Axis) -> Iterator[st
     yield f"pairs reversed with intervals apart at both: {', '.join(pairs) if pairs else 'none'}"
 
 
-def throughput_table(found: Sequence[BestThroughput]) -> Table:
+def throughput_table(searches: Sequence[BestThroughput]) -> Table:
     """Return one row per block: its best batch, the speed there, and why the search ended."""
     table = Table(title="Throughput at the best batch size", box=None)
     for title in ("block", "best batch", "images/s", "at batch 1", "gain", "search ended by"):
         table.add_column(title, justify="left" if title == "block" else "right")
-    for each in found:
+    for each in searches:
+        # The gain is over batch 1, the first point of every search.
         single, speed = each.search.points[0].images_per_s, each.record.throughput_images_per_s
         best = f"{speed:,.0f}" if speed else f"failed: {each.record.reason}"
         table.add_row(
@@ -78,17 +75,14 @@ def throughput_table(found: Sequence[BestThroughput]) -> Table:
     return table
 
 
-def _marginal_table(found: Sequence[Marginal]) -> Table:
-    from rich.table import Table
-
-    from blockzoo.report.tables.measured import failed
-
+def marginal_table(marginals: Sequence[Marginal]) -> Table:
+    """Return one row per block and position: what the block adds, or why that is not known."""
     table = Table(title="Latency that the block adds to the scaffold, ms", box=None)
     table.add_column("block")
     table.add_column("position")
     for title in ("adds", "95% interval", "scaffold", "with identity"):
         table.add_column(title, justify="right")
-    for each in found:
+    for each in marginals:
         if each.marginal_ms is None or each.interval_ms is None:
             table.add_row(each.block, str(each.position), failed(each.reason))
             continue
@@ -104,9 +98,8 @@ def _marginal_table(found: Sequence[Marginal]) -> Table:
     return table
 
 
-def _additivity_table(sums: Sequence[Additivity]) -> Table:
-    from rich.table import Table
-
+def additivity_table(sums: Sequence[Additivity]) -> Table:
+    """Return one row per block: the sum of its marginals against the network that is all of it."""
     table = Table(title="Base and marginals against the block in all three stages", box=None)
     table.add_column("block")
     for title in ("predicted ms", "measured ms", "error", "95% interval"):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.results.records import (
     CostRecord,
     LatencyRecord,
@@ -22,20 +23,9 @@ from blockzoo.results.selection import usual_way
 from blockzoo.results.table.values import Row, hardware, row_of
 
 _Placing = tuple[str, Position, ScaffoldSettings]
+_Run = tuple[str, RunWay]
+"""What latencies must have in common to be comparable: the hardware, and how they were run."""
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
-
-
-class _Settings(NamedTuple):
-    """What latencies must have in common to be comparable."""
-
-    hardware: str
-    device: str
-    backend: str
-    precision: str
-    channels_last: bool
-    threads: int
-    cache: str
-    batch_size: int
 
 
 @dataclass(kw_only=True)
@@ -65,6 +55,7 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
         for costs in _places(measured, cost):
             costs.cost = _better(costs.cost, cost)
     latencies = [record for record in by_time if isinstance(record, LatencyRecord)]
+    # What comes last stays, so the order says which of several latencies counts.
     for latency in _usual_last(latencies):
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
@@ -89,29 +80,21 @@ def _better(old: _Measured | None, new: _Measured) -> _Measured:
 
 def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
     """Return the latencies in their order, but those with their scaffold's usual settings last."""
-    timed: dict[ScaffoldSettings, list[tuple[_Placing, _Settings]]] = {}
+    timed: dict[ScaffoldSettings, list[tuple[_Placing, _Run]]] = {}
     for record in latencies:
         if record.status == "ok":
             of_scaffold = timed.setdefault(record.scaffold, [])
-            of_scaffold += [(placing, _settings(record)) for placing in _placings(record)]
+            of_scaffold += [(placing, _run_of(record)) for placing in _placings(record)]
     usual = {
-        scaffold: usual_way(of_scaffold, prefer=lambda way: way.cache == "hot")
+        scaffold: usual_way(of_scaffold, prefer=lambda run: run[1].cache == "hot")
         for scaffold, of_scaffold in timed.items()
     }
-    return sorted(latencies, key=lambda record: _settings(record) == usual.get(record.scaffold))
+    return sorted(latencies, key=lambda record: _run_of(record) == usual.get(record.scaffold))
 
 
-def _settings(record: LatencyRecord) -> _Settings:
-    return _Settings(
-        hardware=hardware(record, record.device),
-        device=record.device,
-        backend=record.backend,
-        precision=record.precision,
-        channels_last=record.channels_last,
-        threads=record.threads,
-        cache=record.cache,
-        batch_size=record.batch_size,
-    )
+def _run_of(record: LatencyRecord) -> _Run:
+    # The device alone is not enough: "cuda" is another GPU on another machine.
+    return hardware(record, record.device), record.way
 
 
 def _training_rows(
@@ -129,6 +112,7 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
     A training that stands for several positions has the fingerprint of its stage at one of them,
     and one that failed early may have none: they take the newest of their block and place.
     """
+    # A block that was edited since has other costs than what was trained.
     if training.block_fingerprint in structures:
         return structures[training.block_fingerprint]
     if not structures or (training.block_fingerprint and len(training.positions) == 1):

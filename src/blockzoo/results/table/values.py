@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timezone
 
 from blockzoo.core.position import Position
@@ -35,6 +36,7 @@ def row_of(
         **_latency(latency),
         **_outcome(sources),
     }
+    # Without a training the one column for a device tells where the latency was measured.
     if training is None and latency is not None:
         values["device"] = latency.device
     return {name: values.get(name) for name in COLUMNS}
@@ -145,10 +147,12 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
 def _uncounted_macs(record: CostRecord) -> int | None:
     """Return the MACs of all operations that no counter saw; None where one has no formula."""
     known = record.uncounted_macs
+    # A sum that lacks one operation would read as if it were all.
     return sum(known.values()) if set(record.uncounted) <= set(known) else None
 
 
 def _peak_mb(memory: MemoryUse | None) -> float | None:
+    # Megabytes are 10^6 bytes here, as disks and networks count, not 2^20.
     return None if memory is None else _in_mb(memory.peak_bytes)
 
 
@@ -170,13 +174,9 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_iqr_ms": record.iqr_ms,
         "latency_p90_ms": record.p90_ms,
         "latency_p99_ms": record.p99_ms,
-        "latency_batch_size": record.batch_size,
-        "latency_device": record.device,
         "latency_hardware": hardware(record, record.device),
-        "latency_backend": record.backend,
-        "latency_precision": record.precision,
-        "latency_threads": record.threads,
-        "latency_cache": record.cache,
+        # Those of which there are columns; the others `row_of` leaves out.
+        **{f"latency_{name}": value for name, value in asdict(record.way).items()},
         "latency_baseline": record.baseline,
         "latency_ratio": record.ratio,
         "latency_ratio_low": ratio_low,
@@ -195,6 +195,7 @@ def _outcome(sources: Sequence[Record]) -> dict[str, object]:
     With a training the row's status is the training's: a missing latency does not undo it.
     """
     reasons = {
+        # On one line: a reason with breaks would break the row for whoever reads it by lines.
         _KIND_WORDS[type(record)]: " ".join((record.reason or "no reason given").split())
         for record in sources
         if record.status == "failed"

@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 from torch import Tensor, nn
 
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend
 
 CLASSES = 5
 
@@ -46,7 +47,7 @@ def images(count: int, seed: int = 1) -> Tensor:
     return torch.randn((count, 3, 12, 12), generator=generator)
 
 
-def run_payload(payload: bytes, options: CellOptions, example: Tensor, given: Tensor) -> Tensor:
+def run_payload(payload: bytes, options: RunWay, example: Tensor, given: Tensor) -> Tensor:
     """Load and run in this process; returns what the bound example gives, then `given`."""
     loaded = get_backend(options.backend).load(payload, example, options)
     loaded.call()
@@ -55,9 +56,7 @@ def run_payload(payload: bytes, options: CellOptions, example: Tensor, given: Te
     return torch.cat(outputs)
 
 
-def run_in_fresh_process(
-    payload: bytes, options: CellOptions, example: Tensor, given: Tensor
-) -> Tensor:
+def run_in_fresh_process(payload: bytes, options: RunWay, example: Tensor, given: Tensor) -> Tensor:
     """Do `run_payload` in a spawned process, with plain lists on the way."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -66,7 +65,7 @@ def run_in_fresh_process(
 
 
 def _child(
-    payload: bytes, options: CellOptions, example: list[float], given: list[float]
+    payload: bytes, options: RunWay, example: list[float], given: list[float]
 ) -> list[float]:
     output = run_payload(payload, options, torch.tensor(example), torch.tensor(given))
     values: list[float] = output.tolist()

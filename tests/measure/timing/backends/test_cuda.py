@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend
 from tests.measure.timing.backends.networks import images, small_net
 
 pytestmark = pytest.mark.gpu
 
 CELLS = [
-    CellOptions(backend=name, device="cuda", precision=precision, channels_last=channels_last)
+    RunWay(backend=name, device="cuda", precision=precision, channels_last=channels_last)
     for name, precisions in {
         "eager": ("fp32", "bf16", "fp16"),
         "export": ("fp32", "fp16"),
@@ -26,7 +27,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize("options", CELLS, ids=str)
-def test_output_equals_eager_on_the_cpu(options: CellOptions) -> None:
+def test_output_equals_eager_on_the_cpu(options: RunWay) -> None:
     backend, net, example = get_backend(options.backend), small_net(), images(2)
     if reason := backend.unavailable("cuda") or backend.supports(options):
         pytest.skip(reason)
@@ -41,7 +42,7 @@ def test_output_equals_eager_on_the_cpu(options: CellOptions) -> None:
 
 
 def test_a_replayed_graph_follows_its_input() -> None:
-    backend, options = get_backend("cudagraphs"), CellOptions(backend="cudagraphs", device="cuda")
+    backend, options = get_backend("cudagraphs"), RunWay(backend="cudagraphs", device="cuda")
     net, example = small_net(), images(2)
     loaded = backend.load(backend.prepare(net, example, options), example, options)
     with torch.no_grad():

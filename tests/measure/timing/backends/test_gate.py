@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError, ModelError, ParityError
-from blockzoo.measure.timing.backends import CellOptions
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.gate import check_output
 from tests.measure.timing.backends.networks import images, small_net
 
-FP32, BF16 = CellOptions(), CellOptions(backend="compile", precision="bf16")
-INT8 = CellOptions(backend="onnxruntime", precision="int8")
+FP32, BF16 = RunWay(), RunWay(backend="compile", precision="bf16")
+INT8 = RunWay(backend="onnxruntime", precision="int8")
 
 
 class Magnifying(nn.Module):
@@ -36,13 +36,11 @@ def scaled(net: nn.Module, factor: float) -> nn.Module:
     [
         (FP32, 1.00005, 1.001),
         (BF16, 1.04, 1.06),
-        (CellOptions(backend="tensorrt", device="cuda"), 1.009, 1.02),
+        (RunWay(backend="tensorrt", device="cuda"), 1.009, 1.02),
     ],
     ids=str,
 )
-def test_each_precision_has_its_tolerance(
-    options: CellOptions, passes: float, fails: float
-) -> None:
+def test_each_precision_has_its_tolerance(options: RunWay, passes: float, fails: float) -> None:
     net = small_net()
     with torch.no_grad():
         accepted = check_output(net, scaled(net, passes), images(4), 2, options)

@@ -14,14 +14,16 @@ import torch
 from torch import nn
 
 from blockzoo.core.errors import ModelError
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 from tests.measure.timing.backends.networks import images, run_in_fresh_process
 
 SCRIPT = """
 import torch
 from torch import nn
-from blockzoo.measure.timing.backends import CellOptions, get_backend
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend
 
 class Doubling(nn.Module):
     def forward(self, x):
@@ -32,7 +34,7 @@ def factor():
 
 if __name__ == "__main__":
     import sys
-    payload = get_backend("eager").prepare(Doubling(), torch.ones(1, 3), CellOptions())
+    payload = get_backend("eager").prepare(Doubling(), torch.ones(1, 3), RunWay())
     open(sys.argv[1], "wb").write(payload)
 """
 
@@ -54,7 +56,7 @@ def test_a_class_of_main_arrives_in_a_fresh_process(tmp_path: Path) -> None:
     script.write_text(SCRIPT)
     subprocess.run([sys.executable, str(script), str(kept)], check=True)
     given = images(2)
-    output = run_in_fresh_process(kept.read_bytes(), CellOptions(), images(1), given)
+    output = run_in_fresh_process(kept.read_bytes(), RunWay(), images(1), given)
     assert torch.equal(output[1:], 2 * given)
 
 
@@ -66,8 +68,8 @@ def test_a_class_of_a_file_that_was_run_arrives_with_what_lies_beside_it(
     module = ModuleType("made_by_running_a_file")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(USERS_FILE, module.__dict__)
-    payload = get_backend("eager").prepare(module.Shifting(), images(1), CellOptions())
-    output = run_in_fresh_process(payload, CellOptions(), images(1), images(2))
+    payload = get_backend("eager").prepare(module.Shifting(), images(1), RunWay())
+    output = run_in_fresh_process(payload, RunWay(), images(1), images(2))
     assert torch.equal(output[1:], images(2) + 0.25)
 
 

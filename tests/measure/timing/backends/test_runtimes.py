@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from blockzoo.core.errors import ModelError, ParityError
-from blockzoo.measure.timing.backends import CellOptions, get_backend, onnx_export
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend, onnx_export
 from blockzoo.measure.timing.backends.onnx_export import calibration_batches
 from tests.measure.timing.backends.networks import (
     Branching,
@@ -22,7 +23,7 @@ from tests.measure.timing.backends.networks import (
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
-INT8 = CellOptions(backend="onnxruntime", precision="int8")
+INT8 = RunWay(backend="onnxruntime", precision="int8")
 RUNTIMES = ("onnxruntime", "openvino")
 
 
@@ -30,7 +31,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 def test_output_equals_eager_here_and_in_a_fresh_process(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    net, example, options = small_net(), images(2), CellOptions(backend=name)
+    net, example, options = small_net(), images(2), RunWay(backend=name)
     backend, given = get_backend(name), images(4, seed=5)
     assert backend.unavailable("cpu") is None
     assert backend.supports(options) is None
@@ -49,7 +50,7 @@ def test_output_equals_eager_here_and_in_a_fresh_process(
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_outputs_do_not_share_memory(name: str) -> None:
-    net, example, options = small_net(), images(1), CellOptions(backend=name)
+    net, example, options = small_net(), images(1), RunWay(backend=name)
     backend = get_backend(name)
     loaded = backend.load(backend.prepare(net, example, options), example, options)
     first = loaded.output(example)
@@ -63,7 +64,7 @@ def test_outputs_do_not_share_memory(name: str) -> None:
 
 def test_openvino_computes_in_bf16_only_when_told() -> None:
     net, example, backend = small_net(), images(2), get_backend("openvino")
-    options = CellOptions(backend="openvino", precision="bf16")
+    options = RunWay(backend="openvino", precision="bf16")
     if reason := backend.supports(options):
         pytest.skip(reason)
     loaded = backend.load(backend.prepare(net, example, options), example, options)
@@ -75,7 +76,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ModelError) as caught:
-        get_backend(name).prepare(Branching(), images(1), CellOptions(backend=name))
+        get_backend(name).prepare(Branching(), images(1), RunWay(backend=name))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
     assert capfd.readouterr() == ("", "")
@@ -85,7 +86,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
 def test_a_payload_that_is_none_is_told_in_one_line(name: str) -> None:
     payload = {"onnxruntime": b"nothing", "openvino": pickle.dumps((b"nothing", b""))}
     with pytest.raises(ModelError, match="cannot load it: ") as caught:
-        get_backend(name).load(payload[name], images(1), CellOptions(backend=name))
+        get_backend(name).load(payload[name], images(1), RunWay(backend=name))
     assert "\n" not in str(caught.value)
 
 
@@ -127,7 +128,7 @@ def test_a_missing_package_says_what_to_install(
     def find_others(asked: str, *rest: str) -> ModuleSpec | None:
         return None if asked == package else find(asked, *rest)
 
-    for module in ("onnx_file", "openvino_backend"):
+    for module in ("onnx_export", "openvino_backend"):
         monkeypatch.setattr(f"blockzoo.measure.timing.backends.{module}.find_spec", find_others)
     assert get_backend(name).unavailable("cpu") == line
 

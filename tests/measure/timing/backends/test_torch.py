@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from blockzoo.core.errors import ModelError, ParityError
-from blockzoo.measure.timing.backends import CellOptions, get_backend, torch_backends
+from blockzoo.core.run_way import RunWay
+from blockzoo.measure.timing.backends import get_backend, torch_backends
 from tests.measure.timing.backends.networks import (
     Branching,
     images,
@@ -26,7 +27,7 @@ from tests.measure.timing.backends.networks import (
 )
 
 FORMS = [
-    CellOptions(backend=name, precision=precision, channels_last=channels_last)
+    RunWay(backend=name, precision=precision, channels_last=channels_last)
     for name in ("eager", "export")
     for precision in ("fp32", "bf16")
     for channels_last in (False, True)
@@ -34,7 +35,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("options", FORMS, ids=str)
-def test_output_equals_eager(options: CellOptions) -> None:
+def test_output_equals_eager(options: RunWay) -> None:
     net, example, backend = small_net(), images(2), get_backend(options.backend)
     before = copy.deepcopy(net.state_dict())
     loaded = backend.load(backend.prepare(net, example, options), example, options)
@@ -51,7 +52,7 @@ def test_output_equals_eager(options: CellOptions) -> None:
 
 def test_a_network_in_training_is_run_in_eval_and_left_in_training() -> None:
     net, example, backend = small_net().train(), images(2), get_backend("eager")
-    options = CellOptions()
+    options = RunWay()
     output = run_payload(backend.prepare(net, example, options), options, example, images(2))
     assert net.training
     with torch.no_grad():
@@ -60,7 +61,7 @@ def test_a_network_in_training_is_run_in_eval_and_left_in_training() -> None:
 
 def test_nothing_works_after_closing() -> None:
     net, example, backend = small_net(), images(1), get_backend("eager")
-    loaded = backend.load(backend.prepare(net, example, CellOptions()), example, CellOptions())
+    loaded = backend.load(backend.prepare(net, example, RunWay()), example, RunWay())
     loaded.close()
     with pytest.raises(ModelError, match="closed"):
         loaded.call()
@@ -78,7 +79,7 @@ def test_a_recorded_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(torch_backends, "_recorded", record)
-    backend, options, example = get_backend("cudagraphs"), CellOptions(), images(2)
+    backend, options, example = get_backend("cudagraphs"), RunWay(), images(2)
     loaded = backend.load(backend.prepare(small_net(), example, options), example, options)
     gc.collect()
     assert recorded[0]() is not None
@@ -89,7 +90,7 @@ def test_a_recorded_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["eager", "export"])
 def test_a_fresh_process_runs_it(name: str) -> None:
-    net, example, options = small_net(), images(1), CellOptions(backend=name)
+    net, example, options = small_net(), images(1), RunWay(backend=name)
     payload = get_backend(name).prepare(net, example, options)
     output = run_in_fresh_process(payload, options, example, images(2, seed=4))
     with torch.no_grad():
@@ -99,7 +100,7 @@ def test_a_fresh_process_runs_it(name: str) -> None:
 
 def test_what_cannot_be_exported_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ModelError) as caught:
-        get_backend("export").prepare(Branching(), images(1), CellOptions(backend="export"))
+        get_backend("export").prepare(Branching(), images(1), RunWay(backend="export"))
     assert str(caught.value).startswith("torch.export cannot export it: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
@@ -109,18 +110,18 @@ def test_what_cannot_be_exported_is_told_in_one_line(capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize("name", ["eager", "export"])
 def test_a_payload_that_is_none_is_told_in_one_line(name: str) -> None:
     with pytest.raises(ModelError, match=r"cannot be unpickled: |cannot load it: ") as caught:
-        get_backend(name).load(b"nothing", images(1), CellOptions(backend=name))
+        get_backend(name).load(b"nothing", images(1), RunWay(backend=name))
     assert "\n" not in str(caught.value)
 
 
 def test_eager_runs_what_cannot_be_exported() -> None:
-    options, net = CellOptions(), Branching()
+    options, net = RunWay(), Branching()
     payload = get_backend("eager").prepare(net, images(1), options)
     assert torch.equal(run_payload(payload, options, images(1), images(1))[1:], net(images(1)))
 
 
 def test_a_wrong_export_does_not_pass_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, example, options = small_net(), images(1), CellOptions(backend="export")
+    net, example, options = small_net(), images(1), RunWay(backend="export")
     export = torch.export.export
 
     def wrong(module: nn.Module, *args: object, strict: bool) -> object:
@@ -158,7 +159,7 @@ def test_compiled_equals_eager_and_the_next_process_finds_it(
     folder = tmp_path_factory.mktemp("inductor")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    net, example, options = small_net(), images(1), CellOptions(backend="compile")
+    net, example, options = small_net(), images(1), RunWay(backend="compile")
     payload = get_backend("compile").prepare(net, example, options)
     with torch.no_grad():
         expected = net(torch.cat([example, images(2, seed=4)]))
@@ -178,7 +179,7 @@ def _binaries(folder: str) -> set[str]:
 
 @pytest.mark.slow
 def test_compile_follows_a_branch_and_warns_nobody() -> None:
-    options = CellOptions(backend="compile")
+    options = RunWay(backend="compile")
     payload = get_backend("compile").prepare(Branching(), images(1), options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.run_way import BACKENDS
 from blockzoo.measure.timing.backends.base import Backend, Loaded
 from blockzoo.measure.timing.backends.onnxruntime_backends import OnnxRuntime, TensorRT
 from blockzoo.measure.timing.backends.openvino_backend import OpenVINO
 from blockzoo.measure.timing.backends.torch_backends import Compiled, CudaGraphs, Eager, Exported
-from blockzoo.measure.timing.settings import BACKENDS, CellOptions
 
-__all__ = ["Backend", "CellOptions", "Loaded", "backend_names", "get_backend"]
+__all__ = ["Backend", "Loaded", "backend_names", "get_backend"]
 
+# One instance of each: a backend has no state.
 _ALL: tuple[Backend, ...] = (
     Eager(),
     Compiled(),

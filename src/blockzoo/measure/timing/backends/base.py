@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import DeviceError, ModelError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.gate import check_output
-from blockzoo.measure.timing.settings import CellOptions
+from blockzoo.measure.timing.settings import DTYPES
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _LONGEST_REASON = 160
 
 
@@ -70,21 +70,21 @@ class Backend(ABC):
         For a missing package, the line says how to install it.
         """
 
-    def supports(self, options: CellOptions) -> str | None:
+    def supports(self, way: RunWay) -> str | None:
         """Return None where the combination can be run, else one line that says why not."""
-        precision = options.precision
+        precision = way.precision
         if precision == "int8" and precision not in self.precisions:
             return "int8 is for onnxruntime"
         if precision not in self.precisions:
             return f"{self.name} has no {precision}; it has {', '.join(self.precisions)}"
-        if precision == "fp16" and not options.on_cuda:
+        if precision == "fp16" and not way.on_cuda:
             return "fp16 is for CUDA; on a CPU take fp32 or bf16"
-        if options.channels_last and not self.layouts:
+        if way.channels_last and not self.layouts:
             return f"{self.name} chooses its own memory layout; channels_last has no effect"
         return None
 
     @abstractmethod
-    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+    def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return all that a fresh process needs to run `model` on images like `example` (N, ...).
 
         `model` itself stays as it is. Raises `ModelError`, in one line, where it cannot be
@@ -92,24 +92,22 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
-        """Return the network of `prepare`, bound to `example` on the options' device.
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
+        """Return the network of `prepare`, bound to `example` on its device.
 
         Sets the number of torch's threads and, on CUDA, the exact arithmetic of fp32 for the whole
         process. Raises `ModelError` where the backend cannot load it; out of memory stays torch's
         own error.
         """
 
-    def check(
-        self, model: nn.Module, loaded: Loaded, images: Tensor, options: CellOptions
-    ) -> float:
+    def check(self, model: nn.Module, loaded: Loaded, images: Tensor, way: RunWay) -> float:
         """Return how far `loaded` is from `model` in fp32 eager on the CPU, both run on `images`.
 
         See `gate.py` for the limits. `images` (k N, ...) are whole batches of the example's N.
         Raises `ParityError` beyond the limits, `ModelError` for outputs that are not finite, and
         `InputError` where the images are no whole batches.
         """
-        return check_output(model, loaded.output, images, loaded.batch_size, options)
+        return check_output(model, loaded.output, images, loaded.batch_size, way)
 
 
 def cuda_unavailable(device: str) -> str | None:
@@ -121,45 +119,47 @@ def cuda_unavailable(device: str) -> str | None:
     return None
 
 
-def settled(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
-    """Return a copy of `model` as it is run: eval, frozen, cast and laid out by the options."""
-    return settle(copy.deepcopy(model), options, device)
+def settled(model: nn.Module, way: RunWay, device: str | torch.device) -> nn.Module:
+    """Return a copy of `model` as it is run: eval, frozen, cast and laid out as `way` says."""
+    return settle(copy.deepcopy(model), way, device)
 
 
-def settle(model: nn.Module, options: CellOptions, device: str | torch.device) -> nn.Module:
+def settle(model: nn.Module, way: RunWay, device: str | torch.device) -> nn.Module:
     """Do to `model` itself what `settled` does to a copy, and return it."""
     twin = model.eval().requires_grad_(False)
-    twin = twin.to(device=device, dtype=_DTYPES.get(options.precision, torch.float32))
+    twin = twin.to(device=device, dtype=DTYPES.get(way.precision, torch.float32))
     # Module.to accepts a memory format, but its type stub does not.
     move: Callable[..., nn.Module] = twin.to
-    return move(memory_format=_memory_format(options))
+    return move(memory_format=_memory_format(way))
 
 
-def placed(images: Tensor, options: CellOptions, device: str | torch.device) -> Tensor:
+def placed(images: Tensor, way: RunWay, device: str | torch.device) -> Tensor:
     """Return a copy of `images` as the network takes them."""
-    dtype = _DTYPES.get(options.precision, torch.float32)
+    dtype = DTYPES.get(way.precision, torch.float32)
     ready = images.detach().to(device=device, dtype=dtype, copy=True)
-    return ready.contiguous(memory_format=_memory_format(options)) if ready.dim() == 4 else ready
+    return ready.contiguous(memory_format=_memory_format(way)) if ready.dim() == 4 else ready
 
 
-def _memory_format(options: CellOptions) -> torch.memory_format:
-    return torch.channels_last if options.channels_last else torch.contiguous_format
+def _memory_format(way: RunWay) -> torch.memory_format:
+    return torch.channels_last if way.channels_last else torch.contiguous_format
 
 
-def set_up_torch(options: CellOptions) -> torch.device:
+def set_up_torch(way: RunWay) -> torch.device:
     """Set torch's threads and keep TF32 out of what is called fp32; return the device."""
-    torch.set_num_threads(options.threads)
-    if options.on_cuda:
+    torch.set_num_threads(way.threads)
+    # TF32 has 11 bits of significand: faster, but no other backend's fp32 is so rounded.
+    if way.on_cuda:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    return resolve_device(options.device)
+    return resolve_device(way.device)
 
 
 def load_module(
-    module: Callable[[Tensor], Tensor], example: Tensor, options: CellOptions, device: torch.device
+    module: Callable[[Tensor], Tensor], example: Tensor, way: RunWay, device: torch.device
 ) -> Loaded:
     """Return a torch callable bound to `example`; it runs in inference mode."""
-    ready = placed(example, options, device)
+    # Placed once, so that a timed call holds no copy of its input.
+    ready = placed(example, way, device)
 
     def call() -> Tensor:
         with torch.inference_mode():
@@ -167,7 +167,7 @@ def load_module(
 
     def output(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            return module(placed(images, options, device)).float().cpu()
+            return module(placed(images, way, device)).float().cpu()
 
     return Loaded(call, output, len(example))
 
@@ -184,6 +184,7 @@ def load_bound(
         run()
         # A copy also where it is float32 on the CPU already: the next run writes over it.
         answer = result().to(device="cpu", dtype=torch.float32, copy=True)
+        # The memory is bound: what `call` times next must be the example again.
         source.copy_(example)
         _wait_for(source)
         return answer
@@ -199,6 +200,7 @@ def _wait_for(tensor: Tensor) -> None:
 
 def in_short(error: BaseException) -> str:
     """Return the reason at the bottom of an error, in one line: exporters wrap it in pages."""
+    # What was raised first is the reason; what was raised around it is the exporter's story.
     while error.__cause__ is not None:
         error = error.__cause__
     lines = (line.strip() for line in str(error).splitlines())

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError, ModelError, ParityError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.parity import TOLERANCE, check_parity
-from blockzoo.measure.timing.settings import CellOptions
 
 HALF_TOLERANCE = 5e-2
 TF32_TOLERANCE = 1e-2
@@ -39,6 +39,7 @@ INT8_LEAST_AGREEMENT = 0.9
 INT8_CLEAR_LEAD = 0.05
 _MAGNIFIED = 4.0
 """How much further than eager a backend may be from float64: the same rounding, drawn again."""
+# Beyond this nobody would call it rounding, however the network magnifies it.
 _MOST_ROUNDING = 1e-2
 _SEED = 64
 
@@ -57,7 +58,7 @@ class _InBatches(nn.Module):
 
 
 def check_output(
-    model: nn.Module, output: Output, images: Tensor, batch_size: int, options: CellOptions
+    model: nn.Module, output: Output, images: Tensor, batch_size: int, way: RunWay
 ) -> float:
     """Return the relative difference of `output` to fp32 eager of `model`; see `Backend.check`.
 
@@ -66,19 +67,20 @@ def check_output(
     """
     if not len(images) or len(images) % batch_size:
         raise InputError(f"{len(images)} images are no whole batches of {batch_size}")
+    # On the CPU whatever the way: the reference must not depend on what is checked.
     eager = copy.deepcopy(model).eval().to(device="cpu", dtype=torch.float32)
     images = images.detach().to(device="cpu", dtype=torch.float32)
     other = _InBatches(output, batch_size)
-    if options.precision == "int8":
+    if way.precision == "int8":
         return _check_int8(_InBatches(eager, batch_size), other, _enough(images, batch_size))
-    if options.precision != "fp32":
+    if way.precision != "fp32":
         tolerance = HALF_TOLERANCE
     else:
-        tolerance = TF32_TOLERANCE if options.backend == "tensorrt" else TOLERANCE
+        tolerance = TF32_TOLERANCE if way.backend == "tensorrt" else TOLERANCE
     try:
         return check_parity(_InBatches(eager, batch_size), other, images, tolerance=tolerance)
     except ParityError:
-        if options.precision == "fp32" and _is_rounding(eager, other, images, batch_size):
+        if way.precision == "fp32" and _is_rounding(eager, other, images, batch_size):
             return check_parity(
                 _InBatches(eager, batch_size), other, images, tolerance=_MOST_ROUNDING
             )
@@ -106,6 +108,7 @@ def _error(output: Tensor, exact: Tensor) -> float:
 
 def _enough(images: Tensor, batch_size: int) -> Tensor:
     """Return `images`, and random normal ones after them up to `INT8_IMAGES` in whole batches."""
+    # Ten images, say, agree or not by steps of a tenth, which tells nothing of 90%.
     missing = math.ceil(max(INT8_IMAGES - len(images), 0) / batch_size) * batch_size
     generator = torch.Generator().manual_seed(_SEED)
     more = torch.randn((missing, *images.shape[1:]), generator=generator)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
-from blockzoo.measure.timing.settings import CellOptions
 
 INSTALL = "pip install 'blockzoo[onnx]'"
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -29,14 +29,15 @@ def missing_packages() -> str | None:
     return f"{', '.join(missing)} is missing: {INSTALL}" if missing else None
 
 
-def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+def export_onnx(model: nn.Module, example: Tensor, way: RunWay) -> bytes:
     """Return `model` for inputs like `example` as an ONNX file with its weights inside.
 
     Raises `ModelError` where it cannot be exported.
     """
-    network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
+    network, ready = settled(model, way, "cpu"), placed(example, way, "cpu")
     try:
         with quiet(), torch.no_grad():
+            # By `torch.export`'s graphs, as OpenVINO and `export` have them, not by tracing.
             program = torch.onnx.export(network, (ready,), dynamo=True, verbose=False)
             assert program is not None
             content: bytes = program.model_proto.SerializeToString()
@@ -47,6 +48,7 @@ def export_onnx(model: nn.Module, example: Tensor, options: CellOptions) -> byte
 
 
 def _unknown_operator(error: BaseException | None) -> str | None:
+    # The operator is named somewhere down the chain, under pages of the exporter's report.
     while error is not None:
         if match := _NO_OPERATOR.search(str(error)):
             return f"ONNX has no operator for {match.group(1)}"
@@ -81,7 +83,7 @@ def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
         done,
         _reader(tool, fused, example),
         quant_format=tool.QuantFormat.QDQ,
-        per_channel=True,
+        per_channel=True,  # one scale for all channels loses depthwise convolutions
         activation_type=tool.QuantType.QInt8,
         weight_type=tool.QuantType.QInt8,
         calibrate_method=tool.CalibrationMethod.MinMax,

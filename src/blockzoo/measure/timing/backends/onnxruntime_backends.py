@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
@@ -35,7 +36,6 @@ from blockzoo.measure.timing.backends.onnx_export import (
     missing_packages,
     quantised,
 )
-from blockzoo.measure.timing.settings import CellOptions
 
 _CPU, _CUDA, _TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 _ERRORS_ONLY = 3
@@ -57,24 +57,24 @@ class OnnxRuntime(Backend):
             return None
         return f"this onnxruntime has no {needed}: {self._install(device)}"
 
-    def supports(self, options: CellOptions) -> str | None:
+    def supports(self, way: RunWay) -> str | None:
         """Return None where the combination can be run, else why not."""
-        if options.precision == "bf16":
+        if way.precision == "bf16":
             return "ONNX Runtime has no bf16 convolution"
-        if options.precision == "int8" and options.on_cuda:
+        if way.precision == "int8" and way.on_cuda:
             return "int8 is for the CPU"
-        return super().supports(options)
+        return super().supports(way)
 
-    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+    def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return the ONNX file, quantised for int8."""
-        content = export_onnx(model, example, options)
-        return quantised(content, example) if options.precision == "int8" else content
+        content = export_onnx(model, example, way)
+        return quantised(content, example) if way.precision == "int8" else content
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return a session whose input and output are bound to memory on the device."""
-        device = set_up_torch(options)
-        session = self._session(payload, options)
-        source = placed(example, options, device)
+        device = set_up_torch(way)
+        session = self._session(payload, way)
+        source = placed(example, way, device)
         (output,) = session.get_outputs()
         result = torch.empty(output.shape, dtype=source.dtype, device=device)
         binding = session.io_binding()
@@ -83,16 +83,16 @@ class OnnxRuntime(Backend):
         # The bound memory must live as long as the session.
         return load_bound(lambda: session.run_with_iobinding(binding), source, lambda: result)
 
-    def _session(self, payload: bytes, options: CellOptions) -> Any:
+    def _session(self, payload: bytes, way: RunWay) -> Any:
         runtime = _module()
         settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
+        settings.intra_op_num_threads = way.threads
         settings.inter_op_num_threads = 1
         settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
         settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
         settings.log_severity_level = _ERRORS_ONLY
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = self._providers(options.device, payload)
+        providers = self._providers(way.device, payload)
         try:
             with quiet():
                 session = runtime.InferenceSession(payload, settings, providers=providers)
@@ -127,12 +127,12 @@ class TensorRT(OnnxRuntime):
             return f"TensorRT is missing: {self._install(device)}"
         return super().unavailable(device)
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return a session of TensorRT; the first one for a network builds its engine."""
         if find_spec("tensorrt") is not None:
             # Its libraries are found by ONNX Runtime once they are loaded.
             importlib.import_module("tensorrt")
-        return super().load(payload, example, options)
+        return super().load(payload, example, way)
 
     def _providers(self, device: str, payload: bytes) -> list[tuple[str, dict[str, str]]]:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))

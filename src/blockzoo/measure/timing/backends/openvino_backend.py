@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
@@ -27,7 +28,6 @@ from blockzoo.measure.timing.backends.base import (
     set_up_torch,
     settled,
 )
-from blockzoo.measure.timing.settings import CellOptions
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -50,37 +50,39 @@ class OpenVINO(Backend):
             return "openvino is missing: pip install 'blockzoo[openvino]'"
         return None
 
-    def supports(self, options: CellOptions) -> str | None:
+    def supports(self, way: RunWay) -> str | None:
         """Return None where the combination can be run on this CPU, else why not."""
-        if options.precision == "bf16" and self.unavailable("cpu") is None:
+        if way.precision == "bf16" and self.unavailable("cpu") is None:
             can = _module().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             if "BF16" not in can:
                 return "this CPU has no bf16"
-        return super().supports(options)
+        return super().supports(way)
 
-    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+    def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return the pair of OpenVINO's files, for the shape of the example."""
-        options = _stored(options)
-        network, ready = settled(model, options, "cpu"), placed(example, options, "cpu")
+        way = _stored(way)
+        network, ready = settled(model, way, "cpu"), placed(example, way, "cpu")
         try:
             with quiet(), torch.no_grad():
                 converted = _module().convert_model(
                     torch.export.export(network, (ready,), strict=False)
                 )
+                # Fixed, as it is for every other backend: kernels are chosen for the shape.
                 converted.reshape(list(example.shape))
                 return pickle.dumps(_files(converted))
         except Exception as error:
             raise ModelError(f"OpenVINO cannot convert it: {in_short(error)}") from error
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return a request that reads the example's memory."""
-        device = set_up_torch(options)
+        device = set_up_torch(way)
         openvino, (structure, weights) = _module(), pickle.loads(payload)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
+            # More streams are for throughput, and would run several calls side by side.
             "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": options.threads,
-            "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
+            "INFERENCE_NUM_THREADS": way.threads,
+            "INFERENCE_PRECISION_HINT": _HINTS[way.precision],
             "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
@@ -90,7 +92,8 @@ class OpenVINO(Backend):
                 request = core.compile_model(network, "CPU", settings).create_infer_request()
         except Exception as error:
             raise ModelError(f"OpenVINO cannot load it: {in_short(error)}") from error
-        source = placed(example, _stored(options), device)
+        # OpenVINO reads this memory in place, so that a call copies nothing in.
+        source = placed(example, _stored(way), device)
         request.set_input_tensor(openvino.Tensor(source.numpy(), shared_memory=True))
         return load_bound(
             lambda: request.infer(share_inputs=True, share_outputs=True),
@@ -99,9 +102,9 @@ class OpenVINO(Backend):
         )
 
 
-def _stored(options: CellOptions) -> CellOptions:
-    """Return the options that weights and input are stored with: always fp32."""
-    return CellOptions(backend=options.backend, threads=options.threads)
+def _stored(way: RunWay) -> RunWay:
+    """Return the way that weights and input are stored with: always fp32."""
+    return RunWay(backend=way.backend, threads=way.threads)
 
 
 def _files(converted: Any) -> tuple[bytes, bytes]:

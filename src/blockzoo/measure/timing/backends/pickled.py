@@ -27,6 +27,7 @@ def dump_module(module: nn.Module) -> bytes:
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise ModelError(f"the network cannot be pickled: {reason}") from error
+    # Read before `content`, whose classes may be in folders that only this process knows.
     return pickle.dumps((tuple(sys.path), content))
 
 

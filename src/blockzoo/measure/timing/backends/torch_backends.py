@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.base import (
     Backend,
@@ -27,7 +28,6 @@ from blockzoo.measure.timing.backends.base import (
     settled,
 )
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
-from blockzoo.measure.timing.settings import CellOptions
 
 _COMPILERS = ("g++", "clang++", "cl")
 _GRAPH_WARMUP_CALLS = 3
@@ -42,15 +42,15 @@ class Eager(Backend):
         """Return why torch cannot use the device, or None."""
         return cuda_unavailable(device)
 
-    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+    def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return the pickled network."""
         del example
-        return dump_module(settled(model, options, "cpu"))
+        return dump_module(settled(model, way, "cpu"))
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return the network on its device."""
-        device = set_up_torch(options)
-        return load_module(_on(device, payload, options), example, options, device)
+        device = set_up_torch(way)
+        return load_module(_on(device, payload, way), example, way, device)
 
 
 class Compiled(Eager):
@@ -73,15 +73,16 @@ class Compiled(Eager):
         compilers = (os.environ.get("CXX", ""), *_COMPILERS)
         return None if any(map(shutil.which, compilers)) else "compile needs a C++ compiler: g++"
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Compile, by the first call, or read the cache."""
-        device = set_up_torch(options)
-        network = _on(device, payload, options)
+        device = set_up_torch(way)
+        network = _on(device, payload, way)
         try:
             with quiet():  # importing the compiler may warn of what torch itself still uses
+                # A graph break is allowed: it is how the block would run for its user.
                 compiled = torch.compile(network, dynamic=False, fullgraph=False)
-                loaded = load_module(compiled, example, options, device)
-                loaded.call()
+                loaded = load_module(compiled, example, way, device)
+                loaded.call()  # compiles here, which may take minutes, and not while it is timed
         except Exception as error:
             raise ModelError(f"torch.compile cannot compile it: {in_short(error)}") from error
         return loaded
@@ -100,30 +101,30 @@ class Exported(Backend):
         """Return why torch cannot use the device, or None."""
         return cuda_unavailable(device)
 
-    def prepare(self, model: nn.Module, example: Tensor, options: CellOptions) -> bytes:
+    def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return the saved program."""
-        device = resolve_device(options.device)
+        device = resolve_device(way.device)
         buffer = io.BytesIO()
-        network = settled(model, options, device)
+        network = settled(model, way, device)
         try:
             with quiet(), torch.no_grad():
                 program = torch.export.export(
-                    network, (placed(example, options, device),), strict=False
+                    network, (placed(example, way, device),), strict=False
                 )
                 torch.export.save(program, buffer)
         except Exception as error:
             raise ModelError(f"torch.export cannot export it: {in_short(error)}") from error
         return buffer.getvalue()
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return the program as a module."""
-        device = set_up_torch(options)
+        device = set_up_torch(way)
         try:
             with quiet():
                 module = torch.export.load(io.BytesIO(payload)).module()
         except Exception as error:
             raise ModelError(f"torch.export cannot load it: {in_short(error)}") from error
-        return load_module(module.requires_grad_(False), example, options, device)
+        return load_module(module.requires_grad_(False), example, way, device)
 
 
 class CudaGraphs(Eager):
@@ -137,10 +138,10 @@ class CudaGraphs(Eager):
             return "cudagraphs is for CUDA"
         return cuda_unavailable(device)
 
-    def load(self, payload: bytes, example: Tensor, options: CellOptions) -> Loaded:
+    def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Warm up on a side stream, as capturing asks for, and record one call."""
-        device = set_up_torch(options)
-        network, source = _on(device, payload, options), placed(example, options, device)
+        device = set_up_torch(way)
+        network, source = _on(device, payload, way), placed(example, way, device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device), torch.inference_mode():
             try:
@@ -164,6 +165,6 @@ def _recorded(graph: Any, network: nn.Module, source: Tensor) -> Tensor:
     return result
 
 
-def _on(device: torch.device, payload: bytes, options: CellOptions) -> nn.Module:
-    """Return the pickled network on `device`; the options are those it was prepared with."""
-    return settle(load_module_bytes(payload), options, device)
+def _on(device: torch.device, payload: bytes, way: RunWay) -> nn.Module:
+    """Return the pickled network on `device`; in the way it was prepared for."""
+    return settle(load_module_bytes(payload), way, device)

@@ -1,6 +1,6 @@
 """The eleven blocks over batch sizes, resolutions and threads; marginals; roofline; then a page.
 
-    python benchmarks/regimes.py --work DIR --output regimes.json --page docs/regimes.md
+    python benchmarks/scaling.py --work DIR --output scaling.json --page docs/scaling.md
 
 All is in fp32 in eager on the CPU, the scaffold in deploy form, on one thread where the part is not
 about threads. Each part leaves a JSON file, and a plot where it has one, in the folder; a part that
@@ -22,24 +22,24 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from regimes_page import regimes_page
+from scaling_page import scaling_page
 
-from blockzoo.analysis.scaling import Axis, regime_frame
+from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.cli.screen.consoles import progress
 from blockzoo.core.position import Position
 from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.experiments.roofline import measure_roofline
-from blockzoo.experiments.scaling import measure_regimes
+from blockzoo.experiments.scaling import measure_scaling
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.figures.accuracy_plot import render
 from blockzoo.report.figures.roofline_plot import roofline_figure
-from blockzoo.report.figures.scaling_plot import regime_figure
+from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.report.tables.roofline import roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig
 
-VALUES: dict[Axis, tuple[int, ...]] = {
+VALUES: dict[ScalingAxis, tuple[int, ...]] = {
     "batch_size": (1, 16, 256),
     "resolution": (32, 64, 128),
     "threads": (1, 2),
@@ -65,7 +65,7 @@ def main() -> None:
     if arguments.output:
         arguments.output.write_text(json.dumps(record, indent=1) + "\n")
     if arguments.page:
-        arguments.page.write_text(regimes_page(record))
+        arguments.page.write_text(scaling_page(record))
         plots = arguments.page.parent / "plots"
         plots.mkdir(exist_ok=True)
         for plot in work.glob("*.png"):
@@ -104,10 +104,10 @@ def _keep(
     (work / f"{name}.json").write_text(json.dumps(part, indent=1) + "\n")
 
 
-def _over(axis: Axis, values: tuple[int, ...]) -> Callable[[argparse.Namespace], Part]:
+def _over(axis: ScalingAxis, values: tuple[int, ...]) -> Callable[[argparse.Namespace], Part]:
     def measure(arguments: argparse.Namespace) -> Part:
         with progress(axis) as update:
-            records = measure_regimes(
+            records = measure_scaling(
                 arguments.blocks,
                 arguments.position,
                 axis,
@@ -117,13 +117,13 @@ def _over(axis: Axis, values: tuple[int, ...]) -> Callable[[argparse.Namespace],
                 progress=update,
             )
         timed = [record for record in records if record.status == "ok"]
-        frame = regime_frame(timed).assign(
+        frame = scaling_frame(timed).assign(
             samples=[len(record.samples_ms) for record in timed],
             flags=pd.Series([list(record.flags) for record in timed]),
         )
         failed = {record.block: record.reason for record in records if record.status != "ok"}
         found = {"rows": frame.to_dict("records"), "failed": failed}
-        return found, regime_figure(records, axis)
+        return found, scaling_figure(records, axis)
 
     return measure
 
@@ -153,8 +153,8 @@ def _roofline(arguments: argparse.Namespace) -> Part:
             settings=_latency_settings(arguments),
             progress=update,
         )
-    found = {"peaks": asdict(result.peaks), "rows": roofline_frame(result).to_dict("records")}
-    return found, roofline_figure(result)
+    frame = roofline_frame(result)
+    return {"peaks": asdict(result.peaks), "rows": frame.to_dict("records")}, roofline_figure(frame)
 
 
 def _config(arguments: argparse.Namespace) -> ScaffoldConfig:

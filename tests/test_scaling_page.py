@@ -1,4 +1,4 @@
-"""The published page of regimes says what the published record says."""
+"""The published page of scaling says what the published record says."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def test_the_published_page_is_that_of_the_published_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from regimes_page import regimes_page
+    from scaling_page import scaling_page
 
-    record = json.loads((ROOT / "benchmarks/results/regimes.json").read_text())
-    assert regimes_page(record) == (ROOT / "docs/regimes.md").read_text()
+    record = json.loads((ROOT / "benchmarks/results/scaling.json").read_text())
+    assert scaling_page(record) == (ROOT / "docs/scaling.md").read_text()
     record["batch_size"]["rows"][0]["images_per_s"] = 1234.5
-    assert "| ResNetBasicBlock | 1,234.5 (6) |" in regimes_page(record)
+    assert "| ResNetBasicBlock | 1,234.5 (6) |" in scaling_page(record)

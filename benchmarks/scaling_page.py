@@ -1,4 +1,4 @@
-"""The results of `regimes.py` as a Markdown page."""
+"""The results of `scaling.py` as a Markdown page."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from blockzoo.analysis.scaling import AXES, Axis, changed_places, rank_agreement, reversed_pairs
+from blockzoo.analysis.scaling import (
+    SCALING_AXES,
+    ScalingAxis,
+    changed_places,
+    rank_agreement,
+    reversed_pairs,
+)
 
 Part = Mapping[str, Any]
 _GIGA = 1e9
-_TITLES: dict[Axis, str] = {
+_TITLES: dict[ScalingAxis, str] = {
     "batch_size": "Batch size",
     "resolution": "Resolution",
     "threads": "Threads",
@@ -30,11 +36,11 @@ products and of repeated large copies. Work is 2 x MACs; bytes are those of eage
 which a part stays in caches, so that a share of the bandwidth may exceed 100%."""
 
 
-def regimes_page(record: Mapping[str, Part]) -> str:
+def scaling_page(record: Mapping[str, Part]) -> str:
     """Return the page of all parts of the record, by name."""
     settings = record["batch_size"]["settings"]
     lines = [
-        "# Regimes",
+        "# Scaling",
         "",
         "Which block is faster depends on how it is run. The eleven blocks in deploy form in the "
         f"scaffold of protocol {settings['protocol']}, position {settings['position']} where "
@@ -43,14 +49,14 @@ def regimes_page(record: Mapping[str, Part]) -> str:
         "network and value.",
         "",
     ]
-    for axis in AXES:
-        lines += _regime_section(record[axis], axis)
+    for axis in SCALING_AXES:
+        lines += _axis_section(record[axis], axis)
     lines += [*_marginal_section(record["marginal"]), *_additivity_section(record["additivity"])]
     lines += [*_roofline_section(record["roofline"]), *_origin(record)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _regime_section(part: Part, axis: Axis) -> Iterator[str]:
+def _axis_section(part: Part, axis: ScalingAxis) -> Iterator[str]:
     frame, name = pd.DataFrame(part["rows"]), axis.replace("_", " ")
     values = sorted(int(value) for value in frame[axis].unique())
     yield from (f"## {_TITLES[axis]}", "", f"![Speed and rank by {name}](plots/{axis}.png)", "")
@@ -142,12 +148,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _origin(record: Mapping[str, Part]) -> Iterator[str]:
     """Yield the hardware, the versions, n and the commit."""
     environment, made = record["batch_size"]["environment"], record["batch_size"]["made"]
-    counts = [row["samples"] for name in (*AXES, "roofline") for row in record[name]["rows"]]
+    parts = [record[name] for name in (*SCALING_AXES, "roofline")]
+    counts = [row["samples"] for part in parts for row in part["rows"]]
     commits = sorted({str(part["environment"]["commit"]) for part in record.values()})
     yield "## How it was measured"
     yield ""
     yield (
-        f"`python benchmarks/regimes.py`, record `benchmarks/results/regimes.json`: "
+        f"`python benchmarks/scaling.py`, record `benchmarks/results/scaling.json`: "
         f"{environment['processor']}, cores available: {environment['cores']}, "
         f"{environment['system']}; torch {environment['torch']}, Python {environment['python']}; "
         f"n = {min(counts)} to {max(counts)} samples per network and value, not counted for "

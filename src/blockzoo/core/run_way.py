@@ -1,0 +1,147 @@
+"""How a network is run when it is timed: the one place that spells it.
+
+It lies in `core` because both rooms that need it are siblings and may not import each other:
+`measure` runs networks so, `results` records how they were run. It knows names and ranges alone, no
+torch; which combinations a backend supports, the backend says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+from blockzoo.core.errors import InputError, UnknownNameError
+
+BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino", "cudagraphs", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+CACHES = ("hot", "cold")
+# Whether there is such a device, `resolve_device` says; this is about what is spelled right.
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWay:
+    """One way to run a network; all of it is part of what is measured.
+
+    `backend`: what executes it, see `measure/timing/backends`. `precision`: of weights, input and
+    arithmetic; int8 is static quantisation of an fp32 network. `threads`: within one operation, on
+    the CPU. `cache`: what a timed call finds in the caches, "hot" what the call before it left,
+    "cold" nothing of its own. `batch_size`: images per call. `channels_last`: the memory layout of
+    torch's tensors. `device`: cpu, cuda or cuda:N, or auto until `resolve_device` has chosen one.
+
+    Two ways are equal, and hash alike, where all of this is. Raises `UnknownNameError` for the
+    backend and `InputError` for other values that cannot be.
+
+    >>> way = RunWay(backend="compile", threads=2, batch_size=8)
+    >>> way.label()
+    'batch 8, fp32, compile, 2 thread(s), cpu'
+    >>> len({way, RunWay(batch_size=8, threads=2, backend="compile")})
+    1
+    """
+
+    backend: str = "eager"
+    precision: str = "fp32"
+    threads: int = 1
+    cache: str = "hot"
+    batch_size: int = 1
+    channels_last: bool = False
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UnknownNameError("backend", self.backend, BACKENDS)
+        if not _DEVICE.fullmatch(self.device):
+            raise InputError(f"device is {self.device!r}; allowed: auto, cpu, cuda, cuda:N")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
+        if self.cache not in CACHES:
+            raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
+        for name in ("threads", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+
+    @classmethod
+    def of(cls, record: object) -> RunWay:
+        """Return the way that `record` keeps as fields of the same names, as latencies do.
+
+        Raises `AttributeError` where one is missing, and what the class raises.
+        """
+        # By name, so that a field that is added here is asked of records and not forgotten.
+        return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network runs as it is, so that there is nothing to compare it with."""
+        return self.backend == "eager" and self.precision == "fp32"
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether the network runs on a CUDA device."""
+        return self.device.startswith("cuda")
+
+    def crossed(
+        self,
+        *,
+        backends: Sequence[str] = (),
+        precisions: Sequence[str] = (),
+        threads: Sequence[int] = (),
+        caches: Sequence[str] = (),
+    ) -> tuple[RunWay, ...]:
+        """Return every combination of these values, each once; where there are none, its own holds.
+
+        Raises what the class raises.
+
+        >>> ways = RunWay().crossed(backends=["eager", "compile"], threads=[1, 4])
+        >>> [(way.backend, way.threads) for way in ways]
+        [('eager', 1), ('eager', 4), ('compile', 1), ('compile', 4)]
+        """
+        combinations = itertools.product(
+            backends or (self.backend,),
+            precisions or (self.precision,),
+            threads or (self.threads,),
+            caches or (self.cache,),
+        )
+        # A choice named twice is one way, not two that would be timed against each other.
+        ways = (
+            replace(self, backend=backend, precision=precision, threads=count, cache=cache)
+            for backend, precision, count, cache in combinations
+        )
+        return tuple(dict.fromkeys(ways))
+
+    def label(self, names: Collection[str] | None = None) -> str:
+        """Return the way in words for people; only the fields `names`, where they are given.
+
+        What goes without saying, hot caches and the usual layout, is left out.
+
+        >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
+        'bf16, cold caches'
+        """
+        # In the order of a title: how much at once, how exact, by what, on what.
+        words = {
+            "batch_size": f"batch {self.batch_size}",
+            "precision": self.precision,
+            "backend": self.backend,
+            "threads": f"{self.threads} thread(s)",
+            "cache": "" if self.cache == "hot" else f"{self.cache} caches",
+            "channels_last": "channels last" if self.channels_last else "",
+            "device": self.device,
+        }
+        return ", ".join(
+            word for name, word in words.items() if word and (names is None or name in names)
+        )
+
+
+def differing_fields(ways: Iterable[RunWay]) -> tuple[str, ...]:
+    """Return the fields in which the ways are not all alike, in the order of the class.
+
+    >>> differing_fields([RunWay(), RunWay(threads=2), RunWay(backend="compile")])
+    ('backend', 'threads')
+    """
+    every = list(ways)
+    return tuple(
+        field.name
+        for field in fields(RunWay)
+        if len({getattr(way, field.name) for way in every}) > 1
+    )

@@ -1,0 +1,122 @@
+"""What a benchmark times: a placement, run in one way, once it has passed its gate.
+
+A network must first show that its deploy form computes what its training form computes; one that
+does not is never timed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks.user_errors import describe_error
+from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
+from blockzoo.experiments.identity import latency_trial_id
+from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
+from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
+
+_PARITY_IMAGES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedPlacement:
+    """One placement, the way it is run, and what it is compared with; then what its gate said.
+
+    `positions` are all at which both it and its baseline are the same networks as here, and
+    `baseline_id` is the trial id of the baseline run in the same way. Of the gate: the `network` to
+    be timed and its `parity_error`, or `reason` and `traceback` of why there is none.
+    """
+
+    placement: Placement
+    baseline: Placement
+    positions: tuple[Position, ...]
+    way: RunWay
+    trial_id: str
+    baseline_id: str
+    network: nn.Module | None = None
+    parity_error: float | None = None
+    reason: str | None = None
+    traceback: str | None = None
+
+
+def timed_placements(
+    blocks: Sequence[BlockSpec],
+    positions: Sequence[Position],
+    *,
+    baseline: Placement,
+    settings: LatencySettings,
+    ways: Sequence[RunWay],
+) -> list[TimedPlacement]:
+    """Return one for each distinct record, position by position, in the order of the blocks.
+
+    The baseline, whose scaffold all share and whose position does not matter, comes before the
+    others where it is not among them.
+    """
+    specs = {spec.name: spec for spec in blocks}  # a block named twice is timed once
+    if baseline.spec.name not in specs:
+        specs = {baseline.spec.name: baseline.spec, **specs}
+    timed: dict[str, TimedPlacement] = {}
+    for position in positions:
+        reference = baseline.at(position)
+        for spec in specs.values():
+            for way in ways:
+                each = _timed(replace(reference, spec=spec), reference, replace(settings, way=way))
+                # A network that is the same at several positions, as its baseline is, comes once.
+                timed.setdefault(each.trial_id, each)
+    return list(timed.values())
+
+
+def _timed(placement: Placement, baseline: Placement, settings: LatencySettings) -> TimedPlacement:
+    own_id, baseline_id = (
+        latency_trial_id(each, settings=settings, baseline=baseline)
+        for each in (placement, baseline)
+    )
+    return TimedPlacement(
+        placement=placement,
+        baseline=baseline,
+        positions=tuple(p for p in placement.positions if p in baseline.positions),
+        way=settings.way,
+        trial_id=own_id,
+        baseline_id=baseline_id,
+    )
+
+
+def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> TimedPlacement:
+    """Build the network and let it through, in deploy form, only if both its forms agree.
+
+    Whatever a block raises is kept as the reason or, with `raises`, raised.
+    """
+    scaffold, seed = timed.placement.scaffold, settings.seed
+    try:
+        net = timed.placement.build(seed=seed).eval()
+        images = random_images(_PARITY_IMAGES, scaffold, seed)
+        deploy_form, parity_error = check_merge(
+            # On a fresh network most mistakes of a merge change nothing.
+            with_nontrivial_state(net, seed, images),
+            to_deploy,
+            images,
+            tolerance=settings.parity_tolerance,
+        )
+    except Exception as error:  # a block is foreign code; the others go on
+        if raises:
+            raise
+        return replace(timed, reason=describe_error(error), traceback=traceback.format_exc())
+    return replace(timed, network=deploy_form, parity_error=parity_error)
+
+
+def random_images(count: int, scaffold: ScaffoldConfig, seed: int) -> Tensor:
+    """Return `count` standard normal images (count, 3, H, W) as the scaffold takes them.
+
+    >>> random_images(2, ScaffoldConfig(input_shape=(3, 8, 8)), seed=0).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, *scaffold.input_shape, generator=generator)
