@@ -8,7 +8,6 @@ the same on every device and whatever the network.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.seeding import derived_generator
 from blockzoo.data.residence import default_workers, fetched
 
 Batch = tuple[Tensor, Tensor]
@@ -88,8 +88,7 @@ class EpochPlan:
 
 def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bool) -> EpochPlan:
     """Draw the plan of one epoch over `count` images from (seed, epoch)."""
-    digest = hashlib.sha256(f"{seed}/epoch {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    generator = derived_generator(f"{seed}/epoch {epoch}")
     order = torch.randperm(count, generator=generator)
     rows, columns = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator)
     flips = (torch.rand(count, generator=generator) < 0.5) & flip

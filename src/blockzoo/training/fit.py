@@ -16,6 +16,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics
@@ -25,7 +26,6 @@ from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.data import SplitData, split_data
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.log import LiveView
-from blockzoo.training.loggers import quiet_lightning
 from blockzoo.training.loop import Loop, Trainee
 from blockzoo.training.metrics import TestMetrics
 from blockzoo.training.micro_batches import block_errors, memory_errors
@@ -214,7 +214,7 @@ def _compiled(
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
-    with quiet_lightning():
+    with quiet():  # Lightning logs the precision, which records hold
         return Fabric(
             accelerator=device.type,
             devices=[device.index or 0] if device.type == "cuda" else 1,

@@ -20,33 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.files import make_folder
+from blockzoo.core.quiet import quiet
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
     from mlflow.tracking import MlflowClient
-
-
-import logging
-
-_LOGGERS = (
-    *("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"),
-    *("mlflow", "alembic"),
-)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silence what Lightning logs below a warning, such as the precision, which records hold."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
 
 LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
 PROJECT = "blockzoo"
@@ -148,7 +126,7 @@ def _mlflow(folder: Path, run: Run, resumed: bool) -> OpenLogger:
     from mlflow.tracking import MlflowClient
 
     uri = os.environ.get(_MLFLOW_URI) or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-    with quiet_lightning(), _environment_kept(_MLFLOW_URI):
+    with quiet(), _environment_kept(_MLFLOW_URI):
         client = MlflowClient(uri)
         experiment = _mlflow_experiment(client, folder)
         run_id, epochs = _mlflow_last_run(client, experiment, run)

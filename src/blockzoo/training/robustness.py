@@ -15,7 +15,6 @@ hendrycks/robustness, file ImageNet-C/create_c/make_cifar_c.py at commit ca36008
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -28,6 +27,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from blockzoo.core.seeding import derived_generator
 from blockzoo.data.batches import Batch, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
@@ -163,8 +163,7 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 
 
 def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tensor], Tensor]:
-    digest = hashlib.sha256(key.encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    generator = derived_generator(key)
     return lambda images: as_bytes(change(images.float() / 255, strength, generator))
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
-from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
+from blockzoo.core.quiet import quiet
+from blockzoo.measure.timing.backends.base import in_short, placed, settled
 from blockzoo.measure.timing.settings import CellOptions
 
 INSTALL = "pip install 'blockzoo[onnx]'"

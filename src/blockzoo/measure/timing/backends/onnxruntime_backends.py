@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
@@ -26,7 +27,6 @@ from blockzoo.measure.timing.backends.base import (
     in_short,
     load_bound,
     placed,
-    quiet,
     set_up_torch,
 )
 from blockzoo.measure.timing.backends.onnx_export import (

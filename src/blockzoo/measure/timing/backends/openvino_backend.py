@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.measure.timing.backends.base import (
     Backend,
     Loaded,
     in_short,
     load_bound,
     placed,
-    quiet,
     set_up_torch,
     settled,
 )
