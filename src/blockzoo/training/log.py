@@ -1,4 +1,4 @@
-"""The log of one training: what loggers are told, and that they can never do it any harm."""
+"""What is heard of one training as it goes: by loggers, which can do it no harm, and on a bar."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from blockzoo.core.errors import one_line
 from blockzoo.core.seeding import preserved
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.loggers import LogTo, OpenLogger, Run, open_logger
 
 if TYPE_CHECKING:
     from blockzoo.training.fit import FitResult  # Lightning takes seconds to import
-
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 FIGURES = ("best_epoch", "training_seconds", "peak_memory_bytes")
 TEST_FIGURES = ("test_loss", "test_accuracy", "test_top5_accuracy", "test_calibration_error")
@@ -62,8 +62,8 @@ class TrainingLog:
         if self._to is None:
             return
         names = FIGURES if self._to.tuning else (*FIGURES, *TEST_FIGURES)
-        found = {name: getattr(result, name) for name in names}
-        figures = {name: value for name, value in found.items() if value is not None}
+        figures = {name: getattr(result, name) for name in names}
+        figures = {name: value for name, value in figures.items() if value is not None}
         self._log(figures, len(result.epochs))
 
     def _log(self, figures: Mapping[str, float], step: int) -> None:
@@ -92,10 +92,8 @@ class TrainingLog:
                 act()
         except Exception as error:  # noqa: BLE001 - foreign code; training goes on without it
             self._open.pop(name, None)
-            reason = " ".join(str(error).split())
             warnings.warn(
-                f"logging to {name} failed ({type(error).__name__}: {reason}); "
-                "training goes on without it",
+                f"logging to {name} failed ({one_line(error)}); training goes on without it",
                 UserWarning,
                 stacklevel=4,
             )

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.files import make_folder
@@ -66,7 +66,7 @@ class Run:
     dataset: str
     seed: int
     trial_id: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class Run:
         return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', self.name)}-{self.trial_id[:8]}"
 
     @property
-    def all_settings(self) -> dict[str, Any]:
+    def all_settings(self) -> dict[str, object]:
         """What determines the training, by name."""
         own = ("block", "position", "dataset", "seed", "trial_id")
         return {**{name: getattr(self, name) for name in own}, **self.settings}
@@ -154,15 +154,15 @@ def _mlflow_last_run(
     client: MlflowClient, experiment: str, run: Run
 ) -> tuple[str | None, frozenset[int]]:
     """Return the id and the epochs of the last run of that trial, if there is one."""
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment],
         filter_string=f"tags.`{_TRIAL_TAG}` = '{run.trial_id}'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    if not found:
+    if not runs:
         return None, frozenset()
-    run_id = found[0].info.run_id
+    run_id = runs[0].info.run_id
     return run_id, frozenset(metric.step for metric in client.get_metric_history(run_id, "epoch"))
 
 

@@ -22,7 +22,7 @@ from blockzoo.core.position import Position
 from blockzoo.experiments import recording
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.sweep import run
+from blockzoo.experiments.sweep import failures, run
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.measure.machine.environment import describe_environment
@@ -206,7 +206,8 @@ def test_a_failed_training_says_on_which_device(
         described.append(device)
         return {**describe_environment("cpu"), "accelerator": "a GPU"}
 
-    monkeypatch.setattr(recording, "resolve_device", lambda text: torch.device("cuda"))
+    for module in (failures, recording):
+        monkeypatch.setattr(module, "resolve_device", lambda text: torch.device("cuda"))
     monkeypatch.setattr(recording, "describe_environment", describe)
     request = request_of(tiny_npz, "Identity", positions=(Position.MID,), seeds=(0,))
     (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")

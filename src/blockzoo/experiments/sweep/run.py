@@ -19,7 +19,7 @@ from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.experiments.profile import profile_blocks
-from blockzoo.experiments.recording import failed_records
+from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.experiments.train import train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device

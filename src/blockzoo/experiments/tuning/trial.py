@@ -13,7 +13,7 @@ import torch
 from blockzoo.data import ImageDataset
 from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.train import each, train_placement
+from blockzoo.experiments.train import to_all, train_placement
 from blockzoo.experiments.tuning.search import Point, Report, Space, sobol_points
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.placement import Placement
@@ -92,7 +92,7 @@ class TunedNetwork:
             self.settings(point),
             options,
             on_start=count_all,
-            on_epoch=each(on_epoch, count),
+            on_epoch=to_all(on_epoch, count),
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
