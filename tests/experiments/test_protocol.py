@@ -58,7 +58,7 @@ def test_more_of_the_same_keeps_the_label() -> None:
 
 def test_cells_go_seed_by_seed() -> None:
     protocol = get_protocol("quick").changed(blocks=("a", "b"), positions=(Position.MID,))
-    assert list(protocol.cells()) == [
+    assert list(protocol.trainings()) == [
         (0, "a", Position.MID),
         (0, "b", Position.MID),
         (1, "a", Position.MID),

@@ -113,7 +113,13 @@ def train_placement(
 
 
 def scaffold_for(scaffold: ScaffoldConfig, dataset: ImageDataset) -> ScaffoldConfig:
-    """Return the scaffold with as many classes and the input shape that the data set has."""
+    """Return the scaffold with as many classes and the input shape that the data set has.
+
+    >>> from blockzoo.data import load_dataset
+    >>> scaffold = scaffold_for(ScaffoldConfig(classes=2), load_dataset("digits"))
+    >>> scaffold.classes, scaffold.input_shape
+    (10, (3, 32, 32))
+    """
     return replace(scaffold, classes=dataset.num_classes, input_shape=dataset.image_shape)
 
 

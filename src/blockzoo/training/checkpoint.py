@@ -38,6 +38,12 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     """Return the state in `path`, on the CPU, or None where there is no file to go on from.
 
     A file that is damaged or of another training is not used: one warning says so.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(Path(folder) / "a.ckpt", "this training", {"epochs": 3})
+    ...     load_checkpoint(Path(folder) / "a.ckpt", "this training")
+    {'epochs': 3}
     """
     if not path.exists():
         return None
@@ -73,7 +79,11 @@ def _warn(path: Path, why: str) -> None:
 
 
 def checkpoint_path(folder: Path | None, trial: str) -> Path | None:
-    """Return where the checkpoint of the trial of that id is kept; nowhere without a folder."""
+    """Return where the checkpoint of the trial of that id is kept; nowhere without a folder.
+
+    >>> checkpoint_path(Path("results/checkpoints"), "0a1b").as_posix()
+    'results/checkpoints/0a1b.ckpt'
+    """
     return None if folder is None else folder / f"{trial}.ckpt"
 
 

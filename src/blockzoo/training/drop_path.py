@@ -51,5 +51,9 @@ class DropPath:
 
 
 def drop_rates(blocks: int, rate: float) -> Tensor:
-    """Return the probabilities of being skipped, (blocks,): 0 to `rate` in equal steps."""
+    """Return the probabilities of being skipped, (blocks,): 0 to `rate` in equal steps.
+
+    >>> drop_rates(5, 0.5).tolist()
+    [0.0, 0.125, 0.25, 0.375, 0.5]
+    """
     return torch.linspace(0, rate, blocks)

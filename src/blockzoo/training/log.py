@@ -100,7 +100,15 @@ class TrainingLog:
 
 
 def epoch_figures(metrics: EpochMetrics) -> dict[str, float]:
-    """Return an epoch's metrics by name; norms of gradients are `gradient_norms/PART`."""
+    """Return an epoch's metrics by name; norms of gradients are `gradient_norms/PART`.
+
+    >>> metrics = EpochMetrics(
+    ...     epoch=1, learning_rate=0.1, train_loss=2.0, train_accuracy=0.3, val_loss=1.0,
+    ...     val_accuracy=0.5, seconds=1.0, gradient_norms={"stem": 0.2},
+    ... )
+    >>> epoch_figures(metrics)["gradient_norms/stem"]
+    0.2
+    """
     values = metrics.model_dump(exclude_none=True)
     norms = values.pop("gradient_norms")
     return {**values, **{f"gradient_norms/{part}": norm for part, norm in norms.items()}}

@@ -63,7 +63,12 @@ def gaussian_blur(images: Tensor, deviation: float, _: torch.Generator) -> Tenso
 
 
 def contrast(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
-    """Shrink each channel's distance to its image's mean by `factor`."""
+    """Shrink each channel's distance to its image's mean by `factor`.
+
+    >>> images = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
+    >>> contrast(images, 0.5, torch.Generator())[0, 0, 0].tolist()
+    [0.25, 0.75]
+    """
     means = images.mean(dim=(2, 3), keepdim=True)
     return ((images - means) * factor + means).clamp(0, 1)
 
@@ -104,6 +109,12 @@ def evaluate_robustness(
     Images are normalised as in the training with that split. Noise follows from `seed` alone. A
     network that does not run at a resolution has None there. Where memory does not suffice, fewer
     images are evaluated at once; raises `DeviceMemoryError` where one is too many.
+
+    >>> from blockzoo.data import load_dataset
+    >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+    >>> metrics = evaluate_robustness(net, load_dataset("digits"))
+    >>> sorted(metrics.corruption_accuracy), len(metrics.corruption_accuracy["jpeg"])
+    (['contrast', 'gaussian_blur', 'gaussian_noise', 'jpeg'], 5)
     """
     train, _ = split_train_validation(
         dataset.y_train, fraction=validation_fraction, seed=split_seed
@@ -112,7 +123,7 @@ def evaluate_robustness(
     right = dataset.y_test
     split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, right))
     batches = list(zip(*split, strict=True))
-    parts = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
+    micro_batches = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
 
     def answers(batch: Iterable[Batch]) -> Tensor:
         return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
@@ -123,7 +134,7 @@ def evaluate_robustness(
         for images, labels in batches:
             changed = change(images.to(device))
             pixels = changed if changed.dtype == torch.uint8 else changed * 255
-            classes.append(parts.fitting(answers, (statistics.normalise(pixels), labels)))
+            classes.append(micro_batches.fitting(answers, (statistics.normalise(pixels), labels)))
         return torch.cat(classes)
 
     def accuracy(classes: Tensor) -> float:
@@ -137,7 +148,7 @@ def evaluate_robustness(
             )
             for name, (change, strengths) in CORRUPTIONS.items()
         }
-        still = predict(lambda some: some)
+        still = predict(lambda images: images)
         moved = torch.stack([predict(_moved(*shift)) for shift in SHIFTS])
         resized = {str(scale): _at_scale(predict, accuracy, scale) for scale in RESOLUTIONS}
     accuracies = [value for values in corrupted.values() for value in values]
@@ -168,7 +179,11 @@ def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tenso
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Return `images` within 0..1 as uint8 within 0..255, cut off, not rounded."""
+    """Return `images` within 0..1 as uint8 within 0..255, cut off, not rounded.
+
+    >>> as_bytes(torch.tensor([0.0, 0.5, 1.0])).tolist()
+    [0, 127, 255]
+    """
     return (images * 255 + _ROUNDING_ERROR).clamp(0, 255).to(torch.uint8)
 
 
