@@ -201,8 +201,3 @@ def get_protocol(name: str) -> Protocol:
         return _PROTOCOLS[name]
     except KeyError:
         raise UnknownNameError("protocol", name, _PROTOCOLS) from None
-
-
-def list_protocols() -> list[str]:
-    """Return the names of the protocols."""
-    return list(_PROTOCOLS)

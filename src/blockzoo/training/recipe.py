@@ -173,8 +173,3 @@ def get_recipe(name: str) -> Recipe:
         return RECIPES[name]
     except KeyError:
         raise UnknownNameError("recipe", name, RECIPES) from None
-
-
-def recipes() -> tuple[str, ...]:
-    """Return the names of all recipes."""
-    return tuple(RECIPES)

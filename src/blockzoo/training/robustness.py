@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from blockzoo.core.seeding import derived_generator
-from blockzoo.data.batches import Batch, augment, channel_statistics
+from blockzoo.data.batches import Batch, ChannelStatistics, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
@@ -36,6 +36,9 @@ from blockzoo.training.micro_batches import MicroBatches
 from blockzoo.training.process import freed_memory_kept
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
+Change = Callable[[Tensor], Tensor]
+"""Maps images uint8 (N, 3, H, W) to others as bytes or within 0..1, perhaps of another size."""
+Predictor = Callable[[Change], Tensor]
 
 SHIFTS = tuple(shift for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0))
 """The eight moves by one pixel, down and across."""
@@ -121,21 +124,7 @@ def evaluate_robustness(
     )
     statistics = channel_statistics(dataset.x_train, train).to(torch.device(device))
     right = dataset.y_test
-    split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, right))
-    batches = list(zip(*split, strict=True))
-    micro_batches = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
-
-    def answers(batch: Iterable[Batch]) -> Tensor:
-        return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
-
-    def predict(change: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the classes (N,) of all test images, changed as bytes or within 0..1."""
-        classes = []
-        for images, labels in batches:
-            changed = change(images.to(device))
-            pixels = changed if changed.dtype == torch.uint8 else changed * 255
-            classes.append(micro_batches.fitting(answers, (statistics.normalise(pixels), labels)))
-        return torch.cat(classes)
+    predict = _predictor(net, dataset, statistics)
 
     def accuracy(classes: Tensor) -> float:
         return (classes == right).double().mean().item()
@@ -161,6 +150,28 @@ def evaluate_robustness(
     )
 
 
+def _predictor(net: nn.Module, dataset: ImageDataset, statistics: ChannelStatistics) -> Predictor:
+    """Return the function from a change of images to the classes (N,) of all test images."""
+    device = statistics.mean.device
+    split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, dataset.y_test))
+    batches = list(zip(*split, strict=True))
+    micro_batches = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
+
+    def answers(batch: Iterable[Batch]) -> Tensor:
+        return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
+
+    def predict(change: Change) -> Tensor:
+        classes = []
+        for images, labels in batches:
+            changed = change(images.to(device))
+            # As bytes, or within 0..1 where the change is not to be rounded.
+            pixels = changed if changed.dtype == torch.uint8 else changed * 255
+            classes.append(micro_batches.fitting(answers, (statistics.normalise(pixels), labels)))
+        return torch.cat(classes)
+
+    return predict
+
+
 @contextmanager
 def _evaluating(net: nn.Module) -> Iterator[None]:
     """Put `net` in evaluation mode without gradients, and give its mode back."""
@@ -173,7 +184,7 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
             net.train(training)
 
 
-def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tensor], Tensor]:
+def _corrupted(change: Corruption, strength: float, key: str) -> Change:
     generator = derived_generator(key)
     return lambda images: as_bytes(change(images.float() / 255, strength, generator))
 
@@ -187,7 +198,7 @@ def as_bytes(images: Tensor) -> Tensor:
     return (images * 255 + _ROUNDING_ERROR).clamp(0, 255).to(torch.uint8)
 
 
-def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
+def _moved(down: int, across: int) -> Change:
     """Move images by at most one pixel, zeros coming in, as crops of the training do."""
 
     def move(images: Tensor) -> Tensor:
@@ -200,7 +211,7 @@ def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
 
 
 def _at_scale(
-    predict: Callable[[Callable[[Tensor], Tensor]], Tensor],
+    predict: Predictor,
     accuracy: Callable[[Tensor], float],
     scale: float,
 ) -> float | None:

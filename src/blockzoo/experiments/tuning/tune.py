@@ -212,6 +212,15 @@ def train_tuned(
     The record is of the protocol `tuning.label`; its recipe holds the chosen values and, under
     `tuning`, how they were chosen; the rest is as in `train_block`. Raises `InputError` for the
     seed of the tuning and what `train_block` raises.
+
+    >>> from blockzoo.data import load_dataset
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
+    >>> network = tuned_network("Identity", "mid", protocol, load_dataset("digits"))
+    >>> best = Try(index=0, point={"learning_rate": 0.01}, state="complete", value=0.5)
+    >>> tuning = Tuning(placement=network.placement, protocol=protocol, trials=(best,))
+    >>> train_tuned(tuning, dataset=load_dataset("digits"), seed=0).recipe["learning_rate"]
+    0.01
     """
     settings = tuned_settings(tuning, dataset, seed=seed, device=device, compiled=compiled)
     record = train_placement(tuning.placement, settings, options, on_epoch=on_epoch)
