@@ -27,48 +27,50 @@ from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 
-class Cell(NamedTuple):
-    """A training."""
+class Training(NamedTuple):
+    """What is trained in one process."""
 
     block: str
     recipe: str
     batch_size: int
 
 
-CELLS = (
-    Cell("ResNetBasicBlock", "v1", 128),
-    Cell("ConvNeXtBlock", "v1", 128),
-    Cell("InvertedResidual", "v1", 128),
-    Cell("ResNetBasicBlock", "classic", 256),
-    Cell("InvertedResidual", "classic", 256),
+TRAININGS = (
+    Training("ResNetBasicBlock", "v1", 128),
+    Training("ConvNeXtBlock", "v1", 128),
+    Training("InvertedResidual", "v1", 128),
+    Training("ResNetBasicBlock", "classic", 256),
+    Training("InvertedResidual", "classic", 256),
 )
 EPOCHS = 3
 # glibc's own default. Setting a threshold, even to its default, would keep glibc from moving it.
 LEFT_ALONE = {"MALLOC_ARENA_TEST_": "8"}
 
 
-def train(cell: Cell, width: int, steps: int) -> dict[str, float]:
+def train(training: Training, width: int, steps: int) -> dict[str, float]:
     """Return images/s and the peak of resident memory in bytes."""
-    recipe = replace(get_recipe(cell.recipe).lasting(EPOCHS), batch_size=cell.batch_size)
-    net = ScaffoldNet(cell.block, "mid", ScaffoldConfig(width=width))
-    found = fit(net, random_images(steps * cell.batch_size), recipe, seed=0, progress=False)
-    return {"images_per_s": found.images_per_s, "peak_memory_bytes": found.peak_memory_bytes}
+    recipe = replace(get_recipe(training.recipe).lasting(EPOCHS), batch_size=training.batch_size)
+    net = ScaffoldNet(training.block, "mid", ScaffoldConfig(width=width))
+    data = random_images(steps * training.batch_size)
+    result = fit(net, TrainingSettings(dataset=data, recipe=recipe, seed=0, device="cpu"))
+    return {"images_per_s": result.images_per_s, "peak_memory_bytes": result.peak_memory_bytes}
 
 
-def in_process(cell: Cell, options: argparse.Namespace, kept: bool) -> dict[str, float]:
+def in_process(training: Training, options: argparse.Namespace, kept: bool) -> dict[str, float]:
     """Return what `train` does in a fresh process."""
-    given = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     sizes = (options.threads, options.width, options.steps)
     ended = subprocess.run(
-        [sys.executable, __file__, "--one", *map(str, (*cell, *sizes))],
-        env=given if kept else {**given, **LEFT_ALONE},
+        [sys.executable, __file__, "--one", *map(str, (*training, *sizes))],
+        env=environment if kept else {**environment, **LEFT_ALONE},
         stdout=subprocess.PIPE,
         check=True,
     )
-    found: dict[str, float] = json.loads(ended.stdout)
-    return found
+    figures: dict[str, float] = json.loads(ended.stdout)
+    return figures
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def main() -> None:
         block, recipe, *sizes = sys.argv[2:]
         batch_size, threads, width, steps = map(int, sizes)
         torch.set_num_threads(threads)
-        print(json.dumps(train(Cell(block, recipe, batch_size), width, steps)))
+        print(json.dumps(train(Training(block, recipe, batch_size), width, steps)))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
@@ -89,16 +91,18 @@ def main() -> None:
     options = parser.parse_args()
     table = Table("block", "recipe", "batch", "speed", "range", "peak memory", title="kept / not")
     rows: list[dict[str, object]] = []
-    for cell in CELLS:
+    for training in TRAININGS:
         pairs = []
         for index in range(options.rounds):
-            both = {k: in_process(cell, options, k) for k in ((True, False)[:: 1 - index % 2 * 2])}
+            both = {
+                k: in_process(training, options, k) for k in ((True, False)[:: 1 - index % 2 * 2])
+            }
             pairs.append((both[True], both[False]))
         speeds = [kept["images_per_s"] / not_kept["images_per_s"] for kept, not_kept in pairs]
         peaks = [kept["peak_memory_bytes"] / other["peak_memory_bytes"] for kept, other in pairs]
-        rows.append({**cell._asdict(), "kept_and_not": pairs})
+        rows.append({**training._asdict(), "kept_and_not": pairs})
         span = f"{min(speeds):.2f} to {max(speeds):.2f}"
-        table.add_row(*map(str, cell), f"{median(speeds):.2f}", span, f"{median(peaks):.2f}")
+        table.add_row(*map(str, training), f"{median(speeds):.2f}", span, f"{median(peaks):.2f}")
     Console().print(table)
     settings = {name: str(value) for name, value in vars(options).items() if name != "output"}
     record = {"rows": rows, "options": settings, "environment": describe_environment()}

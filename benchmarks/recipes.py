@@ -18,17 +18,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from blockzoo.data import load_dataset
+from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import get_protocol
-from blockzoo.experiments.train import train_block, training_trial_id
+from blockzoo.experiments.train import train_placement
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
+from blockzoo.scaffold.placement import Placement
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
 from blockzoo.training.recipe import get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 RECIPES = ("classic", "v1")
 FIGURES = ("test_accuracy", "test_calibration_error")
@@ -41,10 +43,10 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     records = list(trained(options))
-    found = {figure: figures(records, figure) for figure in FIGURES}
+    by_figure = {figure: figures(records, figure) for figure in FIGURES}
     summary = {
         figure: {block: summarised(of_recipe) for block, of_recipe in of_block.items()}
-        for figure, of_block in found.items()
+        for figure, of_block in by_figure.items()
     }
     for figure in FIGURES:
         print_table(figure, summary[figure])
@@ -58,7 +60,7 @@ def main() -> None:
             "dataset": [records[0].dataset, records[0].dataset_fingerprint],
             "recipes": {name: asdict(get_recipe(name).lasting(options.epochs)) for name in RECIPES},
             "summary": summary,
-            **found,
+            **by_figure,
         }
         options.output.write_text(json.dumps(saved, indent=1) + "\n")
 
@@ -87,35 +89,37 @@ def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
     """Yield a record per seed, block and recipe, from the store or from a training."""
     dataset = load_dataset(options.data)
     protocol = get_protocol(options.protocol).changed(width=options.width, depth=options.depth)
-    config = protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape)
+    scaffold = protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape)
     with Store(options.results, create=True) as store:
         for seed in range(options.seeds):
             for block in options.blocks:
                 for name in RECIPES:
-                    given: dict[str, Any] = {
-                        "config": config,
-                        "dataset": dataset,
-                        "recipe": get_recipe(name).lasting(options.epochs),
-                        "seed": seed,
-                        "device": options.device,
-                        "compiled": options.compile,
-                    }
-                    known = store.get(training_trial_id(block, options.position, **given))
-                    if not isinstance(known, TrainingRecord):
-                        known = train_block(block, options.position, progress=False, **given)
-                        store.put_all([known])
+                    placement = Placement.of(block, options.position, scaffold)
+                    settings = TrainingSettings(
+                        dataset=dataset,
+                        recipe=get_recipe(name).lasting(options.epochs),
+                        seed=seed,
+                        device=options.device,
+                        compiled=options.compile,
+                    )
+                    record = store.get(training_trial_id(placement, settings))
+                    if not isinstance(record, TrainingRecord):
+                        record = train_placement(placement, settings)
+                        store.put_all([record])
                     print(f"{time.strftime('%H:%M:%S')} {block} {name} seed {seed}", end=" ")
-                    print(f"{known.test_accuracy:.4f}, {known.training_seconds:.0f} s", flush=True)
-                    yield known
+                    print(
+                        f"{record.test_accuracy:.4f}, {record.training_seconds:.0f} s", flush=True
+                    )
+                    yield record
 
 
 def figures(records: list[TrainingRecord], figure: str) -> Figures:
     """Return that field of the records by block, recipe and seed."""
-    found: Figures = {}
+    by_block: Figures = {}
     for record in records:
-        of_block = found.setdefault(record.block, {})
+        of_block = by_block.setdefault(record.block, {})
         of_block.setdefault(str(record.recipe["name"]), {})[record.seed] = getattr(record, figure)
-    return found
+    return by_block
 
 
 def summarised(of_recipe: dict[str, dict[int, float]]) -> dict[str, dict[str, float | None]]:
@@ -134,14 +138,14 @@ def print_table(figure: str, summary: dict[str, dict[str, dict[str, float | None
     title = figure.replace("_", " ")
     print(f"\n{title:28} {'classic':>22} {'v1':>22} {'v1 minus classic':>24}  n")
     for block, of_name in summary.items():
-        texts = [f"{told(found)}" for found in of_name.values()]
+        texts = [f"{in_per_cent(mean)}" for mean in of_name.values()]
         print(f"{block:28} {texts[0]:>22} {texts[1]:>22} {texts[2]:>24}  {of_name['v1']['n']}")
 
 
-def told(found: dict[str, float | None]) -> str:
+def in_per_cent(mean: dict[str, float | None]) -> str:
     """Return a mean with its interval, in per cent."""
-    low, high = found["low"], found["high"]
-    text = f"{100 * (found['mean'] or 0):.1f}"
+    low, high = mean["low"], mean["high"]
+    text = f"{100 * (mean['mean'] or 0):.1f}"
     return text if low is None or high is None else f"{text} ({100 * low:.1f} to {100 * high:.1f})"
 
 

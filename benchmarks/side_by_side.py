@@ -25,6 +25,7 @@ from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,16 @@ def train(task: Training) -> int:
     """Train it; return how many images it trained on."""
     recipe = replace(get_recipe(task.recipe).lasting(task.epochs), warmup_epochs=0.0)
     net = ScaffoldNet(task.block, task.position, ScaffoldConfig(width=task.width))
-    data = random_images(task.images)
-    found = fit(
-        net, data, recipe, seed=0, device=task.device, progress=False, compiled=task.compiled
+    settings = TrainingSettings(
+        dataset=random_images(task.images),
+        recipe=recipe,
+        seed=0,
+        device=task.device,
+        compiled=task.compiled,
     )
-    if found.not_compiled:
-        raise SystemExit(f"{task.block} was not compiled: {found.not_compiled}")
+    result = fit(net, settings)
+    if result.not_compiled:
+        raise SystemExit(f"{task.block} was not compiled: {result.not_compiled}")
     return task.images * task.epochs
 
 
@@ -82,9 +87,9 @@ def main() -> None:
             images_per_s(executor, replace(task, epochs=1), count)
             speeds[count] = [images_per_s(executor, task, count) for _ in range(options.rounds)]
         alone = median(speeds[options.counts[0]])
-        told = ", ".join(f"{speed:,.0f}" for speed in speeds[count])
+        each_round = ", ".join(f"{speed:,.0f}" for speed in speeds[count])
         gain = median(speeds[count]) / alone
-        print(f"{count:3} at once: {told} images/s together, x {gain:.2f}", flush=True)
+        print(f"{count:3} at once: {each_round} images/s together, x {gain:.2f}", flush=True)
     record = {
         "images_per_s": speeds,
         "options": {key: str(value) for key, value in vars(options).items() if key != "output"},

@@ -30,6 +30,7 @@ from blockzoo.experiments.protocol import ELEVEN_BLOCKS, Protocol, get_protocol
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import FitResult, fit
+from blockzoo.training.settings import TrainingSettings
 
 BATCHES_TO_COMPILE = 4
 
@@ -53,10 +54,10 @@ def main() -> None:
     for block, connection in connections.items():
         with suppress(BrokenPipeError):  # it died
             connection.send("your turn")
-        found = answer(connection)
+        measured = answer(connection)
         for position in options.positions:
             reason = {"reason": failed[block].get(position, "its process ended")}
-            cells[f"{block}/{position}"] = found.get(position, reason)
+            cells[f"{block}/{position}"] = measured.get(position, reason)
             show(f"{block}/{position}", cells[f"{block}/{position}"])
         save(options, cells)
     hours = [cell["hours"] for cell in cells.values() if "hours" in cell]
@@ -66,10 +67,10 @@ def main() -> None:
 def answer(connection: Connection) -> dict[str, Any]:
     """Return what the process found; nothing if it died."""
     try:
-        found: dict[str, Any] = connection.recv()
+        answered: dict[str, Any] = connection.recv()
     except EOFError:
         return {}
-    return found
+    return answered
 
 
 def show(label: str, cell: dict[str, Any]) -> None:
@@ -88,9 +89,9 @@ def serve(connection: Connection, block: str, options: argparse.Namespace) -> No
     protocol = get_protocol(options.protocol)
     few = protocol.recipe.batch_size * BATCHES_TO_COMPILE
     for position in options.positions:
-        found = train(block, position, protocol, options.device, images=few, epochs=1)
-        if found.not_compiled:
-            failed[position] = f"not compiled: {found.not_compiled}"
+        result = train(block, position, protocol, options.device, images=few, epochs=1)
+        if result.not_compiled:
+            failed[position] = f"not compiled: {result.not_compiled}"
     connection.send(failed)
     connection.recv()
     cells = {}
@@ -104,23 +105,23 @@ def measure(
     block: str, position: str, protocol: Protocol, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Return one cell's speed, and hours of the table."""
-    found = train(
+    result = train(
         block, position, protocol, options.device, images=options.images, epochs=options.epochs
     )
-    steady = found.epochs[1:]
+    steady = result.epochs[1:]
     images_per_s = median(epoch.images_per_s or 0.0 for epoch in steady)
     epoch_s = median(epoch.seconds for epoch in steady)
     (cost,) = profile_blocks([block], [position], config=scaffold(protocol))
     assert cost.train is not None
-    peak = peak_flops(torch.device(options.device), found.precision)
+    peak = peak_flops(torch.device(options.device), result.precision)
     return {
         "images_per_s": images_per_s,
         "epoch_s": epoch_s,
         "hours": epoch_s * protocol.recipe.epochs * len(protocol.seeds) / 3600,
         "mfu": 3 * cost.train.flops * images_per_s / peak,
-        "epochs": [(epoch.seconds, epoch.images_per_s) for epoch in found.epochs],
-        "precision": found.precision,
-        "peak_memory_bytes": found.peak_memory_bytes,
+        "epochs": [(epoch.seconds, epoch.images_per_s) for epoch in result.epochs],
+        "precision": result.precision,
+        "peak_memory_bytes": result.peak_memory_bytes,
     }
 
 
@@ -135,16 +136,16 @@ def train(
     """Train one network on that many random images, and validate on a ninth of them."""
     recipe = replace(protocol.recipe, epochs=epochs, warmup_epochs=0.0)
     net, data = ScaffoldNet(block, position, scaffold(protocol)), random_images(images)
-    return fit(net, data, recipe, seed=0, device=device, progress=False, compiled=True)
+    settings = TrainingSettings(dataset=data, recipe=recipe, seed=0, device=device, compiled=True)
+    return fit(net, settings)
 
 
 def save(options: argparse.Namespace, cells: dict[str, dict[str, Any]]) -> None:
     """Write what there is so far, should a later cell be stopped."""
     if options.output:
-        given = {key: str(value) for key, value in vars(options).items() if key != "output"}
         record = {
             "cells": cells,
-            "options": given,
+            "options": {key: str(value) for key, value in vars(options).items() if key != "output"},
             "environment": describe_environment(options.device),
         }
         options.output.write_text(json.dumps(record, indent=1) + "\n")

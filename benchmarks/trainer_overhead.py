@@ -3,7 +3,7 @@
 Usage: python benchmarks/trainer_overhead.py [--rounds N] [--threads N] [--compile] [--output F]
 
 The bare loop has the same network, recipe, arithmetic, batches and keeping of freed memory, and
-nothing else: no tallies, no norms, no moving average, no checkpoint. With `--compile` both run
+nothing else: no metrics, no norms, no moving average, no checkpoint. With `--compile` both run
 compiled. Rounds alternate; the first warms up and is dropped. `fit` should reach 95% of the bare
 loop's speed.
 """
@@ -33,6 +33,7 @@ from blockzoo.training.fit import fit
 from blockzoo.training.optimisation import build_optimizer, build_scheduler
 from blockzoo.training.process import freed_memory_kept
 from blockzoo.training.recipe import Recipe, get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 
 def bare_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Namespace) -> float:
@@ -94,11 +95,13 @@ def call(net: nn.Module, images: Tensor) -> Tensor:
 def fit_images_per_s(data: ImageDataset, recipe: Recipe, options: argparse.Namespace) -> float:
     """Return images/s of `fit` on the same."""
     net = ScaffoldNet(options.block, "mid", ScaffoldConfig(width=options.width))
-    compiled, device = options.compile, options.device
-    found = fit(net, data, recipe, seed=0, device=device, progress=False, compiled=compiled)
-    if found.not_compiled:
-        raise SystemExit(f"{options.block} was not compiled: {found.not_compiled}")
-    return found.images_per_s
+    settings = TrainingSettings(
+        dataset=data, recipe=recipe, seed=0, device=options.device, compiled=options.compile
+    )
+    result = fit(net, settings)
+    if result.not_compiled:
+        raise SystemExit(f"{options.block} was not compiled: {result.not_compiled}")
+    return result.images_per_s
 
 
 def main() -> None:

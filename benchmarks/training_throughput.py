@@ -38,6 +38,7 @@ from blockzoo.training import compilation
 from blockzoo.training.arithmetic import resolve_arithmetic
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
+from blockzoo.training.settings import TrainingSettings
 
 CLASSES = 10
 SCAFFOLD = ScaffoldConfig(context="classic/ResNetBasicBlock", stem_bias=True)
@@ -80,11 +81,16 @@ def ours(options: argparse.Namespace, data: ImageDataset) -> list[float]:
     recipe = get_recipe("v1")
     recipe = replace(recipe, epochs=EPOCHS, warmup_epochs=0.0, batch_size=options.batch_size)
     net = ScaffoldNet(options.block, options.position, SCAFFOLD)
-    device, compiled = options.device, options.mode != "plain"
-    found = fit(net, data, recipe, seed=0, device=device, progress=False, compiled=compiled)
-    if found.not_compiled:
-        raise SystemExit(f"{options.block} was not compiled: {found.not_compiled}")
-    return [epoch.images_per_s or 0.0 for epoch in found.epochs]
+    compiled = options.mode != "plain"
+    result = fit(
+        net,
+        TrainingSettings(
+            dataset=data, recipe=recipe, seed=0, device=options.device, compiled=compiled
+        ),
+    )
+    if result.not_compiled:
+        raise SystemExit(f"{options.block} was not compiled: {result.not_compiled}")
+    return [epoch.images_per_s or 0.0 for epoch in result.epochs]
 
 
 def pipeline_images_per_s(data: ImageDataset, options: argparse.Namespace) -> float:
@@ -106,18 +112,18 @@ SIDES = {"early": early, "blockzoo": ours}
 
 def in_process(side: str, options: argparse.Namespace, block: str, mode: str) -> float:
     """Return images/s of the last epoch of a side that has a fresh process."""
-    given = {**vars(options), "block": block, "mode": mode, "output": ""}
+    side_options = {**vars(options), "block": block, "mode": mode, "output": ""}
     ended = subprocess.run(
-        [sys.executable, __file__, "--one", side, json.dumps(given)],
+        [sys.executable, __file__, "--one", side, json.dumps(side_options)],
         stdout=subprocess.PIPE,
         check=True,
     )
     return float(json.loads(ended.stdout.splitlines()[-1])[-1])
 
 
-def run_one(side: str, given: str) -> None:
+def run_one(side: str, side_options: str) -> None:
     """Print what the side measures, in this process."""
-    options = argparse.Namespace(**json.loads(given))
+    options = argparse.Namespace(**json.loads(side_options))
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     data = random_images(options.steps * options.batch_size)
@@ -190,11 +196,11 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{'':36}  {'early':>10}  {'BlockZoo':>10}  ratio (range)        MFU")
     for block, mode in [("", ""), *product(options.blocks, options.modes)]:
-        found = measure(options, block, mode)
-        ratios = [b / a for a, b in zip(found["early"], found["blockzoo"], strict=True)]
-        early_speed, our_speed = (median(found[side]) for side in SIDES)
+        speeds = measure(options, block, mode)
+        ratios = [b / a for a, b in zip(speeds["early"], speeds["blockzoo"], strict=True)]
+        early_speed, our_speed = (median(speeds[side]) for side in SIDES)
         mfu, label = "", f"{block} {mode}".strip() or "data pipeline"
-        results[label] = {**found, "ratios": ratios, "median_ratio": median(ratios)}
+        results[label] = {**speeds, "ratios": ratios, "median_ratio": median(ratios)}
         if block:
             share = utilisation(options, block, our_speed)
             fastest[block] = max(fastest.get(block, 0.0), our_speed)

@@ -18,6 +18,7 @@ from blockzoo.data.batches import ChannelStatistics, DeviceImages, channel_stati
 from blockzoo.data.residence import fetched, free_bytes, resolve_residence
 from blockzoo.training.fit import fit
 from blockzoo.training.recipe import get_recipe
+from tests.training.samples import training_settings
 
 CPU = torch.device("cpu")
 PLAIN = ChannelStatistics(mean=torch.zeros(3), std=torch.ones(3))
@@ -175,7 +176,7 @@ def test_training_gives_the_same_weights_wherever_the_images_lie(
     fetched_batches = []
     monkeypatch.setattr(
         "blockzoo.data.batches.fetched",
-        lambda *given: fetched_batches.append(1) or fetched(*given),  # type: ignore[func-returns-value]
+        lambda *arguments: fetched_batches.append(1) or fetched(*arguments),  # type: ignore[func-returns-value]
     )
     weights, results = [], []
     for available in (10**12, 0):
@@ -183,7 +184,7 @@ def test_training_gives_the_same_weights_wherever_the_images_lie(
         monkeypatch.setattr("psutil.virtual_memory", lambda memory=memory: memory)
         torch.manual_seed(0)
         net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
-        result = fit(net, data, recipe, seed=0, progress=False)
+        result = fit(net, training_settings(data, recipe))
         weights.append(torch.cat([weight.flatten() for weight in net.state_dict().values()]))
         results.append((result.test_loss, result.val_loss, len(fetched_batches)))
     assert torch.equal(*weights)

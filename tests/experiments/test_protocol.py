@@ -3,19 +3,20 @@ import pytest
 from blockzoo.blocks import list_available_blocks
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol, list_protocols
+from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def test_the_protocols_hold_what_the_docs_say() -> None:
     quick, classic, v1 = (get_protocol(name) for name in ("quick", "classic", "v1"))
-    assert list_protocols() == ["quick", "classic", "v1"]
+    with pytest.raises(UnknownNameError, match="allowed: quick, classic, v1"):
+        get_protocol("zzz")
     assert (quick.dataset, quick.width, quick.seeds) == ("digits", 16, (0, 1))
     assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
     assert (classic.context, classic.stem_bias) == ("classic/ResNetBasicBlock", True)
     assert (v1.width, v1.depth, len(v1.seeds)) == (64, 3, 10)
     known = list_available_blocks()
-    assert all(block in known for name in list_protocols() for block in get_protocol(name).blocks)
+    assert all(block in known for protocol in (quick, classic, v1) for block in protocol.blocks)
     assert len(ELEVEN_BLOCKS) == 11
 
 
@@ -58,7 +59,7 @@ def test_more_of_the_same_keeps_the_label() -> None:
 
 def test_cells_go_seed_by_seed() -> None:
     protocol = get_protocol("quick").changed(blocks=("a", "b"), positions=(Position.MID,))
-    assert list(protocol.cells()) == [
+    assert list(protocol.trainings()) == [
         (0, "a", Position.MID),
         (0, "b", Position.MID),
         (1, "a", Position.MID),

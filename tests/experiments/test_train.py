@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.experiments.train import train_block, training_trial_id
+from blockzoo.experiments.identity import training_trial_id
+from blockzoo.experiments.train import scaffold_for, train_block, train_placement
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpoint_path, remove_checkpoint
-from tests.training.samples import TINY_RECIPE, tiny_dataset
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
+from tests.training.samples import TINY_RECIPE, tiny_dataset, training_settings
 
 DATA = tiny_dataset(classes=3, per_class=6)
 CONFIG = ScaffoldConfig(context="Identity", width=4, depth=1)
@@ -52,31 +56,26 @@ def spec(factory: Any = Plain, **changes: Any) -> BlockSpec:
     return BlockSpec(**{**values, **changes})
 
 
-def train(block: str | BlockSpec = spec(), **changes: Any) -> TrainingRecord:  # noqa: B008 - frozen
-    options: dict[str, Any] = {
-        "position": "mid",
-        "config": CONFIG,
-        "dataset": DATA,
-        "recipe": RECIPE,
-        "seed": 0,
-    }
-    options |= {"device": "cpu", "progress": False, **changes}
-    return train_block(block, **options)
+def trial(
+    block: str | BlockSpec = spec(),  # noqa: B008 - frozen
+    position: str = "mid",
+    config: ScaffoldConfig = CONFIG,
+    **changes: Any,
+) -> tuple[Placement, TrainingSettings]:
+    settings = training_settings(**{"dataset": DATA, "recipe": RECIPE, **changes})
+    return Placement.of(block, position, scaffold_for(config, settings.dataset)), settings
 
 
-def identity(block: str | BlockSpec = spec(), **changes: Any) -> str:  # noqa: B008 - frozen
-    options: dict[str, Any] = {
-        "position": "mid",
-        "config": CONFIG,
-        "dataset": DATA,
-        "recipe": RECIPE,
-        "seed": 0,
-    }
-    return training_trial_id(block, **{**options, "device": "cpu", **changes})
+def train(*where: Any, options: RunOptions | None = None, **changes: Any) -> TrainingRecord:
+    return train_placement(*trial(*where, **changes), options)
+
+
+def identity(*where: Any, **changes: Any) -> str:
+    return training_trial_id(*trial(*where, **changes))
 
 
 def test_a_record_says_what_was_trained_and_what_it_learned() -> None:
-    record = train(protocol="mine", experiment_name="first", notes="by hand")
+    record = train(protocol="mine", options=RunOptions(experiment_name="first", notes="by hand"))
     assert (record.block, record.positions) == ("Plain", (Position.MID,))
     assert (record.protocol, record.dataset, record.seed) == ("mine", "tiny", 0)
     assert (record.experiment_name, record.notes) == ("first", "by hand")
@@ -97,6 +96,15 @@ def test_a_record_says_what_was_trained_and_what_it_learned() -> None:
 
 def test_the_identity_is_known_beforehand() -> None:
     assert train(protocol="mine").trial_id == identity(protocol="mine")
+
+
+def test_the_door_by_name_trains_the_same() -> None:
+    block = train_block(
+        "Identity", "mid", dataset=DATA, recipe=RECIPE, seed=0, config=CONFIG, device="cpu"
+    )
+    placement = train("Identity")
+    assert (block.trial_id, block.scaffold) == (placement.trial_id, placement.scaffold)
+    assert (block.protocol, block.val_loss) == ("custom", placement.val_loss)
 
 
 def test_the_same_trial_twice_gives_the_same_metrics() -> None:
@@ -166,7 +174,7 @@ class Branching(Plain):
 
 
 def test_a_record_says_why_a_network_was_not_compiled() -> None:
-    record = train(spec(Branching), compiled=True, notes="by hand")
+    record = train(spec(Branching), compiled=True, options=RunOptions(notes="by hand"))
     assert not record.compiled
     assert record.notes.startswith("by hand; not compiled: ")
     assert "\n" not in record.notes
@@ -214,7 +222,7 @@ def test_names_and_devices_that_are_not_there() -> None:
 
 
 def test_robustness_is_recorded_and_changes_nothing_else() -> None:
-    plain, tested = train(), train(robustness=True)
+    plain, tested = train(), train(options=RunOptions(robustness=True))
     assert plain.robustness is None
     assert tested.robustness is not None
     assert tested.trial_id == plain.trial_id
@@ -225,8 +233,10 @@ def test_robustness_is_recorded_and_changes_nothing_else() -> None:
 
 
 def test_a_checkpoint_is_there_until_it_is_removed(tmp_path: Path) -> None:
-    record = train(checkpoints=tmp_path)
-    assert checkpoint_path(tmp_path, record.trial_id).exists()
+    record = train(options=RunOptions(checkpoints=tmp_path))
+    path = checkpoint_path(tmp_path, record.trial_id)
+    assert path is not None
+    assert path.exists()
     remove_checkpoint(tmp_path, record.trial_id)
     remove_checkpoint(None, record.trial_id)
     assert list(tmp_path.iterdir()) == []
@@ -234,7 +244,7 @@ def test_a_checkpoint_is_there_until_it_is_removed(tmp_path: Path) -> None:
 
 def test_the_final_weights_are_kept_when_wanted(tmp_path: Path) -> None:
     assert train().weights_path is None
-    record = train(save_weights=tmp_path)
+    record = train(options=RunOptions(save_weights=tmp_path))
     assert record.weights_path is not None
     state = torch.load(record.weights_path, weights_only=True)
     assert (
@@ -250,7 +260,7 @@ class Greedy(Plain):
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts_and_the_record_says_so() -> None:
-    record = train(spec(Greedy), notes="mine")
+    record = train(spec(Greedy), options=RunOptions(notes="mine"))
     assert record.micro_batch_size == 4
     assert record.notes == (
         "mine; for lack of memory, batches of 8 were computed in parts of 4; "
@@ -258,7 +268,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_and_the_record_says_so()
     )
     expected = r"^block Greedy \(mid\) does not fit into the memory of cpu with 8 images at once$"
     with pytest.raises(DeviceMemoryError, match=expected):
-        train(spec(Greedy), on_oom="fail")
+        train(spec(Greedy), options=RunOptions(on_oom="fail"))
 
 
 def test_a_record_tells_gradients_by_stage_and_memory() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from blockzoo.training.fit import fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 EPOCHS = 40
 RECIPE = replace(
@@ -27,17 +27,14 @@ def train(checkpoint: Path, schedule: str, epochs: Connection) -> None:
     net = tiny_net()
     result = fit(
         net,
-        tiny_dataset(per_class=20),
-        recipe,
-        seed=3,
-        progress=False,
+        training_settings(tiny_dataset(per_class=20), recipe, seed=3),
         checkpoint=checkpoint,
         on_epoch=lambda metrics: epochs.send(metrics.epoch),
     )
     timed = {"seconds", "elapsed_seconds", "images_per_s"}
     metrics = [epoch.model_dump(exclude=timed) for epoch in result.epochs]
-    told = (metrics, result.best_epoch, result.test_loss, result.test_calibration_error)
-    digest = hashlib.sha256(json.dumps(told).encode())
+    learned = (metrics, result.best_epoch, result.test_loss, result.test_calibration_error)
+    digest = hashlib.sha256(json.dumps(learned).encode())
     for value in net.state_dict().values():
         digest.update(value.numpy().tobytes())
     epochs.send(digest.hexdigest())

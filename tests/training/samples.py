@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from blockzoo.data import ImageDataset
 from blockzoo.training.recipe import Recipe
+from blockzoo.training.settings import TrainingSettings
 
 
 def tiny_dataset(*, classes: int = 2, per_class: int = 10, test: int = 4) -> ImageDataset:
@@ -54,3 +57,11 @@ TINY_RECIPE = Recipe(
     precision="fp32",
     channels_last=False,
 )
+
+
+def training_settings(
+    dataset: ImageDataset, recipe: Recipe = TINY_RECIPE, **changes: Any
+) -> TrainingSettings:
+    """Settings of a training of seed 0 on the CPU; `changes` are fields by name."""
+    fields = {"seed": 0, "device": "cpu", **changes}
+    return TrainingSettings(dataset=dataset, recipe=recipe, **fields)

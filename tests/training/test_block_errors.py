@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError
 from blockzoo.training.fit import fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset, training_settings
 
 DATA = tiny_dataset()
 
@@ -108,7 +108,7 @@ class KeepsMoreThanTensors(Linear):
 def test_what_a_network_raises_is_one_line_with_its_name(net: type[Linear], line: str) -> None:
     recipe = replace(TINY_RECIPE, ema_decay=0.9, optimizer="adamw")
     with pytest.raises(BlockError) as caught:
-        fit(net(), DATA, recipe, seed=0, progress=False, subject="block X")
+        fit(net(), training_settings(DATA, recipe), subject="block X")
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
 
@@ -124,4 +124,4 @@ def test_memory_that_is_exhausted_beside_the_batches_is_one_line_as_well(
     monkeypatch.setattr(owner, place, full)
     recipe = replace(TINY_RECIPE, optimizer="sgd")
     with pytest.raises(DeviceMemoryError, match=r"X does not fit into the memory of cpu$"):
-        fit(Linear(), DATA, recipe, seed=0, progress=False, subject="block X")
+        fit(Linear(), training_settings(DATA, recipe), subject="block X")

@@ -16,10 +16,12 @@ from torch import Tensor
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from blockzoo.training.fit import fit
+from blockzoo.training.run_options import RunOptions
 from tests.training import killed
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 DATA = tiny_dataset()
+FOUR_EPOCHS = replace(TINY_RECIPE, epochs=4)
 KILLS = 20
 
 
@@ -28,9 +30,8 @@ def run(path: Path, *, stop_after: int | None = None, **changes: Any) -> dict[st
         if metrics.epoch == stop_after:
             raise KeyboardInterrupt
 
-    net = tiny_net()
-    options: dict[str, Any] = {"seed": 0, "recipe": replace(TINY_RECIPE, epochs=4)} | changes
-    fit(net, DATA, progress=False, checkpoint=path, on_epoch=stop, **options)
+    net, changes = tiny_net(), {"recipe": FOUR_EPOCHS, **changes}
+    fit(net, training_settings(DATA, **changes), checkpoint=path, on_epoch=stop)
     return net.state_dict()
 
 
@@ -70,19 +71,15 @@ def test_a_training_goes_on_instead_of_starting_again(tmp_path: Path) -> None:
     path = tmp_path / "stopped.ckpt"
     with pytest.raises(KeyboardInterrupt):
         run(path, stop_after=2)
-    told: list[int] = []
+    trained: list[int] = []
     net = tiny_net()
-    recipe = replace(TINY_RECIPE, epochs=4)
     fit(
         net,
-        DATA,
-        recipe,
-        seed=0,
-        progress=False,
+        training_settings(DATA, FOUR_EPOCHS),
         checkpoint=path,
-        on_epoch=lambda metrics: told.append(metrics.epoch),
+        on_epoch=lambda metrics: trained.append(metrics.epoch),
     )
-    assert told == [3, 4]
+    assert trained == [3, 4]
     assert all(torch.equal(whole[name], value) for name, value in net.state_dict().items())
 
 
@@ -93,24 +90,21 @@ def test_other_settings_start_afresh(changes: dict[str, Any], tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         run(path, stop_after=2)
     with pytest.warns(UserWarning, match="is of another training; training starts afresh"):
-        found = run(path, **changes)
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+        afresh = run(path, **changes)
+    assert all(torch.equal(expected[name], afresh[name]) for name in expected)
 
 
 def test_no_resume_starts_afresh(tmp_path: Path) -> None:
-    told: list[int] = []
+    trained: list[int] = []
     run(tmp_path / "a.ckpt")
     fit(
         tiny_net(),
-        DATA,
-        replace(TINY_RECIPE, epochs=4),
-        seed=0,
-        progress=False,
+        training_settings(DATA, FOUR_EPOCHS),
+        RunOptions(resume=False),
         checkpoint=tmp_path / "a.ckpt",
-        resume=False,
-        on_epoch=lambda metrics: told.append(metrics.epoch),
+        on_epoch=lambda metrics: trained.append(metrics.epoch),
     )
-    assert told == [1, 2, 3, 4]
+    assert trained == [1, 2, 3, 4]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not there")
@@ -125,10 +119,10 @@ def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path
         process = context.Process(target=killed.train, args=(path, schedule, theirs))
         process.start()
         theirs.close()
-        told: list[Any] = []
-        while kill_after is None or kill_after not in told:
+        messages: list[Any] = []
+        while kill_after is None or kill_after not in messages:
             try:
-                told.append(ours.recv())
+                messages.append(ours.recv())
             except EOFError:  # noqa: PERF203 - the end of the child's messages
                 break
         if kill_after is not None:
@@ -137,7 +131,7 @@ def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path
             os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == (0 if kill_after is None else -signal.SIGKILL)
-        return told[-1] if kill_after is None else None
+        return messages[-1] if kill_after is None else None
 
     schedules = ("cosine", "plateau")
     whole = {name: child(tmp_path / f"{name}.ckpt", name) for name in schedules}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training import compilation
 from blockzoo.training.fit import FitResult, fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from blockzoo.training.recipe import Recipe
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 DATA = tiny_dataset(per_class=15)  # 26 images to train on: batches of 8, 8, 8 and 2
 RECIPE = replace(TINY_RECIPE, ema_decay=0.9, drop_path=0.3, gradient_clip_norm=1.0)
@@ -50,9 +51,16 @@ def scaffold(seed: int = 0, block: str = "InvertedResidual") -> ScaffoldNet:
     return ScaffoldNet(block, "mid", CONFIG, seed=seed)
 
 
-def run(net: nn.Module, recipe: Any = RECIPE, *, seed: int = 0, **options: Any) -> FitResult:
-    options = {"progress": False, "compiled": True, **options}
-    return fit(net, DATA, recipe, seed=seed, **options)
+def run(
+    net: nn.Module,
+    recipe: Recipe = RECIPE,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    **changes: Any,
+) -> FitResult:
+    settings = training_settings(DATA, recipe, **{"compiled": True, **changes})
+    return fit(net, settings, checkpoint=checkpoint, on_epoch=on_epoch)
 
 
 def learned(result: FitResult) -> dict[str, Any]:
@@ -215,16 +223,16 @@ def check_that_a_stopped_training_goes_on_to_the_same_weights(folder: Path) -> N
     run(whole, checkpoint=folder / "whole.ckpt")
     with pytest.raises(KeyboardInterrupt):
         run(scaffold(), checkpoint=folder / "a.ckpt", on_epoch=stop)
-    told: list[int] = []
+    trained: list[int] = []
     compilation._function.cache_clear()
     run(
         resumed,
         checkpoint=folder / "a.ckpt",
-        on_epoch=lambda metrics: told.append(metrics.epoch),
+        on_epoch=lambda metrics: trained.append(metrics.epoch),
     )
-    assert told == [2]
-    found = resumed.state_dict()
-    assert all(torch.equal(value, found[name]) for name, value in whole.state_dict().items())
+    assert trained == [2]
+    weights = resumed.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
 
 
 @pytest.mark.usefixtures("traced")

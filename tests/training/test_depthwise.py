@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from blockzoo.training.arithmetic import Arithmetic, fast_depthwise
 from blockzoo.training.fit import fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset
+from tests.training.samples import TINY_RECIPE, tiny_dataset, training_settings
 
 BF16 = Arithmetic(precision="bf16", channels_last=False)
 FP32 = Arithmetic(precision="fp32", channels_last=False)
@@ -38,9 +38,9 @@ def test_slow_ones_are_computed_in_fp32(conv: nn.Conv2d) -> None:
     images = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     exact = conv(images.bfloat16().float())
     with fast_depthwise(conv, BF16, CPU), torch.autocast("cpu", dtype=torch.bfloat16):
-        given = conv(images.bfloat16())
-        given.float().sum().backward()
-    assert torch.equal(given, exact.bfloat16())
+        output = conv(images.bfloat16())
+        output.float().sum().backward()
+    assert torch.equal(output, exact.bfloat16())
     assert conv.weight.grad is not None
     assert conv.weight.grad.dtype is torch.float32
     conv.zero_grad()
@@ -99,7 +99,7 @@ def test_fit_uses_it(precision: Literal["bf16", "fp32"]) -> None:
     seen: set[tuple[type[nn.Module], torch.dtype]] = set()
     net[1].register_forward_hook(lambda conv, _, output: seen.add((type(conv), output.dtype)))
     recipe = replace(TINY_RECIPE, precision=precision)
-    fit(net, tiny_dataset(), recipe, seed=0, progress=False)
+    fit(net, training_settings(tiny_dataset(), recipe))
     expected = torch.bfloat16 if precision == "bf16" else torch.float32
     assert {dtype for _, dtype in seen} == {expected}
     assert (nn.Conv2d in {kind for kind, _ in seen}) == (precision == "fp32")

@@ -18,7 +18,7 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.drop_path import DropPath, drop_rates
 from blockzoo.training.fit import FitResult, fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 DATA = tiny_dataset(per_class=20)
 CONFIG = ScaffoldConfig(width=4, depth=2, classes=2, input_shape=(3, 8, 8))
@@ -57,9 +57,9 @@ def scaffold(block: str | BlockSpec = "ResNetBasicBlock", **changes: Any) -> Sca
     return ScaffoldNet(block, "late", replace(CONFIG, **changes), seed=1)
 
 
-def run(recipe: Any = RECIPE, net: nn.Module | None = None, **options: Any) -> FitResult:
-    options = {"seed": 3, "progress": False, **options}
-    return fit(scaffold() if net is None else net, DATA, recipe, **options)
+def run(recipe: Any = RECIPE, net: nn.Module | None = None, **files: Any) -> FitResult:
+    net = scaffold() if net is None else net
+    return fit(net, training_settings(DATA, recipe, seed=3), **files)
 
 
 def curves(result: FitResult) -> list[dict[str, Any]]:

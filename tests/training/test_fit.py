@@ -15,19 +15,30 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import user_errors
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError, UnknownNameError
+from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from blockzoo.training.log import LiveView
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from blockzoo.training.recipe import Recipe
+from blockzoo.training.run_options import RunOptions
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 DATA = tiny_dataset()
 CPU = torch.device("cpu")
 
 
-def run(net: nn.Module, recipe: Any = TINY_RECIPE, data: Any = DATA, **options: Any) -> FitResult:
-    return fit(net, data, recipe, seed=options.pop("seed", 0), progress=False, **options)
+def run(
+    net: nn.Module,
+    recipe: Recipe = TINY_RECIPE,
+    data: ImageDataset = DATA,
+    options: RunOptions | None = None,
+    *,
+    subject: str = "the network",
+    **changes: Any,
+) -> FitResult:
+    return fit(net, training_settings(data, recipe, **changes), options, subject=subject)
 
 
 def without_times(result: FitResult) -> dict[str, Any]:
@@ -235,7 +246,7 @@ def test_nothing_is_written_or_logged(
 
 
 def test_progress_is_shown_when_wanted(capfd: pytest.CaptureFixture[str]) -> None:
-    fit(tiny_net(), DATA, TINY_RECIPE, seed=0, progress=True)
+    fit(tiny_net(), training_settings(DATA), RunOptions(progress=True))
     assert "Epoch 2/2" in capfd.readouterr().out
 
 
@@ -253,9 +264,9 @@ def test_the_line_of_an_epoch_fits_into_80_columns(
 
 
 def test_each_epoch_is_told_of() -> None:
-    told: list[EpochMetrics] = []
-    result = run(tiny_net(), on_epoch=told.append)
-    assert tuple(told) == result.epochs
+    heard: list[EpochMetrics] = []
+    result = fit(tiny_net(), training_settings(DATA), on_epoch=heard.append)
+    assert tuple(heard) == result.epochs
 
 
 class Poisoned(RightAtStep):
@@ -295,15 +306,15 @@ class Raising(RightAtStep):
 def test_a_network_that_raises_is_named(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_errors, "_own_folders", set())
     monkeypatch.setattr(user_errors, "_own_files", {Path(__file__).resolve()} if own else set())
-    place = r" \(.*test_training_fit\.py:\d+\)" if own else ""
+    place = r" \(.*test_fit\.py:\d+\)" if own else ""
     expected = rf"^block X raises on a batch of \(2, 3, 8, 8\): ValueError: no such luck{place}$"
     with pytest.raises(BlockError, match=expected):
         run(Raising(ValueError("no such luck")), subject="block X")
 
 
 def test_an_error_of_ours_passes_as_it_is() -> None:
-    with pytest.raises(BlockError, match=r"^told already$"):
-        run(Raising(BlockError("told already")))
+    with pytest.raises(BlockError, match=r"^said already$"):
+        run(Raising(BlockError("said already")))
 
 
 def test_ctrl_c_passes_and_the_next_one_still_works(capfd: pytest.CaptureFixture[str]) -> None:
@@ -403,22 +414,22 @@ def test_judging_in_parts_goes_down_to_one_image_and_no_further() -> None:
     with pytest.raises(DeviceMemoryError, match="the memory of cpu with 1 images at once"):
         run(Judged(0))
     with pytest.raises(DeviceMemoryError, match="the memory of cpu with 2 images at once"):
-        run(Judged(1), on_oom="fail")
+        run(Judged(1), options=RunOptions(on_oom="fail"))
 
 
 def test_what_to_do_without_memory_is_one_of_two() -> None:
     with pytest.raises(UnknownNameError, match="unknown on_oom 'halve'; allowed: split, fail"):
-        run(tiny_net(), on_oom="halve")
+        run(tiny_net(), options=RunOptions(on_oom="halve"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("most", "on_oom", "tried"), [(4, "fail", 8), (1, "split", 2)])
 def test_what_cannot_be_split_fails_clearly(most: int, on_oom: Any, tried: int) -> None:
     with pytest.raises(DeviceMemoryError, match=f"the memory of cpu with {tried} images at once"):
-        run(Hungry(most), on_oom=on_oom)
+        run(Hungry(most), options=RunOptions(on_oom=on_oom))
 
 
 def test_blocks_are_told_how_far_training_is() -> None:
-    class Told(RightAtStep):
+    class Listening(RightAtStep):
         def __init__(self) -> None:
             super().__init__(0)
             self.fractions: list[float] = []
@@ -426,7 +437,7 @@ def test_blocks_are_told_how_far_training_is() -> None:
         def on_training_progress(self, fraction: float) -> None:
             self.fractions.append(fraction)
 
-    net = Told()
+    net = Listening()
     run(net, replace(TINY_RECIPE, epochs=4))
     assert net.fractions == [0.0, 0.25, 0.5, 0.75]
 

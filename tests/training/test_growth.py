@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from blockzoo.data import ImageDataset
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import fit
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 RECIPE = replace(TINY_RECIPE, ema_decay=0.9)
 
@@ -37,7 +37,7 @@ class Counting(nn.Module):
 def passed(dataset: ImageDataset, epochs: int) -> tuple[int, int]:
     # Without an average, whose network is a copy with counts of its own.
     net, recipe = Counting(), replace(TINY_RECIPE, epochs=epochs)
-    fit(net, dataset, recipe, seed=0, progress=False)
+    fit(net, training_settings(dataset, recipe))
     return net.trained, net.evaluated
 
 
@@ -45,7 +45,7 @@ def bytes_of_tensors() -> int:
     """Return the bytes of all tensors that Python knows of; those that share memory count twice."""
     gc.collect()
     # Not isinstance, which asks every object, and some warn when asked.
-    tensors = [each for each in gc.get_objects() if issubclass(type(each), Tensor)]
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
     return sum(each.untyped_storage().nbytes() for each in tensors)
 
 
@@ -64,14 +64,8 @@ def test_what_a_training_holds_does_not_grow_with_epochs() -> None:
     def weigh(metrics: EpochMetrics) -> None:
         held.append(bytes_of_tensors())
 
-    fit(
-        tiny_net(),
-        tiny_dataset(per_class=15),
-        replace(RECIPE, epochs=8),
-        seed=0,
-        progress=False,
-        on_epoch=weigh,
-    )
+    settings = training_settings(tiny_dataset(per_class=15), replace(RECIPE, epochs=8))
+    fit(tiny_net(), settings, on_epoch=weigh)
     assert len(held) == 8
     assert held[0] > 0
     assert held[1:] == [held[1]] * 7
@@ -85,6 +79,6 @@ def test_a_leak_would_be_seen() -> None:
         leaked.append(torch.zeros(1000))
         held.append(bytes_of_tensors())
 
-    recipe = replace(RECIPE, epochs=3)
-    fit(tiny_net(), tiny_dataset(per_class=15), recipe, seed=0, progress=False, on_epoch=leak)
+    settings = training_settings(tiny_dataset(per_class=15), replace(RECIPE, epochs=3))
+    fit(tiny_net(), settings, on_epoch=leak)
     assert held[2] - held[1] >= 4000

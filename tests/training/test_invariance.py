@@ -23,7 +23,9 @@ from blockzoo.data import load_dataset
 from blockzoo.data.residence import default_workers
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
-from blockzoo.training.recipe import Recipe, get_recipe
+from blockzoo.training.recipe import get_recipe
+from blockzoo.training.run_options import RunOptions
+from tests.training.samples import training_settings
 
 RECIPE = replace(get_recipe("v1"), epochs=2, batch_size=16, cutout=3, crop_padding=1)
 BUSY = "print(flush=True)\nwhile True: pass"
@@ -46,13 +48,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(
-    folder: Path, cache: Path, recipe: Recipe = RECIPE, **options: Any
+    folder: Path, cache: Path, options: RunOptions | None = None
 ) -> tuple[Tensor, dict[str, Any]]:
     """Decode and train anew; return all weights and all figures that are not of the clock."""
     config = ScaffoldConfig(width=4, depth=1, classes=2, input_shape=(3, 8, 8))
     net = ScaffoldNet(get_block("classic/InvertedResidual"), Position.MID, config, seed=0)
     data = load_dataset(str(folder), data_dir=cache)
-    result = fit(net, data, recipe, seed=0, progress=False, **options)
+    result = fit(net, training_settings(data, RECIPE), options)
     timed = {"seconds", "elapsed_seconds", "images_per_s"}
     figures = asdict(result) | {
         "epochs": [epoch.model_dump(exclude=timed) for epoch in result.epochs]
@@ -66,11 +68,11 @@ def test_the_number_of_workers_changes_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads that decode, count and fetch: none to fetch (all is on the device), 1, 2, 4."""
-    expected = trained(folder, tmp_path / "resident", resident=True)
+    expected = trained(folder, tmp_path / "resident", RunOptions(resident=True))
     for cores in (1, 2, 7):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         assert default_workers() == min(cores, 4)
-        weights, figures = trained(folder, tmp_path / str(cores), resident=False)
+        weights, figures = trained(folder, tmp_path / str(cores), RunOptions(resident=False))
         assert torch.equal(weights, expected[0])
         assert figures == expected[1]
     assert len(expected[1]["epochs"]) == 2
@@ -92,9 +94,9 @@ def busy(processes: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_load_on_the_machine_changes_nothing(folder: Path, tmp_path: Path, resident: bool) -> None:
-    alone = trained(folder, tmp_path / "alone", resident=resident)
+    alone = trained(folder, tmp_path / "alone", RunOptions(resident=resident))
     with busy(2):
-        beside = trained(folder, tmp_path / "beside", resident=resident)
+        beside = trained(folder, tmp_path / "beside", RunOptions(resident=resident))
     assert torch.equal(*(weights for weights, _ in (alone, beside)))
     assert alone[1] == beside[1]
 

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from blockzoo.core.errors import DivergenceError
-from blockzoo.experiments.train import train_block
+from blockzoo.experiments.train import scaffold_for, train_placement
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
 from blockzoo.training import log
 from blockzoo.training.log import epoch_figures
 from blockzoo.training.loggers import LogTo, OpenLogger
-from tests.training.samples import TINY_RECIPE, tiny_dataset
+from blockzoo.training.run_options import RunOptions
+from tests.training.samples import TINY_RECIPE, tiny_dataset, training_settings
 
 DATA = tiny_dataset(classes=6, per_class=6)
 EPOCHS = 4
@@ -26,18 +28,24 @@ TIMED = {"seconds", "elapsed_seconds", "images_per_s"}
 TEST = ("test_loss", "test_accuracy", "test_top5_accuracy", "test_calibration_error")
 
 
-def train(folder: Path, *loggers: str, tuning: bool = False, **changes: Any) -> TrainingRecord:
-    to = LogTo(folder=folder, loggers=loggers, tuning=tuning) if loggers else None
-    options: dict[str, Any] = {
-        "config": ScaffoldConfig(context="Identity", width=4, depth=1),
-        "dataset": DATA,
-        "recipe": replace(TINY_RECIPE, epochs=EPOCHS),
-        "seed": 0,
-        "device": "cpu",
-        "progress": False,
-        "log_to": to,
-    }
-    return train_block("ResNetBasicBlock", "mid", **{**options, **changes})
+def train(
+    folder: Path,
+    *loggers: str,
+    tuning: bool = False,
+    checkpoints: Path | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    **changes: Any,
+) -> TrainingRecord:
+    scaffold = ScaffoldConfig(context="Identity", width=4, depth=1)
+    return train_placement(
+        Placement.of("ResNetBasicBlock", "mid", scaffold_for(scaffold, DATA)),
+        training_settings(DATA, **{"recipe": replace(TINY_RECIPE, epochs=EPOCHS), **changes}),
+        RunOptions(
+            checkpoints=checkpoints,
+            log_to=LogTo(folder=folder, loggers=loggers, tuning=tuning) if loggers else None,
+        ),
+        on_epoch=on_epoch,
+    )
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -97,9 +105,9 @@ def test_tensorboards_own_reader_finds_the_records_epochs(tmp_path: Path) -> Non
     events = EventAccumulator(str(folder))
     events.Reload()
     for name in ("train_loss", "val_accuracy", "learning_rate", "gradient_norms/stem"):
-        told = [(event.step, event.value) for event in events.Scalars(name)]
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
         expected = [(m.epoch, epoch_figures(m)[name]) for m in record.epochs]
-        assert told == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
+        assert shown == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
     (end,) = events.Scalars("test_loss")
     assert (end.step, end.value) == (EPOCHS, pytest.approx(record.test_loss, rel=1e-6))
 
@@ -109,18 +117,18 @@ def test_logging_changes_no_number(tmp_path: Path) -> None:
 
 
 class Spy:
-    """A logger that takes random numbers from everybody and remembers what it was told."""
+    """A logger that takes random numbers from everybody and remembers what it heard."""
 
     def __init__(self, fails_at: int = 0) -> None:
-        self.told: list[tuple[int, set[str]]] = []
+        self.heard: list[tuple[int, set[str]]] = []
         self.closed: list[str] = []
         self._fails_at = fails_at
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        random.seed(len(self.told))
-        np.random.seed(len(self.told))
-        torch.manual_seed(len(self.told))
-        self.told.append((step, set(metrics)))
+        random.seed(len(self.heard))
+        np.random.seed(len(self.heard))
+        torch.manual_seed(len(self.heard))
+        self.heard.append((step, set(metrics)))
         if step == self._fails_at:
             raise OSError(28, "No space left\non device")
 
@@ -134,10 +142,10 @@ class Spy:
 
 def use(monkeypatch: pytest.MonkeyPatch, **spies: OpenLogger | Exception) -> None:
     def opened(name: str, *_: object, **__: object) -> OpenLogger:
-        found = spies[name]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        logger = spies[name]
+        if isinstance(logger, Exception):
+            raise logger
+        return logger
 
     monkeypatch.setattr(log, "open_logger", opened)
 
@@ -149,7 +157,7 @@ def test_a_logger_that_draws_random_numbers_changes_none(
     spy = Spy()
     use(monkeypatch, csv=spy.opened())
     assert learned(train(tmp_path, "csv")) == expected
-    assert [step for step, _ in spy.told] == [1, 2, 3, 4, 4]
+    assert [step for step, _ in spy.heard] == [1, 2, 3, 4, 4]
     assert spy.closed == ["success"]
 
 
@@ -166,8 +174,8 @@ def test_a_logger_that_fails_is_warned_of_once_and_harms_nothing(
         "training goes on without it"
     ]
     assert learned(record) == expected
-    assert ([step for step, _ in failing.told], failing.closed) == ([1, 2], [])
-    assert ([step for step, _ in other.told], other.closed) == ([1, 2, 3, 4, 4], ["success"])
+    assert ([step for step, _ in failing.heard], failing.closed) == ([1, 2], [])
+    assert ([step for step, _ in other.heard], other.closed) == ([1, 2, 3, 4, 4], ["success"])
 
 
 def test_a_logger_that_cannot_be_opened_is_warned_of_once(
@@ -193,13 +201,14 @@ def test_a_training_that_goes_on_repeats_and_lacks_no_epoch_in_its_log(
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    options: dict[str, Any] = {"checkpoints": tmp_path / "checkpoints"}
+    checkpoints = tmp_path / "checkpoints"
+    stop = stop_after(stopped_after)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, "csv", "tensorboard", on_epoch=stop_after(stopped_after), **options)
+        train(tmp_path, "csv", "tensorboard", on_epoch=stop, checkpoints=checkpoints)
     assert [row["epoch"] for row in rows_of(tmp_path)] == [
         str(epoch) for epoch in range(1, stopped_after + 1)
     ]
-    record = train(tmp_path, "csv", "tensorboard", **options)
+    record = train(tmp_path, "csv", "tensorboard", checkpoints=checkpoints)
     *epochs, _ = rows_of(tmp_path)
     assert [filled(row) for row in epochs] == [
         {**epoch_figures(metrics), "step": metrics.epoch} for metrics in record.epochs
@@ -219,7 +228,7 @@ def test_a_logger_that_keeps_epochs_is_told_of_those_it_lacks(
     spy = Spy()
     use(monkeypatch, csv=spy.opened([1, 3]))
     train(tmp_path, "csv", checkpoints=tmp_path)
-    assert [step for step, _ in spy.told] == [2, 4, 4]
+    assert [step for step, _ in spy.heard] == [2, 4, 4]
 
 
 def test_a_training_that_starts_again_has_a_new_log(tmp_path: Path) -> None:
@@ -239,7 +248,7 @@ def test_a_training_that_fails_closes_its_log_as_failed(
     with pytest.raises(DivergenceError):
         train(tmp_path, "csv", recipe=recipe)
     assert spy.closed == ["failed"]
-    assert all("test_loss" not in names for _, names in spy.told)
+    assert all("test_loss" not in names for _, names in spy.heard)
 
 
 def test_of_stand_ins_for_the_test_images_nothing_is_logged(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from blockzoo.training.fit import fit
 from blockzoo.training.process import freed_memory_kept
 from blockzoo.training.robustness import evaluate_robustness
-from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net
+from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
 CPU = torch.device("cpu")
 BYTES = 2**26  # more than glibc ever keeps by itself
@@ -80,10 +80,7 @@ def while_fit_trains() -> tuple[list[float], float]:
     before = process.memory_info().rss
     fit(
         tiny_net(),
-        tiny_dataset(),
-        TINY_RECIPE,
-        seed=0,
-        progress=False,
+        training_settings(tiny_dataset()),
         on_epoch=lambda _: found.append(given_back()),
     )
     return found, (process.memory_info().rss - before) / BYTES
@@ -154,8 +151,8 @@ def test_kept_while_robustness_is_evaluated() -> None:
 
 def test_no_weight_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, not_kept = tiny_net(), tiny_net()
-    fit(kept, tiny_dataset(), TINY_RECIPE, seed=0, progress=False)
+    fit(kept, training_settings(tiny_dataset()))
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
-    fit(not_kept, tiny_dataset(), TINY_RECIPE, seed=0, progress=False)
+    fit(not_kept, training_settings(tiny_dataset()))
     pairs = zip(kept.state_dict().values(), not_kept.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from blockzoo.core.errors import InputError, UnknownNameError
-from blockzoo.training.recipe import get_recipe, recipes
+from blockzoo.training.recipe import RECIPES, get_recipe
 from tests.training.samples import TINY_RECIPE
 
 
 def test_named_recipes() -> None:
-    assert recipes() == ("quick", "classic", "v1")
-    assert [get_recipe(name).name for name in recipes()] == list(recipes())
+    assert [get_recipe(name).name for name in RECIPES] == list(RECIPES)
+    assert list(RECIPES) == ["quick", "classic", "v1"]
     classic = get_recipe("classic")
     assert (classic.optimizer, classic.learning_rate, classic.schedule) == ("adam", 1e-3, "plateau")
     assert (classic.epochs, classic.batch_size, classic.flip) == (50, 256, True)

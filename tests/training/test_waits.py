@@ -15,7 +15,7 @@ from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
 from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import get_recipe
-from tests.training.samples import tiny_dataset
+from tests.training.samples import tiny_dataset, training_settings
 
 pytestmark = pytest.mark.gpu
 
@@ -76,14 +76,7 @@ def test_steps_are_launched_without_waiting(
         ScaffoldConfig(depth=1, width=16, classes=6, input_shape=(3, 8, 8)),
     )
     recipe = replace(get_recipe("v1"), epochs=1, warmup_epochs=0.0, batch_size=16, drop_path=0.1)
-    found = fit(
-        net,
-        tiny_dataset(classes=6, per_class=40),
-        recipe,
-        seed=0,
-        device="cuda",
-        progress=False,
-        compiled=compiled,
-    )
-    assert found.compiled is compiled
+    data = tiny_dataset(classes=6, per_class=40)
+    result = fit(net, training_settings(data, recipe, device="cuda", compiled=compiled))
+    assert result.compiled is compiled
     assert watched == list(range(BEFORE_STEADY, 14))  # gradient norms are sampled at the tenth

@@ -8,7 +8,6 @@ the same on every device and whatever the network.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.seeding import derived_generator
 from blockzoo.data.residence import default_workers, fetched
 
 Batch = tuple[Tensor, Tensor]
@@ -51,13 +51,19 @@ def channel_statistics(images: Tensor, rows: Tensor | None = None) -> ChannelSta
 
     `rows` are those that count (default: all). A channel that hardly varies gets a deviation of 1,
     so that normalising does not blow it up.
+
+    >>> images = torch.tensor([0, 200], dtype=torch.uint8)[:, None, None, None].expand(2, 3, 4, 4)
+    >>> channel_statistics(images).mean.tolist(), channel_statistics(images).std.tolist()
+    ([100.0, 100.0, 100.0], [100.0, 100.0, 100.0])
     """
     values = torch.arange(256, dtype=torch.float64)
     rows = torch.arange(len(images)) if rows is None else rows
     # Some at a time: counting takes eight bytes a pixel, and images may be more than memory holds.
     chunks = torch.split(rows, max(1, _COUNTED_BYTES // max(1, images[0].nbytes)))
     with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
-        counts = torch.stack(list(pool.map(lambda some: _counts(images[some]), chunks))).sum(dim=0)
+        counts = torch.stack(list(pool.map(lambda chunk: _counts(images[chunk]), chunks))).sum(
+            dim=0
+        )
     share = counts.double() / counts.sum(dim=1, keepdim=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
@@ -87,9 +93,12 @@ class EpochPlan:
 
 
 def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bool) -> EpochPlan:
-    """Draw the plan of one epoch over `count` images from (seed, epoch)."""
-    digest = hashlib.sha256(f"{seed}/epoch {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    """Draw the plan of one epoch over `count` images from (seed, epoch).
+
+    >>> plan_epoch(5, seed=0, epoch=1, crop_padding=4, flip=True).order.tolist()
+    [4, 3, 1, 2, 0]
+    """
+    generator = derived_generator(f"{seed}/epoch {epoch}")
     order = torch.randperm(count, generator=generator)
     rows, columns = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator)
     flips = (torch.rand(count, generator=generator) < 0.5) & flip
@@ -102,6 +111,11 @@ def augment(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, paddin
     """Return `images` (N, 3, H, W) padded with zeros, cropped at (rows, columns), then flipped.
 
     A crop is one lookup in the view of all windows, so that whole rows of bytes are copied.
+
+    >>> images = torch.arange(9, dtype=torch.uint8).view(1, 1, 3, 3)
+    >>> corner, unflipped = torch.tensor([0]), torch.tensor([False])
+    >>> augment(images, corner, corner, unflipped, 1)[0, 0].tolist()
+    [[0, 0, 0], [0, 0, 1], [0, 3, 4]]
     """
     height, width = images.shape[2:]
     windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
@@ -117,6 +131,9 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     that a hole may reach past the border. On normalised images zero is the mean. Source:
     T. DeVries and G. Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
     2017.
+
+    >>> cut_out(torch.ones(1, 1, 3, 3), torch.tensor([[0.5, 0.5]]), side=1)[0, 0].tolist()
+    [[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
     """
     inside = []
     for share, length in zip(centres.unbind(1), images.shape[2:], strict=True):
@@ -175,7 +192,7 @@ class DeviceImages:
         if order is None:
             return iter(torch.split(self._images, sizes))
         orders = torch.split(order.to(self.device), sizes)
-        return (self._images.index_select(0, some) for some in orders)
+        return (self._images.index_select(0, rows) for rows in orders)
 
     def in_order(self, batch_size: int) -> Batches:
         """Return all images in their order, as they are."""
@@ -231,13 +248,14 @@ class Batches:
     def _ordered(self) -> Iterator[Batch]:
         images = self._data.stored(self.sizes)
         labels = torch.split(self._data.labels, self.sizes)
-        for some, of_them in zip(images, labels, strict=True):
-            yield self._finished(some), of_them
+        for images_of_batch, labels_of_batch in zip(images, labels, strict=True):
+            yield self._finished(images_of_batch), labels_of_batch
 
     def _planned(self, plan: EpochPlan) -> Iterator[Batch]:
         data = self._data
-        parts = (plan.order, plan.rows, plan.columns, plan.flips, plan.centres)
-        on_device = (torch.split(part.to(data.device), self.sizes) for part in parts)
+        drawn = (plan.order, plan.rows, plan.columns, plan.flips, plan.centres)
+        # Moved once per epoch and cut there, for a copy per batch would make a GPU wait.
+        on_device = (torch.split(values.to(data.device), self.sizes) for values in drawn)
         stored = data.stored(self.sizes, plan.order)
         for chosen, order, rows, columns, flips, centres in zip(stored, *on_device, strict=True):
             images = self._finished(augment(chosen, rows, columns, flips, self._padding))
@@ -250,9 +268,13 @@ class Batches:
 
 
 def batch_sizes(count: int, batch_size: int) -> list[int]:
-    """Return the sizes of the batches of `count` images."""
+    """Return the sizes of the batches of `count` images; none is of a single image among others.
+
+    >>> batch_sizes(10, 4), batch_sizes(9, 4)
+    ([4, 4, 2], [4, 5])
+    """
     whole, rest = divmod(count, batch_size)
     sizes = [batch_size] * whole + [rest] * (rest > 0)
-    if rest == 1 and whole:
+    if rest == 1 and whole:  # batch statistics need two images
         sizes[-2:] = [batch_size + 1]
     return sizes

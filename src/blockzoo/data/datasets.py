@@ -48,6 +48,10 @@ def load_dataset(
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
     a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
     and offender.
+
+    >>> digits = load_dataset("digits")
+    >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
+    ('digits', (3, 32, 32), 10)
     """
     name, resizing, suffix = _parsed(name_or_path, size)
     path = Path(name).expanduser()

@@ -81,6 +81,14 @@ def dataset_from_arrays(
     `x_*`: (N, H, W, 3) or grey (N, H, W); whole numbers within 0..255, or floats within 0..1.
     `y_*`: (N,), whole numbers within 0..classes-1. Every class needs two training images, one to
     train on and one to validate on. Raises `DataError` naming `source` and the offender.
+
+    >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
+    >>> dataset = dataset_from_arrays(
+    ...     "dark", x_train=images, y_train=labels, x_test=images, y_test=labels,
+    ...     classes=("left", "right"), flip=False, source="example",
+    ... )
+    >>> dataset.image_shape, dataset.num_classes, dataset.images_bytes
+    ((3, 8, 8), 2, 1536)
     """
     names = _checked_classes(classes, source)
     tensors = {

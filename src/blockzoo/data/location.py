@@ -22,5 +22,9 @@ def default_data_dir() -> Path:
 
 
 def cache_dir(data_dir: Path | None) -> Path:
-    """Return where decoded images are kept, in `data_dir` or in the default data folder."""
+    """Return where decoded images are kept, in `data_dir` or in the default data folder.
+
+    >>> cache_dir(Path("images")).as_posix()
+    'images/cache'
+    """
     return (data_dir or default_data_dir()) / "cache"

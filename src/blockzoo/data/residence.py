@@ -22,13 +22,16 @@ Residence = bool | Literal["auto"]
 """Whether all images are put on the device; "auto" where they take half of its free memory at
 most, so that the other half is left to the training."""
 
-_AHEAD_PER_WORKER = 2
+_AHEAD_PER_WORKER = 2  # one being gathered, one ready; each is a whole batch of memory
 
 
 def resolve_residence(residence: Residence, images_bytes: int, device: torch.device) -> bool:
     """Tell whether that many bytes of images are to lie on `device`.
 
     Raises `UnknownNameError` for what is no `Residence`.
+
+    >>> resolve_residence("auto", 1000, torch.device("cpu"))
+    True
     """
     if isinstance(residence, bool):
         return residence
@@ -75,5 +78,5 @@ def fetched(
 
 
 def default_workers() -> int:
-    """Return how many threads gather batches where nobody says."""
+    """Return how many threads gather batches where nobody says: more do not copy faster."""
     return min(4, os.cpu_count() or 1)

@@ -21,6 +21,10 @@ def split_train_validation(
     Each class gives `fraction` of its images, rounded, at least one, to validation. Raises
     `InputError` for a fraction outside 0..1 or a seed that cannot be, and `DataError` for a class
     of a single image.
+
+    >>> train, val = split_train_validation(torch.tensor([0, 1] * 10), fraction=0.2)
+    >>> len(train), (val % 2).tolist()  # two of each class
+    (16, [0, 1, 1, 0])
     """
     seed = checked_seed(seed, "split seed")
     if not 0 < fraction < 1:

@@ -109,8 +109,13 @@ class Protocol:
             compiled=compiled,
         )
 
-    def cells(self) -> Iterator[tuple[int, str, Position]]:
-        """Yield every (seed, block, position), seed by seed."""
+    def trainings(self) -> Iterator[tuple[int, str, Position]]:
+        """Yield every (seed, block, position), seed by seed.
+
+        >>> [(seed, block, str(position)) for seed, block, position
+        ...  in get_protocol("quick").changed(blocks=("RepMixer",)).trainings()][:2]
+        [(0, 'RepMixer', 'early'), (0, 'RepMixer', 'mid')]
+        """
         for seed in self.seeds:
             for position in self.positions:
                 for block in self.blocks:
@@ -120,11 +125,15 @@ class Protocol:
         """Return a copy with those fields, and those of the recipe, that are not None replaced.
 
         With other epochs alone the warm-up lasts the same share of them.
+
+        >>> short = get_protocol("v1").changed(epochs=5, seeds=(0,), batch_size=None)
+        >>> short.recipe.epochs, short.recipe.batch_size == get_protocol("v1").recipe.batch_size
+        (5, True)
         """
-        given = {name: value for name, value in changes.items() if value is not None}
+        chosen = {name: value for name, value in changes.items() if value is not None}
         of_protocol = {field.name for field in fields(self)}
-        own = {name: value for name, value in given.items() if name in of_protocol}
-        of_recipe = {name: value for name, value in given.items() if name not in of_protocol}
+        own = {name: value for name, value in chosen.items() if name in of_protocol}
+        of_recipe = {name: value for name, value in chosen.items() if name not in of_protocol}
         recipe = self.recipe
         if isinstance(epochs := of_recipe.get("epochs"), int):
             recipe = recipe.lasting(epochs)
@@ -180,13 +189,15 @@ _PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """Return the protocol of that name; raises `UnknownNameError` for any other."""
+    """Return the protocol of that name; raises `UnknownNameError` for any other.
+
+    >>> protocol = get_protocol("v1")
+    >>> protocol.label, protocol.dataset, len(protocol.blocks), protocol.seeds[-1]
+    ('v1', 'cifar100', 11, 9)
+    >>> protocol.changed(width=32).label.startswith("v1~")  # no longer comparable with `v1`
+    True
+    """
     try:
         return _PROTOCOLS[name]
     except KeyError:
         raise UnknownNameError("protocol", name, _PROTOCOLS) from None
-
-
-def list_protocols() -> list[str]:
-    """Return the names of the protocols."""
-    return list(_PROTOCOLS)

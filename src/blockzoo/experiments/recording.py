@@ -1,49 +1,99 @@
-"""The records that a trial leaves which raised: the reason, and what was asked for."""
+"""What records of all kinds have in common, filled in one place.
+
+The functions return typed fields, to be spread into the constructor of a record.
+"""
 
 from __future__ import annotations
 
 import traceback
 from dataclasses import asdict
+from typing import Any, Literal, TypedDict
+
+import torch
 
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
+from blockzoo.core.position import Position
 from blockzoo.experiments.identity import scaffold_settings
-from blockzoo.experiments.sweep.plan import SweepRequest, Trial
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.results.records import CostRecord, Environment, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import Environment, ScaffoldSettings
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.settings import TrainingSettings
 
 
-def failed_records(request: SweepRequest, trial: Trial, error: BaseException) -> tuple[Record, ...]:
-    """Return a failed record for each block of the trial; its block fingerprint is not known."""
-    kind = {"cost": CostRecord, "latency": LatencyRecord, "training": TrainingRecord}[trial.kind]
+class CommonFields(TypedDict):
+    """What a record of any kind says of the placement and of where it was made."""
+
+    block: str
+    block_fingerprint: str
+    positions: tuple[Position, ...]
+    scaffold: ScaffoldSettings
+    environment: Environment
+
+
+class TrainingFields(TypedDict):
+    """What a training record says of how the network was trained."""
+
+    protocol: str
+    dataset: str
+    dataset_fingerprint: str
+    recipe: dict[str, Any]
+    seed: int
+    device: str
+
+
+class FailureFields(TypedDict):
+    """What a record of any kind says of a trial that raised."""
+
+    status: Literal["failed"]
+    reason: str
+    traceback: str
+
+
+def recorded_environment(device: str | torch.device = "cpu") -> Environment:
+    """Return the machine and the software as they are now, as records keep them."""
+    return Environment.model_validate(describe_environment(device))
+
+
+def common_fields(placement: Placement, environment: Environment) -> CommonFields:
+    """Return what every record of that placement carries.
+
+    >>> fields = common_fields(Placement.of("RepMixer", "mid"), recorded_environment())
+    >>> fields["block"], fields["positions"], fields["scaffold"].width
+    ('RepMixer', (<Position.MID: 'mid'>,), 64)
+    """
+    return CommonFields(
+        block=placement.spec.name,
+        block_fingerprint=placement.recorded_fingerprint,
+        positions=placement.positions,
+        scaffold=scaffold_settings(placement.scaffold),
+        environment=environment,
+    )
+
+
+def training_fields(settings: TrainingSettings) -> TrainingFields:
+    """Return what every record of a training with those settings carries, failed or not."""
+    return TrainingFields(
+        protocol=settings.protocol,
+        dataset=settings.dataset.name,
+        dataset_fingerprint=settings.dataset.fingerprint,
+        recipe=asdict(settings.recipe),
+        seed=settings.seed,
+        device=resolve_device(settings.device).type,
+    )
+
+
+def failure_fields(error: BaseException) -> FailureFields:
+    """Return what a record says of the error that ended its trial.
+
+    >>> failure_fields(ValueError("no\\nkernel"))["reason"]
+    'ValueError: no kernel'
+    """
+    # What was raised on purpose names the block itself and needs no type.
     reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
-    device = resolve_device(request.device)
-    training = {
-        "protocol": request.protocol.label,
-        "dataset": request.dataset.name,
-        "dataset_fingerprint": request.dataset.fingerprint,
-        "recipe": asdict(request.protocol.recipe),
-        "seed": trial.seed,
-    }
-    special: dict[str, dict[str, object]] = {
-        "cost": {},
-        "latency": {"device": device.type},
-        "training": {"device": device.type, **training},
-    }
-    return tuple(
-        kind(
-            trial_id=identity,
-            status="failed",
-            reason=" ".join(reason.split()),
-            traceback="".join(traceback.format_exception(error)),
-            block=block,
-            positions=request.placement(block, trial.position).positions,
-            scaffold=scaffold_settings(request.scaffold),
-            environment=Environment.model_validate(describe_environment(device)),
-            experiment_name=request.options.experiment_name,
-            notes=request.options.notes,
-            **special[trial.kind],
-        )
-        for block, identity in zip(trial.blocks, trial.trial_ids, strict=True)
+    return FailureFields(
+        status="failed",
+        reason=" ".join(reason.split()),
+        traceback="".join(traceback.format_exception(error)),
     )

@@ -15,14 +15,9 @@ from blockzoo.core.files import replacing
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
 from blockzoo.experiments.identity import scaffold_settings, training_trial_id
+from blockzoo.experiments.recording import common_fields, recorded_environment, training_fields
 from blockzoo.measure.machine.devices import resolve_device
-from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.results.records import (
-    Environment,
-    EpochMetrics,
-    RobustnessMetrics,
-    TrainingRecord,
-)
+from blockzoo.results.records import EpochMetrics, RobustnessMetrics, TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpoint_path
@@ -34,7 +29,7 @@ from blockzoo.training.robustness import evaluate_robustness
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
 
-Heard = TypeVar("Heard")
+Event = TypeVar("Event")
 OnStart = Callable[[Sequence[EpochMetrics]], None]
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -58,7 +53,7 @@ def train_block(
     "cuda" or "cuda:N". Raises `UnknownNameError` for a block or position that is not known, and
     what `train_placement` raises.
 
-    >>> from blockzoo import ScaffoldConfig, load_dataset, train_block
+    >>> from blockzoo.data import load_dataset
     >>> from blockzoo.training.recipe import get_recipe
     >>> recipe, small = get_recipe("quick").lasting(1), ScaffoldConfig(width=4, depth=1)
     >>> record = train_block(
@@ -99,45 +94,48 @@ def train_placement(
             options,
             subject=f"block {placement.label}",
             checkpoint=checkpoint_path(options.checkpoints, identity),
-            on_start=each(log.start, on_start),
-            on_epoch=each(log.epoch, on_epoch),
+            on_start=to_all(log.start, on_start),
+            on_epoch=to_all(log.epoch, on_epoch),
         )
         log.end(result)
     folder = options.save_weights
     weights = None if folder is None else _save_weights(net, folder, identity)
     return TrainingRecord(
         trial_id=identity,
-        block=placement.spec.name,
-        block_fingerprint=placement.recorded_fingerprint,
-        positions=placement.positions,
-        scaffold=scaffold_settings(placement.scaffold),
-        environment=Environment.model_validate(describe_environment(device)),
         experiment_name=options.experiment_name,
         notes=_remarks(options.notes, settings.recipe.batch_size, result),
         weights_path=weights,
-        protocol=settings.protocol,
-        dataset=settings.dataset.name,
-        dataset_fingerprint=settings.dataset.fingerprint,
-        recipe=asdict(settings.recipe),
-        seed=settings.seed,
-        device=device.type,
         robustness=_robustness(net, settings) if options.robustness else None,
-        **_recorded(result),
+        **common_fields(placement, recorded_environment(device)),
+        **training_fields(settings),
+        **_learned(result),
     )
 
 
 def scaffold_for(scaffold: ScaffoldConfig, dataset: ImageDataset) -> ScaffoldConfig:
-    """Return the scaffold with as many classes and the input shape that the data set has."""
+    """Return the scaffold with as many classes and the input shape that the data set has.
+
+    >>> from blockzoo.data import load_dataset
+    >>> scaffold = scaffold_for(ScaffoldConfig(classes=2), load_dataset("digits"))
+    >>> scaffold.classes, scaffold.input_shape
+    (10, (3, 32, 32))
+    """
     return replace(scaffold, classes=dataset.num_classes, input_shape=dataset.image_shape)
 
 
-def each(*listeners: Callable[[Heard], None] | None) -> Callable[[Heard], None]:
-    """Return a function that calls all the listeners there are, one after the other."""
+def to_all(*listeners: Callable[[Event], None] | None) -> Callable[[Event], None]:
+    """Return a function that calls all the listeners there are, one after the other.
 
-    def call(value: Heard) -> None:
+    >>> heard: list[int] = []
+    >>> to_all(heard.append, None, heard.append)(3)
+    >>> heard
+    [3, 3]
+    """
+
+    def call(event: Event) -> None:
         for listener in listeners:
             if listener is not None:
-                listener(value)
+                listener(event)
 
     return call
 
@@ -158,7 +156,7 @@ def _run(placement: Placement, settings: TrainingSettings, identity: str) -> Run
     )
 
 
-def _recorded(result: FitResult) -> dict[str, Any]:
+def _learned(result: FitResult) -> dict[str, Any]:
     """Return what a record keeps of the result: every field that both have."""
     shared = {field.name for field in fields(FitResult)} & set(TrainingRecord.model_fields)
     return {name: getattr(result, name) for name in shared}

@@ -11,7 +11,6 @@ seed the stem, the other stages and the head start the same whatever the block u
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.seeding import derived_seed
 from blockzoo.measure.costs.meta import RememberedShapes
 
 LARGE_INPUT = 128
@@ -199,8 +199,8 @@ def _initialised(part: nn.Sequential) -> nn.Sequential:
 
 
 def _seed_part(seed: int, part: str) -> None:
-    digest = hashlib.sha256(f"{seed}/{part}".encode()).digest()
-    torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    # The CPU's alone: `torch.manual_seed` would also reach GPUs, whose states are not put back.
+    torch.default_generator.manual_seed(derived_seed(f"{seed}/{part}"))
 
 
 def check_block_output(

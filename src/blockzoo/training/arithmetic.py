@@ -38,6 +38,12 @@ def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> 
     """Return what `recipe` asks for on `device`; "auto" is replaced by what profits there.
 
     Raises `InputError` where channels-last is asked for and the CPU cannot train `net` in it.
+
+    >>> from dataclasses import replace
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> fp32 = replace(get_recipe("v1"), precision="fp32")
+    >>> resolve_arithmetic(fp32, torch.device("cpu"), nn.Conv2d(3, 16, 3))
+    Arithmetic(precision='fp32', channels_last=False)
     """
     precision = recipe.precision
     if precision == "auto":
@@ -94,13 +100,21 @@ class _Conv2dInFp32(nn.Conv2d):
 
 @contextmanager
 def fast_depthwise(net: nn.Module, arithmetic: Arithmetic, device: torch.device) -> Iterator[None]:
-    """Have such convolutions of `net`, and of copies made of it inside, compute in fp32.
+    """Have depthwise convolutions that a CPU is slow at in bfloat16 compute in fp32.
 
-    Weights stay where and what they are. Nothing changes on other devices and in fp32.
+    Those of `net`, and of copies made of it inside. Weights stay where and what they are. Nothing
+    changes on other devices and in fp32.
+
+    >>> conv = nn.Conv2d(16, 16, 5, groups=16)
+    >>> with fast_depthwise(conv, Arithmetic(precision="bf16", channels_last=False),
+    ...                     torch.device("cpu")), torch.autocast("cpu"):
+    ...     conv(torch.zeros(1, 16, 8, 8)).dtype
+    torch.float32
     """
     applies = device.type == "cpu" and arithmetic.precision == "bf16"
     slow = [conv for conv in net.modules() if applies and _is_slow(conv)]
     for conv in slow:
+        # The class and not the module, so that optimizers, names and hooks stay as they are.
         conv.__class__ = _Conv2dInFp32
     try:
         yield

@@ -11,14 +11,11 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from blockzoo.core.files import replacing
-
-if TYPE_CHECKING:
-    pass
 
 _FORMAT = 1
 _DIGEST_BYTES = 64
@@ -41,21 +38,27 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     """Return the state in `path`, on the CPU, or None where there is no file to go on from.
 
     A file that is damaged or of another training is not used: one warning says so.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(Path(folder) / "a.ckpt", "this training", {"epochs": 3})
+    ...     load_checkpoint(Path(folder) / "a.ckpt", "this training")
+    {'epochs': 3}
     """
     if not path.exists():
         return None
     try:
-        held = _read(path)
+        saved = _read(path)
     except Exception as error:  # noqa: BLE001 - whatever is in the file, training can start afresh
         _warn(path, f"cannot be read ({type(error).__name__})")
         return None
-    if held is None:
+    if saved is None:
         _warn(path, "is damaged")
         return None
-    if held.get("format") != _FORMAT or held.get("identity") != identity:
+    if saved.get("format") != _FORMAT or saved.get("identity") != identity:
         _warn(path, "is of another training")
         return None
-    state: dict[str, Any] = held["state"]
+    state: dict[str, Any] = saved["state"]
     return state
 
 
@@ -65,16 +68,22 @@ def _read(path: Path) -> dict[str, Any] | None:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
         return None
-    held: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return held
+    # `weights_only`: a checkpoint that somebody else made must not run code.
+    saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return saved
 
 
 def _warn(path: Path, why: str) -> None:
-    warnings.warn(f"checkpoint {path} {why}; training starts afresh", UserWarning, stacklevel=4)
+    # Seen where `fit` is called: above this are `load_checkpoint`, `Loop.resume` and `fit`.
+    warnings.warn(f"checkpoint {path} {why}; training starts afresh", UserWarning, stacklevel=5)
 
 
 def checkpoint_path(folder: Path | None, trial: str) -> Path | None:
-    """Return where the checkpoint of the trial of that id is kept; nowhere without a folder."""
+    """Return where the checkpoint of the trial of that id is kept; nowhere without a folder.
+
+    >>> checkpoint_path(Path("results/checkpoints"), "0a1b").as_posix()
+    'results/checkpoints/0a1b.ckpt'
+    """
     return None if folder is None else folder / f"{trial}.ckpt"
 
 

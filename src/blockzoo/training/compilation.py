@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import fingerprint
+from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import is_out_of_memory
-from blockzoo.measure.timing.backends.base import in_short, quiet
+from blockzoo.measure.timing.backends.base import in_short
 
 Function = Callable[..., Tensor]
 MODES = {"cuda": "reduce-overhead"}

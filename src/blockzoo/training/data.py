@@ -65,6 +65,17 @@ def split_data(
     """Return the data on the device.
 
     Images are normalised by the statistics of those trained on, without the validation images.
+
+    >>> from blockzoo.data import load_dataset
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> settings = TrainingSettings(
+    ...     dataset=load_dataset("digits"), recipe=get_recipe("quick"), seed=0, device="cpu"
+    ... )
+    >>> fp32 = Arithmetic(precision="fp32", channels_last=False)
+    >>> data = split_data(settings, torch.device("cpu"), fp32, "auto")
+    >>> images, labels = next(iter(data.train(epoch=0)))
+    >>> tuple(images.shape), tuple(labels.shape)
+    ((32, 3, 32, 32), (32,))
     """
     dataset, recipe = settings.dataset, settings.recipe
     train, val = split_train_validation(
@@ -87,6 +98,7 @@ def split_data(
     return SplitData(
         images=place(dataset.x_train, dataset.y_train, train),
         val_images=place(dataset.x_train, dataset.y_train, val),
+        # Only when the training has ended, so that they take no memory of it.
         test_images=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
         flip=recipe.flip and dataset.flip,

@@ -10,13 +10,12 @@ are never skipped. Source: G. Huang et al., Deep Networks with Stochastic Depth,
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS
+from blockzoo.core.seeding import derived_generator
 from blockzoo.scaffold.net import ScaffoldNet
 
 
@@ -39,8 +38,7 @@ class DropPath:
 
     def begin(self, epoch: int) -> None:
         """Begin the draws of that epoch."""
-        digest = hashlib.sha256(f"{self._seed}/drop path {epoch}".encode()).digest()
-        self._generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        self._generator = derived_generator(f"{self._seed}/drop path {epoch}")
 
     def draw(self, images: int) -> Tensor:
         """Return m / (1 - p_l) for each block and each of the next images, (blocks, images)."""
@@ -53,5 +51,9 @@ class DropPath:
 
 
 def drop_rates(blocks: int, rate: float) -> Tensor:
-    """Return the probabilities of being skipped, (blocks,): 0 to `rate` in equal steps."""
+    """Return the probabilities of being skipped, (blocks,): 0 to `rate` in equal steps.
+
+    >>> drop_rates(5, 0.5).tolist()
+    [0.0, 0.125, 0.25, 0.375, 0.5]
+    """
     return torch.linspace(0, rate, blocks)

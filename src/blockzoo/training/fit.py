@@ -1,11 +1,27 @@
-"""`fit`: train one network on one data set by one recipe, and read the test set once."""
+"""`fit`: train one network on one data set by one recipe, and read the test set once.
+
+Everything random follows from the seed: data order, augmentation and drop path by generators of
+their own, dropout and the like by torch's, which is seeded here and given back as it was. Twice the
+same call on a CPU gives the same numbers, bit for bit, and so does a training that was stopped and
+goes on from its checkpoint. Where memory does not suffice, batches are computed in parts. With
+`settings.compiled` the steps of whole batches run compiled, validation and test do not; a network
+that cannot be compiled is trained as it is.
+
+>>> from blockzoo.data import load_dataset
+>>> from blockzoo.training.recipe import get_recipe
+>>> digits, recipe = load_dataset("digits"), get_recipe("quick").lasting(1)
+>>> settings = TrainingSettings(dataset=digits, recipe=recipe, seed=0, device="cpu")
+>>> result = fit(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), settings)
+>>> result.best_epoch, result.test_accuracy > 0.1
+(1, True)
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +32,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics
@@ -25,7 +42,6 @@ from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.data import SplitData, split_data
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.log import LiveView
-from blockzoo.training.loggers import quiet_lightning
 from blockzoo.training.loop import Loop, Trainee
 from blockzoo.training.metrics import TestMetrics
 from blockzoo.training.micro_batches import block_errors, memory_errors
@@ -74,28 +90,16 @@ def fit(
     on_start: Callable[[Sequence[EpochMetrics]], None] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> FitResult:
-    """Train `net`, images (N, 3, H, W) to logits (N, classes), in place.
+    """Train `net`, images (N, 3, H, W) to logits (N, classes), in place, and test it once.
 
-    Afterwards `net` is on the device and holds the weights of the best epoch: the one of the
-    highest validation accuracy, then of the lowest validation loss, then the first. Everything
-    random follows from the seed: data order, augmentation and drop path by generators of their own,
-    dropout and the like by torch's, which is seeded here and given back as it was. Twice the same
-    call on a CPU gives the same numbers, bit for bit. `subject` names the network in messages.
-    `on_start` is called with the epochs that a checkpoint had, `on_epoch` with each that is
-    trained.
-
-    After each epoch all state is written to the file `checkpoint`. If it is there at the start,
-    of this very training, and `options.resume`, training goes on from it, to the same numbers bit
-    for bit on a CPU; the caller removes it. Where memory does not suffice, batches are computed in
-    parts, unless `options.on_oom` is "fail".
-
-    With `settings.compiled` the training step of whole batches is compiled, or found compiled for
-    another seed; validation and test are not. A network that cannot be compiled is trained as it
-    is.
+    Afterwards `net` is on the device with the weights of the best epoch: of the highest validation
+    accuracy, then the lowest validation loss, then the first. `subject` names it in messages. All
+    state is written to the file `checkpoint` after each epoch; `on_start` is called with the epochs
+    that it had at the start, `on_epoch` with each that is trained. The caller removes it.
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
-    raises, cannot be trained or its first output is not finite, `DeviceMemoryError`, `InputError`
-    for drop path in a network that is no scaffold, and `DeviceError`. `KeyboardInterrupt` passes.
+    raises, cannot be trained or its first output is not finite, `DeviceMemoryError`, `DeviceError`,
+    `InputError` for drop path in a network that is no scaffold. `KeyboardInterrupt` passes.
     """
     options = options or RunOptions()
     device = resolve_device(settings.device)
@@ -103,10 +107,11 @@ def fit(
     arithmetic = resolve_arithmetic(settings.recipe, device, net)
     identity = _identity(net, settings, arithmetic)
     with ExitStack() as stack:
-        for context in _surroundings(net, settings, arithmetic, device, subject):
-            stack.enter_context(context)
+        stack.enter_context(memory_errors(subject, device))
         data = split_data(settings, device, arithmetic, options.resident)
         net.to(device).to(memory_format=_layout(arithmetic))
+        # Only now: what loading the data freed is not to be kept for the steps.
+        stack.enter_context(_prepared_process(net, settings.seed, arithmetic, device))
         loop = _loop(net, data, settings, options, arithmetic, subject)
         if checkpoint is not None and options.resume:
             loop.resume(checkpoint, identity)
@@ -122,7 +127,7 @@ def fit(
             if on_epoch is not None:
                 on_epoch(metrics)
         best = loop.restore_best()
-        test = loop.test(data.test())
+        test = loop.test(data.test())  # the only time that test images are read
     return _result(loop, best, test, arithmetic)
 
 
@@ -140,6 +145,7 @@ def _identity(net: nn.Module, settings: TrainingSettings, arithmetic: Arithmetic
     split = (settings.validation_fraction, settings.split_seed)
     determinants = [settings.recipe.determinants(), asdict(arithmetic), settings.seed, split]
     determinants += [settings.dataset.fingerprint, *(["compiled"] if settings.compiled else [])]
+    # Another version of torch may round differently, so its checkpoints are not gone on from.
     digest = hashlib.sha256(json.dumps([*determinants, torch.__version__]).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
@@ -147,20 +153,18 @@ def _identity(net: nn.Module, settings: TrainingSettings, arithmetic: Arithmetic
     return digest.hexdigest()
 
 
-def _surroundings(
-    net: nn.Module,
-    settings: TrainingSettings,
-    arithmetic: Arithmetic,
-    device: torch.device,
-    subject: str,
-) -> Iterator[AbstractContextManager[None]]:
-    """Yield what a training runs in; each is left as it was found."""
-    yield memory_errors(subject, device)
-    yield terminable()
-    yield seeded(settings.seed)
-    yield _deterministic()
-    yield freed_memory_kept(device)
-    yield fast_depthwise(net, arithmetic, device)
+@contextmanager
+def _prepared_process(
+    net: nn.Module, seed: int, arithmetic: Arithmetic, device: torch.device
+) -> Iterator[None]:
+    """Set what is global to the process as a training needs it; all of it is given back."""
+    # cuDNN is to choose the same algorithms each time, and what is called fp32 is to be fp32.
+    repeatable = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    memory, depthwise = freed_memory_kept(device), fast_depthwise(net, arithmetic, device)
+    with terminable(), seeded(seed), repeatable, memory, depthwise:
+        yield
 
 
 def _loop(
@@ -214,22 +218,14 @@ def _compiled(
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
-    with quiet_lightning():
+    # The environment is named because Fabric would else join what SLURM or MPI variables tell of.
+    with quiet():  # Lightning logs the precision, which records hold
         return Fabric(
             accelerator=device.type,
             devices=[device.index or 0] if device.type == "cuda" else 1,
             precision="bf16-mixed" if arithmetic.precision == "bf16" else "32-true",
             plugins=[LightningEnvironment()],
         )
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Have cuDNN choose the same algorithms each time, and compute fp32 as fp32."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
 
 
 def _result(loop: Loop, best: EpochMetrics, test: TestMetrics, arithmetic: Arithmetic) -> FitResult:

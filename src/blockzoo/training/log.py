@@ -1,4 +1,4 @@
-"""The log of one training: what loggers are told, and that they can never do it any harm."""
+"""What is heard of one training as it goes: by loggers, which can do it no harm, and on a bar."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from blockzoo.core.errors import one_line
 from blockzoo.core.seeding import preserved
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.loggers import LogTo, OpenLogger, Run, open_logger
 
 if TYPE_CHECKING:
     from blockzoo.training.fit import FitResult  # Lightning takes seconds to import
-
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 FIGURES = ("best_epoch", "training_seconds", "peak_memory_bytes")
 TEST_FIGURES = ("test_loss", "test_accuracy", "test_top5_accuracy", "test_calibration_error")
@@ -62,8 +62,8 @@ class TrainingLog:
         if self._to is None:
             return
         names = FIGURES if self._to.tuning else (*FIGURES, *TEST_FIGURES)
-        found = {name: getattr(result, name) for name in names}
-        figures = {name: value for name, value in found.items() if value is not None}
+        figures = {name: getattr(result, name) for name in names}
+        figures = {name: value for name, value in figures.items() if value is not None}
         self._log(figures, len(result.epochs))
 
     def _log(self, figures: Mapping[str, float], step: int) -> None:
@@ -92,17 +92,23 @@ class TrainingLog:
                 act()
         except Exception as error:  # noqa: BLE001 - foreign code; training goes on without it
             self._open.pop(name, None)
-            reason = " ".join(str(error).split())
             warnings.warn(
-                f"logging to {name} failed ({type(error).__name__}: {reason}); "
-                "training goes on without it",
+                f"logging to {name} failed ({one_line(error)}); training goes on without it",
                 UserWarning,
                 stacklevel=4,
             )
 
 
 def epoch_figures(metrics: EpochMetrics) -> dict[str, float]:
-    """Return an epoch's metrics by name; norms of gradients are `gradient_norms/PART`."""
+    """Return an epoch's metrics by name; norms of gradients are `gradient_norms/PART`.
+
+    >>> metrics = EpochMetrics(
+    ...     epoch=1, learning_rate=0.1, train_loss=2.0, train_accuracy=0.3, val_loss=1.0,
+    ...     val_accuracy=0.5, seconds=1.0, gradient_norms={"stem": 0.2},
+    ... )
+    >>> epoch_figures(metrics)["gradient_norms/stem"]
+    0.2
+    """
     values = metrics.model_dump(exclude_none=True)
     norms = values.pop("gradient_norms")
     return {**values, **{f"gradient_norms/{part}": norm for part, norm in norms.items()}}

@@ -16,37 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.files import make_folder
+from blockzoo.core.quiet import quiet
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
     from mlflow.tracking import MlflowClient
-
-
-import logging
-
-_LOGGERS = (
-    *("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"),
-    *("mlflow", "alembic"),
-)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silence what Lightning logs below a warning, such as the precision, which records hold."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
 
 LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
 PROJECT = "blockzoo"
@@ -88,7 +66,7 @@ class Run:
     dataset: str
     seed: int
     trial_id: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -101,7 +79,7 @@ class Run:
         return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', self.name)}-{self.trial_id[:8]}"
 
     @property
-    def all_settings(self) -> dict[str, Any]:
+    def all_settings(self) -> dict[str, object]:
         """What determines the training, by name."""
         own = ("block", "position", "dataset", "seed", "trial_id")
         return {**{name: getattr(self, name) for name in own}, **self.settings}
@@ -148,7 +126,7 @@ def _mlflow(folder: Path, run: Run, resumed: bool) -> OpenLogger:
     from mlflow.tracking import MlflowClient
 
     uri = os.environ.get(_MLFLOW_URI) or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-    with quiet_lightning(), _environment_kept(_MLFLOW_URI):
+    with quiet(), _environment_kept(_MLFLOW_URI):
         client = MlflowClient(uri)
         experiment = _mlflow_experiment(client, folder)
         run_id, epochs = _mlflow_last_run(client, experiment, run)
@@ -176,15 +154,15 @@ def _mlflow_last_run(
     client: MlflowClient, experiment: str, run: Run
 ) -> tuple[str | None, frozenset[int]]:
     """Return the id and the epochs of the last run of that trial, if there is one."""
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment],
         filter_string=f"tags.`{_TRIAL_TAG}` = '{run.trial_id}'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    if not found:
+    if not runs:
         return None, frozenset()
-    run_id = found[0].info.run_id
+    run_id = runs[0].info.run_id
     return run_id, frozenset(metric.step for metric in client.get_metric_history(run_id, "epoch"))
 
 

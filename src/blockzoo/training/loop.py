@@ -163,7 +163,7 @@ class Loop:
 
     def test(self, batches: Iterable[Batch]) -> TestMetrics:
         """Return the counts of the network itself, which `restore_best` has made the best."""
-        self._average = None
+        self._average = None  # whose weights of the best epoch are in the network by now
         metrics = TestMetrics(self._classes)
         self.evaluate(batches, metrics)
         return metrics
@@ -217,25 +217,27 @@ class Loop:
         restore_generators(state["generators"])
 
     def _step(self, index: int, batch: Batch, running: RunningMetrics, losses: StepLosses) -> None:
-        """One training step, whole: forward, loss, backward, clip, update, average, count."""
+        """One training step, whole: forward, loss, backward, clip, update, average, count.
+
+        `index` is the step of the epoch, from 0.
+        """
         images_of_batch = len(batch[1])
         # Once, however often the batch is tried: draws follow from seed and epoch alone.
         paths = self._drop_path.draw(images_of_batch) if self._drop_path else None
 
-        def forward_and_backward(parts: Iterable[Batch]) -> tuple[list[Batch], Tensor]:
-            self._optimizer.zero_grad()
-            answers, total, begun = list[Batch](), torch.zeros((), device=self._fabric.device), 0
-            for images, labels in parts:
-                inputs = (
-                    (images,) if paths is None else (images, paths[:, begun:][:, : len(labels)])
-                )
-                begun += len(labels)
+        def forward_and_backward(micro_batches: Iterable[Batch]) -> tuple[list[Batch], Tensor]:
+            self._optimizer.zero_grad()  # also what a try that ran out of memory left
+            answers, total, end = list[Batch](), torch.zeros((), device=self._fabric.device), 0
+            for images, labels in micro_batches:
+                begin, end = end, end + len(labels)
+                inputs = (images,) if paths is None else (images, paths[:, begin:end])
                 logits = self._logits(self._compiled or self.net, *inputs)
                 if not self.history and index == 0:
-                    self._check_first(logits)
+                    self._check_first(logits)  # once: reading a value makes a GPU wait
                 if index % STEPS_BETWEEN_NORMS == 0:
-                    self._sample_memory()
+                    self._sample_memory()  # here, where all activations are held
                 loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+                # Gradients add up, so that each part counts by its share of the batch.
                 share = len(labels) / images_of_batch
                 loss = loss if share == 1 else loss * share
                 with block_errors(f"{self.subject} raises as gradients are computed"):
@@ -244,15 +246,15 @@ class Loop:
                 total = total + loss.detach()
             return answers, total
 
-        # Again, in smaller parts, where memory does not suffice.
+        # Whole first; in smaller and smaller parts where memory does not suffice.
         answers, loss = self._micro_batches.fitting(forward_and_backward, batch)
         losses.add(loss, self._optimizer.param_groups[0]["lr"])
         with block_errors(f"{self.subject} cannot be trained"):
-            self._norms.add(index)
+            self._norms.add(index)  # before they are clipped
             if self.recipe.gradient_clip_norm:
                 nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip_norm)
             self._optimizer.step()
-        if not isinstance(self._scheduler, ReduceLROnPlateau):
+        if not isinstance(self._scheduler, ReduceLROnPlateau):  # that one steps by epochs
             self._scheduler.step()
         if self._average:
             self._average.update()
@@ -290,6 +292,7 @@ class Loop:
     def _finish(self, metrics: EpochMetrics) -> None:
         check_validation(metrics, self.subject)
         check_epoch(metrics, self.subject, classes=self._classes)
+        # Such weights would be in no optimizer, no average and no checkpoint.
         if late := self._names ^ set(self.net.state_dict()):
             raise BlockError(
                 f"{self.subject} made or dropped {min(late)} as it was trained; "
@@ -302,6 +305,7 @@ class Loop:
         if self.best is None or _merit(metrics) > _merit(self.best):
             self.best = metrics
             judged = self._average.net if self._average else self.net
+            # Copies, for the next steps change the weights in place.
             self._best_weights = {k: v.clone() for k, v in judged.state_dict().items()}
 
     def _sample_memory(self) -> None:

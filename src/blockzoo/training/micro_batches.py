@@ -14,7 +14,7 @@ from blockzoo.data.batches import Batch, batch_sizes
 from blockzoo.measure.machine.devices import is_out_of_memory
 
 OnOom = Literal["split", "fail"]
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class MicroBatches:
@@ -34,10 +34,18 @@ class MicroBatches:
         self._least, self._on_oom, self._subject = least, on_oom, subject
         self._device = torch.device(device)
 
-    def fitting(self, compute: Callable[[Iterator[Batch]], Found], batch: Batch) -> Found:
+    def fitting(self, compute: Callable[[Iterator[Batch]], Result], batch: Batch) -> Result:
         """Return `compute(parts of batch)`, of smaller parts each time that memory is exhausted.
 
         Raises `DeviceMemoryError` where the parts cannot be smaller, or are not to be.
+
+        >>> batches = MicroBatches(least=1, on_oom="split", subject="the network", device="cpu")
+        >>> batch = torch.zeros(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
+        >>> batches.fitting(lambda parts: [len(labels) for _, labels in parts], batch)
+        [4]
+        >>> batches.size = 2
+        >>> batches.fitting(lambda parts: [len(labels) for _, labels in parts], batch)
+        [2, 2]
         """
         while True:
             try:
@@ -71,6 +79,11 @@ def block_errors(what: str) -> Iterator[None]:
     """Raise `BlockError` for what is raised within: `what`, a colon and the error.
 
     What is raised on purpose passes, and so does memory that is exhausted.
+
+    >>> with block_errors("block X raises"):
+    ...     raise ValueError("no such luck")
+    Traceback (most recent call last):
+    blockzoo.core.errors.BlockError: block X raises: ValueError: no such luck
     """
     try:
         yield

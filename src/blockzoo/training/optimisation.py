@@ -19,8 +19,15 @@ PLATEAU_PATIENCE_EPOCHS = 5
 
 
 def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the optimizer over the weights of `net` that learn."""
+    """Return the optimizer over the weights of `net` that learn.
+
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> optimizer = build_optimizer(nn.Linear(4, 2), get_recipe("v1"))
+    >>> [group["weight_decay"] for group in optimizer.param_groups]
+    [0.05, 0.0]
+    """
     learning = [p for p in net.parameters() if p.requires_grad]
+    # Biases and the scales of norms are not decayed: they do not make a network more complex.
     groups: list[dict[str, Any]] = [
         {"params": [p for p in learning if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
@@ -41,6 +48,11 @@ def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
 
     Linear warm-up that ends at 1, then for "cosine" half a cosine wave that would reach 0 right
     after the last step, else 1.
+
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> factor = rate_factor(get_recipe("v1").lasting(10), steps_per_epoch=4)  # one epoch warms up
+    >>> factor(0), factor(3), factor(22)
+    (0.25, 1.0, 0.5)
     """
     total = recipe.epochs * steps_per_epoch
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total)

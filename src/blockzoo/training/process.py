@@ -57,10 +57,10 @@ def _set_by_user() -> bool:
 def _glibc() -> ctypes.CDLL | None:
     try:
         libc = ctypes.CDLL(None)
-        found = bool(libc.mallopt and libc.malloc_trim)
+        has_both = bool(libc.mallopt and libc.malloc_trim)
     except (AttributeError, OSError, TypeError):
         return None
-    return libc if found else None
+    return libc if has_both else None
 
 
 @contextmanager

@@ -63,6 +63,9 @@ class Recipe:
         """Return this recipe over that many epochs, warming up for the same share of them.
 
         Raises `InputError` for fewer than one.
+
+        >>> get_recipe("v1").lasting(10).warmup_epochs
+        1.0
         """
         share = self.warmup_epochs / self.epochs
         return replace(self, epochs=epochs, warmup_epochs=share * epochs)
@@ -161,13 +164,12 @@ RECIPES = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """Return the recipe of that name; raises `UnknownNameError` listing those there are."""
+    """Return the recipe of that name; raises `UnknownNameError` listing those there are.
+
+    >>> get_recipe("v1").epochs, get_recipe("v1").optimizer
+    (50, 'adamw')
+    """
     try:
         return RECIPES[name]
     except KeyError:
         raise UnknownNameError("recipe", name, RECIPES) from None
-
-
-def recipes() -> tuple[str, ...]:
-    """Return the names of all recipes."""
-    return tuple(RECIPES)

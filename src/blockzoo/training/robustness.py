@@ -15,7 +15,6 @@ hendrycks/robustness, file ImageNet-C/create_c/make_cifar_c.py at commit ca36008
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -28,7 +27,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from blockzoo.data.batches import Batch, augment, channel_statistics
+from blockzoo.core.seeding import derived_generator
+from blockzoo.data.batches import Batch, ChannelStatistics, augment, channel_statistics
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION, split_train_validation
 from blockzoo.results.records import RobustnessMetrics
@@ -36,6 +36,9 @@ from blockzoo.training.micro_batches import MicroBatches
 from blockzoo.training.process import freed_memory_kept
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
+Change = Callable[[Tensor], Tensor]
+"""Maps images uint8 (N, 3, H, W) to others as bytes or within 0..1, perhaps of another size."""
+Predictor = Callable[[Change], Tensor]
 
 SHIFTS = tuple(shift for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0))
 """The eight moves by one pixel, down and across."""
@@ -63,7 +66,12 @@ def gaussian_blur(images: Tensor, deviation: float, _: torch.Generator) -> Tenso
 
 
 def contrast(images: Tensor, factor: float, _: torch.Generator) -> Tensor:
-    """Shrink each channel's distance to its image's mean by `factor`."""
+    """Shrink each channel's distance to its image's mean by `factor`.
+
+    >>> images = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
+    >>> contrast(images, 0.5, torch.Generator())[0, 0, 0].tolist()
+    [0.25, 0.75]
+    """
     means = images.mean(dim=(2, 3), keepdim=True)
     return ((images - means) * factor + means).clamp(0, 1)
 
@@ -104,27 +112,19 @@ def evaluate_robustness(
     Images are normalised as in the training with that split. Noise follows from `seed` alone. A
     network that does not run at a resolution has None there. Where memory does not suffice, fewer
     images are evaluated at once; raises `DeviceMemoryError` where one is too many.
+
+    >>> from blockzoo.data import load_dataset
+    >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+    >>> metrics = evaluate_robustness(net, load_dataset("digits"))
+    >>> sorted(metrics.corruption_accuracy), len(metrics.corruption_accuracy["jpeg"])
+    (['contrast', 'gaussian_blur', 'gaussian_noise', 'jpeg'], 5)
     """
     train, _ = split_train_validation(
         dataset.y_train, fraction=validation_fraction, seed=split_seed
     )
     statistics = channel_statistics(dataset.x_train, train).to(torch.device(device))
     right = dataset.y_test
-    split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, right))
-    batches = list(zip(*split, strict=True))
-    parts = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
-
-    def answers(batch: Iterable[Batch]) -> Tensor:
-        return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
-
-    def predict(change: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the classes (N,) of all test images, changed as bytes or within 0..1."""
-        classes = []
-        for images, labels in batches:
-            changed = change(images.to(device))
-            pixels = changed if changed.dtype == torch.uint8 else changed * 255
-            classes.append(parts.fitting(answers, (statistics.normalise(pixels), labels)))
-        return torch.cat(classes)
+    predict = _predictor(net, dataset, statistics)
 
     def accuracy(classes: Tensor) -> float:
         return (classes == right).double().mean().item()
@@ -137,7 +137,7 @@ def evaluate_robustness(
             )
             for name, (change, strengths) in CORRUPTIONS.items()
         }
-        still = predict(lambda some: some)
+        still = predict(lambda images: images)
         moved = torch.stack([predict(_moved(*shift)) for shift in SHIFTS])
         resized = {str(scale): _at_scale(predict, accuracy, scale) for scale in RESOLUTIONS}
     accuracies = [value for values in corrupted.values() for value in values]
@@ -148,6 +148,28 @@ def evaluate_robustness(
         shift_consistency=(moved == still).double().mean().item(),
         resolution_accuracy=resized,
     )
+
+
+def _predictor(net: nn.Module, dataset: ImageDataset, statistics: ChannelStatistics) -> Predictor:
+    """Return the function from a change of images to the classes (N,) of all test images."""
+    device = statistics.mean.device
+    split = (torch.split(values, _BATCH_SIZE) for values in (dataset.x_test, dataset.y_test))
+    batches = list(zip(*split, strict=True))
+    micro_batches = MicroBatches(least=1, on_oom="split", subject="the network", device=device)
+
+    def answers(batch: Iterable[Batch]) -> Tensor:
+        return torch.cat([net(images).argmax(dim=1).cpu() for images, _ in batch])
+
+    def predict(change: Change) -> Tensor:
+        classes = []
+        for images, labels in batches:
+            changed = change(images.to(device))
+            # As bytes, or within 0..1 where the change is not to be rounded.
+            pixels = changed if changed.dtype == torch.uint8 else changed * 255
+            classes.append(micro_batches.fitting(answers, (statistics.normalise(pixels), labels)))
+        return torch.cat(classes)
+
+    return predict
 
 
 @contextmanager
@@ -162,18 +184,21 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
             net.train(training)
 
 
-def _corrupted(change: Corruption, strength: float, key: str) -> Callable[[Tensor], Tensor]:
-    digest = hashlib.sha256(key.encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+def _corrupted(change: Corruption, strength: float, key: str) -> Change:
+    generator = derived_generator(key)
     return lambda images: as_bytes(change(images.float() / 255, strength, generator))
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Return `images` within 0..1 as uint8 within 0..255, cut off, not rounded."""
+    """Return `images` within 0..1 as uint8 within 0..255, cut off, not rounded.
+
+    >>> as_bytes(torch.tensor([0.0, 0.5, 1.0])).tolist()
+    [0, 127, 255]
+    """
     return (images * 255 + _ROUNDING_ERROR).clamp(0, 255).to(torch.uint8)
 
 
-def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
+def _moved(down: int, across: int) -> Change:
     """Move images by at most one pixel, zeros coming in, as crops of the training do."""
 
     def move(images: Tensor) -> Tensor:
@@ -186,7 +211,7 @@ def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
 
 
 def _at_scale(
-    predict: Callable[[Callable[[Tensor], Tensor]], Tensor],
+    predict: Predictor,
     accuracy: Callable[[Tensor], float],
     scale: float,
 ) -> float | None:

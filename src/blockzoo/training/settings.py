@@ -19,6 +19,12 @@ class TrainingSettings:
     that the record carries. `device`: "auto", "cpu", "cuda" or "cuda:N". `compiled`: whether whole
     batches run compiled, which changes numbers within rounding. Raises `InputError` for a seed that
     no generator takes.
+
+    >>> from blockzoo.data import load_dataset
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> TrainingSettings(dataset=load_dataset("digits"), recipe=get_recipe("v1"), seed=-1)
+    Traceback (most recent call last):
+    blockzoo.core.errors.InputError: seed is -1; it must be within 0..4294967295
     """
 
     dataset: ImageDataset

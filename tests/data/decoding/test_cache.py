@@ -193,7 +193,8 @@ def test_the_fingerprint_of_a_large_folder_is_kept(
 
 _KILLED_ITSELF = """
 import os, signal, sys
-from blockzoo.data import decode_cache, load_dataset
+from blockzoo.data import load_dataset
+from blockzoo.data.decoding import cache as decode_cache
 decode_cache.CHUNK_BYTES = 3000  # 40 images
 write, left = decode_cache._to_disk, [int(sys.argv[2])]
 def killed_in_the_midst(file):

@@ -22,7 +22,7 @@ from blockzoo.core.position import Position
 from blockzoo.experiments import recording
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.sweep import run
+from blockzoo.experiments.sweep import failures, run
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.measure.machine.environment import describe_environment
@@ -30,6 +30,7 @@ from blockzoo.results.records import EpochMetrics, LatencyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.training.recipe import get_recipe
+from blockzoo.training.run_options import RunOptions
 
 
 def protocol_of(dataset: Path, *blocks: str, **changes: object) -> Protocol:
@@ -205,7 +206,8 @@ def test_a_failed_training_says_on_which_device(
         described.append(device)
         return {**describe_environment("cpu"), "accelerator": "a GPU"}
 
-    monkeypatch.setattr(recording, "resolve_device", lambda text: torch.device("cuda"))
+    for module in (failures, recording):
+        monkeypatch.setattr(module, "resolve_device", lambda text: torch.device("cuda"))
     monkeypatch.setattr(recording, "describe_environment", describe)
     request = request_of(tiny_npz, "Identity", positions=(Position.MID,), seeds=(0,))
     (trial,) = (trial for trial in make_plan(request, store).trials if trial.kind == "training")
@@ -323,7 +325,8 @@ def test_a_process_stopped_in_mid_sweep_loses_nothing_and_repeats_nothing(
 def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store: Store) -> None:
     folder = tiny_npz.parent / "checkpoints"
     request = replace(
-        request_of(tiny_npz, "ResNetBasicBlock", seeds=(0,), epochs=2), checkpoints=folder
+        request_of(tiny_npz, "ResNetBasicBlock", seeds=(0,), epochs=2),
+        options=RunOptions(checkpoints=folder),
     )
     trial = next(trial for trial in make_plan(request, store).trials if trial.kind == "training")
     run_trial(request, trial)  # not stored, as if killed in between
@@ -339,7 +342,7 @@ def test_a_sweep_leaves_no_checkpoint_and_goes_on_from_one(tiny_npz: Path, store
 def test_compiled_trainings_are_trials_of_their_own(tiny_npz: Path, store: Store) -> None:
     request = request_of(tiny_npz, "ResNetBasicBlock")
     plain, compiled = (
-        make_plan(each, store).trials for each in (request, replace(request, compiled=True))
+        make_plan(asked, store).trials for asked in (request, replace(request, compiled=True))
     )
     differ = [
         one.kind

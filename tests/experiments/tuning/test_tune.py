@@ -15,19 +15,25 @@ import torch
 from blockzoo.core.errors import BlockError, DivergenceError, InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
+from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol, get_protocol
-from blockzoo.experiments.train import train_block
+from blockzoo.experiments.train import train_placement
 from blockzoo.experiments.tuning import trial
 from blockzoo.experiments.tuning.search import Try
 from blockzoo.experiments.tuning.trial import TUNING_SEED, search_space, without_test
 from blockzoo.experiments.tuning.tune import (
     Tuning,
     train_tuned,
+    tune,
     tune_block,
     tuned_label,
-    tuned_trial_id,
+    tuned_network,
+    tuned_settings,
 )
 from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.run_options import RunOptions
+from blockzoo.training.settings import TrainingSettings
 from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 DATA = tiny_dataset(classes=3, per_class=12)
@@ -43,10 +49,16 @@ PROTOCOL = Protocol(
 )
 
 
-def tune(folder: Path, block: str = "ResNetBasicBlock", **changes: Any) -> Tuning:
-    options: dict[str, Any] = {"protocol": PROTOCOL, "dataset": DATA, "trials": 3}
-    options |= {"file": folder / "tuning.db", "device": "cpu", **changes}
-    return tune_block(block, "mid", **options)
+def tuned_at_mid(
+    folder: Path,
+    block: str = "ResNetBasicBlock",
+    protocol: Protocol = PROTOCOL,
+    dataset: ImageDataset = DATA,
+    trials: int = 3,
+    **arguments: Any,
+) -> Tuning:
+    network = tuned_network(block, "mid", protocol, dataset, device="cpu")
+    return tune(network, folder / "tuning.db", trials=trials, **arguments)
 
 
 def with_noise_for_test(dataset: ImageDataset) -> ImageDataset:
@@ -61,24 +73,34 @@ def with_noise_for_test(dataset: ImageDataset) -> ImageDataset:
 def test_every_block_tries_the_same_points_with_one_seed_that_is_never_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[TrainingSettings] = []
 
-    def spy(*args: Any, **options: Any) -> TrainingRecord:
-        asked.append(options)
-        return train_block(*args, **options)
+    def spy(placement: Placement, settings: TrainingSettings, *rest: Any, **more: Any) -> Any:
+        asked.append(settings)
+        return train_placement(placement, settings, *rest, **more)
 
-    monkeypatch.setattr(trial, "train_block", spy)
-    first, second = tune(tmp_path), tune(tmp_path, "InvertedResidual")
+    monkeypatch.setattr(trial, "train_placement", spy)
+    first, second = tuned_at_mid(tmp_path), tuned_at_mid(tmp_path, "InvertedResidual")
     assert [trial.point for trial in first.trials] == [trial.point for trial in second.trials]
-    assert {options["seed"] for options in asked} == {TUNING_SEED}
+    assert {settings.seed for settings in asked} == {TUNING_SEED}
     assert len(asked) == 6
-    rates = [options["recipe"].learning_rate for options in asked[:3]]
+    rates = [settings.recipe.learning_rate for settings in asked[:3]]
     assert rates == [trial.point["learning_rate"] for trial in first.trials]
     assert len(set(rates)) == 3
     with pytest.raises(InputError, match="seed 10000 is that of the tuning"):
         train_tuned(first, dataset=DATA, seed=TUNING_SEED)
     with pytest.raises(InputError, match="needs fresh seeds"):
-        tuned_trial_id(first, dataset=DATA, seed=TUNING_SEED)
+        tuned_settings(first, DATA, seed=TUNING_SEED, device="cpu", compiled=False)
+
+
+def test_the_door_by_name_tunes_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "tuning.db"
+    tuned = tune_block(
+        "Identity", "mid", protocol=PROTOCOL, dataset=DATA, file=file, trials=1, device="cpu"
+    )
+    epochs: list[EpochMetrics] = []
+    assert tuned_at_mid(tmp_path, "Identity", trials=1, on_epoch=epochs.append) == tuned
+    assert epochs == []  # the trial was found done, in the same search
 
 
 def test_the_space_is_that_of_the_recipe_for_whatever_block() -> None:
@@ -93,13 +115,13 @@ def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
 ) -> None:
     seen: list[ImageDataset] = []
 
-    def spy(*args: Any, **options: Any) -> TrainingRecord:
-        seen.append(options["dataset"])
-        return train_block(*args, **options)
+    def spy(placement: Placement, settings: TrainingSettings, *rest: Any, **more: Any) -> Any:
+        seen.append(settings.dataset)
+        return train_placement(placement, settings, *rest, **more)
 
-    monkeypatch.setattr(trial, "train_block", spy)
-    real = tune(tmp_path / "real")
-    noise = tune(tmp_path / "noise", dataset=with_noise_for_test(DATA))
+    monkeypatch.setattr(trial, "train_placement", spy)
+    real = tuned_at_mid(tmp_path / "real")
+    noise = tuned_at_mid(tmp_path / "noise", dataset=with_noise_for_test(DATA))
     assert real == noise
     assert real.recipe == noise.recipe
     assert len(seen) == 6
@@ -107,7 +129,7 @@ def test_trials_see_no_test_image_and_noise_in_its_place_changes_no_choice(
     for dataset in seen:
         assert {image.numpy().tobytes() for image in dataset.x_test} <= training_images
     # Not even the name of the search depends on the test: the noise finds all trials done.
-    assert tune(tmp_path / "real", dataset=with_noise_for_test(DATA)) == real
+    assert tuned_at_mid(tmp_path / "real", dataset=with_noise_for_test(DATA)) == real
     assert len(seen) == 6
 
 
@@ -120,7 +142,7 @@ def test_a_data_set_without_test_holds_one_training_image_of_each_class() -> Non
 
 
 def test_the_best_on_validation_is_chosen(tmp_path: Path) -> None:
-    tuned = tune(tmp_path)
+    tuned = tuned_at_mid(tmp_path)
     complete = [trial.value for trial in tuned.trials if trial.value is not None]
     assert tuned.best.value == max(complete)
     assert tuned.recipe == replace(
@@ -133,7 +155,7 @@ def test_the_best_on_validation_is_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_tuning_that_was_stopped_goes_on_to_the_same_choice(tmp_path: Path, after: int) -> None:
-    whole = tune(tmp_path / "whole")
+    whole = tuned_at_mid(tmp_path / "whole")
     ended: list[Try] = []
     epochs: list[EpochMetrics] = []
 
@@ -143,9 +165,9 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_choice(tmp_path: Path, af
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt)
+        tuned_at_mid(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt)
     epochs.clear()
-    resumed = tune(tmp_path / "cut", on_epoch=epochs.append)
+    resumed = tuned_at_mid(tmp_path / "cut", on_epoch=epochs.append)
     assert resumed == whole
     assert len(epochs) == (3 - after) * TINY_RECIPE.epochs
 
@@ -154,7 +176,7 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_choice(tmp_path: Path, af
 def test_with_checkpoints_the_trial_in_hand_goes_on_after_its_last_epoch(
     tmp_path: Path, resume: bool, again: int
 ) -> None:
-    whole, checkpoints = tune(tmp_path / "whole"), tmp_path / "checkpoints"
+    whole, checkpoints = tuned_at_mid(tmp_path / "whole"), tmp_path / "checkpoints"
     epochs: list[EpochMetrics] = []
 
     def interrupt(metrics: EpochMetrics) -> None:
@@ -162,12 +184,12 @@ def test_with_checkpoints_the_trial_in_hand_goes_on_after_its_last_epoch(
         if len(epochs) == 3:  # the first epoch of the second trial
             raise KeyboardInterrupt
 
-    cut: dict[str, Any] = {"checkpoints": checkpoints, "resume": resume}
+    options = RunOptions(checkpoints=checkpoints, resume=resume)
     with pytest.raises(KeyboardInterrupt):
-        tune(tmp_path / "cut", on_epoch=interrupt, **cut)
+        tuned_at_mid(tmp_path / "cut", on_epoch=interrupt, options=options)
     assert len(list(checkpoints.iterdir())) == 1
     epochs.clear()
-    assert tune(tmp_path / "cut", on_epoch=epochs.append, **cut) == whole
+    assert tuned_at_mid(tmp_path / "cut", on_epoch=epochs.append, options=options) == whole
     assert len(epochs) == again + TINY_RECIPE.epochs
     assert list(checkpoints.iterdir()) == []
 
@@ -178,7 +200,7 @@ def test_epochs_before_a_stop_count_for_the_rule_that_stops_hopeless_trials(tmp_
         "dataset": tiny_dataset(classes=5, per_class=20),
         "trials": 8,
     }
-    whole = tune(tmp_path / "whole", **hard)
+    whole = tuned_at_mid(tmp_path / "whole", **hard)
     ended: list[Try] = []
     hopeless = next(trial for trial in whole.trials if trial.state == "stopped")
 
@@ -186,12 +208,12 @@ def test_epochs_before_a_stop_count_for_the_rule_that_stops_hopeless_trials(tmp_
         if len(ended) == hopeless.index and metrics.epoch == hopeless.steps:
             raise KeyboardInterrupt
 
-    cut: dict[str, Any] = {**hard, "checkpoints": tmp_path / "checkpoints"}
+    cut: dict[str, Any] = {**hard, "options": RunOptions(checkpoints=tmp_path / "checkpoints")}
     with pytest.raises(KeyboardInterrupt):
-        tune(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt, **cut)
+        tuned_at_mid(tmp_path / "cut", on_trial=ended.append, on_epoch=interrupt, **cut)
     epochs: list[EpochMetrics] = []
     left = sum(trial.steps for trial in whole.trials[hopeless.index + 1 :])
-    assert tune(tmp_path / "cut", on_epoch=epochs.append, **cut) == whole
+    assert tuned_at_mid(tmp_path / "cut", on_epoch=epochs.append, **cut) == whole
     assert len(epochs) == left
 
 
@@ -201,7 +223,7 @@ def test_a_hopeless_trial_is_stopped_through_lightning_and_is_not_trained_again(
     long = replace(PROTOCOL, recipe=replace(TINY_RECIPE, epochs=4))
     hard = tiny_dataset(classes=5, per_class=20)
     counts: list[int] = []
-    tuned = tune(
+    tuned = tuned_at_mid(
         tmp_path,
         protocol=long,
         dataset=hard,
@@ -213,7 +235,7 @@ def test_a_hopeless_trial_is_stopped_through_lightning_and_is_not_trained_again(
     assert all(trial.steps in (2, 3) for trial in stopped)  # a third of 4, upwards, to the last
     assert len(counts) == sum(trial.steps for trial in tuned.trials)
     assert tuned.summary()["stopped"] == len(stopped)
-    assert tune(tmp_path, protocol=long, dataset=hard, trials=8) == tuned
+    assert tuned_at_mid(tmp_path, protocol=long, dataset=hard, trials=8) == tuned
 
 
 def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
@@ -221,30 +243,32 @@ def test_a_diverging_trial_counts_and_a_broken_block_ends_the_tuning(
 ) -> None:
     calls: list[int] = []
 
-    def first_diverges(*args: Any, **options: Any) -> TrainingRecord:
+    def first_diverges(*arguments: Any, **listeners: Any) -> TrainingRecord:
         calls.append(1)
         if len(calls) == 1:
             raise DivergenceError("the loss is nan in epoch 1")
-        return train_block(*args, **options)
+        return train_placement(*arguments, **listeners)
 
-    monkeypatch.setattr(trial, "train_block", first_diverges)
-    tuned = tune(tmp_path)
+    monkeypatch.setattr(trial, "train_placement", first_diverges)
+    tuned = tuned_at_mid(tmp_path)
     assert [trial.state for trial in tuned.trials] == ["diverged", "complete", "complete"]
     assert tuned.best.index in (1, 2)
 
-    def broken(*args: Any, **options: Any) -> TrainingRecord:
+    def broken(*_: Any, **__: Any) -> TrainingRecord:
         raise BlockError("raises on a batch")
 
-    monkeypatch.setattr(trial, "train_block", broken)
+    monkeypatch.setattr(trial, "train_placement", broken)
     with pytest.raises(BlockError, match="raises on a batch"):
-        tune(tmp_path / "broken")
+        tuned_at_mid(tmp_path / "broken")
 
 
 def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path) -> None:
-    tuned = tune(tmp_path)
-    record = train_tuned(tuned, dataset=DATA, seed=0, device="cpu", notes="by hand")
+    tuned = tuned_at_mid(tmp_path)
+    options = RunOptions(notes="by hand")
+    record = train_tuned(tuned, dataset=DATA, seed=0, device="cpu", options=options)
     assert record.protocol == "tiny+tuned3"
-    assert record.trial_id == tuned_trial_id(tuned, dataset=DATA, seed=0, device="cpu")
+    settings = tuned_settings(tuned, DATA, seed=0, device="cpu", compiled=False)
+    assert record.trial_id == training_trial_id(tuned.placement, settings)
     assert record.recipe["learning_rate"] == tuned.best.point["learning_rate"]
     assert record.recipe["weight_decay"] == tuned.best.point["weight_decay"]
     assert record.recipe["drop_path"] == tuned.best.point["drop_path"]
@@ -268,7 +292,7 @@ def test_a_record_of_the_tuned_track_says_what_was_chosen_and_how(tmp_path: Path
 
 def test_noise_for_test_images_changes_nothing_but_what_is_read_at_the_end(tmp_path: Path) -> None:
     def outcome(folder: str, dataset: ImageDataset) -> tuple[object, float | None]:
-        tuned = tune(tmp_path / folder, dataset=dataset)
+        tuned = tuned_at_mid(tmp_path / folder, dataset=dataset)
         record = train_tuned(tuned, dataset=dataset, seed=1, device="cpu")
         clock = {"seconds": 0.0, "images_per_s": 0.0, "elapsed_seconds": 0.0}
         learned = [epoch.model_copy(update=clock) for epoch in record.epochs]
@@ -291,19 +315,19 @@ def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
 _TUNE_FOREVER = """
 import sys
 from pathlib import Path
-from tests.experiments.tuning.test_tune import tune
-tune(Path(sys.argv[1]), trials=4, on_trial=lambda trial: print(trial.index, flush=True))
+from tests.experiments.tuning.test_tune import tuned_at_mid
+tuned_at_mid(Path(sys.argv[1]), trials=4, on_trial=lambda trial: print(trial.index, flush=True))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2])
 def test_a_killed_tuning_goes_on_to_the_same_choice(tmp_path: Path, delay_s: float) -> None:
-    whole = tune(tmp_path / "whole", trials=4)
+    whole = tuned_at_mid(tmp_path / "whole", trials=4)
     command = [sys.executable, "-c", _TUNE_FOREVER, str(tmp_path / "cut")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
         time.sleep(delay_s)
         os.kill(process.pid, signal.SIGKILL)
-    assert tune(tmp_path / "cut", trials=4) == whole
+    assert tuned_at_mid(tmp_path / "cut", trials=4) == whole

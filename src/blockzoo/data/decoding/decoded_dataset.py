@@ -47,12 +47,12 @@ def decoded_dataset(
 
     `where` begins messages about the whole. Raises `DataError`.
     """
-    found = decoded(source, cache_dir(data_dir), skip_bad=skip_bad_images, progress=progress)
-    good = np.split(~found.bad, [len(train.labels)])
+    images = decoded(source, cache_dir(data_dir), skip_bad=skip_bad_images, progress=progress)
+    good = np.split(~images.bad, [len(train.labels)])
     for split, of_split in zip((train, test), good, strict=True):
         if not of_split.any():
             raise DataError(f"{split.where}: none of its {len(of_split)} images can be read")
-    x_train, x_test = np.split(found.pixels.transpose(0, 2, 3, 1), [int(good[0].sum())])
+    x_train, x_test = np.split(images.pixels.transpose(0, 2, 3, 1), [int(good[0].sum())])
     dataset = dataset_from_arrays(
         name,
         x_train=x_train,
@@ -64,10 +64,10 @@ def decoded_dataset(
         source=where,
     )
     names = [*train.names, *test.names]
-    skipped = tuple(names[index] for index in np.flatnonzero(found.bad))
+    skipped = tuple(names[index] for index in np.flatnonzero(images.bad))
     dataset = replace(dataset, skipped=skipped)
     if dataset.images_bytes >= LARGE_BYTES:
-        _remember_fingerprint(dataset, found.folder)
+        _remember_fingerprint(dataset, images.folder)
     return dataset
 
 

@@ -128,8 +128,8 @@ class _Images:
     def read(self, index: int, resizing: Resizing) -> Array:
         """Return that image as `read_image` does."""
         with self._lock:  # the package does not promise that threads may share it
-            found = self._rows[index][self._column]
-        content, path = found["bytes"], found["path"]
+            cell = self._rows[index][self._column]
+        content, path = cell["bytes"], cell["path"]
         file = Path(path) if content is None else BytesIO(content)
         return read_image(file, resizing, self.names[index])
 
@@ -137,13 +137,13 @@ class _Images:
 def _column(rows: Any, kind: type, usual: tuple[str, ...], where: str, what: str) -> str:
     """Return the column of that kind; of several, the first that is `usual`."""
     features: Mapping[str, object] = rows.features
-    found = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(found) == 1:
-        return found[0]
+    of_kind = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if len(of_kind) == 1:
+        return of_kind[0]
     for name in usual:
-        if name in found:
+        if name in of_kind:
             return name
     raise DataError(
-        f"{where}: has {len(found)} columns of {what}, not one; its columns are "
+        f"{where}: has {len(of_kind)} columns of {what}, not one; its columns are "
         f"{', '.join(features)}"
     )

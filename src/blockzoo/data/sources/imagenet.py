@@ -63,7 +63,7 @@ def _check_layout(name: str, split: Path) -> None:
             f"{split}: its images lie in no class folders; move each into {split.name}/WNID/, "
             f"WNID being the WordNet id of its class as the development kit's ground truth says"
         )
-    strange = [found for found in classes if not _WNID.fullmatch(found)]
+    strange = [name for name in classes if not _WNID.fullmatch(name)]
     if strange:
         raise DataError(
             f"{split / strange[0]}: is not named by a WordNet id, such as n01440764; "

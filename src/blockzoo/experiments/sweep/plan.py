@@ -29,6 +29,7 @@ from blockzoo.training.settings import TrainingSettings
 
 Kind = Literal["cost", "latency", "training"]
 
+# First guesses, of a small network on a few cores, for the time left that is shown.
 _EXPECTED_COST_S = 0.1
 _EXPECTED_IMAGES_PER_S = 2000.0
 
@@ -57,9 +58,9 @@ class SweepRequest:
         return self.load_dataset()
 
     def load_dataset(self, progress: Progress | None = None) -> ImageDataset:
-        """Return the data set; `progress(fraction, text)` is told while images are decoded."""
-        told = _Told(progress=progress)
-        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, told)
+        """Return the data set; `progress(fraction, text)` is called while images are decoded."""
+        listener = _DecodingListener(progress=progress)
+        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, listener)
 
     @property
     def scaffold(self) -> ScaffoldConfig:
@@ -119,11 +120,19 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
 
     Raises `UnknownNameError` for an unknown block and `DataError` for a data set that cannot be
     used. A block that cannot be built gets the one trial that records why.
+
+    >>> import tempfile
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> quick = get_protocol("quick").changed(blocks=("Identity",), seeds=(0,))
+    >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+    ...     plan = make_plan(SweepRequest(protocol=quick, device="cpu"), store)
+    >>> [trial.label for trial in plan.trials][::3]
+    ['cost Identity early', 'latency Identity early', 'training Identity early, seed 0']
     """
     done = store.ok_ids()
     wanted: dict[tuple[str, ...], Trial] = {}
     for trial in (*_costs(request), *_latencies(request, done), *_trainings(request)):
-        # A network that is the same at several positions has one training; the first stands.
+        # A network that is the same at several positions has one training: that of the first.
         wanted.setdefault(trial.trial_ids, trial)
     missing = [trial for trial in wanted.values() if not done.issuperset(trial.trial_ids)]
     return Plan(trials=tuple(missing), done=len(wanted) - len(missing))
@@ -179,7 +188,7 @@ def _trainings(request: SweepRequest) -> Iterator[Trial]:
 
 
 def training_trial(request: SweepRequest, placement: Placement, seed: int) -> Trial:
-    """Return the trial that trains that placement."""
+    """Return the trial that trains that placement; its id is known without training."""
     identity = training_trial_id(placement, request.training_settings(seed))
     images = len(request.dataset.x_train) * request.protocol.recipe.epochs
     return Trial(
@@ -193,14 +202,16 @@ def training_trial(request: SweepRequest, placement: Placement, seed: int) -> Tr
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """Who is told of the decoding; all are equal, for the data set is the same."""
+class _DecodingListener:
+    """Who hears of the decoding; all are equal, so that the cache does not tell them apart."""
 
     progress: Progress | None = field(compare=False)
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: Path | None, skip_bad_images: bool, told: _Told) -> ImageDataset:
+def _loaded(
+    name: str, data_dir: Path | None, skip_bad_images: bool, listener: _DecodingListener
+) -> ImageDataset:
     return load_dataset(
-        name, data_dir=data_dir, skip_bad_images=skip_bad_images, progress=told.progress
+        name, data_dir=data_dir, skip_bad_images=skip_bad_images, progress=listener.progress
     )

@@ -19,7 +19,7 @@ from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.experiments.profile import CostSettings, profile_blocks
-from blockzoo.experiments.recording import failed_records
+from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.experiments.train import train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
@@ -80,6 +80,17 @@ def run_sweep(
     `trainers` runs the trainings, after all else, for which the machine is to be quiet; without it
     `executor` runs everything.
     Raises what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
+
+    >>> import tempfile
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> tiny = get_protocol("quick").changed(
+    ...     blocks=("Identity",), positions=("mid",), seeds=(0,), width=4, depth=1, epochs=1,
+    ...     latency_budget_s=0.05, latency_processes=0,
+    ... )
+    >>> request = SweepRequest(protocol=tiny, device="cpu")
+    >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+    ...     run_sweep(request, store), run_sweep(request, store)
+    (SweepResult(ran=3, failed=0, skipped=0), SweepResult(ran=0, failed=0, skipped=3))
     """
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
@@ -106,7 +117,7 @@ def run_sweep(
 def run_trial(
     request: SweepRequest, trial: Trial, *, listener: SweepListener | None = None
 ) -> Outcome:
-    """Run one trial, anywhere; raises what its verb raises. `listener` is told of its epochs."""
+    """Run one trial, anywhere; raises what its verb raises. `listener` hears of its epochs."""
     start = time.perf_counter()
     records = tuple(_VERBS[trial.kind](request, trial, listener))
     return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
@@ -142,7 +153,7 @@ def run_trainings(
     fails is recorded with its reason and the others go on; raises `BlockZooError` where the failure
     has taken the device with it.
     """
-    for seed, block, position in request.protocol.cells():
+    for seed, block, position in request.protocol.trainings():
         placement = request.placement(block, position)
         trained = _train_recorded(request, placement, seed)
         (cost,) = measure_cost(request, placement)
@@ -206,8 +217,9 @@ def _running(
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
     yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))
-    told = listener if isinstance(trainers, InProcessExecutor) else None
-    run = partial(run_recorded, request, listener=told)
+    # A listener cannot follow a training into another process.
+    hearing = listener if isinstance(trainers, InProcessExecutor) else None
+    run = partial(run_recorded, request, listener=hearing)
     yield from as_completed(trainers, run, _announced(trainings, listener))
 
 

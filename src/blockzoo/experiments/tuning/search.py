@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from blockzoo.core.errors import DivergenceError, InputError, ResultsError
+from blockzoo.core.errors import DivergenceError, InputError, ResultsError, one_line
 from blockzoo.core.files import make_folder
 from blockzoo.results.store.database import BUSY_TIMEOUT_S
 
@@ -34,7 +34,7 @@ STARTUP_TRIES = 4
 Point = Mapping[str, float]
 Space = Mapping[str, tuple[float, float]]
 Report = Callable[[int, float], None]
-"""Told (step, value) as a try goes on; raises `HopelessTry` when the rest is not worth the time."""
+"""Called with (step, value) as a try goes on; raises `HopelessTry` when it is behind the others."""
 
 _INDEX, _TIE, _REASON = "index", "tie_breaker", "reason"
 
@@ -92,10 +92,10 @@ class Search:
         points = sobol_points(self.space, tries)
         done: list[Try] = []
         with self._study() as study:
-            # Two processes may have tried the same point; the first to end stands.
+            # Two processes may have tried the same point; the first to end counts, put in last.
             with _clear_faults(self.path):
-                found = reversed(study.get_trials(deepcopy=False))
-            kept = {trial.user_attrs[_INDEX]: trial for trial in found}
+                newest_first = reversed(study.get_trials(deepcopy=False))
+            kept = {trial.user_attrs[_INDEX]: trial for trial in newest_first}
             for index, point in enumerate(points):
                 if index not in kept:
                     kept[index] = self._try(study, index, point, objective)
@@ -167,18 +167,28 @@ def best_of(tries: tuple[Try, ...]) -> Try:
     """Return the complete try of the highest value, then tie-breaker, then the first.
 
     Raises `DivergenceError` when none is complete.
+
+    >>> tries = [Try(index=0, point={}, state="stopped"),
+    ...          Try(index=1, point={}, state="complete", value=0.5),
+    ...          Try(index=2, point={}, state="complete", value=0.5)]
+    >>> best_of(tuple(tries)).index
+    1
     """
-    complete = [found for found in tries if found.value is not None]
+    complete = [attempt for attempt in tries if attempt.value is not None]
     if not complete:
-        reason = next((found.reason for found in tries if found.reason), "none was run")
+        reason = next((attempt.reason for attempt in tries if attempt.reason), "none was run")
         raise DivergenceError(f"none of {len(tries)} trials came to its end; the first: {reason}")
-    return max(complete, key=lambda found: (found.value, found.tie_breaker, -found.index))
+    return max(complete, key=lambda attempt: (attempt.value, attempt.tie_breaker, -attempt.index))
 
 
 def sobol_points(space: Space, count: int) -> tuple[Point, ...]:
     """Return the first points of the scrambled Sobol sequence over `space`, on its scales.
 
     Raises `InputError` for fewer than one, and where Optuna is not installed.
+
+    >>> points = sobol_points({"learning_rate": (0.01, 1.0)}, 4)
+    >>> len(points), points[:2] == sobol_points({"learning_rate": (0.01, 1.0)}, 2)
+    (4, True)
     """
     if count < 1:
         raise InputError(f"trials is {count}; it must be 1 or more")
@@ -208,6 +218,7 @@ def _storage(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.pool import NullPool
 
+    # No pool: an open connection of a process that is killed would hold the file.
     options = {"poolclass": NullPool, "connect_args": {"timeout": BUSY_TIMEOUT_S}}
     return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs=options)
 
@@ -222,7 +233,7 @@ def _clear_faults(path: Path) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         cause = error.__cause__ or error
-        text = " ".join(str(getattr(cause, "orig", cause)).split())
+        text = one_line(getattr(cause, "orig", cause))
         raise ResultsError(f"{path} cannot be used to keep the tuning: {text}") from error
 
 

@@ -13,7 +13,7 @@ import torch
 from blockzoo.data import ImageDataset
 from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.train import each, train_placement
+from blockzoo.experiments.train import to_all, train_placement
 from blockzoo.experiments.tuning.search import Point, Report, Space, sobol_points
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.placement import Placement
@@ -21,6 +21,7 @@ from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
 
 TUNING_SEED = 10_000
+"""Above all that a protocol or a command may choose: what was searched with it is not reported."""
 LEARNING_RATE_FACTOR = 10.0
 WEIGHT_DECAY_RANGE = (1e-4, 1e-1)
 DROP_PATH_RANGE = (0.0, 0.3)
@@ -32,6 +33,10 @@ def search_space(protocol: Protocol) -> Space:
     The learning rate goes from a tenth of the recipe's to ten times it; weight decay from next to
     none to twice what networks of this kind are trained with at the most (0.05); drop path from
     none to what larger networks, which need more of it, are trained with.
+
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> search_space(get_protocol("v1"))["weight_decay"]
+    (0.0001, 0.1)
     """
     rate = protocol.recipe.learning_rate
     return {
@@ -45,6 +50,10 @@ def without_test(dataset: ImageDataset) -> ImageDataset:
     """Return the data set with the first training image of each class in the place of its test.
 
     Whatever is trained on it cannot have seen a test image, nor does its fingerprint tell of any.
+
+    >>> from blockzoo.data import load_dataset
+    >>> without_test(load_dataset("digits")).y_test.tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     _, first = np.unique(dataset.y_train.numpy(), return_index=True)
     stand_in = torch.from_numpy(first)
@@ -92,7 +101,7 @@ class TunedNetwork:
             self.settings(point),
             options,
             on_start=count_all,
-            on_epoch=each(on_epoch, count),
+            on_epoch=to_all(on_epoch, count),
         )
         assert record.val_accuracy is not None
         assert record.val_loss is not None
@@ -114,6 +123,11 @@ class TunedNetwork:
 
 
 def tuned_to(protocol: Protocol, point: Point) -> Protocol:
-    """Return the protocol with what is tuned of its recipe as it is at that point."""
+    """Return the protocol with what is tuned of its recipe as it is at that point.
+
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> tuned_to(get_protocol("v1"), {"weight_decay": 0.01}).recipe.weight_decay
+    0.01
+    """
     values: dict[str, Any] = dict(point)
     return replace(protocol, recipe=replace(protocol.recipe, **values))

@@ -45,7 +45,7 @@ TUNING_FILE = "tuning.db"
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What `trials` told about one placement under `protocol`, the default track."""
+    """What `trials` showed of one placement under `protocol`, the default track."""
 
     placement: Placement
     protocol: Protocol
@@ -88,6 +88,10 @@ def tuned_label(protocol: Protocol, trials: int) -> str:
     """Return `v1+tuned`, or `v1+tuned8` where not the default number of trials was spent.
 
     Budgets are told apart because records of one label are compared with each other.
+
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> tuned_label(get_protocol("v1"), 16), tuned_label(get_protocol("v1"), 8)
+    ('v1+tuned', 'v1+tuned8')
     """
     return f"{protocol.label}+tuned" + (str(trials) if trials != TRIALS else "")
 
@@ -113,6 +117,18 @@ def tune_block(
 
     Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
     `train_block` raises, but a trial that diverges only counts as one without a result.
+
+    >>> import tempfile
+    >>> from blockzoo.data import load_dataset
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tuning = tune_block(
+    ...         "Identity", "mid", protocol=protocol, dataset=load_dataset("digits"),
+    ...         file=Path(folder) / "tuning.db", trials=1, device="cpu",
+    ...     )
+    >>> tuning.best.state, sorted(tuning.best.point)
+    ('complete', ['drop_path', 'learning_rate', 'weight_decay'])
     """
     network = tuned_network(block, position, protocol, dataset, device=device)
     return tune(network, file, trials=trials, options=options)
@@ -152,7 +168,8 @@ def tune(
 ) -> Tuning:
     """Do what `tune_block` says; `on_trial` is called with each trial, `on_epoch` in between."""
     options = options or RunOptions()
-    quiet = replace(
+    # A trial leaves neither weights nor figures of a test: its test images are stand-ins.
+    of_trials = replace(
         options,
         save_weights=None,
         robustness=False,
@@ -160,10 +177,10 @@ def tune(
     )
 
     def objective(point: Point, report: Report) -> tuple[float, float]:
-        return network.merit(point, report, quiet, on_epoch)
+        return network.merit(point, report, of_trials, on_epoch)
 
     def ended(trial: Try) -> None:
-        remove_checkpoint(quiet.checkpoints, network.trial_id(trial.point))
+        remove_checkpoint(of_trials.checkpoints, network.trial_id(trial.point))
         if on_trial is not None:
             on_trial(trial)
 
@@ -176,8 +193,8 @@ def tune(
         first_stop=math.ceil(epochs * STOPPING_FRACTION),
         last_step=epochs,
     )
-    found = search.run(objective, trials, on_try=ended)
-    return Tuning(placement=network.placement, protocol=protocol, trials=found)
+    tries = search.run(objective, trials, on_try=ended)
+    return Tuning(placement=network.placement, protocol=protocol, trials=tries)
 
 
 def train_tuned(
@@ -195,6 +212,15 @@ def train_tuned(
     The record is of the protocol `tuning.label`; its recipe holds the chosen values and, under
     `tuning`, how they were chosen; the rest is as in `train_block`. Raises `InputError` for the
     seed of the tuning and what `train_block` raises.
+
+    >>> from blockzoo.data import load_dataset
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
+    >>> network = tuned_network("Identity", "mid", protocol, load_dataset("digits"))
+    >>> best = Try(index=0, point={"learning_rate": 0.01}, state="complete", value=0.5)
+    >>> tuning = Tuning(placement=network.placement, protocol=protocol, trials=(best,))
+    >>> train_tuned(tuning, dataset=load_dataset("digits"), seed=0).recipe["learning_rate"]
+    0.01
     """
     settings = tuned_settings(tuning, dataset, seed=seed, device=device, compiled=compiled)
     record = train_placement(tuning.placement, settings, options, on_epoch=on_epoch)

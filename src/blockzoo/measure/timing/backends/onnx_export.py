@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.run_way import RunWay
-from blockzoo.measure.timing.backends.base import in_short, placed, quiet, settled
+from blockzoo.measure.timing.backends.base import in_short, placed, settled
 
 INSTALL = "pip install 'blockzoo[onnx]'"
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import (
     Backend,
@@ -27,7 +28,6 @@ from blockzoo.measure.timing.backends.base import (
     in_short,
     load_bound,
     placed,
-    quiet,
     set_up_torch,
 )
 from blockzoo.measure.timing.backends.onnx_export import (

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends.base import (
     Backend,
@@ -24,7 +25,6 @@ from blockzoo.measure.timing.backends.base import (
     in_short,
     load_bound,
     placed,
-    quiet,
     set_up_torch,
     settled,
 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.quiet import quiet
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.base import (
@@ -22,7 +23,6 @@ from blockzoo.measure.timing.backends.base import (
     load_bound,
     load_module,
     placed,
-    quiet,
     set_up_torch,
     settle,
     settled,
