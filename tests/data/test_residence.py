@@ -29,8 +29,11 @@ def random_images(count: int) -> Tensor:
     return torch.randint(0, 256, (count, 3, 5, 6), dtype=torch.uint8, generator=generator)
 
 
-def given_out(data: DeviceImages, batch_size: int, epoch: int) -> tuple[list[Tensor], list[Tensor]]:
+def given_out(
+    data: DeviceImages, batch_size: int, epoch: int, *, workers: int
+) -> tuple[list[Tensor], list[Tensor]]:
     """All batches of one epoch, then all in order: images and labels."""
+    data.workers = workers
     passes = (
         data.epoch(epoch, seed=1, batch_size=batch_size, crop_padding=2, flip=True, cutout=2),
         data.in_order(batch_size),
@@ -63,10 +66,10 @@ def test_batches_are_the_same_wherever_the_images_lie(
                 channels_last=channels_last,
                 rows=rows,
                 resident=resident,
-                workers=workers,
             ),
             batch_size,
             epoch,
+            workers=workers,
         )
         for resident in (True, False)
     )
@@ -150,7 +153,7 @@ def test_batches_are_the_same_on_a_gpu() -> None:
     assert 0 < free_bytes(device) <= torch.cuda.get_device_properties(device).total_memory
     here, there, on_cpu = (
         given_out(
-            DeviceImages(images, labels, PLAIN, device=where, resident=resident, workers=3), 8, 0
+            DeviceImages(images, labels, PLAIN, device=where, resident=resident), 8, 0, workers=3
         )
         for where, resident in ((device, True), (device, False), (CPU, True))
     )

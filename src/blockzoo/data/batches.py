@@ -148,8 +148,8 @@ class DeviceImages:
     """Images uint8 (N, 3, H, W) and labels (N,), given out in normalised batches on `device`.
 
     `rows` (M,) are those meant, in their order (default: all). With `resident` they are put on the
-    device, else they stay where they are, in the CPU's memory or mapped from a file, and `workers`
-    threads fetch each batch; what is given out is the same, bit for bit.
+    device, else they stay where they are, in the CPU's memory or mapped from a file, and as many
+    threads as `workers` says fetch each batch; what is given out is the same, bit for bit.
     """
 
     def __init__(
@@ -162,7 +162,6 @@ class DeviceImages:
         channels_last: bool = False,
         rows: Tensor | None = None,
         resident: bool = True,
-        workers: int | None = None,
     ) -> None:
         self.labels = (labels if rows is None else labels[rows]).to(device)
         self._images, self._rows = images, rows
@@ -170,7 +169,7 @@ class DeviceImages:
             self._images = (images if rows is None else images[rows]).to(device)
         elif rows is None:
             self._rows = torch.arange(len(images))
-        self._resident, self._workers = resident, workers or default_workers()
+        self._resident, self.workers = resident, default_workers()
         self.device, self.statistics = device, statistics.to(device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -188,7 +187,7 @@ class DeviceImages:
         if not self._resident:
             assert self._rows is not None
             rows = self._rows if order is None else self._rows[order]
-            return fetched(self._images, torch.split(rows, sizes), self.device, self._workers)
+            return fetched(self._images, torch.split(rows, sizes), self.device, self.workers)
         if order is None:
             return iter(torch.split(self._images, sizes))
         orders = torch.split(order.to(self.device), sizes)

@@ -12,7 +12,8 @@ import pytest
 
 from blockzoo.core.errors import DivergenceError, InputError, ResultsError
 from blockzoo.experiments.tuning import search as search_module
-from blockzoo.experiments.tuning.search import Point, Report, Search, Try, best_of, sobol_points
+from blockzoo.experiments.tuning.search import Search, sobol_points
+from blockzoo.experiments.tuning.tries import Point, Report, Try, best_of
 
 SPACE = {"rate": (2e-4, 2e-2), "decay": (1e-4, 1e-1)}
 STEPS = 6

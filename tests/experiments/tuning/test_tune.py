@@ -19,8 +19,8 @@ from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.train import train_placement
 from blockzoo.experiments.tuning import trial
-from blockzoo.experiments.tuning.search import Try
 from blockzoo.experiments.tuning.trial import TUNING_SEED, search_space, without_test
+from blockzoo.experiments.tuning.tries import Try
 from blockzoo.experiments.tuning.tune import (
     Tuning,
     train_tuned,

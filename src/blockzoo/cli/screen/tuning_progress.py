@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from blockzoo.cli.screen.consoles import message_console, progress
 from blockzoo.core.errors import BlockZooError
-from blockzoo.experiments.tuning.search import Try
 from blockzoo.experiments.tuning.track import RunCounter, TrackListener
+from blockzoo.experiments.tuning.tries import Try
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.placement import Placement
 

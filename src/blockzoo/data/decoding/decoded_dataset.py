@@ -34,8 +34,7 @@ class Split:
 def decoded_dataset(
     name: str,
     source: ImageSource,
-    train: Split,
-    test: Split,
+    splits: tuple[Split, Split],
     classes: Sequence[str],
     *,
     where: str,
@@ -43,13 +42,14 @@ def decoded_dataset(
     data_dir: Path | None,
     progress: Progress | None,
 ) -> ImageDataset:
-    """Return the data set of the images of `source`: first those of `train`, then of `test`.
+    """Return the data set of the images of `source`: first those of the training split, then test.
 
-    `where` begins messages about the whole. Raises `DataError`.
+    `splits` are these two. `where` begins messages about the whole. Raises `DataError`.
     """
+    train, test = splits
     images = decoded(source, cache_dir(data_dir), skip_bad=skip_bad_images, progress=progress)
     good = np.split(~images.bad, [len(train.labels)])
-    for split, of_split in zip((train, test), good, strict=True):
+    for split, of_split in zip(splits, good, strict=True):
         if not of_split.any():
             raise DataError(f"{split.where}: none of its {len(of_split)} images can be read")
     x_train, x_test = np.split(images.pixels.transpose(0, 2, 3, 1), [int(good[0].sum())])

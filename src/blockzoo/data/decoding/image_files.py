@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from blockzoo.core.errors import DataError, InputError
 from blockzoo.data.image_dataset import Array
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Size = tuple[int, int]
 
@@ -40,14 +38,14 @@ class Resizing:
         if self.size is not None and min(self.size) < 1:
             raise InputError(f"size is {self.size}; it must be 1 or more pixels")
 
-    def __call__(self, image: Image) -> Image:
+    def __call__(self, image: Image.Image) -> Image.Image:
         """Return the image brought to the size."""
         from torchvision.transforms.functional import center_crop, resize
 
         if self.size is None:
             return image
         if self.how == "stretch":
-            resized: Image = resize(image, list(self.size))
+            resized: Image.Image = resize(image, list(self.size))
             return resized
         height, width = self.size
         scale = max(height / image.height, width / image.width)
@@ -55,15 +53,13 @@ class Resizing:
             max(height, round(image.height * scale)),
             max(width, round(image.width * scale)),
         ]
-        cropped: Image = center_crop(resize(image, covering), list(self.size))
+        cropped: Image.Image = center_crop(resize(image, covering), list(self.size))
         return cropped
 
 
 @contextmanager
 def strict_images() -> Iterator[None]:
     """Have huge images raise; threads that read images share the filters set here."""
-    from PIL import Image
-
     log, silent = logging.getLogger("PIL"), logging.NullHandler()
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -82,8 +78,6 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
 
     Meant to be called within `strict_images`.
     """
-    from PIL import Image
-
     bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(file) as opened:
@@ -99,7 +93,7 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
     return np.asarray(resizing(image))
 
 
-def _rgb(image: Image, name: str) -> Image:
+def _rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode not in _MODES:
         raise DataError(
             f"{name}: its mode is {image.mode}; images of 8 bits a channel are read, "

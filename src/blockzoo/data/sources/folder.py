@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,7 @@ def load_splits(
     return decoded_dataset(
         name,
         source,
-        of_train,
-        of_test,
+        (of_train, of_test),
         classes,
         where=str(root),
         skip_bad_images=skip_bad_images,
@@ -133,15 +133,20 @@ def has_images(folder: Path) -> bool:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
     files = sorted(filter(_is_image, folder.iterdir()))
     if not files:
-        raise DataError(f"{folder}: holds no image; allowed: {', '.join(IMG_EXTENSIONS)}")
+        raise DataError(f"{folder}: holds no image; allowed: {', '.join(_extensions())}")
     return files
 
 
 def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _extensions()
+
+
+@cache
+def _extensions() -> tuple[str, ...]:
+    # Importing torchvision takes a second, and most data sets do not need it.
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    return file.suffix.lower() in IMG_EXTENSIONS
+    extensions: tuple[str, ...] = IMG_EXTENSIONS
+    return extensions

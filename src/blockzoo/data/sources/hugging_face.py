@@ -58,8 +58,7 @@ def load_hugging_face(
     return decoded_dataset(
         name + suffix,
         source,
-        train.described(),
-        test.described(),
+        (train.described(), test.described()),
         train.classes,
         where=name,
         skip_bad_images=skip_bad_images,

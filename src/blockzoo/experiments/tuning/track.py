@@ -16,8 +16,8 @@ from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError, D
 from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import measure_cost
-from blockzoo.experiments.tuning.search import Try
 from blockzoo.experiments.tuning.trial import TunedNetwork
+from blockzoo.experiments.tuning.tries import Try
 from blockzoo.experiments.tuning.tune import (
     Tuning,
     train_tuned,

@@ -14,7 +14,8 @@ from blockzoo.data import ImageDataset
 from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.train import to_all, train_placement
-from blockzoo.experiments.tuning.search import Point, Report, Space, sobol_points
+from blockzoo.experiments.tuning.search import sobol_points
+from blockzoo.experiments.tuning.tries import Point, Report, Space
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.run_options import RunOptions

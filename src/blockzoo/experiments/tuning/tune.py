@@ -21,7 +21,7 @@ from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.train import train_placement
-from blockzoo.experiments.tuning.search import Point, Report, Search, Try, best_of
+from blockzoo.experiments.tuning.search import Search
 from blockzoo.experiments.tuning.trial import (
     TUNING_SEED,
     TunedNetwork,
@@ -29,6 +29,7 @@ from blockzoo.experiments.tuning.trial import (
     tuned_to,
     without_test,
 )
+from blockzoo.experiments.tuning.tries import Point, Report, Try, best_of
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import remove_checkpoint

@@ -88,16 +88,27 @@ def measure_energy(
     batch = _batched(call, torch.device(device))
     batch()  # loads what is loaded at the first call, so that idling is with it
     try:
-        idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
-        calls = 0
-
-        def work() -> None:
-            nonlocal calls
-            calls = _keep_calling(batch, seconds)
-
-        power_w, worked_s = _power(counter, work)
-    except OSError:
+        return _beyond_idle(counter, batch, images_per_call, seconds, idle_seconds)
+    except OSError:  # the counter is gone
         return None
+
+
+def _beyond_idle(
+    counter: Counter,
+    batch: Callable[[], int],
+    images_per_call: int,
+    seconds: float,
+    idle_seconds: float,
+) -> EnergyResult | None:
+    """Measure idling, then the work; None where the work took no more power than idling."""
+    idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls = _keep_calling(batch, seconds)
+
+    power_w, worked_s = _power(counter, work)
     # Per call and not per second: the clock may fall as the device gets warm.
     images = calls * images_per_call
     if power_w <= idle_power_w:  # something else stopped meanwhile; a negative energy says nothing

@@ -15,8 +15,8 @@ from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
 from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
 
 if TYPE_CHECKING:  # they bring torch, which tables of stored records can do without
-    from blockzoo.experiments.tuning.search import Point
     from blockzoo.experiments.tuning.track import Track
+    from blockzoo.experiments.tuning.tries import Point
     from blockzoo.experiments.tuning.tune import Tuning
 
 
