@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 import blockzoo.cli  # noqa: F401 - adds the commands
 from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.cli.app import app
+from blockzoo.contract import check
 from blockzoo.contract.check import BlockReport, check_blocks
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import contract_lines
@@ -107,6 +109,19 @@ def test_allocating_without_bound_fails_one_line() -> None:
 def test_a_crash_of_the_process_fails_one_line() -> None:
     failed = _failed(_check(_name("Crashes")))
     assert failed == {"odd sizes": "the process died by SIGABRT"}
+
+
+def _never_starts(_: None) -> None:
+    os._exit(3)
+
+
+def test_a_process_that_cannot_start_fails_the_line_and_is_not_started_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check, "_settle", _never_starts)
+    report = _check("Identity")
+    assert _failed(report) == {"builds": "the process ended with status 3"}
+    assert [finding.line for finding in report.findings] == _EAGER
 
 
 def test_several_blocks_are_checked_at_a_time_and_findings_told_as_they_come() -> None:

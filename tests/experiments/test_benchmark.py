@@ -20,6 +20,7 @@ from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
+from blockzoo.measure.timing.events import Event, Networks
 from blockzoo.measure.timing.session import Cell
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
@@ -313,12 +314,12 @@ def test_caches_are_one_more_way_to_run_with_ratios_of_their_own() -> None:
 
 
 def test_what_is_measured_is_labelled_by_what_is_not_always_alike() -> None:
-    events: list[Any] = []
+    events: list[Event] = []
     options = BenchmarkOptions(listener=events.append)
     (alone,) = run(CONV, options=options)
     ways = (RunWay(), RunWay(threads=2, batch_size=2))
     records = run(CONV, "Identity", ways=ways, positions=("mid", "late"), options=options)
-    first, second = (event[1] for event in events if event[0] == "cells")
+    first, second = (event.labels for event in events if isinstance(event, Networks))
     assert first == {alone.trial_id: "Conv mid"}
     assert [second[record.trial_id] for record in records][:4] == [
         "Conv mid batch 1, 1 thread(s)",

@@ -115,13 +115,16 @@ class _Check:
         findings: list[Finding] = []
         while len(findings) < len(names) and not self._stopped:
             with self._start() as worker:
-                while worker.alive and len(findings) < len(names):
+                # Also of one that has died already, which is then the finding.
+                while len(findings) < len(names):
                     finding = self._judged(worker, names[len(findings)])
                     not_built = finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
                     rest = map(_not_built, names[len(findings) + 1 :]) if not_built else ()
                     for each in (finding, *rest):
                         findings.append(each)
                         self._on_finding((self._name, each))
+                    if not worker.alive:
+                        break
         return BlockReport(block=self._name, findings=tuple(findings))
 
     def stop(self) -> None:
