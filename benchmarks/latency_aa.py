@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from blockzoo.blocks import to_deploy
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.latency import LatencyResult
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.preparing import Network
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
@@ -128,10 +129,10 @@ def _share_of(work: nn.Module, net: nn.Module, example: Tensor) -> float:
 def _run(subject: Subject, example: Tensor, settings: LatencySettings) -> dict[str, Any]:
     models = {"first": subject.net, "twin": subject.net, "heavier": subject.heavier}
     cells = [
-        Cell(name=name, model=model, example=example, baseline="first")
+        Network(name=name, model=model, example=example, baseline="first")
         for name, model in models.items()
     ]
-    results = measure_cells(cells, settings)
+    results = measure_networks(cells, settings)
     return {name: _told(results[name]) for name in ("twin", "heavier")}
 
 

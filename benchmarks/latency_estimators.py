@@ -28,9 +28,9 @@ from latency_repeatability import spread
 from numpy.typing import NDArray
 
 from blockzoo.stats.bootstrap import mean_of_medians, order_interval
-from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
+from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
 
-Processes = list[CellSamples]
+Processes = list[NetworkSamples]
 """What a cell left in one process after the other."""
 Runs = list[dict[str, Processes]]
 """By run and cell, "block/position"; the first cell is the others' baseline."""
@@ -172,7 +172,7 @@ def _split(counts: Any, rounds: Any, samples_ms: Any) -> Processes:
     ends = np.cumsum(counts)[:-1]
     samples_ns = np.asarray(samples_ms, dtype=np.float64) * 1e6
     return [
-        CellSamples(rounds=tuple(its_rounds.tolist()), samples_ns=tuple(its_ns.tolist()))
+        NetworkSamples(rounds=tuple(its_rounds.tolist()), samples_ns=tuple(its_ns.tolist()))
         for its_rounds, its_ns in zip(
             np.split(np.asarray(rounds), ends), np.split(samples_ns, ends), strict=True
         )

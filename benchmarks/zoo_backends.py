@@ -42,10 +42,10 @@ from blockzoo.measure.machine.devices import available_cores
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.backends import Loaded, get_backend
 from blockzoo.measure.timing.parity import with_nontrivial_state
-from blockzoo.measure.timing.sampling import sample_cells
+from blockzoo.measure.timing.sampling import sample_networks
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 
 BASELINE = "ResNetBasicBlock"
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino")
@@ -220,10 +220,10 @@ def time_block(block: str, arguments: argparse.Namespace) -> None:
 
 def sample_group(
     calls: dict[str, Callable[[], object]], budget_s: float, seed: int
-) -> dict[str, CellSamples]:
+) -> dict[str, NetworkSamples]:
     """Sample the cells of one process in interleaved rounds."""
     with torch.inference_mode():
-        return sample_cells(calls, SamplingPlan(budget_s=budget_s, warmup_max_s=2.0, seed=seed))
+        return sample_networks(calls, SamplingPlan(budget_s=budget_s, warmup_max_s=2.0, seed=seed))
 
 
 @contextmanager
@@ -241,7 +241,7 @@ def _loaded(
             backend.check(network, candidate, _images(GATE_IMAGES), options)
             loaded[cell] = candidate
         except BlockZooError as error:
-            failures[cell] = asdict(CellSamples(failure=str(error)))
+            failures[cell] = asdict(NetworkSamples(failure=str(error)))
     yield loaded, failures
     for candidate in loaded.values():
         candidate.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.latency import LatencyResult, summarize
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino")
 EXPLANATION = """\
@@ -103,11 +103,11 @@ def _row(work: Path, block: str, backends: Sequence[str]) -> dict[str, dict[str,
     return row
 
 
-def _samples(cell: Mapping[str, Any]) -> CellSamples:
-    return CellSamples(**{**cell, "samples_ns": tuple(cell["samples_ns"])})
+def _samples(cell: Mapping[str, Any]) -> NetworkSamples:
+    return NetworkSamples(**{**cell, "samples_ns": tuple(cell["samples_ns"])})
 
 
-def _numbers(runs: Sequence[Mapping[str, CellSamples]], name: str) -> dict[str, Any]:
+def _numbers(runs: Sequence[Mapping[str, NetworkSamples]], name: str) -> dict[str, Any]:
     cells = [run[name] for run in runs]
     to_eager = summarize(cells, [run["eager"] for run in runs])
     if to_eager.failure:

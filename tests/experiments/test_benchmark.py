@@ -21,7 +21,7 @@ from blockzoo.experiments.identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.events import Event, Networks
-from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -338,8 +338,8 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     answers: list[EnergyResult | None] = [measured, None]
 
-    def measure(cell: Cell) -> EnergyResult | None:
-        assert cell.example.shape == (1, 3, 8, 8)
+    def measure(network: Network) -> EnergyResult | None:
+        assert network.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
     monkeypatch.setattr(benchmark, "measure_network_energy", measure)

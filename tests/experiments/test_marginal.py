@@ -15,7 +15,7 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.experiments import marginal as room
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.latency import LatencyResult
-from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig
 from tests import record_samples
@@ -53,18 +53,18 @@ def test_marginals_predict_a_network_that_is_their_sum(monkeypatch: pytest.Monke
     # Base 2 ms; the stages add 1, 2 and 3 ms; the whole takes 10 ms instead of 8.
     times = {"base": 2.0, "early": 3.0, "mid": 4.0, "late": 5.0, "all": 10.0}
 
-    def measured(cells: list[Cell], *_: object, **__: object) -> dict[str, LatencyResult]:
+    def measured(networks: list[Network], *_: object, **__: object) -> dict[str, LatencyResult]:
         return {
-            cell.name: LatencyResult(
-                samples_ms=(times[cell.name.split()[-1]],) * 3,
+            network.name: LatencyResult(
+                samples_ms=(times[network.name.split()[-1]],) * 3,
                 rounds=(0, 1, 2),
                 process_counts=(3,),
-                median_ms=times[cell.name.split()[-1]],
+                median_ms=times[network.name.split()[-1]],
             )
-            for cell in cells
+            for network in networks
         }
 
-    monkeypatch.setattr(room, "measure_cells", measured)
+    monkeypatch.setattr(room, "measure_networks", measured)
     (found,) = room.check_additivity(["ConvBNAct"], config=SMALL)
     assert (found.predicted_ms, found.measured_ms) == (8.0, 10.0)
     assert found.error == pytest.approx(-0.2)
@@ -74,11 +74,11 @@ def test_marginals_predict_a_network_that_is_their_sum(monkeypatch: pytest.Monke
 def test_sums_are_measured_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[RunWay] = []
 
-    def measured(cells: list[Cell], *_: object, **__: object) -> dict[str, LatencyResult]:
-        seen.extend(cell.options for cell in cells)
-        return {cell.name: LatencyResult(failure="not here") for cell in cells}
+    def measured(networks: list[Network], *_: object, **__: object) -> dict[str, LatencyResult]:
+        seen.extend(network.way for network in networks)
+        return {network.name: LatencyResult(failure="not here") for network in networks}
 
-    monkeypatch.setattr(room, "measure_cells", measured)
+    monkeypatch.setattr(room, "measure_networks", measured)
     settings = LatencySettings(way=RunWay(device="auto", threads=2, precision="bf16", cache="cold"))
     with pytest.raises(BlockError, match="not here"):
         room.check_additivity(["ConvBNAct"], config=SMALL, settings=settings)

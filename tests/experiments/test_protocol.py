@@ -57,7 +57,7 @@ def test_more_of_the_same_keeps_the_label() -> None:
     assert (changed.seeds, changed.positions) == ((7,), POSITIONS)
 
 
-def test_cells_go_seed_by_seed() -> None:
+def test_networks_go_seed_by_seed() -> None:
     protocol = get_protocol("quick").changed(blocks=("a", "b"), positions=(Position.MID,))
     assert list(protocol.trainings()) == [
         (0, "a", Position.MID),

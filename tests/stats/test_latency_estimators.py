@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from blockzoo.results.store.database import Store
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 from tests.record_samples import latency
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,11 +21,11 @@ def _benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
 
-def _run(*samples_ns: float) -> dict[str, list[CellSamples]]:
-    base = CellSamples(rounds=(0, 0, 1, 2), samples_ns=(9.0, 11.0, 10.0, 10.0))
+def _run(*samples_ns: float) -> dict[str, list[NetworkSamples]]:
+    base = NetworkSamples(rounds=(0, 0, 1, 2), samples_ns=(9.0, 11.0, 10.0, 10.0))
     return {
         "base/early": [base],
-        "own/early": [CellSamples(rounds=(0, 1, 2), samples_ns=samples_ns)],
+        "own/early": [NetworkSamples(rounds=(0, 1, 2), samples_ns=samples_ns)],
     }
 
 
@@ -47,8 +47,8 @@ def test_how_far_known_processes_lie_apart() -> None:
 
     assert between_processes([_run(20, 24, 28)]) == {}  # of one process
     run = {
-        cell: one + other
-        for (cell, one), other in zip(
+        network: one + other
+        for (network, one), other in zip(
             _run(20, 24, 28).items(), _run(30, 22, 26).values(), strict=True
         )
     }
@@ -108,8 +108,8 @@ def test_the_published_spreads_are_those_of_the_published_samples(which: str) ->
     assert record["runs"] == len(runs) == 5
     for figure, spread in compare(runs).items():
         assert record["spreads"][figure]["cells"] == pytest.approx(spread["cells"], rel=1e-4)
-    for cell, apart in between_processes(runs).items():
-        assert record["processes"][cell] == pytest.approx(apart, rel=1e-4, abs=1e-6)
+    for network, apart in between_processes(runs).items():
+        assert record["processes"][network] == pytest.approx(apart, rel=1e-4, abs=1e-6)
 
 
 def test_the_page_says_what_the_records_say() -> None:
@@ -158,12 +158,12 @@ def test_the_page_has_the_spreads_of_rigorous_and_of_naive_means(
     }
     within: dict[str, dict[str, int]] = {}
     for method, name in names.items():
-        cells = record["summary"][method]
+        networks = record["summary"][method]
         shown = []
         for figure, bound in (("ms", 0.05), ("ratio", 0.02)):
             spreads = [
-                cell[figure]["spread"]
-                for label, cell in cells.items()
+                network[figure]["spread"]
+                for label, network in networks.items()
                 if (figure, label) != ("ratio", "ResNetBasicBlock/early")
             ]
             shown += [f"{median(spreads):.1%}", f"{max(spreads):.1%}"]
@@ -173,7 +173,7 @@ def test_the_page_has_the_spreads_of_rigorous_and_of_naive_means(
     assert told.format(**within["naive"]) in page
 
 
-def test_the_page_says_how_often_cells_drifted() -> None:
+def test_the_page_says_how_often_networks_drifted() -> None:
     page = (ROOT / "docs/protocol.md").read_text()
     drifts = {}
     for which in ("", "_again"):

@@ -9,7 +9,7 @@ from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.stats.paired_rounds import paired
 
 
-def cell(*processes: dict[int, float]) -> LatencyResult:
+def network(*processes: dict[int, float]) -> LatencyResult:
     return LatencyResult(
         samples_ms=tuple(ms for process in processes for ms in process.values()),
         rounds=tuple(index for process in processes for index in process),
@@ -18,20 +18,20 @@ def cell(*processes: dict[int, float]) -> LatencyResult:
 
 
 def test_differences_are_taken_within_rounds() -> None:
-    # The machine is 10 ms slower in round 1; every round the first cell takes 2 ms more.
-    slow = cell({0: 7.0, 1: 17.0, 2: 7.0}, {0: 27.0, 2: 7.0})
-    fast = cell({0: 5.0, 1: 15.0, 2: 5.0}, {0: 25.0, 1: 1.0, 2: 5.0})
+    # The machine is 10 ms slower in round 1; every round the first network takes 2 ms more.
+    slow = network({0: 7.0, 1: 17.0, 2: 7.0}, {0: 27.0, 2: 7.0})
+    fast = network({0: 5.0, 1: 15.0, 2: 5.0}, {0: 25.0, 1: 1.0, 2: 5.0})
     found = paired(lambda a, b: a - b, slow, fast)
     assert (found.value, found.interval, found.rounds) == (2.0, (2.0, 2.0), 5)
 
 
 def test_the_value_is_the_mean_of_the_processes_medians() -> None:
-    one = cell({0: 1.0, 1: 1.0, 2: 1.0}, {0: 2.0}, {0: 9.0})
+    one = network({0: 1.0, 1: 1.0, 2: 1.0}, {0: 2.0}, {0: 9.0})
     assert paired(lambda a: a, one).value == 4.0
 
 
-def test_cells_without_a_common_round_cannot_be_paired() -> None:
-    with pytest.raises(InputError, match="no round has a sample of every cell"):
-        paired(lambda a, b: a - b, cell({0: 1.0}), cell({1: 1.0}))
+def test_networks_without_a_common_round_cannot_be_paired() -> None:
+    with pytest.raises(InputError, match="no round has a sample of every network"):
+        paired(lambda a, b: a - b, network({0: 1.0}), network({1: 1.0}))
     with pytest.raises(InputError, match="different numbers of processes"):
-        paired(lambda a, b: a - b, cell({0: 1.0}), cell({0: 1.0}, {0: 1.0}))
+        paired(lambda a, b: a - b, network({0: 1.0}), network({0: 1.0}, {0: 1.0}))

@@ -27,8 +27,9 @@ from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import measure_network_energy
 from blockzoo.measure.timing.events import Listener, Networks
 from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.results.records import Environment, LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -120,7 +121,7 @@ def _time_together(
         for each in passed.values()
         if each.network is not None
     ]
-    return measure_cells(networks, settings, progress=progress, listener=listener)
+    return measure_networks(networks, settings, progress=progress, listener=listener)
 
 
 def _labels(gated: Sequence[TimedPlacement], passed: Container[str]) -> dict[str, str]:
@@ -138,12 +139,12 @@ def _under_test(
     network: nn.Module,
     settings: LatencySettings,
     passed: Container[str] = (),
-) -> Cell:
-    return Cell(
+) -> Network:
+    return Network(
         name=timed.trial_id,
         model=network,
         example=random_images(timed.way.batch_size, timed.placement.scaffold, settings.seed),
-        options=timed.way,
+        way=timed.way,
         # A baseline that failed its gate is not there to be paired with; medians remain.
         baseline=timed.baseline_id if timed.baseline_id in passed else None,
     )

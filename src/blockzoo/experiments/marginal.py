@@ -20,8 +20,9 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.identity import resolved
 from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -144,9 +145,9 @@ def check_additivity(
     networks = {"base": to_deploy(Placement.of(NO_CONTEXT, Position.MID, empty).build())}
     for placement in placements:
         networks |= dict(_networks(placement))
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(name=name, model=net, example=example, options=settings.way)
+            Network(name=name, model=net, example=example, way=settings.way)
             for name, net in networks.items()
         ],
         settings,

@@ -1,4 +1,4 @@
-"""What one cell leaves when it is sampled, and what samples of one round say of several cells.
+"""What one network leaves when it is sampled, and what samples of one round say of several.
 
 Noise that is common to a round cancels in whatever is computed round by round.
 """
@@ -17,10 +17,10 @@ from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellSamples:
-    """What one cell left: nanoseconds per call, and the round of each sample.
+class NetworkSamples:
+    """What one network left: nanoseconds per call, and the round of each sample.
 
-    A cell that raised has `failure` ("Type: message") and `traceback`, and its samples so far.
+    A network that raised has `failure` ("Type: message") and `traceback`, and its samples so far.
     `dropped` samples were discarded because the clock did not advance, `refused` ones because they
     were not to count.
     """
@@ -48,15 +48,15 @@ class Spent:
         return 1 - self.forward_ns / self.total_ns if self.total_ns > 0 else None
 
 
-def paired_ratios(cell: CellSamples, baseline: CellSamples) -> Samples:
-    """Return cell / baseline for every round in which both were sampled, in order of the rounds.
+def paired_ratios(network: NetworkSamples, baseline: NetworkSamples) -> Samples:
+    """Return network / baseline for every round in which both were sampled, in order of the rounds.
 
-    >>> ours = CellSamples(samples_ns=(8.0, 9.0), rounds=(0, 1))
-    >>> theirs = CellSamples(samples_ns=(10.0, 20.0), rounds=(0, 2))
+    >>> ours = NetworkSamples(samples_ns=(8.0, 9.0), rounds=(0, 1))
+    >>> theirs = NetworkSamples(samples_ns=(10.0, 20.0), rounds=(0, 2))
     >>> paired_ratios(ours, theirs).tolist()
     [0.8]
     """
-    ours = median_by_round(cell.rounds, cell.samples_ns)
+    ours = median_by_round(network.rounds, network.samples_ns)
     theirs = median_by_round(baseline.rounds, baseline.samples_ns)
     return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
 
@@ -74,7 +74,7 @@ def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int
 
 
 class Sampled(Protocol):
-    """What was sampled of one cell: a latency result or record."""
+    """What was sampled of one network: a latency result or record."""
 
     @property
     def samples_ms(self) -> tuple[float, ...]:
@@ -98,21 +98,21 @@ class Paired:
     rounds: int
 
 
-def paired(compute: Callable[..., float], *cells: Sampled, seed: int = 0) -> Paired:
-    """Return `compute(ms of the first cell, ms of the second, ...)` over the rounds all share.
+def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> Paired:
+    """Return `compute(ms of the first network, ms of the second, ...)` over the rounds all share.
 
-    The cells are of one session. Raises `InputError` where no round has all of them.
+    The networks are of one session. Raises `InputError` where no round has all of them.
     """
-    processes = [_by_round(cell) for cell in cells]
-    if len({len(of_cell) for of_cell in processes}) != 1:
-        raise InputError("cells were sampled in different numbers of processes")
+    processes = [_by_round(network) for network in networks]
+    if len({len(of_network) for of_network in processes}) != 1:
+        raise InputError("networks were sampled in different numbers of processes")
     values = [
         np.array([compute(*(of[index] for of in each)) for index in _shared(each)])
         for each in zip(*processes, strict=True)
     ]
     kept: list[Samples] = [array for array in values if len(array)]
     if not kept:
-        raise InputError("no round has a sample of every cell")
+        raise InputError("no round has a sample of every network")
     return Paired(
         value=mean_of_medians(kept),
         interval=median_interval(kept, seed=seed),
@@ -120,14 +120,14 @@ def paired(compute: Callable[..., float], *cells: Sampled, seed: int = 0) -> Pai
     )
 
 
-def _by_round(cell: Sampled) -> list[dict[int, float]]:
-    ends = np.cumsum(cell.process_counts).tolist()
+def _by_round(network: Sampled) -> list[dict[int, float]]:
+    ends = np.cumsum(network.process_counts).tolist()
     starts = [0, *ends][:-1]
     return [
-        median_by_round(cell.rounds[start:end], cell.samples_ms[start:end])
+        median_by_round(network.rounds[start:end], network.samples_ms[start:end])
         for start, end in zip(starts, ends, strict=True)
     ]
 
 
-def _shared(of_cells: Sequence[dict[int, float]]) -> list[int]:
-    return sorted(set.intersection(*(set(of_cell) for of_cell in of_cells)))
+def _shared(of_networks: Sequence[dict[int, float]]) -> list[int]:
+    return sorted(set.intersection(*(set(of_network) for of_network in of_networks)))

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from blockzoo.cli.screen.timing_table import LiveTable, showing
 from blockzoo.measure.timing.events import Done, Failed, Networks, Sample, Samples, State
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 
 
 def drawn(table: LiveTable) -> str:
@@ -41,8 +41,8 @@ def test_rows_show_states_medians_and_half_widths() -> None:
     assert row(text, "B mid") == ["B", "mid", "warm-up", "0"]
     assert "failed: RuntimeError: no kernel" in text
     assert row(text, "D mid") == ["D", "mid", "waiting", "0"]
-    ends = {"x1": CellSamples(converged=True), "x2": CellSamples(failure="ValueError: late")}
-    assert table.take(Done(ends=ends)) == "process 1 of 2: 2 cells, 10 s"
+    ends = {"x1": NetworkSamples(converged=True), "x2": NetworkSamples(failure="ValueError: late")}
+    assert table.take(Done(ends=ends)) == "process 1 of 2: 2 networks, 10 s"
     text = drawn(table)
     assert text.startswith("process 2 of 2, 10 s, about 10 s left")
     assert row(text, "A mid")[2] == "converged"
@@ -63,15 +63,15 @@ def test_preparing_is_shown_and_its_time_not_counted() -> None:
     assert drawn(table).startswith("process 1 of 1, 2 s, about 16 s left")
 
 
-def test_many_cells_show_those_at_work_and_a_summary() -> None:
+def test_many_networks_show_those_at_work_and_a_summary() -> None:
     table = LiveTable(processes=1, budget_s=9.0)
-    table.take(Networks(labels={str(i): f"cell{i:02}" for i in range(40)}))
+    table.take(Networks(labels={str(i): f"network{i:02}" for i in range(40)}))
     table.take(State(name="39", stage="loading"))
-    table.take(Done(ends={str(i): CellSamples(converged=True) for i in range(30)}))
+    table.take(Done(ends={str(i): NetworkSamples(converged=True) for i in range(30)}))
     text = drawn(table)
-    assert "cell00" not in text
-    assert row(text, "cell39") == ["cell39", "loading", "0"]
-    assert "40 cells: 30 converged, 9 waiting, 1 loading" in text
+    assert "network00" not in text
+    assert row(text, "network39") == ["network39", "loading", "0"]
+    assert "40 networks: 30 converged, 9 waiting, 1 loading" in text
 
 
 def test_without_a_terminal_a_line_per_process() -> None:
@@ -80,6 +80,6 @@ def test_without_a_terminal_a_line_per_process() -> None:
     table.take(Networks(labels={"x": "A mid"}))
     with showing(table, console) as take:
         take(Samples(samples=(Sample("x", 0, 1e6),)))
-        take(Done(ends={"x": CellSamples(converged=True)}))
+        take(Done(ends={"x": NetworkSamples(converged=True)}))
     assert isinstance(console.file, StringIO)
-    assert console.file.getvalue() == "process 1 of 1: 1 cells, 0 s\n"
+    assert console.file.getvalue() == "process 1 of 1: 1 networks, 0 s\n"

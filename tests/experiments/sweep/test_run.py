@@ -100,9 +100,9 @@ def test_a_sweep_leaves_one_record_per_result_and_the_second_run_does_nothing(
     assert store.records() == records
     assert csv_path.read_bytes() == before
     rows = read_results_csv(csv_path)
-    cells = Counter((row["block"], row["position"], row["seed"]) for row in rows)
-    assert len(cells) == 12
-    assert set(cells.values()) == {1}
+    networks = Counter((row["block"], row["position"], row["seed"]) for row in rows)
+    assert len(networks) == 12
+    assert set(networks.values()) == {1}
     assert all(row["latency_ms"] and row["flops"] and row["val_acc"] for row in rows)
 
 

@@ -10,7 +10,8 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing import clocks
 from blockzoo.measure.timing.clocks import Call, Evictor, cache_bytes, cold_timer, wall_clock_timer
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.preparing import Network
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 
 CPU, COLD = torch.device("cpu"), RunWay(cache="cold")
@@ -47,7 +48,7 @@ def test_a_cache_that_is_not_told_is_taken_for_64_mib(monkeypatch: pytest.Monkey
     assert cache_bytes(CPU) == 64 * 2**20
 
 
-def test_cold_cells_share_what_empties_the_caches_and_hot_ones_have_none(
+def test_cold_networks_share_what_empties_the_caches_and_hot_ones_have_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[Counting] = []
@@ -62,23 +63,25 @@ def test_cold_cells_share_what_empties_the_caches_and_hot_ones_have_none(
             self.calls += 1
 
     monkeypatch.setattr(clocks, "Evictor", Counting)
-    cells = [
-        Cell(name="hot", model=nn.Identity(), example=torch.ones(1, 3)),
-        Cell(name="cold", model=nn.Identity(), example=torch.ones(1, 3), options=COLD),
-        Cell(name="too", model=nn.Identity(), example=torch.ones(1, 3), options=COLD),
+    networks = [
+        Network(name="hot", model=nn.Identity(), example=torch.ones(1, 3)),
+        Network(name="cold", model=nn.Identity(), example=torch.ones(1, 3), way=COLD),
+        Network(name="too", model=nn.Identity(), example=torch.ones(1, 3), way=COLD),
     ]
-    measure_cells(cells[:1], ROUNDS)
+    measure_networks(networks[:1], ROUNDS)
     assert not made
-    results = measure_cells(cells, ROUNDS)
+    results = measure_networks(networks, ROUNDS)
     assert [len(results[name].samples_ms) for name in ("hot", "cold", "too")] == [4, 4, 4]
     (evictor,) = made
     assert evictor.calls >= 2 * (10 + 4)  # ten calls to warm up, then one a round
 
 
 def test_fresh_processes_time_cold_calls() -> None:
-    cell = Cell(name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), options=COLD)
+    network = Network(
+        name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), way=COLD
+    )
     settings = LatencySettings(processes=1, min_rounds=3, rounds_max=3, min_seconds=0.0)
-    result = measure_cells([cell], settings)["cold"]
+    result = measure_networks([network], settings)["cold"]
     assert (result.failure, len(result.samples_ms)) == (None, 3)
 
 
@@ -93,6 +96,8 @@ def test_a_gpu_tells_its_cache_and_times_cold_calls() -> None:
     assert cache_bytes(device) >= 2**20
     assert Evictor(device).buffer.numel() == 2 * cache_bytes(device)
     cold = RunWay(device="cuda", cache="cold")
-    cell = Cell(name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), options=cold)
-    result = measure_cells([cell], ROUNDS)["cold"]
+    network = Network(
+        name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), way=cold
+    )
+    result = measure_networks([network], ROUNDS)["cold"]
     assert (result.failure, len(result.samples_ms)) == (None, 4)

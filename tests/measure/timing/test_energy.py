@@ -23,7 +23,7 @@ from blockzoo.measure.timing.energy import (
     measure_energy,
     measure_network_energy,
 )
-from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.preparing import Network
 
 IDLE_W, CALL_S = 20.0, 0.25
 
@@ -106,7 +106,9 @@ def test_a_network_runs_on_its_example_and_threads_come_back(
         return images
 
     monkeypatch.setattr(nn.Identity, "forward", forward)
-    result = measure_network_energy(Cell(name="a", model=nn.Identity(), example=torch.ones(2, 3)))
+    result = measure_network_energy(
+        Network(name="a", model=nn.Identity(), example=torch.ones(2, 3))
+    )
     assert result is not None
     assert (result.images, set(sizes)) == (80, {(2, 3)})
     assert torch.get_num_threads() == 1

@@ -9,11 +9,11 @@ import pytest
 from blockzoo.core.errors import InputError
 from blockzoo.measure.timing.latency import summarize
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 
 
-def cell(*milliseconds: float, **fields: Any) -> CellSamples:
-    return CellSamples(
+def network(*milliseconds: float, **fields: Any) -> NetworkSamples:
+    return NetworkSamples(
         samples_ns=tuple(ms * 1e6 for ms in milliseconds),
         rounds=tuple(range(len(milliseconds))),
         **{"converged": True, **fields},
@@ -21,7 +21,7 @@ def cell(*milliseconds: float, **fields: Any) -> CellSamples:
 
 
 def test_statistics_of_five_samples() -> None:
-    result = summarize([cell(10, 30, 20, 50, 40)], batch_size=8)
+    result = summarize([network(10, 30, 20, 50, 40)], batch_size=8)
     assert result.samples_ms == (10, 30, 20, 50, 40)
     assert result.median_ms == 30
     assert result.iqr_ms == 20
@@ -38,7 +38,7 @@ def test_statistics_of_five_samples() -> None:
     [(43, False, False), (44, True, False), (458, True, False), (459, True, True)],
 )
 def test_percentiles_need_enough_samples(count: int, has_p90: bool, has_p99: bool) -> None:
-    result = summarize([cell(*range(1, count + 1))])
+    result = summarize([network(*range(1, count + 1))])
     assert (result.p90_ms is not None, result.p99_ms is not None) == (has_p90, has_p99)
     if has_p99:
         assert result.p90_ms == pytest.approx(1 + 0.90 * 458)
@@ -46,7 +46,7 @@ def test_percentiles_need_enough_samples(count: int, has_p90: bool, has_p99: boo
 
 
 def test_one_sample_has_no_deviation() -> None:
-    result = summarize([cell(10)])
+    result = summarize([network(10)])
     assert (result.median_ms, result.std_ms, result.interval_ms) == (10, None, (10, 10))
 
 
@@ -54,20 +54,20 @@ def test_ratio_is_paired_by_round() -> None:
     """The baseline varies by ten; the ratio within a round does not."""
     baseline = [10.0 * (i + 1) for i in range(20)]
     other = [0.8 * ms for ms in baseline]
-    result = summarize([cell(*other)], [cell(*baseline)])
+    result = summarize([network(*other)], [network(*baseline)])
     assert result.ratio == pytest.approx(0.8)
     assert result.ratio_interval == pytest.approx((0.8, 0.8))
     assert result.verdict == "faster"
 
 
 def test_the_baseline_is_marked() -> None:
-    samples = cell(10, 11, 12)
+    samples = network(10, 11, 12)
     result = summarize([samples], [samples], is_baseline=True)
     assert (result.ratio, result.ratio_interval, result.verdict) == (1.0, (1.0, 1.0), "baseline")
 
 
 def test_processes_are_paired_each_with_its_own() -> None:
-    slow, fast = cell(*[20.0] * 6), cell(*[10.0] * 6)
+    slow, fast = network(*[20.0] * 6), network(*[10.0] * 6)
     result = summarize([slow, fast], [slow, fast])
     assert result.ratio == 1.0
     assert result.verdict == "same"
@@ -77,9 +77,9 @@ def test_processes_are_paired_each_with_its_own() -> None:
     assert result.process_counts == (6, 6)
 
 
-def test_a_failed_cell_says_why_and_nothing_more() -> None:
-    failed = cell(10, 11, failure="RuntimeError: gone", traceback="Traceback ...")
-    result = summarize([cell(10, 11), failed], [cell(10, 11)] * 2)
+def test_a_failed_network_says_why_and_nothing_more() -> None:
+    failed = network(10, 11, failure="RuntimeError: gone", traceback="Traceback ...")
+    result = summarize([network(10, 11), failed], [network(10, 11)] * 2)
     assert result.failure == "RuntimeError: gone"
     assert result.traceback == "Traceback ..."
     assert result.samples_ms == (10, 11, 10, 11)
@@ -87,7 +87,7 @@ def test_a_failed_cell_says_why_and_nothing_more() -> None:
 
 
 def test_a_failed_baseline_is_flagged() -> None:
-    result = summarize([cell(10, 10, 10)], [cell(10, failure="RuntimeError: gone")])
+    result = summarize([network(10, 10, 10)], [network(10, failure="RuntimeError: gone")])
     assert result.flags == ("no baseline",)
     assert (result.median_ms, result.ratio, result.verdict) == (10, None, None)
 
@@ -95,18 +95,18 @@ def test_a_failed_baseline_is_flagged() -> None:
 @pytest.mark.parametrize(
     ("samples", "flags"),
     [
-        (cell(*[10.0] * 9), ()),
-        (cell(*[8.0, 10.0, 12.0] * 3), ("noisy", "wide")),
-        (cell(*[10.0] * 3, *[10.2] * 3, *[10.6] * 3), ("drift", "wide")),
-        (cell(*[10.6] * 3, *[10.2] * 3, *[10.0] * 3), ("drift", "wide")),
-        (cell(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ("wide",)),
-        (cell(*[10.0] * 3, *[10.05] * 3, *[10.1] * 3), ()),
-        (cell(*[0.9] * 9), ("under 1 ms",)),
-        (cell(*[10.0] * 9, converged=False), ("budget",)),
-        (cell(10.0, 10.0), ("too short",)),
+        (network(*[10.0] * 9), ()),
+        (network(*[8.0, 10.0, 12.0] * 3), ("noisy", "wide")),
+        (network(*[10.0] * 3, *[10.2] * 3, *[10.6] * 3), ("drift", "wide")),
+        (network(*[10.6] * 3, *[10.2] * 3, *[10.0] * 3), ("drift", "wide")),
+        (network(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ("wide",)),
+        (network(*[10.0] * 3, *[10.05] * 3, *[10.1] * 3), ()),
+        (network(*[0.9] * 9), ("under 1 ms",)),
+        (network(*[10.0] * 9, converged=False), ("budget",)),
+        (network(10.0, 10.0), ("too short",)),
     ],
 )
-def test_flags(samples: CellSamples, flags: tuple[str, ...]) -> None:
+def test_flags(samples: NetworkSamples, flags: tuple[str, ...]) -> None:
     assert summarize([samples]).flags == flags
 
 

@@ -15,8 +15,8 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine import devices
 from blockzoo.measure.timing import preparing
 from blockzoo.measure.timing.events import Event, State
-from blockzoo.measure.timing.preparing import Unprepared, prepare_all
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.preparing import Network, prepare_all
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 
 PLAIN, GATED = RunWay(), RunWay(precision="bf16")
@@ -55,8 +55,8 @@ class Raises(Gated):
         raise ValueError("not in bf16")
 
 
-def unprepared(name: str, model: nn.Module, options: RunWay = GATED) -> Unprepared:
-    return Unprepared(name=name, model=model, example=EXAMPLE, options=options)
+def unprepared(name: str, model: nn.Module, options: RunWay = GATED) -> Network:
+    return Network(name=name, model=model, example=EXAMPLE, way=options)
 
 
 def test_each_that_fails_is_named_and_the_others_are_prepared(
@@ -136,16 +136,16 @@ def test_a_gate_that_takes_its_device_with_it_costs_no_other(tmp_path: Path) -> 
     )
 
 
-def test_a_gate_that_kills_costs_its_cell_alone() -> None:
-    cells = [
-        Cell(name="killed", model=Killed(), example=EXAMPLE, options=GATED, baseline="plain"),
-        Cell(name="plain", model=Killed(), example=EXAMPLE, baseline="plain"),
-        Cell(name="gated", model=Gated(), example=EXAMPLE, options=GATED, baseline="plain"),
+def test_a_gate_that_kills_costs_its_network_alone() -> None:
+    networks = [
+        Network(name="killed", model=Killed(), example=EXAMPLE, way=GATED, baseline="plain"),
+        Network(name="plain", model=Killed(), example=EXAMPLE, baseline="plain"),
+        Network(name="gated", model=Gated(), example=EXAMPLE, way=GATED, baseline="plain"),
     ]
     settings = LatencySettings(
         processes=1, min_rounds=4, rounds_max=4, min_seconds=0.0, warmup_max_s=0.01
     )
-    results = measure_cells(cells, settings)
+    results = measure_networks(networks, settings)
     assert "SIGKILL while preparing killed" in (results["killed"].failure or "")
     assert [results[name].process_counts for name in ("plain", "gated")] == [(4,), (4,)]
     assert results["gated"].ratio is not None

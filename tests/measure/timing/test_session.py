@@ -24,7 +24,8 @@ from blockzoo.measure.machine import devices, hardware
 from blockzoo.measure.machine.throttling import ThrottleWatch
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.events import Event, Failed, State
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.preparing import Network
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 
 SETTINGS = LatencySettings(
@@ -95,7 +96,7 @@ def test_freed_memory_is_kept_unless_asked_otherwise(
     def faults(*, keep: bool) -> int:
         model = NotesPageFaults(tmp_path / "faults")
         settings = replace(SETTINGS, processes=1, keep_freed_memory=keep)
-        measure_cells([Cell(name="model", model=model, example=EXAMPLE)], settings)
+        measure_networks([Network(name="model", model=model, example=EXAMPLE)], settings)
         return int(model.path.read_text())
 
     assert faults(keep=True) < pages / 10
@@ -107,9 +108,9 @@ def test_freed_memory_is_kept_unless_asked_otherwise(
 
 def test_modules_are_measured_together() -> None:
     models = {"a": nn.Conv2d(3, 4, 3), "b": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())}
-    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
+    networks = [Network(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
     told: list[float] = []
-    results = measure_cells(cells, HERE, progress=lambda fraction, _: told.append(fraction))
+    results = measure_networks(networks, HERE, progress=lambda fraction, _: told.append(fraction))
     assert list(results) == ["a", "b"]
     assert all(len(result.samples_ms) == 8 for result in results.values())
     assert all(ms > 0 for result in results.values() for ms in result.samples_ms)
@@ -121,9 +122,9 @@ def test_modules_are_measured_together() -> None:
 
 def test_each_may_have_its_own_baseline_or_none() -> None:
     baselines = {"a": "a", "b": "a", "c": "c", "d": None}
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(name=name, model=nn.Identity(), example=EXAMPLE, baseline=baseline)
+            Network(name=name, model=nn.Identity(), example=EXAMPLE, baseline=baseline)
             for name, baseline in baselines.items()
         ],
         HERE,
@@ -133,23 +134,23 @@ def test_each_may_have_its_own_baseline_or_none() -> None:
     assert results["d"].ratio is None
 
 
-def test_options_reach_each_of_many_cells_in_turn() -> None:
+def test_options_reach_each_of_many_networks_in_turn() -> None:
     """Precision, layout, threads and batch change from sample to sample and are not mixed up."""
     SEEN.clear()
     before = torch.get_num_threads()
     choices = list(itertools.product(DTYPES, (False, True), (1, 2), (1, 4)))
     probes = {str(choice): Probe(str(choice)).train() for choice in choices}
-    cells = [
-        Cell(
+    networks = [
+        Network(
             name=str(choice),
             model=probes[str(choice)],
             example=torch.randn(batch_size, 3, 5, 5),
-            options=RunWay(precision=precision, channels_last=channels_last, threads=threads),
+            way=RunWay(precision=precision, channels_last=channels_last, threads=threads),
         )
         for choice in choices
         for precision, channels_last, threads, batch_size in [choice]
     ]
-    results = measure_cells(cells, HERE)
+    results = measure_networks(networks, HERE)
     for precision, channels_last, threads, batch_size in choices:
         name, dtype = str((precision, channels_last, threads, batch_size)), DTYPES[precision]
         timed = SEEN[name][-8 * 2 :]  # 8 rounds, each of a call to prepare and at least one timed
@@ -166,15 +167,15 @@ def test_options_reach_each_of_many_cells_in_turn() -> None:
 def test_modules_are_left_as_they_were() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
     before = copy.deepcopy(model.state_dict())
-    measure_cells([Cell(name="m", model=model, example=EXAMPLE)], HERE)
+    measure_networks([Network(name="m", model=model, example=EXAMPLE)], HERE)
     assert model.training
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_a_baseline_that_raises_costs_the_others_their_ratio_alone() -> None:
     models = {"broken": Raises(), "good": nn.Identity()}
-    results = measure_cells(
-        [Cell(name=n, model=m, example=EXAMPLE, baseline="broken") for n, m in models.items()],
+    results = measure_networks(
+        [Network(name=n, model=m, example=EXAMPLE, baseline="broken") for n, m in models.items()],
         HERE,
     )
     assert results["broken"].failure == "RuntimeError: no kernel"
@@ -183,12 +184,12 @@ def test_a_baseline_that_raises_costs_the_others_their_ratio_alone() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_absent_costs_its_cells_alone() -> None:
+def test_a_device_that_is_absent_costs_its_networks_alone() -> None:
     cuda = RunWay(device="cuda")
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(name="gpu", model=nn.Identity(), example=EXAMPLE, options=cuda),
-            Cell(name="cpu", model=nn.Identity(), example=EXAMPLE),
+            Network(name="gpu", model=nn.Identity(), example=EXAMPLE, way=cuda),
+            Network(name="cpu", model=nn.Identity(), example=EXAMPLE),
         ],
         HERE,
     )
@@ -196,20 +197,20 @@ def test_a_device_that_is_absent_costs_its_cells_alone() -> None:
     assert results["cpu"].median_ms is not None
 
 
-def test_a_runtime_that_is_broken_costs_its_cells_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_is_broken_costs_its_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(backend: object, device: str) -> str | None:
         raise ImportError("libruntime.so.1 cannot be opened")
 
     monkeypatch.setattr(type(get_backend("openvino")), "unavailable", broken)
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(
+            Network(
                 name="broken",
                 model=nn.Identity(),
                 example=EXAMPLE,
-                options=RunWay(backend="openvino"),
+                way=RunWay(backend="openvino"),
             ),
-            Cell(name="good", model=nn.Identity(), example=EXAMPLE),
+            Network(name="good", model=nn.Identity(), example=EXAMPLE),
         ],
         HERE,
     )
@@ -218,40 +219,42 @@ def test_a_runtime_that_is_broken_costs_its_cells_alone(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("rise", "told"), [(1, True), (0, False)])
-def test_cells_sampled_on_a_hot_processor_are_flagged(
+def test_networks_sampled_on_a_hot_processor_are_flagged(
     rise: int, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = itertools.count(step=rise)
     monkeypatch.setattr(hardware, "thermal_events", lambda: next(events))
-    cells = [Cell(name=n, model=m, example=EXAMPLE) for n, m in (("a", Sleeps()), ("b", Raises()))]
-    results = measure_cells(cells, HERE)
+    networks = [
+        Network(name=n, model=m, example=EXAMPLE) for n, m in (("a", Sleeps()), ("b", Raises()))
+    ]
+    results = measure_networks(networks, HERE)
     assert ("throttled" in results["a"].flags) is told
     assert results["b"].failure == "RuntimeError: no kernel"
 
 
-def test_a_cell_that_takes_its_device_with_it_costs_the_others_nothing(
+def test_a_network_that_takes_its_device_with_it_costs_the_others_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A made-up loss of the CPU, seen by the process that had it; the next one has it again."""
     answers = iter([True, False])
     monkeypatch.setattr(devices, "works", lambda device: next(answers, True))
     models = {"a": Sleeps(), "lost": Raises(), "b": Sleeps()}
-    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
-    results = measure_cells(cells, HERE)
+    networks = [Network(name=n, model=m, example=EXAMPLE, baseline="a") for n, m in models.items()]
+    results = measure_networks(networks, HERE)
     assert results["lost"].failure == "RuntimeError: no kernel"
     assert [results[name].failure for name in "ab"] == [None, None]
     assert [results[name].process_counts for name in "ab"] == [(8,), (8,)]
 
 
-def test_where_a_device_never_worked_its_cells_fail_one_by_one(
+def test_where_a_device_never_worked_its_networks_fail_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "works", lambda device: False)
-    cells = [
-        Cell(name="broken", model=Raises(), example=EXAMPLE),
-        Cell(name="good", model=Sleeps(), example=EXAMPLE),
+    networks = [
+        Network(name="broken", model=Raises(), example=EXAMPLE),
+        Network(name="good", model=Sleeps(), example=EXAMPLE),
     ]
-    results = measure_cells(cells, HERE)
+    results = measure_networks(networks, HERE)
     assert results["broken"].failure == "RuntimeError: no kernel"
     assert results["good"].process_counts == (8,)
 
@@ -264,11 +267,11 @@ class ReadsBeyond(nn.Module):
 
 
 @pytest.mark.gpu
-def test_a_kernel_that_asserts_costs_its_cell_alone() -> None:
+def test_a_kernel_that_asserts_costs_its_network_alone() -> None:
     models = {"a": nn.Conv2d(3, 4, 3), "asserts": ReadsBeyond(), "b": nn.Conv2d(3, 4, 3)}
     cuda = RunWay(device="cuda")
-    cells = [Cell(name=n, model=m, example=EXAMPLE, options=cuda) for n, m in models.items()]
-    results = measure_cells(cells, SETTINGS)
+    networks = [Network(name=n, model=m, example=EXAMPLE, way=cuda) for n, m in models.items()]
+    results = measure_networks(networks, SETTINGS)
     assert "CUDA error" in (results["asserts"].failure or "")
     assert [results[name].failure for name in "ab"] == [None, None]
     assert [results[name].process_counts for name in "ab"] == [(8, 8), (8, 8)]
@@ -279,14 +282,14 @@ def test_samples_at_a_low_clock_are_dropped_counted_and_flagged(
 ) -> None:
     asked = itertools.count()
     monkeypatch.setattr(ThrottleWatch, "at_speed", lambda watch, device: next(asked) >= 3)
-    result = measure_cells([Cell(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
+    result = measure_networks([Network(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
     assert (result.dropped_samples, len(result.samples_ms)) == (3, 5)
     assert "low clock" in result.flags
 
 
-def test_a_clock_that_is_always_low_fails_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_always_low_fails_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ThrottleWatch, "at_speed", lambda watch, device: False)
-    result = measure_cells([Cell(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
+    result = measure_networks([Network(name="a", model=Sleeps(), example=EXAMPLE)], HERE)["a"]
     assert result.failure == (
         "no sample was taken: the GPU's clock was below 75% of its default in all 8"
     )
@@ -297,9 +300,9 @@ def test_device_events_time_what_the_device_does() -> None:
     layer = nn.Conv2d(64, 64, 3, padding=1)
     models = {"one": layer, "four": nn.Sequential(*[copy.deepcopy(layer) for _ in range(4)])}
     images, cuda = torch.randn(64, 64, 64, 64), RunWay(device="cuda")
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(name=name, model=model, example=images, options=cuda, baseline="one")
+            Network(name=name, model=model, example=images, way=cuda, baseline="one")
             for name, model in models.items()
         ],
         LatencySettings(processes=0, rounds_max=50),
@@ -307,7 +310,7 @@ def test_device_events_time_what_the_device_does() -> None:
     assert results["four"].verdict == "slower"
 
 
-def test_faults_cost_one_cell() -> None:
+def test_faults_cost_one_network() -> None:
     models = {
         "good": nn.Conv2d(3, 4, 3),
         "killed": Killed(),
@@ -315,8 +318,10 @@ def test_faults_cost_one_cell() -> None:
         "raises": Raises(),
         "same": nn.Conv2d(3, 4, 3),
     }
-    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()]
-    results = measure_cells(cells, SETTINGS, hang_s=6.0)
+    networks = [
+        Network(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()
+    ]
+    results = measure_networks(networks, SETTINGS, hang_s=6.0)
     failures = {name: result.failure for name, result in results.items()}
     assert failures["killed"] == ("the measuring process died by SIGKILL while warm-up killed")
     assert "stopped after hanging for 6 s while warm-up hangs" in (failures["hangs"] or "")
@@ -346,10 +351,14 @@ class DiesLater(Sleeps):
         return super().forward(x)
 
 
-def test_a_cell_that_kills_its_process_while_sampled_is_named_and_the_others_are_measured() -> None:
+def test_a_network_that_kills_its_process_while_sampled_is_named_and_the_others_are_measured() -> (
+    None
+):
     models = {"good": Sleeps(), "dies": DiesLater(), "same": Sleeps()}
-    cells = [Cell(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()]
-    results = measure_cells(cells, SETTINGS)
+    networks = [
+        Network(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()
+    ]
+    results = measure_networks(networks, SETTINGS)
     assert results["dies"].failure == "the measuring process died by SIGKILL while sampling dies"
     assert results["dies"].median_ms is None
     for name in ("good", "same"):
@@ -370,8 +379,8 @@ def test_a_process_that_somebody_kills_once_is_replaced_and_flagged() -> None:
             killed.append(process.pid)
             process.kill()
 
-    cells = [Cell(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
-    results = measure_cells(cells, SETTINGS, listener=kill_the_first)
+    networks = [Network(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
+    results = measure_networks(networks, SETTINGS, listener=kill_the_first)
     assert len(killed) == 1
     assert [result.failure for result in results.values()] == [None, None]
     assert all(result.process_counts[-2:] == (8, 8) for result in results.values())
@@ -392,15 +401,15 @@ class TooLarge(nn.Module):
         return torch.empty(2**60)
 
 
-def test_out_of_memory_costs_one_cell() -> None:
+def test_out_of_memory_costs_one_network() -> None:
     models = {
         "python": OutOfMemory(MemoryError),
         "torch": OutOfMemory(torch.OutOfMemoryError),
         "system": TooLarge(),
         "good": Sleeps(),
     }
-    cells = [Cell(name=name, model=model, example=EXAMPLE) for name, model in models.items()]
-    results = measure_cells(cells, replace(SETTINGS, processes=1))
+    networks = [Network(name=name, model=model, example=EXAMPLE) for name, model in models.items()]
+    results = measure_networks(networks, replace(SETTINGS, processes=1))
     assert results["python"].failure == "MemoryError: no room"
     assert results["torch"].failure == "OutOfMemoryError: no room"
     assert "RuntimeError" in (results["system"].failure or "")
@@ -428,7 +437,7 @@ class GoneOnArrival(Sleeps):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
 
 
-def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
+def test_what_cannot_be_prepared_or_loaded_costs_one_network() -> None:
     models = {
         "unexportable": (Forks(), RunWay(backend="export")),
         "no GPU": (Sleeps(), RunWay(backend="cudagraphs")),
@@ -437,9 +446,9 @@ def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
         "good": (Sleeps(), RunWay()),
     }
     events: list[Event] = []
-    results = measure_cells(
+    results = measure_networks(
         [
-            Cell(name=name, model=model, example=EXAMPLE, options=options)
+            Network(name=name, model=model, example=EXAMPLE, way=options)
             for name, (model, options) in models.items()
         ],
         replace(SETTINGS, processes=1),
@@ -458,8 +467,10 @@ def test_what_cannot_be_prepared_or_loaded_costs_one_cell() -> None:
 
 
 def test_a_budget_too_small_for_a_round_gives_three_and_says_so() -> None:
-    cells = [Cell(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
-    results = measure_cells(cells, replace(SETTINGS, processes=1, budget_s=1e-6, rounds_max=100))
+    networks = [Network(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
+    results = measure_networks(
+        networks, replace(SETTINGS, processes=1, budget_s=1e-6, rounds_max=100)
+    )
     for result in results.values():
         assert result.process_counts == (3,)
         assert result.failure is None
@@ -485,21 +496,21 @@ class Recorder(nn.Module):
 
 
 def test_backends_batches_and_threads_mix_in_one_process(tmp_path: Path) -> None:
-    """Options of eager cells hold in every call, whatever other backends did in between."""
+    """Options of eager networks hold in every call, whatever other backends did in between."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("openvino")
-    cells, told = [], {}
+    networks, told = [], {}
     for threads, batch_size, channels_last in ((1, 2, False), (2, 1, True)):
         name = f"eager {threads}"
         told[name] = f"torch.float32 {channels_last} {batch_size} {threads}"
         options = RunWay(threads=threads, channels_last=channels_last)
         model, example = Recorder(tmp_path / name), torch.randn(batch_size, 3, 8, 8)
-        cells.append(Cell(name=name, model=model, example=example, options=options))
+        networks.append(Network(name=name, model=model, example=example, way=options))
         for backend in ("export", "onnxruntime", "openvino"):
             options = RunWay(backend=backend, threads=threads)
             name = f"{backend} {threads}"
-            cells.append(Cell(name=name, model=model.mix, example=example, options=options))
-    results = measure_cells(cells, replace(SETTINGS, processes=1))
+            networks.append(Network(name=name, model=model.mix, example=example, way=options))
+    results = measure_networks(networks, replace(SETTINGS, processes=1))
     assert {name: result.failure for name, result in results.items()} == dict.fromkeys(results)
     assert all(result.process_counts == (8,) for result in results.values())
     for name, line in told.items():
@@ -509,6 +520,8 @@ def test_backends_batches_and_threads_mix_in_one_process(tmp_path: Path) -> None
     assert len(results) == 8
 
 
-def test_a_baseline_must_be_a_cell() -> None:
+def test_a_baseline_must_be_a_network() -> None:
     with pytest.raises(InputError, match="'z' is not measured"):
-        measure_cells([Cell(name="a", model=Raises(), example=EXAMPLE, baseline="z")], SETTINGS)
+        measure_networks(
+            [Network(name="a", model=Raises(), example=EXAMPLE, baseline="z")], SETTINGS
+        )

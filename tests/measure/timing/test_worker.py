@@ -15,7 +15,7 @@ import torch
 from blockzoo.core.processes import child_environment
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.settings import SamplingPlan
-from blockzoo.measure.timing.worker import ChildCell, ChildTask, plan_for
+from blockzoo.measure.timing.worker import ChildTask, PackedNetwork, plan_for
 
 _START_S = 120
 _END_S = 20
@@ -36,10 +36,11 @@ busy = Busy()
 busy.path = sys.argv[1]
 """
 _CELLS = """
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.session import measure_networks
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.settings import LatencySettings
-cell = Cell(name="busy", model=busy, example=torch.ones(1, 3))
-measure_cells([cell], LatencySettings(processes=1))
+network = Network(name="busy", model=busy, example=torch.ones(1, 3))
+measure_networks([network], LatencySettings(processes=1))
 """
 _MEMORY = """
 from blockzoo.measure.costs.process_memory import measured_inference_memory
@@ -50,7 +51,7 @@ measured_inference_memory(busy, (3,))
 @pytest.mark.parametrize(
     ("measuring", "work"),
     [(_CELLS, "pass"), (_CELLS, "torch.ones(64, 64) @ torch.ones(64, 64)"), (_MEMORY, "pass")],
-    ids=["cells-python", "cells-torch", "memory"],
+    ids=["networks-python", "networks-torch", "memory"],
 )
 def test_a_process_at_work_ends_when_its_parent_is_killed(
     measuring: str, work: str, tmp_path: Path
@@ -93,14 +94,14 @@ def _wait_until_there(sign: Path, parent: subprocess.Popen[bytes]) -> None:
 def test_a_gpu_is_warmed_up_for_a_second_at_least(
     devices: tuple[str, ...], least_and_most_s: tuple[float, float], expected: tuple[float, float]
 ) -> None:
-    cells = tuple(
-        ChildCell(
-            name=str(index), payload=b"", example=torch.ones(1), options=RunWay(device=device)
+    networks = tuple(
+        PackedNetwork(
+            name=str(index), payload=b"", example=torch.ones(1), way=RunWay(device=device)
         )
         for index, device in enumerate(devices)
     )
     plan = SamplingPlan(warmup_min_s=least_and_most_s[0], warmup_max_s=least_and_most_s[1], seed=5)
-    task = ChildTask(cells=cells, plan=plan, baselines={}, mark_path="")
+    task = ChildTask(networks=networks, plan=plan, baselines={}, mark_path="")
     plan = plan_for(task)
     assert (plan.warmup_min_s, plan.warmup_max_s) == expected
     assert plan.seed == 5

@@ -1,8 +1,8 @@
-"""The table that `blockzoo benchmark` shows while it measures: what each cell is at, and how tight.
+"""The table that `blockzoo benchmark` shows while it measures: what each network is at.
 
 It is fed with the events of the measuring processes and redrawn a few times a second. Numbers of a
-cell are computed when it is drawn, and only if samples came since; they are of all samples pooled
-so far, so the recorded interval, over processes, may be wider.
+network are computed when it is drawn, and only if samples came since; they are of all samples
+pooled so far, so the recorded interval, over processes, may be wider.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from blockzoo.measure.timing.events import (
     State,
 )
 from blockzoo.stats.bootstrap import order_interval
-from blockzoo.stats.paired_rounds import CellSamples
+from blockzoo.stats.paired_rounds import NetworkSamples
 
 MOST_ROWS = 25
 _REFRESHES_PER_S = 4
@@ -57,9 +57,9 @@ class _Row:
 
 
 class LiveTable:
-    """What is known of all cells, which the event `Networks` names and labels.
+    """What is known of all networks, which the event `Networks` names and labels.
 
-    `budget_s` bounds the timing of one cell in all `processes`, for the time left.
+    `budget_s` bounds the timing of one network in all `processes`, for the time left.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class LiveTable:
         self._rows[name].state = "failed"
         self._rows[name].reason = next(iter(reason.splitlines()), "")
 
-    def _end_process(self, ends: Mapping[str, CellSamples]) -> str:
+    def _end_process(self, ends: Mapping[str, NetworkSamples]) -> str:
         for name, end in ends.items():
             if end.failure is not None:
                 self._fail(name, end.failure)
@@ -110,7 +110,7 @@ class LiveTable:
         now_s = self._clock()
         took_s, self._process_s = now_s - self._process_s, now_s
         number = f"process {self._finished} of {self._processes}"
-        return f"{number}: {len(ends)} cells, {took_s:.0f} s"
+        return f"{number}: {len(ends)} networks, {took_s:.0f} s"
 
     def header(self) -> str:
         """Return the line above the table: process, time spent, and time left at the most."""
@@ -132,10 +132,10 @@ class LiveTable:
         return max(self._budget_s * len(self._rows) - elapsed_s, 0.0)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the header, the rows and, with many cells, a line on those that are not shown."""
+        """Draw the header, the rows and, with many networks, a line on those that are not shown."""
         del console, options
         table = Table(box=None, pad_edge=False)
-        for title in ("cell", "state"):
+        for title in ("network", "state"):
             table.add_column(title, no_wrap=True)
         for title in ("samples", "median ms", "+- %"):
             table.add_column(title, justify="right")
@@ -150,7 +150,7 @@ class LiveTable:
         if len(self._rows) > len(rows):
             states = Counter(row.state for row in self._rows.values())
             counts = ", ".join(f"{count} {state}" for state, count in states.items())
-            lines.append(Text(f"{len(self._rows)} cells: {counts}"))
+            lines.append(Text(f"{len(self._rows)} networks: {counts}"))
         yield Group(*lines)
 
 

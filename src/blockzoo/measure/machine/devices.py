@@ -11,7 +11,7 @@ from blockzoo.core.errors import BlockZooError, DeviceError
 
 
 class DeviceLostError(Exception):
-    """A cell took its device with it; nothing else can be measured there in this process."""
+    """A network took its device with it; nothing else can be measured there in this process."""
 
 
 class Devices:
@@ -20,10 +20,10 @@ class Devices:
     def __init__(self, names: Iterable[str]) -> None:
         self._worked = {name for name in set(names) if works(name)}
 
-    def check(self, device: str, cell: str) -> None:
-        """Raise `DeviceLostError` where `device`, which `cell` ran on, worked and does no more."""
+    def check(self, device: str, network: str) -> None:
+        """Raise `DeviceLostError` where `device` worked and, after `network`, does no more."""
         if device in self._worked and not works(device):
-            raise DeviceLostError(f"{device} was lost by {cell}")
+            raise DeviceLostError(f"{device} was lost by {network}")
 
 
 def works(device: str) -> bool:

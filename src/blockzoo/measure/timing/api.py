@@ -12,8 +12,9 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import is_out_of_memory
 from blockzoo.measure.timing.latency import LatencyResult
+from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress
-from blockzoo.measure.timing.session import Cell, measure_cells
+from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 
 # One process cannot tell how far others would differ; that is the price of an answer in seconds.
@@ -59,10 +60,10 @@ def measure(
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
     networks = [
-        Cell(name=name, model=model, example=example, options=way, baseline=baseline)
+        Network(name=name, model=model, example=example, way=way, baseline=baseline)
         for name, model in models.items()
     ]
-    return measure_cells(networks, settings, progress=progress)
+    return measure_networks(networks, settings, progress=progress)
 
 
 def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | None) -> None:

@@ -32,10 +32,10 @@ _KEEPING_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(
 class ProcessRun:
     """What one process left.
 
-    `samples` per cell are pairs of round and nanoseconds; `done` is the rest, empty for a process
-    that died; `failed` holds the cells that raised, `prepared` the payloads of a process that
-    prepares cells. A process that died has `death` (why), `death_cell` and `death_stage`, and
-    `hung` if it was stopped because nothing went on in it.
+    `samples` per network are pairs of round and nanoseconds; `done` is the rest, empty for a
+    process that died; `failed` holds the networks that raised, `prepared` the payloads of a process
+    that prepares networks. A process that died has `death` (why), `death_network` and
+    `death_stage`, and `hung` if it was stopped because nothing went on in it.
     """
 
     samples: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class ProcessRun:
     failed: dict[str, Failed] = field(default_factory=dict)
     done: Done = field(default_factory=Done)
     death: str | None = None
-    death_cell: str | None = None
+    death_network: str | None = None
     death_stage: Stage = "starting"
     hung: bool = False
 
@@ -61,12 +61,12 @@ class ProcessRun:
                 self.done = event
 
     def die(self, why: str, task: ChildTask) -> None:
-        """Note that the process died, and of which cell by the task's mark."""
+        """Note that the process died, and of which network by the task's mark."""
         index, self.death_stage = Mark.read(task.mark_path)
         self.death = why
         if index >= 0:
-            self.death_cell = task.cells[index].name
-            self.death = f"{why} while {self.death_stage} {self.death_cell}"
+            self.death_network = task.networks[index].name
+            self.death = f"{why} while {self.death_stage} {self.death_network}"
 
 
 def run_process(
@@ -93,7 +93,7 @@ def run_process(
             task,
             listener=hear,
             limits=Limits(silence_s=hang_s, start_s=max(hang_s, _START_S)),
-            # A cell whose calls are short sends nothing for a while, but is marked anew.
+            # A network whose calls are short sends nothing for a while, but is marked anew.
             pulse=Path(task.mark_path).read_bytes,
         )
         match outcome:
@@ -111,7 +111,7 @@ def run_process(
 def run_here(task: ChildTask, *, listener: Listener | None = None) -> ProcessRun:
     """Measure `task` in this very process: soon, but what kills or hangs it does so to the caller.
 
-    A cell that takes its device with it ends the run, as it ends a process.
+    A network that takes its device with it ends the run, as it ends a process.
     """
     run = ProcessRun()
     hear = _both(run.take, listener)

@@ -27,7 +27,7 @@ from blockzoo.core.errors import InputError
 from blockzoo.measure.machine.nvml import Gpu
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.clocks import threads_restored
-from blockzoo.measure.timing.session import Cell
+from blockzoo.measure.timing.preparing import Network
 
 LEAST_SECONDS = 10.0
 """Counters move in steps, of up to 0.1 s on a GPU: shorter work is too coarse to the last step."""
@@ -123,12 +123,12 @@ def _beyond_idle(
     )
 
 
-def measure_network_energy(network: Cell) -> EnergyResult | None:
+def measure_network_energy(network: Network) -> EnergyResult | None:
     """Return the energy per image of a network in this process, which gets its threads back.
 
     Raises what the network's backend raises; nothing is gated here.
     """
-    way = network.options
+    way = network.way
     backend = get_backend(way.backend)
     with threads_restored():  # `load` sets them to those of the way
         payload = backend.prepare(network.model, network.example, way)

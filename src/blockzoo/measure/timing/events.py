@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from blockzoo.stats.paired_rounds import CellSamples, Spent
+from blockzoo.stats.paired_rounds import NetworkSamples, Spent
 
 Stage = Literal["starting", "waiting", "preparing", "loading", "warm-up", "sampling"]
 
@@ -66,11 +66,11 @@ class Prepared:
 class Done:
     """A process has sampled all that it could.
 
-    `ends` is the rest of `CellSamples` by name, without the samples; `throttled` the devices that
-    were slowed down meanwhile.
+    `ends` is the rest of `NetworkSamples` by name, without the samples; `throttled` the devices
+    that were slowed down meanwhile.
     """
 
-    ends: Mapping[str, CellSamples] = field(default_factory=dict)
+    ends: Mapping[str, NetworkSamples] = field(default_factory=dict)
     spent: Spent = field(default_factory=Spent)
     throttled: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
 from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval, verdict_of
-from blockzoo.stats.paired_rounds import CellSamples, paired_ratios
+from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44
@@ -87,8 +87,8 @@ class LatencyResult:
 
 
 def summarize(
-    processes: Sequence[CellSamples],
-    baseline: Sequence[CellSamples] | None = None,
+    processes: Sequence[NetworkSamples],
+    baseline: Sequence[NetworkSamples] | None = None,
     *,
     is_baseline: bool = False,
     batch_size: int = 1,
@@ -99,7 +99,7 @@ def summarize(
     `baseline` holds the baseline's samples of the same processes, in the same order. The network is
     failed when it failed in any process.
 
-    >>> samples = CellSamples(samples_ns=(2e6, 2e6, 2e6), rounds=(0, 1, 2), converged=True)
+    >>> samples = NetworkSamples(samples_ns=(2e6, 2e6, 2e6), rounds=(0, 1, 2), converged=True)
     >>> print(summarize([samples]))
     2 ms [2, 2]
     """
@@ -125,7 +125,7 @@ def summarize(
     return _compared(result, processes, baseline, seed) if baseline else result
 
 
-def _raw(processes: Sequence[CellSamples]) -> dict[str, Any]:
+def _raw(processes: Sequence[NetworkSamples]) -> dict[str, Any]:
     return {
         "samples_ms": tuple(ns / 1e6 for each in processes for ns in each.samples_ns),
         "process_counts": tuple(len(each.samples_ns) for each in processes),
@@ -148,8 +148,8 @@ def _spread(pooled: Samples) -> dict[str, Any]:
 
 def _compared(
     result: LatencyResult,
-    processes: Sequence[CellSamples],
-    baseline: Sequence[CellSamples],
+    processes: Sequence[NetworkSamples],
+    baseline: Sequence[NetworkSamples],
     seed: int,
 ) -> LatencyResult:
     """Add ratio, interval and verdict; only the flag when the baseline failed."""
@@ -179,7 +179,7 @@ def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
         yield "under 1 ms"
 
 
-def _stop_flags(processes: Sequence[CellSamples]) -> Iterator[str]:
+def _stop_flags(processes: Sequence[NetworkSamples]) -> Iterator[str]:
     if not all(each.converged for each in processes):
         yield "budget"
     if min(len(each.samples_ns) for each in processes) < LEAST_ROUNDS:

@@ -21,20 +21,25 @@ from blockzoo.measure.timing.backends.pickled import dump_module, load_module_by
 from blockzoo.measure.timing.clocks import threads_restored
 from blockzoo.measure.timing.driver import run_process
 from blockzoo.measure.timing.events import Done, Event, Failed, Listener, Prepared, State
-from blockzoo.measure.timing.worker import ChildCell, ChildTask, Mark
+from blockzoo.measure.timing.worker import ChildTask, Mark, PackedNetwork
 
 LONGEST_S = 600.0
 """What preparing one network may take before its process is stopped; compilers take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unprepared:
-    """A network to be run by `options`, whose device is called by its own name, on `example`."""
+class Network:
+    """A module to be timed on `example` (N, ...); `baseline` names the network of its ratio.
+
+    What does not run in eager fp32 must pass its backend's gate, see `backends/gate.py`, before it
+    is timed.
+    """
 
     name: str
     model: nn.Module
     example: Tensor
-    options: RunWay
+    way: RunWay = field(default_factory=RunWay)
+    baseline: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -44,12 +49,12 @@ class Preparation:
     payloads: dict[str, bytes] = field(default_factory=dict)
     failures: dict[str, Failed] = field(default_factory=dict)
 
-    def add(self, cell: Unprepared) -> None:
+    def add(self, network: Network) -> None:
         """Prepare the network in this process."""
         try:
-            self.payloads[cell.name] = _prepared(cell.model, cell.example, cell.options)
+            self.payloads[network.name] = _prepared(network.model, network.example, network.way)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            self.failures[cell.name] = _failure(cell.name, error)
+            self.failures[network.name] = _failure(network.name, error)
 
     def lacks(self, name: str) -> bool:
         """Tell whether nothing is known of that network yet."""
@@ -57,7 +62,7 @@ class Preparation:
 
 
 def prepare_all(
-    cells: Sequence[Unprepared],
+    networks: Sequence[Network],
     folder: str,
     *,
     here: bool = False,
@@ -70,14 +75,14 @@ def prepare_all(
     `listener` hears what each network is at.
     """
     preparation, travelling = Preparation(), []
-    for cell in cells:
-        if here or cell.options.plain:
-            preparation.add(cell)
+    for network in networks:
+        if here or network.way.plain:
+            preparation.add(network)
             continue
         try:
-            travelling.append(_travelling(cell))
+            travelling.append(_travelling(network))
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            preparation.failures[cell.name] = _failure(cell.name, error)
+            preparation.failures[network.name] = _failure(network.name, error)
 
     def forward(event: Event) -> None:
         if listener is None or isinstance(event, Done):  # nothing is timed yet
@@ -88,7 +93,7 @@ def prepare_all(
             listener(event)
 
     while travelling:
-        task = ChildTask(cells=tuple(travelling), mark_path=Mark.new(folder))
+        task = ChildTask(networks=tuple(travelling), mark_path=Mark.new(folder))
         run = run_process(
             prepare_task, task, hang_s=LONGEST_S, keep_freed_memory=False, listener=forward
         )
@@ -96,27 +101,34 @@ def prepare_all(
         preparation.failures |= run.failed
         if run.death is not None:
             # Where it died before the first network, a next process would die as well.
-            at_fault = [run.death_cell] if run.death_cell else [cell.name for cell in travelling]
+            at_fault = (
+                [run.death_network]
+                if run.death_network
+                else [network.name for network in travelling]
+            )
             for name in filter(preparation.lacks, at_fault):
                 preparation.failures[name] = Failed(name=name, reason=run.death)
-        travelling = [cell for cell in travelling if preparation.lacks(cell.name)]
+        travelling = [network for network in travelling if preparation.lacks(network.name)]
     return preparation
 
 
 def prepare_task(task: ChildTask, send: Send) -> Done:
     """Prepare the networks of a task, each from its pickled model; raises `DeviceLostError`."""
-    mark, devices = Mark(task.mark_path), Devices(cell.options.device for cell in task.cells)
-    for index, cell in enumerate(task.cells):
+    mark, devices = (
+        Mark(task.mark_path),
+        Devices(network.way.device for network in task.networks),
+    )
+    for index, network in enumerate(task.networks):
         mark.set(index, "preparing")
-        send(State(name=cell.name, stage="preparing"))
+        send(State(name=network.name, stage="preparing"))
         try:
-            model = load_module_bytes(cell.payload)
-            payload = _prepared(model, cell.example, cell.options)
+            model = load_module_bytes(network.payload)
+            payload = _prepared(model, network.example, network.way)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
-            send(_failure(cell.name, error))
-            devices.check(cell.options.device, cell.name)
+            send(_failure(network.name, error))
+            devices.check(network.way.device, network.name)
         else:
-            send(Prepared(name=cell.name, payload=payload))
+            send(Prepared(name=network.name, payload=payload))
     return Done()
 
 
@@ -125,12 +137,12 @@ def _failure(name: str, error: Exception) -> Failed:
     return Failed(name=name, reason=reason_of(error), traceback=traceback.format_exc())
 
 
-def _travelling(cell: Unprepared) -> ChildCell:
-    return ChildCell(
-        name=cell.name,
-        payload=dump_module(cell.model),
-        example=cell.example.cpu(),
-        options=cell.options,
+def _travelling(network: Network) -> PackedNetwork:
+    return PackedNetwork(
+        name=network.name,
+        payload=dump_module(network.model),
+        example=network.example.cpu(),
+        way=network.way,
     )
 
 

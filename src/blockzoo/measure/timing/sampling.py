@@ -1,10 +1,10 @@
 """The sampling engine: times named callables fairly on a noisy machine; knows nothing of torch.
 
-A cell is a name and something to call. All cells are warmed up, then sampled in rounds: one sample
-of every cell per round, of a baseline up to four, in an order drawn anew each round, so that
-whatever the machine does in a round (clock, neighbors, heat) meets all cells alike and a ratio
-within a round is free of it. No cell leaves early: its samples are what others are paired with, and
-a cell that stopped in a lucky stretch would repeat worse than its interval says.
+A network is a name and something to call. All networks are warmed up, then sampled in rounds: one
+sample of every network per round, of a baseline up to four, in an order drawn anew each round, so
+that whatever the machine does in a round (clock, neighbors, heat) meets all networks alike and a
+ratio within a round is free of it. No network leaves early: its samples are what others are paired
+with, and a network that stopped in a lucky stretch would repeat worse than its interval says.
 
 `_Session.sample_in_rounds` is the whole of a round, from the order to the decision to stop.
 """
@@ -28,7 +28,7 @@ from blockzoo.measure.timing.events import Stage
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.measure.timing.warmup import warm_up
 from blockzoo.stats.bootstrap import Samples, order_interval
-from blockzoo.stats.paired_rounds import CellSamples, Spent, paired_ratios
+from blockzoo.stats.paired_rounds import NetworkSamples, Spent, paired_ratios
 
 Progress = Callable[[float, str], None]
 """`progress(fraction, text)`: how much is done (0 to 1, an estimate) and what is being done."""
@@ -43,32 +43,33 @@ _MOST_DROPPED_IN_A_ROW = 5
 class SamplingListener:
     """Hears what the engine does, and says which samples count; this one does nothing.
 
-    What it raises ends the session, but for `enter`, `accepts` and `sampled`, which fail the cell.
+    What it raises ends the session, but for `enter`, `accepts` and `sampled`, which fail the
+    network.
     """
 
     def enter(self, name: str, stage: Stage) -> None:
-        """A cell is about to be warmed up ("warm-up") or sampled ("sampling")."""
+        """A network is about to be warmed up ("warm-up") or sampled ("sampling")."""
 
     def accepts(self, name: str) -> bool:
-        """Tell, right after a sample of that cell was timed, whether it counts."""
+        """Tell, right after a sample of that network was timed, whether it counts."""
         del name
         return True
 
     def sampled(self, name: str, index: int, nanoseconds: float) -> None:
-        """A sample of a cell counts: its round and nanoseconds per call."""
+        """A sample of a network counts: its round and nanoseconds per call."""
 
     def failed(self, name: str, failure: str, trace: str) -> None:
-        """A cell has just raised: "Type: message" and the traceback."""
+        """A network has just raised: "Type: message" and the traceback."""
 
     def round_ended(self) -> None:
-        """All cells were visited."""
+        """All networks were visited."""
 
     def progress(self, fraction: float, text: str) -> None:
         """See `Progress`."""
 
 
-def sample_cells(
-    cells: Mapping[str, Call],
+def sample_networks(
+    networks: Mapping[str, Call],
     plan: SamplingPlan | None = None,
     *,
     baselines: Mapping[str, str] | None = None,
@@ -76,16 +77,16 @@ def sample_cells(
     clock: Clock = time.perf_counter_ns,
     listener: SamplingListener | None = None,
     spent: Spent | None = None,
-) -> dict[str, CellSamples]:
-    """Sample all cells by the plan and return what each left, in the order of `cells`.
+) -> dict[str, NetworkSamples]:
+    """Sample all networks by the plan and return what each left, in the order of `networks`.
 
-    `baselines` maps a cell to the cell its ratio is taken to, a baseline to itself. `timers` time
-    single cells; the others are timed with `clock`, which also keeps the budget. `spent` is filled
-    in. A cell that raises an `Exception` is failed and the others go on. Raises `InputError` when a
-    baseline is not a cell, and what `listener` raises.
+    `baselines` maps a network to the network its ratio is taken to, a baseline to itself. `timers`
+    time single networks; the others are timed with `clock`, which also keeps the budget. `spent` is
+    filled in. A network that raises an `Exception` is failed and the others go on. Raises
+    `InputError` when a baseline is not a network, and what `listener` raises.
 
     >>> plan = SamplingPlan(rounds_max=10, min_seconds=0, warmup_max_s=0.01)
-    >>> samples = sample_cells({"sum": lambda: sum(range(1000))}, plan)
+    >>> samples = sample_networks({"sum": lambda: sum(range(1000))}, plan)
     >>> samples["sum"].rounds
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     """
@@ -96,19 +97,19 @@ def sample_cells(
         clock=clock,
         listener=listener or SamplingListener(),
         spent=spent or Spent(),
-        cells={
-            name: _Cell(name=name, call=call, timer=(timers or {}).get(name, by_clock))
-            for name, call in cells.items()
+        networks={
+            name: _Network(name=name, call=call, timer=(timers or {}).get(name, by_clock))
+            for name, call in networks.items()
         },
     )
     session.warm_up()
     session.sample_in_rounds()
-    return {name: cell.result() for name, cell in session.cells.items()}
+    return {name: network.result() for name, network in session.networks.items()}
 
 
 @dataclass(kw_only=True)
-class _Cell:
-    """A cell at work; becomes `CellSamples` at the end."""
+class _Network:
+    """A network at work; becomes `NetworkSamples` at the end."""
 
     name: str
     call: Call
@@ -136,8 +137,8 @@ class _Cell:
                 f"the clock did not advance in {self.dropped_in_a_row} samples in a row"
             )
 
-    def result(self) -> CellSamples:
-        return CellSamples(
+    def result(self) -> NetworkSamples:
+        return NetworkSamples(
             samples_ns=tuple(self.samples_ns),
             rounds=tuple(self.rounds),
             calls_per_sample=self.calls_per_sample,
@@ -151,63 +152,65 @@ class _Cell:
 
 @dataclass(kw_only=True)
 class _Session:
-    """One run of the engine over its cells."""
+    """One run of the engine over its networks."""
 
     plan: SamplingPlan
     baselines: dict[str, str]
     clock: Clock
     listener: SamplingListener
     spent: Spent
-    cells: dict[str, _Cell]
+    networks: dict[str, _Network]
 
     def __post_init__(self) -> None:
-        for name in {*self.baselines, *self.baselines.values()} - set(self.cells):
-            raise InputError(f"baseline {name!r} is not measured; cells: {', '.join(self.cells)}")
+        for name in {*self.baselines, *self.baselines.values()} - set(self.networks):
+            raise InputError(
+                f"baseline {name!r} is not measured; networks: {', '.join(self.networks)}"
+            )
 
     @property
-    def alive(self) -> list[_Cell]:
-        return [cell for cell in self.cells.values() if cell.failure is None]
+    def alive(self) -> list[_Network]:
+        return [network for network in self.networks.values() if network.failure is None]
 
     def warm_up(self) -> None:
-        for cell in self.cells.values():
-            self.listener.progress(0.0, f"warm-up {cell.name}")
-            with self._failing(cell), _collection_paused():
-                self.listener.enter(cell.name, "warm-up")
-                cell.calls_per_sample = warm_up(cell.call, cell.timer, self.plan)
+        for network in self.networks.values():
+            self.listener.progress(0.0, f"warm-up {network.name}")
+            with self._failing(network), _collection_paused():
+                self.listener.enter(network.name, "warm-up")
+                network.calls_per_sample = warm_up(network.call, network.timer, self.plan)
 
     def sample_in_rounds(self) -> None:
         """Sample round by round until the plan says stop."""
         plan, listener, clock = self.plan, self.listener, self.clock
         order, watch, next_check = random.Random(plan.seed), Stopwatch(clock), 0
-        visits_of = {name: self._visits(name) for name in self.cells}
+        visits_of = {name: self._visits(name) for name in self.networks}
         for index in range(plan.rounds_max):
-            # Order: drawn anew, so that no cell always comes after the same other one.
-            visits = [cell for cell in self.alive for _ in range(visits_of[cell.name])]
+            # Order: drawn anew, so that no network always comes after the same other one.
+            visits = [network for network in self.alive for _ in range(visits_of[network.name])]
             order.shuffle(visits)
-            for cell in visits:
-                if cell.failure is not None:
+            for network in visits:
+                if network.failure is not None:
                     continue  # it raised at an earlier visit of this round
-                with self._failing(cell), _collection_paused():
-                    listener.enter(cell.name, "sampling")
-                    # Calls: the first ones pay for what the cell before left in the caches.
+                with self._failing(network), _collection_paused():
+                    listener.enter(network.name, "sampling")
+                    # Calls: the first ones pay for what the network before left in the caches.
                     start_ns = clock()
                     for _ in range(plan.prime_calls):
-                        cell.call()
+                        network.call()
                     primed_ns = clock() - start_ns
-                    elapsed_ns = cell.timer(cell.call, cell.calls_per_sample)
+                    elapsed_ns = network.timer(network.call, network.calls_per_sample)
                     # Dropping: a clock that was set back, and then a GPU below its usual clock.
                     if elapsed_ns <= 0:
-                        cell.drop()
+                        network.drop()
                         continue
                     self.spent.forward_ns += max(primed_ns, 0) + elapsed_ns
-                    cell.dropped_in_a_row = 0
-                    if not listener.accepts(cell.name):
-                        cell.refused += 1
+                    network.dropped_in_a_row = 0
+                    if not listener.accepts(network.name):
+                        network.refused += 1
                         continue
                     # Pairing: by the index of its round a sample finds those of its baseline.
-                    cell.samples_ns.append(elapsed_ns / cell.calls_per_sample)
-                    cell.rounds.append(index)
-                    listener.sampled(cell.name, index, cell.samples_ns[-1])
+                    network.samples_ns.append(elapsed_ns / network.calls_per_sample)
+                    network.rounds.append(index)
+                    listener.sampled(network.name, index, network.samples_ns[-1])
             listener.round_ended()
             # Stopping: all together, when all are converged or the budget of all is spent.
             budget_ns = plan.budget_s * 1e9 * len(self.alive)
@@ -216,55 +219,56 @@ class _Session:
             if index >= next_check or last:
                 # Rarer as rounds grow, so that checking stays a small part of the session.
                 next_check = int(index * _CHECK_GROWTH)
-                for cell in self.alive:
-                    cell.converged = self._is_converged(cell)
-            if last or all(cell.converged for cell in self.alive):
+                for network in self.alive:
+                    network.converged = self._is_converged(network)
+            if last or all(network.converged for network in self.alive):
                 break
             self._report(share, index)
         self.spent.total_ns += watch.elapsed_ns()
         listener.progress(1.0, "done")
 
     def _visits(self, name: str) -> int:
-        """Return how often a cell is sampled per round.
+        """Return how often a network is sampled per round.
 
-        The noise of a baseline is in the ratios of all cells that are compared to it. Against n of
-        them sqrt(n) samples a round are the best use of the time; four do most of that.
+        The noise of a baseline is in the ratios of all networks that are compared to it. Against n
+        of them sqrt(n) samples a round are the best use of the time; four do most of that.
         """
         compared = sum(base == name != other for other, base in self.baselines.items())
         return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
 
     @contextmanager
-    def _failing(self, cell: _Cell) -> Iterator[None]:
-        """Within it an error fails the cell and nothing else."""
+    def _failing(self, network: _Network) -> Iterator[None]:
+        """Within it an error fails the network and nothing else."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - a cell is foreign code; the others must go on
-            # As text: the error's frames would keep the tensors of a cell that ran out of memory.
-            cell.failure = one_line(error)
-            cell.traceback = traceback.format_exc()
+        except Exception as error:  # noqa: BLE001 - a network is foreign code; the others must go on
+            # As text: the error's frames would keep the tensors of a network that ran out of
+            # memory.
+            network.failure = one_line(error)
+            network.traceback = traceback.format_exc()
         # Out of the clause above, in which the error is still held.
-        if cell.failure is not None and cell.traceback is not None:
-            self.listener.failed(cell.name, cell.failure, cell.traceback)
+        if network.failure is not None and network.traceback is not None:
+            self.listener.failed(network.name, network.failure, network.traceback)
 
-    def _is_converged(self, cell: _Cell) -> bool:
-        """Tell whether enough is known of the cell: of its ratio, if that is what stops."""
-        plan, baseline = self.plan, self.cells.get(self.baselines.get(cell.name, ""))
-        if len(set(cell.rounds)) < plan.min_rounds or cell.seconds < plan.min_seconds:
+    def _is_converged(self, network: _Network) -> bool:
+        """Tell whether enough is known of the network: of its ratio, if that is what stops."""
+        plan, baseline = self.plan, self.networks.get(self.baselines.get(network.name, ""))
+        if len(set(network.rounds)) < plan.min_rounds or network.seconds < plan.min_seconds:
             return False
         if plan.stop_on == "median" or baseline is None or baseline.failure:
-            judged: Samples = np.array(cell.samples_ns)
+            judged: Samples = np.array(network.samples_ns)
         else:
-            judged = paired_ratios(cell.result(), baseline.result())
+            judged = paired_ratios(network.result(), baseline.result())
         (low, high), center = order_interval(judged), float(np.median(judged))
         relative = plan.target_relative_interval
         return low >= center * (1 - relative) and high <= center * (1 + relative)
 
     def _report(self, share: float, index: int) -> None:
-        cells = self.alive
-        converged = sum(cell.converged for cell in cells)
+        networks = self.alive
+        converged = sum(network.converged for network in networks)
         rounds = (index + 1) / self.plan.rounds_max
-        text = f"round {index + 1}, {converged} of {len(cells)} converged"
-        self.listener.progress(min(max(share, rounds, converged / len(cells)), 1.0), text)
+        text = f"round {index + 1}, {converged} of {len(networks)} converged"
+        self.listener.progress(min(max(share, rounds, converged / len(networks)), 1.0), text)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Calls a cell until it is warm, and finds how many calls one sample of it takes."""
+"""Calls a network until it is warm, and finds how many calls one sample of it takes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a measuring process does: loads what was prepared, samples it and sends what it sees.
 
-The cell at work is also noted in a small shared file, before every sample, so that the driver knows
-which one it was when this process is gone. The process ends when a cell takes a device with it, for
-another process can still measure the others there.
+The network at work is also noted in a small shared file, before every sample, so that the driver
+knows which one it was when this process is gone. The process ends when a network takes a device
+with it, for another process can still measure the others there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.backends.base import Loaded
 from blockzoo.measure.timing.clocks import Call, Timer, Timers
 from blockzoo.measure.timing.events import Done, Failed, Sample, Samples, Stage, State
-from blockzoo.measure.timing.sampling import SamplingListener, sample_cells
+from blockzoo.measure.timing.sampling import SamplingListener, sample_networks
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.stats.paired_rounds import Spent
 
@@ -38,27 +38,27 @@ _GPU_WARMUP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChildCell:
-    """One cell as it travels: payload (what is prepared, or yet the model), example, options."""
+class PackedNetwork:
+    """One network as it travels: payload (what is prepared, or yet the model), example, options."""
 
     name: str
     payload: bytes
     example: Tensor
-    options: RunWay
+    way: RunWay
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildTask:
-    """What one process has to do: time the cells by the plan, or prepare them."""
+    """What one process has to do: time the networks by the plan, or prepare them."""
 
-    cells: tuple[ChildCell, ...]
+    networks: tuple[PackedNetwork, ...]
     mark_path: str
     plan: SamplingPlan = field(default_factory=SamplingPlan)
     baselines: dict[str, str] = field(default_factory=dict)
 
 
 class Mark:
-    """Where the driver finds which cell is at work, and at what, when this process is gone.
+    """Where the driver finds which network is at work, and at what, when this process is gone.
 
     A message would be slow to send before every sample; this is a store to memory.
 
@@ -76,7 +76,7 @@ class Mark:
 
     @classmethod
     def new(cls, folder: str) -> str:
-        """Return the path of a new one in `folder`, without a cell."""
+        """Return the path of a new one in `folder`, without a network."""
         handle, path = tempfile.mkstemp(dir=folder)
         os.write(handle, cls._CONTENT.pack(-1, 0))
         os.close(handle)
@@ -84,43 +84,43 @@ class Mark:
 
     @classmethod
     def read(cls, path: str) -> tuple[int, Stage]:
-        """Return the index of the cell at work, -1 for none, and what is done with it."""
+        """Return the index of the network at work, -1 for none, and what is done with it."""
         index, stage = cls._CONTENT.unpack(Path(path).read_bytes())
         return index, _STAGES[stage]
 
     def set(self, index: int, stage: Stage) -> None:
-        """Note the cell of that index."""
+        """Note the network of that index."""
         self._memory[: self._CONTENT.size] = self._CONTENT.pack(index, _STAGES.index(stage))
 
 
 def measure_task(task: ChildTask, send: Send) -> Done:
-    """Load, warm up and sample all cells of a task; raises `DeviceLostError`."""
+    """Load, warm up and sample all networks of a task; raises `DeviceLostError`."""
     return _Sampler(task, send).run()
 
 
 def plan_for(task: ChildTask) -> SamplingPlan:
     """Return the task's plan; a GPU's clock needs a while to rise, so it is warmed up longer."""
     plan = task.plan
-    if not any(cell.options.on_cuda for cell in task.cells):
+    if not any(network.way.on_cuda for network in task.networks):
         return plan
     least_s = max(plan.warmup_min_s, _GPU_WARMUP_S)
     return replace(plan, warmup_min_s=least_s, warmup_max_s=max(plan.warmup_max_s, least_s))
 
 
 class _Sampler(SamplingListener):
-    """Measures a task's cells and sends what it sees, in whatever process it is run."""
+    """Measures a task's networks and sends what it sees, in whatever process it is run."""
 
     def __init__(self, task: ChildTask, send: Send) -> None:
         self._task, self._send = task, send
-        self._index = {cell.name: index for index, cell in enumerate(task.cells)}
-        self._options = {cell.name: cell.options for cell in task.cells}
+        self._index = {network.name: index for index, network in enumerate(task.networks)}
+        self._options = {network.name: network.way for network in task.networks}
         self._mark = Mark(task.mark_path)
         self._batch: list[Sample] = []
         self._flushed_s = time.monotonic()
         self._stage: Stage = "starting"
         self._threads = 0
-        self._devices = Devices(cell.options.device for cell in task.cells)
-        self._watch = ThrottleWatch(cell.options.device for cell in task.cells)
+        self._devices = Devices(network.way.device for network in task.networks)
+        self._watch = ThrottleWatch(network.way.device for network in task.networks)
 
     def run(self) -> Done:
         spent = Spent()
@@ -133,7 +133,7 @@ class _Sampler(SamplingListener):
             }
             # One whose baseline could not be loaded is timed all the same.
             calls: dict[str, Call] = {name: each.call for name, each in loaded.items()}
-            sampled = sample_cells(
+            sampled = sample_networks(
                 calls,
                 plan_for(self._task),
                 baselines=baselines,
@@ -156,16 +156,16 @@ class _Sampler(SamplingListener):
         loaded: dict[str, Loaded] = {}
         timers: dict[str, Timer] = {}
         timer_for = Timers()
-        for cell in self._task.cells:
-            self.enter(cell.name, "loading")
-            options = cell.options
+        for packed in self._task.networks:
+            self.enter(packed.name, "loading")
+            way = packed.way
             try:
-                network = get_backend(options.backend).load(cell.payload, cell.example, options)
-            except Exception as error:  # noqa: BLE001 - a cell is foreign code
-                self.failed(cell.name, one_line(error), traceback.format_exc())
+                network = get_backend(way.backend).load(packed.payload, packed.example, way)
+            except Exception as error:  # noqa: BLE001 - a network is foreign code
+                self.failed(packed.name, one_line(error), traceback.format_exc())
                 continue
-            loaded[cell.name] = network
-            timers[cell.name] = timer_for(torch.device(options.device), options.cache)
+            loaded[packed.name] = network
+            timers[packed.name] = timer_for(torch.device(way.device), way.cache)
         return loaded, timers
 
     def enter(self, name: str, stage: Stage) -> None:

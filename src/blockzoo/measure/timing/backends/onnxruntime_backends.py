@@ -1,7 +1,7 @@
 """The door to ONNX Runtime: its own kernels on CPU and CUDA, and TensorRT through it.
 
 ONNX Runtime optimises the graph fully, runs it in order, and its threads sleep between calls:
-spinning ones would take the core from whichever cell is timed next.
+spinning ones would take the core from whichever network is timed next.
 """
 
 from __future__ import annotations
