@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay, differing_fields
 from tests import record_samples
 
@@ -27,13 +27,6 @@ def test_values_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) 
     with pytest.raises(InputError) as caught:
         RunWay(**wrong)
     assert str(caught.value) == message
-
-
-def test_an_unknown_backend_tells_near_names() -> None:
-    with pytest.raises(UnknownNameError, match="unknown backend 'tvm'"):
-        RunWay(backend="tvm")
-    with pytest.raises(UnknownNameError, match="'onnxruntme'; did you mean onnxruntime"):
-        RunWay().crossed(backends=["onnxruntme"])
 
 
 def test_choices_are_crossed_in_order_and_each_way_comes_once() -> None:

@@ -16,7 +16,8 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay, differing_fields
-from blockzoo.experiments.identity import resolved, scaffold_settings
+from blockzoo.experiments.identity import resolved
+from blockzoo.experiments.recording import common_fields
 from blockzoo.experiments.timed_placements import (
     TimedPlacement,
     gate,
@@ -24,6 +25,7 @@ from blockzoo.experiments.timed_placements import (
     timed_placements,
 )
 from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.energy import measure_network_energy
 from blockzoo.measure.timing.events import Listener, Networks
 from blockzoo.measure.timing.latency import LatencyResult
@@ -74,8 +76,8 @@ def benchmark_blocks(
     network that is the same at several positions, with a baseline that is too, is measured once and
     its record lists the positions.
 
-    Raises `UnknownNameError` for an unknown block, position or context, `InputError` when there are
-    none, and `DeviceError`.
+    Raises `UnknownNameError` for an unknown block, position, context or backend, `InputError` when
+    there are none, and `DeviceError`.
 
     >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
     >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
@@ -87,6 +89,9 @@ def benchmark_blocks(
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
     options = options or BenchmarkOptions()
     settings = resolved(settings or LatencySettings())
+    ways = [resolved_way(way) for way in ways or (settings.way,)]
+    for way in ways:
+        get_backend(way.backend)  # raises for an unknown one, before anything is built
     places = [Position.parse(str(position)) for position in positions]
     first = blocks[0] if baseline is None else baseline
     # At any position: what is resolved once, a user's file among it, is moved to the others.
@@ -95,7 +100,7 @@ def benchmark_blocks(
         places,
         baseline=Placement.of(first, places[0], config),
         settings=settings,
-        ways=[resolved_way(way) for way in ways or (settings.way,)],
+        ways=ways,
     )
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
     # Before the clock starts on any of them, so that nothing is built between two rounds.
@@ -192,11 +197,8 @@ def _record(
         trial_id=timed.trial_id,
         status="ok" if result.failure is None else "failed",
         reason=result.failure,
-        block=placement.spec.name,
-        block_fingerprint=placement.recorded_fingerprint,
-        positions=timed.positions,
-        scaffold=scaffold_settings(placement.scaffold),
-        environment=_environment(timed.way),
+        # Fewer positions than the placement's own, where the baseline is not the same at all.
+        **common_fields(placement, _environment(timed.way), timed.positions),
         baseline=timed.baseline.spec.name,
         parity_error=timed.parity_error,
         experiment_name=options.experiment_name,

@@ -27,17 +27,16 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.identity import (
     DEFAULT_TRAINING_BATCH_SIZE,
     cost_trial_id,
-    scaffold_settings,
 )
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
+from blockzoo.experiments.recording import common_fields, recorded_environment
 from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
 )
 from blockzoo.measure.machine.devices import resolve_device
-from blockzoo.measure.machine.environment import describe_environment
-from blockzoo.results.records import CostRecord, Environment, MemoryUse
+from blockzoo.results.records import CostRecord, MemoryUse
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
 
@@ -210,14 +209,7 @@ def _blank_record(placement: Placement, settings: CostSettings) -> CostRecord:
         training_batch_size=settings.training_batch_size,
         memory=settings.memory,
     )
-    return CostRecord(
-        trial_id=identity,
-        block=placement.spec.name,
-        block_fingerprint=placement.recorded_fingerprint,
-        positions=placement.positions,
-        scaffold=scaffold_settings(placement.scaffold),
-        environment=Environment.model_validate(describe_environment()),
-    )
+    return CostRecord(trial_id=identity, **common_fields(placement, recorded_environment()))
 
 
 def _costs(placement: Placement, settings: CostSettings) -> dict[str, object]:

@@ -56,8 +56,14 @@ def recorded_environment(device: str | torch.device = "cpu") -> Environment:
     return Environment.model_validate(describe_environment(device))
 
 
-def common_fields(placement: Placement, environment: Environment) -> CommonFields:
+def common_fields(
+    placement: Placement,
+    environment: Environment,
+    positions: tuple[Position, ...] | None = None,
+) -> CommonFields:
     """Return what every record of that placement carries.
+
+    `positions` are those it stands for, where that is not all at which its network is the same.
 
     >>> fields = common_fields(Placement.of("RepMixer", "mid"), recorded_environment())
     >>> fields["block"], fields["positions"], fields["scaffold"].width
@@ -66,7 +72,7 @@ def common_fields(placement: Placement, environment: Environment) -> CommonField
     return CommonFields(
         block=placement.spec.name,
         block_fingerprint=placement.recorded_fingerprint,
-        positions=placement.positions,
+        positions=placement.positions if positions is None else positions,
         scaffold=scaffold_settings(placement.scaffold),
         environment=environment,
     )

@@ -27,6 +27,7 @@ from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.report.tables import measured
 from blockzoo.results.records import LatencyRecord, Record
@@ -58,6 +59,8 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
         precisions=chosen.precisions or (),
         caches=chosen.caches or (),
     )
+    for way in ways:
+        get_backend(way.backend)
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
     records = timed(names, positions, config, settings, ways, chosen)
     keep(records, results, output)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import is_out_of_memory
+from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress
@@ -57,6 +58,7 @@ def measure(
         way = RunWay(device="auto") if settings is None else settings.way
     # Here, so that a device that is not there is refused and not the failure of each model.
     way = replace(resolved_way(way), batch_size=len(example))
+    get_backend(way.backend)
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
     networks = [

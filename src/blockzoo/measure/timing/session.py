@@ -46,7 +46,8 @@ def measure_networks(
 
     >>> import torch
     >>> here = LatencySettings(processes=0, budget_s=0.01, warmup_max_s=0.01)
-    >>> relu = Network(name="relu", model=nn.ReLU(), example=torch.ones(1, 3), baseline="relu")
+    >>> model, example = torch.nn.ReLU(), torch.ones(1, 3)
+    >>> relu = Network(name="relu", model=model, example=example, baseline="relu")
     >>> measure_networks([relu], here)["relu"].verdict
     'baseline'
     """

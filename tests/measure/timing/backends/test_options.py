@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from blockzoo import benchmark_blocks
 from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.run_way import RunWay
+from blockzoo.measure import measure
 from blockzoo.measure.timing.backends import Backend, backend_names, get_backend
 
 
@@ -19,6 +23,14 @@ def test_every_name_has_its_backend() -> None:
 def test_an_unknown_backend_tells_near_names() -> None:
     with pytest.raises(UnknownNameError, match="'onnxruntme'; did you mean onnxruntime"):
         get_backend("onnxruntme")
+
+
+def test_an_unknown_backend_is_refused_before_anything_runs() -> None:
+    unknown = RunWay(backend="tvm")
+    with pytest.raises(UnknownNameError, match="unknown backend 'tvm'"):
+        measure({"relu": nn.ReLU()}, torch.ones(1, 3), way=unknown)
+    with pytest.raises(UnknownNameError, match="unknown backend 'tvm'"):
+        benchmark_blocks(["Identity"], ["mid"], ways=[unknown])
 
 
 @pytest.mark.parametrize(

@@ -1,36 +1,43 @@
-"""What executes a network, each behind one interface: torch itself, ONNX Runtime, OpenVINO."""
+"""What executes a network, each behind one interface: torch itself, ONNX Runtime, OpenVINO.
+
+A backend is a class in a file of this room that says `@register_backend`; nothing else lists it.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from blockzoo.core.errors import UnknownNameError
-from blockzoo.core.run_way import BACKENDS
-from blockzoo.measure.timing.backends.base import Backend, Loaded
-from blockzoo.measure.timing.backends.onnxruntime_backends import OnnxRuntime, TensorRT
-from blockzoo.measure.timing.backends.openvino_backend import OpenVINO
-from blockzoo.measure.timing.backends.torch_backends import Compiled, CudaGraphs, Eager, Exported
+from blockzoo.measure.timing.backends.base import REGISTERED, Backend, Loaded
 
 __all__ = ["Backend", "Loaded", "backend_names", "get_backend"]
 
-# One instance of each: a backend has no state.
-_ALL: tuple[Backend, ...] = (
-    Eager(),
-    Compiled(),
-    Exported(),
-    OnnxRuntime(),
-    OpenVINO(),
-    CudaGraphs(),
-    TensorRT(),
-)
-_BY_NAME = {backend.name: backend for backend in _ALL}
+
+for _file in iter_modules(__path__):
+    import_module(f"{__name__}.{_file.name}")
+# Eager first: it is what the others are gated against.
+_BY_NAME = {
+    backend.name: backend
+    for backend in sorted(REGISTERED, key=lambda each: (each.name != "eager", each.name))
+}
 
 
 def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends, whether or not they can be used here."""
-    return BACKENDS
+    """Return the names of all backends, whether or not they can be used here.
+
+    >>> backend_names()[:3]
+    ('eager', 'compile', 'cudagraphs')
+    """
+    return tuple(_BY_NAME)
 
 
 def get_backend(name: str) -> Backend:
-    """Return the backend of that name; raises `UnknownNameError`."""
+    """Return the backend of that name; raises `UnknownNameError`.
+
+    >>> get_backend("eager").name
+    'eager'
+    """
     if name not in _BY_NAME:
-        raise UnknownNameError("backend", name, BACKENDS)
+        raise UnknownNameError("backend", name, _BY_NAME)
     return _BY_NAME[name]

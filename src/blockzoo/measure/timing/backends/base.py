@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,16 @@ class Backend(ABC):
         `InputError` where the images are no whole batches.
         """
         return check_output(model, loaded.output, images, loaded.batch_size, way)
+
+
+REGISTERED: list[Backend] = []
+_Kind = TypeVar("_Kind", bound=type[Backend])
+
+
+def register_backend(kind: _Kind) -> _Kind:
+    """Decorate a class of this room so that its name stands for it; backends have no state."""
+    REGISTERED.append(kind())
+    return kind
 
 
 def cuda_unavailable(device: str) -> str | None:

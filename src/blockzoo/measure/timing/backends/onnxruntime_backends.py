@@ -28,6 +28,7 @@ from blockzoo.measure.timing.backends.base import (
     in_short,
     load_bound,
     placed,
+    register_backend,
     set_up_torch,
 )
 from blockzoo.measure.timing.backends.onnx_export import (
@@ -41,6 +42,7 @@ _CPU, _CUDA, _TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA",
 _ERRORS_ONLY = 3
 
 
+@register_backend
 class OnnxRuntime(Backend):
     """ONNX Runtime with its CPU or CUDA kernels."""
 
@@ -113,6 +115,7 @@ class OnnxRuntime(Backend):
         return "pip install onnxruntime-gpu" if device.startswith("cuda") else INSTALL
 
 
+@register_backend
 class TensorRT(OnnxRuntime):
     """TensorRT, where ONNX Runtime finds it; engines are kept in the user's cache folder."""
 

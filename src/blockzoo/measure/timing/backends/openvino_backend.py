@@ -25,6 +25,7 @@ from blockzoo.measure.timing.backends.base import (
     in_short,
     load_bound,
     placed,
+    register_backend,
     set_up_torch,
     settled,
 )
@@ -32,6 +33,7 @@ from blockzoo.measure.timing.backends.base import (
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
+@register_backend
 class OpenVINO(Backend):
     """OpenVINO on the CPU, from the program of `torch.export`.
 

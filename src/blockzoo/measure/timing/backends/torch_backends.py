@@ -23,6 +23,7 @@ from blockzoo.measure.timing.backends.base import (
     load_bound,
     load_module,
     placed,
+    register_backend,
     set_up_torch,
     settle,
     settled,
@@ -33,6 +34,7 @@ _COMPILERS = ("g++", "clang++", "cl")
 _GRAPH_WARMUP_CALLS = 3
 
 
+@register_backend
 class Eager(Backend):
     """PyTorch as it is, one kernel after the other."""
 
@@ -53,6 +55,7 @@ class Eager(Backend):
         return load_module(_on(device, payload, way), example, way, device)
 
 
+@register_backend
 class Compiled(Eager):
     """`torch.compile` with its default mode, for the one shape of the example.
 
@@ -88,6 +91,7 @@ class Compiled(Eager):
         return loaded
 
 
+@register_backend
 class Exported(Backend):
     """`torch.export`: one graph of ATen operations, run by torch without the Python of the block.
 
@@ -127,6 +131,7 @@ class Exported(Backend):
         return load_module(module.requires_grad_(False), example, way, device)
 
 
+@register_backend
 class CudaGraphs(Eager):
     """Eager, recorded once and replayed: what is left when launching kernels costs nothing."""
 
