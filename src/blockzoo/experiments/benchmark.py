@@ -89,9 +89,6 @@ def benchmark_blocks(
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")
     options = options or BenchmarkOptions()
     settings = resolved(settings or LatencySettings())
-    ways = [resolved_way(way) for way in ways or (settings.way,)]
-    for way in ways:
-        get_backend(way.backend)  # raises for an unknown one, before anything is built
     places = [Position.parse(str(position)) for position in positions]
     first = blocks[0] if baseline is None else baseline
     # At any position: what is resolved once, a user's file among it, is moved to the others.
@@ -100,7 +97,7 @@ def benchmark_blocks(
         places,
         baseline=Placement.of(first, places[0], config),
         settings=settings,
-        ways=ways,
+        ways=_known(ways or (settings.way,)),
     )
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
     # Before the clock starts on any of them, so that nothing is built between two rounds.
@@ -109,6 +106,13 @@ def benchmark_blocks(
     if not options.energy:
         return records
     return [_with_energy(*pair, settings) for pair in zip(records, gated, strict=True)]
+
+
+def _known(ways: Sequence[RunWay]) -> list[RunWay]:
+    """Return the ways with their devices by name; raises for a backend or device that is not."""
+    for way in ways:
+        get_backend(way.backend)
+    return [resolved_way(way) for way in ways]
 
 
 def _time_together(
