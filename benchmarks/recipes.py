@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 
 from blockzoo.data import load_dataset
-from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.train import train_placement
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.placement import Placement

@@ -23,11 +23,11 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, load_dataset
 from blockzoo.data.batches import plan_epoch
 from blockzoo.data.split import split_train_validation
-from blockzoo.experiments import identity
-from blockzoo.experiments.identity import cost_trial_id, latency_trial_id, training_trial_id
+from blockzoo.experiments import trial_identity
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
 from blockzoo.experiments.sweep.run import run_sweep, run_trial
+from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.tuning.trial import TunedNetwork
 from blockzoo.experiments.tuning.tune import tuned_label
 from blockzoo.measure.timing.settings import LatencySettings
@@ -141,7 +141,7 @@ def test_ids_of_costs(rewrite: bool) -> None:
 
 
 def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "describe_environment", lambda _: dict(ENVIRONMENT))
+    monkeypatch.setattr(trial_identity, "describe_environment", lambda _: dict(ENVIRONMENT))
     usual = LatencySettings(way=RunWay(device="cpu"))
     ways = {
         "usual": usual.way,
@@ -167,7 +167,9 @@ def test_ids_of_latencies(rewrite: bool, monkeypatch: pytest.MonkeyPatch) -> Non
         for position in POSITIONS
         for baseline in (None, "ResNetBasicBlock")
     }
-    monkeypatch.setattr(identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True})
+    monkeypatch.setattr(
+        trial_identity, "describe_environment", lambda _: {**ENVIRONMENT, "boost": True}
+    )
     found["boost"] = latency_trial_id(
         Placement.of("MobileOneBlock", "mid", SMALL),
         settings=usual,
@@ -340,7 +342,7 @@ def test_results_stored_before_count_as_done(stored: Path, monkeypatch: pytest.M
         (latency, *_) = store.records(kind="latency")
         assert isinstance(latency, LatencyRecord)
         there = latency.environment.model_dump(exclude_none=False)
-        monkeypatch.setattr(identity, "describe_environment", lambda _: there)
+        monkeypatch.setattr(trial_identity, "describe_environment", lambda _: there)
 
         plan = make_plan(_request(stored), store)
         result = run_sweep(_request(stored), store, csv_path=stored / "results.csv")

@@ -15,9 +15,9 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
-from blockzoo.experiments import benchmark, identity
+from blockzoo.experiments import benchmark, trial_identity
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
-from blockzoo.experiments.identity import latency_trial_id
+from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.events import Event, Networks
@@ -275,7 +275,7 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
 
     def id_with(backend: str, **changed: object) -> str:
         told = {**described, **changed}
-        monkeypatch.setattr(identity, "describe_environment", lambda device: told)
+        monkeypatch.setattr(trial_identity, "describe_environment", lambda device: told)
         return id_of(CONV, backend=backend)
 
     eager = id_with("eager")
@@ -298,7 +298,7 @@ def test_ids_of_hot_caches_are_those_from_when_there_were_no_others(
         hashed.append(told["settings"])
         return kind
 
-    monkeypatch.setattr(identity, "trial_id", noted)
+    monkeypatch.setattr(trial_identity, "trial_id", noted)
     for cache in ("hot", "cold"):
         id_of(CONV, cache=cache)
     assert [settings.get("cache") for settings in hashed] == [None, "cold"]

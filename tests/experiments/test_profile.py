@@ -13,8 +13,8 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import profile
-from blockzoo.experiments.identity import cost_trial_id
 from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
+from blockzoo.experiments.trial_identity import cost_trial_id
 from blockzoo.measure.costs.memory import inference_memory, training_memory
 from blockzoo.report.tables.measured import measured_memory_table
 from blockzoo.results.records import CostRecord, FormCost

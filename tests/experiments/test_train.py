@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.train import scaffold_for, train_block, train_placement
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement

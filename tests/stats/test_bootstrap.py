@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.stats.bootstrap import mean_of_medians, median_interval, order_interval, verdict_of
+from blockzoo.stats.bootstrap import mean_of_medians, median_interval, order_interval
+from blockzoo.stats.verdicts import verdict_of
 
 
 def test_median_interval_of_equal_samples_is_a_point() -> None:

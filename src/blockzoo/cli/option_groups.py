@@ -17,15 +17,15 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockOptions:
     """Which blocks, at which positions, by which protocol."""
 
-    blocks: options.Blocks = None
-    everything: options.All = False
+    blocks: shared_options.Blocks = None
+    everything: shared_options.All = False
     positions: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,25 +34,25 @@ class BlockOptions:
             help="early, mid or late; may be repeated. (default: all three; train: mid)",
         ),
     ] = None
-    protocol: options.ProtocolName = "v1"
+    protocol: shared_options.ProtocolName = "v1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingOptions(BlockOptions):
     """How blocks are timed that stand in the protocol's own scaffold."""
 
-    batch_size: options.BatchSize = None
-    device: options.Device = "auto"
-    threads: options.Threads = "1"
+    batch_size: shared_options.BatchSize = None
+    device: shared_options.Device = "auto"
+    threads: shared_options.Threads = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaffoldOptions(BlockOptions):
     """The scaffold around the blocks; what is None is as in the protocol."""
 
-    context: options.Context = None
-    depth: options.Depth = None
-    width: options.Width = None
+    context: shared_options.Context = None
+    depth: shared_options.Depth = None
+    width: shared_options.Width = None
     classes: Annotated[int, typer.Option("--classes", "--out-dim", help="Size of the output.")] = 10
     input_shape: Annotated[
         tuple[int, int, int, int] | None,
@@ -64,9 +64,9 @@ class ScaffoldOptions(BlockOptions):
 class BenchmarkOptions(ScaffoldOptions):
     """How `benchmark` runs the networks, and how much time it takes for them."""
 
-    batch_size: options.BatchSize = None
-    device: options.Device = "auto"
-    threads: options.Threads = "1"
+    batch_size: shared_options.BatchSize = None
+    device: shared_options.Device = "auto"
+    threads: shared_options.Threads = "1"
     backends: Annotated[
         list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
     ] = None
@@ -102,8 +102,8 @@ class BenchmarkOptions(ScaffoldOptions):
             "(default: 6; 10 with --rigorous)",
         ),
     ] = None
-    warmup_runs: options.WarmupRuns = None
-    benchmark_runs: options.BenchmarkRuns = None
+    warmup_runs: shared_options.WarmupRuns = None
+    benchmark_runs: shared_options.BenchmarkRuns = None
     energy: Annotated[
         bool,
         typer.Option(
@@ -116,8 +116,8 @@ class BenchmarkOptions(ScaffoldOptions):
 class ScalingOptions:
     """What `scaling` varies: one of batch sizes, resolutions and threads, or the best batch."""
 
-    blocks: options.Blocks = None
-    everything: options.All = False
+    blocks: shared_options.Blocks = None
+    everything: shared_options.All = False
     position: Annotated[str, typer.Option("--position", "-p", help="early, mid or late.")] = "mid"
     batch_sizes: Annotated[
         str | None, typer.Option("--batch-sizes", metavar="N,N...", help="Images per batch.")
@@ -135,8 +135,8 @@ class ScalingOptions:
     largest_batch: Annotated[
         int, typer.Option("--largest-batch", help="Where that search ends at the latest.")
     ] = 1024
-    protocol: options.ProtocolName = "v1"
-    device: options.Device = "auto"
+    protocol: shared_options.ProtocolName = "v1"
+    device: shared_options.Device = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ class TrainingOptions(BlockOptions):
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the training set.")
     ] = None
-    batch_size: options.BatchSize = None
+    batch_size: shared_options.BatchSize = None
     learning_rate: Annotated[
         float | None, typer.Option("--lr", "--learning-rate", help="Peak learning rate.")
     ] = None
@@ -190,9 +190,9 @@ class TrainingOptions(BlockOptions):
             "--channels-last/--contiguous", help="Memory format. (default: as the device profits)"
         ),
     ] = None
-    context: options.Context = None
-    depth: options.Depth = None
-    width: options.Width = None
+    context: shared_options.Context = None
+    depth: shared_options.Depth = None
+    width: shared_options.Width = None
     stem: Annotated[
         str | None,
         typer.Option(
@@ -201,7 +201,7 @@ class TrainingOptions(BlockOptions):
             help="auto, small or large (stride 4). (default: the protocol's)",
         ),
     ] = None
-    device: options.Device = "auto"
+    device: shared_options.Device = "auto"
     resident: Annotated[
         str,
         typer.Option(
@@ -250,7 +250,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command` with the fields of its group of options in the place of that parameter.
 
     >>> @spread
-    ... def show(chosen: TimingOptions, output: options.Output = None) -> None:
+    ... def show(chosen: TimingOptions, output: shared_options.Output = None) -> None:
     ...     print(chosen.device, output)
     >>> list(inspect.signature(show).parameters)[-3:]
     ['device', 'threads', 'output']

@@ -16,7 +16,6 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay, differing_fields
-from blockzoo.experiments.identity import resolved
 from blockzoo.experiments.recording import common_fields
 from blockzoo.experiments.timed_placements import (
     TimedPlacement,
@@ -24,6 +23,7 @@ from blockzoo.experiments.timed_placements import (
     random_images,
     timed_placements,
 )
+from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.energy import measure_network_energy

@@ -18,7 +18,7 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.identity import resolved
+from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress

@@ -24,12 +24,9 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.experiments.identity import (
-    DEFAULT_TRAINING_BATCH_SIZE,
-    cost_trial_id,
-)
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
 from blockzoo.experiments.recording import common_fields, recorded_environment
+from blockzoo.experiments.trial_identity import DEFAULT_TRAINING_BATCH_SIZE, cost_trial_id
 from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,

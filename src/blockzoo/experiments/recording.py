@@ -14,7 +14,7 @@ import torch
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import Position
-from blockzoo.experiments.identity import scaffold_settings
+from blockzoo.experiments.trial_identity import scaffold_settings
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.results.records import Environment, ScaffoldSettings

@@ -17,7 +17,7 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.identity import resolved
+from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic
 from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
 from blockzoo.measure.timing.sampling import Progress

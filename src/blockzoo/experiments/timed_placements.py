@@ -17,7 +17,7 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
-from blockzoo.experiments.identity import latency_trial_id
+from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig

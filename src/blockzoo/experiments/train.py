@@ -14,8 +14,8 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.files import replacing
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.experiments.identity import scaffold_settings, training_trial_id
 from blockzoo.experiments.recording import common_fields, recorded_environment, training_fields
+from blockzoo.experiments.trial_identity import scaffold_settings, training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics, RobustnessMetrics, TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig

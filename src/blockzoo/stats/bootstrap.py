@@ -1,4 +1,4 @@
-"""Means of processes' medians with their intervals, and the verdict that a ratio's interval allows.
+"""Means of processes' medians with their intervals.
 
 Samples arise in two levels: processes first, then rounds within a process; what differs between
 processes (memory layout, code placement) must widen the interval. The estimate is the mean of the
@@ -13,17 +13,14 @@ without differences between processes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float64]
 Interval = tuple[float, float]
-Verdict = Literal["faster", "slower", "same", "undecided"]
 
 RESAMPLES = 4000
-SAME_WITHIN = 0.005
 _NORMAL_95 = 1.96
 # Student's t, two-sided 95%, for 1 to 9 degrees of freedom; Fisher's expansion from 10 on.
 _STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -114,20 +111,3 @@ def order_interval(samples: Samples) -> Interval:
     rank = max(round(count / 2 - _NORMAL_95 * np.sqrt(count) / 2), 1)
     ordered = np.sort(samples)
     return float(ordered[rank - 1]), float(ordered[count - rank])
-
-
-def verdict_of(ratio_interval: Interval) -> Verdict:
-    """Say what the 95% interval of (latency / latency of the baseline) allows to say.
-
-    "same" when all of it lies within 1 +- 0.005; "faster" or "slower" when all of it lies beyond
-    that band, on one side; else "undecided".
-
-    >>> verdict_of((0.90, 0.95)), verdict_of((0.999, 1.002)), verdict_of((0.95, 1.01))
-    ('faster', 'same', 'undecided')
-    """
-    low, high = ratio_interval
-    if low >= 1 - SAME_WITHIN and high <= 1 + SAME_WITHIN:
-        return "same"
-    if high < 1 - SAME_WITHIN:
-        return "faster"
-    return "slower" if low > 1 + SAME_WITHIN else "undecided"

@@ -15,9 +15,9 @@ import torch
 from blockzoo.core.errors import BlockError, DivergenceError, InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
-from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.train import train_placement
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.experiments.tuning import trial
 from blockzoo.experiments.tuning.trial import TUNING_SEED, search_space, without_test
 from blockzoo.experiments.tuning.tries import Try

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import BenchmarkOptions, spread
 
@@ -15,8 +15,8 @@ from blockzoo.cli.option_groups import BenchmarkOptions, spread
 @spread
 def benchmark(
     chosen: BenchmarkOptions,
-    results: options.SaveTo = None,
-    output: options.Output = None,
+    results: shared_options.SaveTo = None,
+    output: shared_options.Output = None,
 ) -> None:
     """Time blocks side by side in the scaffold, in deploy form.
 

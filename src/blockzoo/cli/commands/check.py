@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 
 
@@ -16,8 +16,8 @@ from blockzoo.cli.app import examples
     "blockzoo check --all --no-export",
 )
 def check(
-    blocks: options.Blocks = None,
-    everything: options.All = False,
+    blocks: shared_options.Blocks = None,
+    everything: shared_options.All = False,
     export: Annotated[
         bool, typer.Option("--export/--no-export", help="Also compile the block and export it.")
     ] = True,

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 
 
 @examples("blockzoo doctor", "blockzoo doctor --device cuda", "blockzoo doctor --json")
 def doctor(
-    device: options.Device = "auto",
+    device: shared_options.Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON instead.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import ScaffoldOptions, spread
 
@@ -34,10 +34,10 @@ def profile(
     device: Annotated[
         str | None, typer.Option("--device", help="Also time the blocks on cpu, cuda or cuda:N.")
     ] = None,
-    warmup_runs: options.WarmupRuns = None,
-    benchmark_runs: options.BenchmarkRuns = None,
-    results: options.SaveTo = None,
-    output: options.Output = None,
+    warmup_runs: shared_options.WarmupRuns = None,
+    benchmark_runs: shared_options.BenchmarkRuns = None,
+    results: shared_options.SaveTo = None,
+    output: shared_options.Output = None,
 ) -> None:
     """Count parameters, MACs and memory of blocks in the scaffold.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 
 
@@ -16,7 +16,7 @@ from blockzoo.cli.app import examples
     "blockzoo visualize results/results.csv --output-dir figures --format svg",
 )
 def visualize(
-    source: options.Source = "results",
+    source: shared_options.Source = "results",
     output_dir: Annotated[
         Path | None,
         typer.Option(
@@ -42,7 +42,7 @@ def visualize(
     "blockzoo results --import everything.jsonl",
 )
 def results(
-    source: options.Source = "results",
+    source: shared_options.Source = "results",
     export: Annotated[
         Path | None,
         typer.Option("--export", help="Write .csv, .parquet, or .jsonl (whole records)."),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TimingOptions, spread
 
@@ -24,8 +24,8 @@ def roofline(
         float,
         typer.Option("--budget", help="Seconds of timing per block and position at the most."),
     ] = 6.0,
-    plot: options.Plot = None,
-    output: options.Output = None,
+    plot: shared_options.Plot = None,
+    output: shared_options.Output = None,
 ) -> None:
     """Compare the arithmetic and the memory traffic of blocks with the machine's measured peaks.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import ScalingOptions, spread
 
@@ -24,9 +24,9 @@ def scaling(
         float, typer.Option("--budget", help="Seconds of timing per block and value at the most.")
     ] = 10.0,
     processes: Annotated[int, typer.Option("--processes", help="Fresh processes per value.")] = 3,
-    plot: options.Plot = None,
-    results: options.SaveTo = None,
-    output: options.Output = None,
+    plot: shared_options.Plot = None,
+    results: shared_options.SaveTo = None,
+    output: shared_options.Output = None,
 ) -> None:
     """Time blocks over batch sizes, resolutions or threads, and rank them at each value.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blockzoo.cli import options
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
 
@@ -21,7 +21,7 @@ def train(
     chosen: TrainingOptions,
     seeds: Annotated[int, typer.Option("--seeds", help="How many seeds.")] = 1,
     first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
-    output: options.Output = None,
+    output: shared_options.Output = None,
 ) -> None:
     """Train blocks in the scaffold and read the test set once, at the end.
 

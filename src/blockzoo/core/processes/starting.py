@@ -1,4 +1,4 @@
-"""How a child process is started: the one place that knows `subprocess` and `multiprocessing`.
+"""How a child process that runs tasks is started, by `subprocess` or `multiprocessing`.
 
 "interpreter" starts Python anew and runs nothing of the caller's script, which so needs no
 `if __name__ == "__main__":`; it can be given an environment of its own. "spawn" starts Python anew

@@ -17,8 +17,8 @@ from typing import Literal
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, Progress, load_dataset
-from blockzoo.experiments.identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.store.database import Store

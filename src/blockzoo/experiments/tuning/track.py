@@ -13,9 +13,9 @@ from pathlib import Path
 
 from blockzoo.analysis.tracks import TrackComparison, compare_tracks
 from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError, DivergenceError
-from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import measure_cost
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.experiments.tuning.trial import TunedNetwork
 from blockzoo.experiments.tuning.tries import Try
 from blockzoo.experiments.tuning.tune import (

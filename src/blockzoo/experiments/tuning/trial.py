@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from blockzoo.data import ImageDataset
-from blockzoo.experiments.identity import training_trial_id
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.train import to_all, train_placement
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.experiments.tuning.search import sobol_points
 from blockzoo.experiments.tuning.tries import Point, Report, Space
 from blockzoo.results.records import EpochMetrics

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
-from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval, verdict_of
+from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval
 from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
+from blockzoo.stats.verdicts import verdict_of
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44

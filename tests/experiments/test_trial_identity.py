@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from blockzoo.experiments.identity import scaffold_identity, scaffold_settings
+from blockzoo.experiments.trial_identity import scaffold_identity, scaffold_settings
 from blockzoo.scaffold.net import ScaffoldConfig
 
 SMALL = ScaffoldConfig(width=8, depth=2, classes=3, input_shape=(3, 16, 16))
