@@ -45,6 +45,7 @@ def scaling_frame(records: Iterable[LatencyRecord]) -> pd.DataFrame:
         raise ResultsError("no latency was measured, so there is nothing to rank")
     frame = pd.DataFrame(rows)
     alike = frame.groupby(list(SCALING_AXES))["images_per_s"]
+    # Of equals all have the best rank, as in a race.
     return frame.assign(rank=alike.rank(ascending=False, method="min").astype(int))
 
 

@@ -71,8 +71,10 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     # Files from before there was a choice say nothing.
     frame = frame.assign(latency_cache=frame["latency_cache"].replace("", "hot"))
     trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
+    # Without any group the empty frame itself, because `concat` refuses an empty list.
     trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(GROUP[:2])] or [trained])
     rows = [_group(key, rows) for key, rows in trained.groupby(GROUP)]
+    # Grouping sorted the positions by the alphabet; a table reads early, mid, late.
     rows.sort(key=_place)
     return pd.DataFrame(
         {
@@ -131,11 +133,13 @@ def _group(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
         "memory_mb": _newest(latest["memory_mb"]),
         **{name: _newest(timed[name].tail(1)) for name in _LATENCY_VALUES},
         "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),
+        # Joined, because there is one row or none.
         "latency_hardware": "".join(timed["latency_hardware"].tail(1)),
     }
 
 
 def _accuracy(done: pd.DataFrame) -> dict[str, object]:
+    # Of equals the first, which is the test set.
     source = max(_SOURCES, key=lambda name: int(done[_SOURCES[name]].notna().sum()))
     values = done[_SOURCES[source]].dropna().to_numpy(dtype=float)
     if len(values) == 0:

@@ -40,6 +40,7 @@ def compare_tracks(
     """
     like = [record for record in default if _likeness(record) == _likeness(tuned[0])]
     of_default, of_tuned = _by_seed(like), _by_seed(tuned)
+    # Paired by seed, so that what a seed does to both tracks cancels in the difference.
     both = sorted(of_default.keys() & of_tuned.keys())
     return TrackComparison(
         positions=tuned[0].positions,
@@ -61,6 +62,7 @@ def _by_seed(records: Iterable[TrainingRecord]) -> dict[int, float]:
 
 
 def _likeness(record: TrainingRecord) -> tuple[object, ...]:
+    # Not the protocol, which is where the two tracks differ.
     return (
         record.block,
         record.block_fingerprint,

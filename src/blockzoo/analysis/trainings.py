@@ -63,4 +63,5 @@ def median_time_to_accuracy(records: Sequence[TrainingRecord], accuracy: float) 
     """
     times = (time_to_accuracy(record, accuracy) for record in records)
     middle = median(inf if time is None else time for time in times)
+    # Infinite also where the mean of the middle two holds one that did not get there.
     return None if isinf(middle) else middle

@@ -96,6 +96,7 @@ def search_blocks(
         spec
         for spec in every
         if family in (None, spec.family)
+        # As numbers: where it is not asked for, every block has enough of it.
         and spec.reparameterisable >= reparameterisable
         and all(word.casefold() in _searched_text(spec) for word in wanted)
     ]
@@ -127,6 +128,7 @@ def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
     """Return a spec of that name for a class or function, with what it was registered with."""
     spec = block_of_target(target)
     if spec is not None:
+        # Aliases lead to one block only, the registered one.
         return replace(spec, name=name, aliases=())
     place = user_errors.place_of(target)
     user_errors.claim(target)

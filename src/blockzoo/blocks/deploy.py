@@ -31,6 +31,7 @@ def to_deploy(module: nn.Module) -> nn.Module:
     # Merged convolutions are created on the default device: make that the module's own.
     with torch.no_grad(), _device_of(module):
         reparameterize_model(parent, inplace=True)
+    # Again, because layers that merging creates are in training mode.
     return parent[0].eval()
 
 

@@ -19,6 +19,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 import torch
 from torch import nn
 
+# Here and not in `user_code`, which imports this file.
 FILE_MODULE_PREFIX = "blockzoo_user_"
 _LIBRARIES = {"blockzoo", "builtins", "timm", "torch", "torchvision"}
 _NOT_STRUCTURE = {"training", "_version"}
@@ -49,6 +50,7 @@ def _describe(module: nn.Module) -> Iterator[str]:
         for key, value in sorted(vars(child).items()):
             if key not in _NOT_STRUCTURE and _is_plain(value):
                 yield f"  {key} = {_value_text(value)}"
+    # Shapes and no values: weights differ by seed, structure does not.
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         yield f"{name}: {tuple(tensor.shape)} {tensor.dtype} grad={tensor.requires_grad}"
 

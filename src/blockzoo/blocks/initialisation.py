@@ -44,5 +44,6 @@ def initialise(module: nn.Module) -> None:
 
 
 def _zero_bias(layer: nn.Module) -> None:
+    # Not every layer has one; timm also sets it to None where a paper has none.
     if isinstance(layer.bias, nn.Parameter):
         nn.init.zeros_(layer.bias)

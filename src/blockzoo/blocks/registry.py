@@ -138,6 +138,7 @@ def register(spec: BlockSpec) -> BlockSpec:
     """Add a block; raises `InputError` naming both places when a name or alias is taken."""
     if not _is_ours(spec.factory):
         user_errors.claim(spec.factory)
+    # All names before any is added, so that a refused block leaves nothing behind.
     for name in (spec.name, *spec.aliases):
         taken = registered(name)
         if taken is not None:
@@ -198,6 +199,7 @@ def register_block(
                 **facts,
             )
         )
+        # As it came: the class can still be used and subclassed under its own name.
         return factory
 
     return add

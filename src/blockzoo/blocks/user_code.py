@@ -66,6 +66,7 @@ def load(path: str) -> LoadedBlock:
     class that is no nn.Module or takes other arguments; `UnknownNameError` with near names for a
     class that is not in the file; `BlockError` with the user's own line when the code there raises.
     """
+    # At the last colon, because a path of Windows has one after its drive.
     container, _, attribute = path.rpartition(":")
     if not container or not all(word.isidentifier() for word in attribute.split(".")):
         raise InputError(f"{path!r} names no class; write {_FORMS}")
@@ -98,6 +99,7 @@ def import_module(name: str) -> ModuleType:
         ) from None
     except BlockZooError:
         raise
+    # A script may end in `sys.exit()`, which must not end the command that loads it.
     except (Exception, SystemExit) as error:
         claim_failed_module(name)
         raise BlockError(f"module {name} cannot be imported: {describe_error(error)}") from error
@@ -134,6 +136,7 @@ def adapted(target: Target) -> Target:
     """
     with_position = _takes(target, position=True)
 
+    # Without its attributes: those of a class, such as its methods, are none of a function's.
     @functools.wraps(target, updated=())
     def build(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
         extra = {"position": position} if with_position else {}
@@ -192,7 +195,9 @@ def _compiled(shown: str, path: Path) -> tuple[Any, str]:
     except OSError as error:
         raise InputError(f"{shown} cannot be read: {error.strerror}") from error
     try:
+        # From bytes, so that an encoding which the file declares is heeded.
         tree = ast.parse(importlib.util.decode_source(content), filename=str(path))
+        # Without the `__future__` imports of this file, which `compile` would hand on.
         code = compile(tree, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{shown} is not Python: {describe_error(error)}") from error
@@ -207,6 +212,7 @@ def _imported(name: str) -> ModuleType:
         if here in sys.path or not _is_or_holds(error.name, name):
             raise
     sys.path.append(here)  # an installed command, unlike `python -m`, does not look there
+    # A file written since the folder was last looked into would be missed.
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)

@@ -53,6 +53,7 @@ class ScaffoldConfig:
         if self.classes < 2:
             raise InputError(f"classes is {self.classes}; it must be 2 or more")
         shape = tuple(self.input_shape)
+        # Two stages halve height and width: 4 is the least that both can halve exactly.
         if len(shape) != 3 or shape[0] != 3 or min(shape[1:]) < 4:
             raise InputError(
                 f"input shape is {self.input_shape}; it must be (3, H, W) with H and W of 4 or more"
@@ -76,7 +77,11 @@ class ScaffoldConfig:
         return math.ceil(height / stride), math.ceil(width / stride)
 
     def stage_shape(self, position: Position) -> tuple[int, int, int]:
-        """Return (in_channels, out_channels, stride) of the first block of that stage."""
+        """Return (in_channels, out_channels, stride) of the first block of that stage.
+
+        >>> ScaffoldConfig(width=64).stage_shape(Position.LATE)
+        (128, 256, 2)
+        """
         out_channels = self.width * 2**position.stage_index
         if position is Position.EARLY:
             return self.width, out_channels, 1
@@ -89,6 +94,10 @@ class ScaffoldNet(nn.Module):
     Raises `UnknownNameError` for a block that is not registered and `BlockError`, with the block's
     name in its message, when a block cannot be built or does not return
     (N, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    >>> network = ScaffoldNet("RepVGG", "mid", ScaffoldConfig(depth=1, width=8, classes=7))
+    >>> network(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 7])
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class ScaffoldNet(nn.Module):
         self.block = block if isinstance(block, BlockSpec) else get_block(block)
         context = get_block(self.config.context)
         last_channels = self.config.stage_shape(Position.LATE)[1]
+        # Whoever builds a network draws afterwards as if none had been built.
         with torch.random.fork_rng(devices=[]):
             _seed_part(seed, "stem")
             self.stem = _initialised(_stem(self.config))
@@ -136,6 +146,7 @@ class ScaffoldNet(nn.Module):
         0 skips it. Factors of blocks that change the shape are not read.
         """
         features = images
+        # Part by part, not block by block, so that hooks on a stage see what passes it.
         if paths is None:
             for part in self.parts().values():
                 features = part(features)
@@ -149,6 +160,7 @@ class ScaffoldNet(nn.Module):
 
     def _check_shapes(self) -> None:
         """Run every block once on tensors without data; catches what a constructor cannot."""
+        # Two images: in training mode BN refuses pooled features of a single one.
         batch, (height, width) = 2, self.config.stem_size
         features = torch.empty(batch, self.config.width, height, width, device="meta")
         for stage in POSITIONS:
@@ -171,6 +183,7 @@ def _along(path: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return x + s (y - x), s (N,) being `path`; y where it has another shape than x."""
     if x.shape != y.shape:
         return y
+    # Under autocast the block's output may be of another precision than its input.
     return torch.lerp(x.to(y.dtype), y, path.to(y.dtype)[:, None, None, None])
 
 
@@ -228,6 +241,7 @@ def check_block_output(
 
 
 def _forward_without_data(block: nn.Module, features: Tensor) -> Tensor:
+    # Buffers too: a pass in training mode would move the running statistics.
     state = {**dict(block.named_parameters()), **dict(block.named_buffers())}
     empty = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
     with torch.no_grad(), RememberedShapes():
@@ -240,6 +254,7 @@ def _forward_with_data(
 ) -> Tensor:
     try:
         with torch.no_grad():
+            # On a copy, whose running statistics may move.
             output: Tensor = copy.deepcopy(block)(torch.randn(features.shape, device="cpu"))
     except BlockZooError:
         raise
@@ -248,4 +263,5 @@ def _forward_with_data(
             f"block {spec.name} ({position}) raises on input {tuple(features.shape)}: "
             f"{spec.describe_error(error)}"
         ) from error
+    # The next block is tried with the shape alone; what is no tensor the caller refuses.
     return output.to("meta") if isinstance(output, Tensor) else output

@@ -164,6 +164,7 @@ class Placement:
 
 @lru_cache(maxsize=16)
 def _meta_stage(placement: Placement) -> nn.Module:
+    # The two other stages then cost next to nothing to build.
     alone = replace(placement, scaffold=replace(placement.scaffold, context=NO_CONTEXT))
     return alone.meta().stage(placement.position)
 
@@ -171,14 +172,17 @@ def _meta_stage(placement: Placement) -> nn.Module:
 @lru_cache(maxsize=16)
 def meta_context(scaffold: ScaffoldConfig) -> dict[str, nn.Module]:
     """Return the parts of the scaffold that holds its context block in all three stages."""
+    # Any position would do: the block under test is the context itself.
     return Placement.of(scaffold.context, POSITIONS[0], scaffold).meta().parts()
 
 
+# Two short texts each, unlike the networks above: all blocks at all positions fit.
 @lru_cache(maxsize=4096)
 def _fingerprints(placement: Placement) -> Fingerprints:
     try:
         parts = placement.meta_parts()
     except BlockZooError:
+        # By position, so that failures at two positions never count as one network.
         return Fingerprints(network=f"not built: {placement.position}", block="")
     return Fingerprints(
         network=fingerprint_of(nn.Sequential(*parts.values())),

@@ -91,8 +91,10 @@ def _resampled_medians(samples: Samples, resamples: int, generator: np.random.Ge
     lower = (count + 1) // 2
     first = generator.beta(lower, count - lower + 1, size=resamples)
     low: Samples = ordered[np.minimum((first * count).astype(int), count - 1)]
+    # An odd resample has one middle value, and this is it.
     if count % 2:
         return low
+    # Those above the first lie uniformly between it and 1; the next one is the least of them.
     second = first + (1 - first) * generator.beta(1, count - lower, size=resamples)
     middle: Samples = (low + ordered[np.minimum((second * count).astype(int), count - 1)]) / 2
     return middle
@@ -108,6 +110,7 @@ def order_interval(samples: Samples) -> Interval:
     (40.0, 61.0)
     """
     count = len(samples)
+    # For few samples the formula falls below the first rank: then the interval is all of them.
     rank = max(round(count / 2 - _NORMAL_95 * np.sqrt(count) / 2), 1)
     ordered = np.sort(samples)
     return float(ordered[rank - 1]), float(ordered[count - rank])

@@ -102,6 +102,12 @@ def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> 
     """Return `compute(ms of the first network, ms of the second, ...)` over the rounds all share.
 
     The networks are of one session. Raises `InputError` where no round has all of them.
+
+    >>> from types import SimpleNamespace
+    >>> one = SimpleNamespace(samples_ms=(2.0, 4.0), rounds=(0, 1), process_counts=(2,))
+    >>> two = SimpleNamespace(samples_ms=(1.0, 2.0), rounds=(0, 1), process_counts=(2,))
+    >>> paired(lambda one_ms, two_ms: one_ms / two_ms, one, two).value
+    2.0
     """
     processes = [_by_round(network) for network in networks]
     if len({len(of_network) for of_network in processes}) != 1:
@@ -110,6 +116,7 @@ def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> 
         np.array([compute(*(of[index] for of in each)) for index in _shared(each)])
         for each in zip(*processes, strict=True)
     ]
+    # A process that was cut short may share no round; the others still say something.
     kept: list[Samples] = [array for array in values if len(array)]
     if not kept:
         raise InputError("no round has a sample of every network")
@@ -121,6 +128,7 @@ def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> 
 
 
 def _by_round(network: Sampled) -> list[dict[int, float]]:
+    # Every process counts its rounds from zero, so they are told apart before they are paired.
     ends = np.cumsum(network.process_counts).tolist()
     starts = [0, *ends][:-1]
     return [

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+# 4096 patterns, fewer than the resamples that a random sample takes by default.
 EXACT_UP_TO = 12
 """With at most this many pairs all 2**n sign flips are looked at, with more a random sample."""
 
@@ -102,6 +103,7 @@ def _bootstrap_interval(
     generator: np.random.Generator,
 ) -> tuple[float, float] | tuple[None, None]:
     n = len(differences)
+    # One pair resampled is itself: an interval of no width that would look like certainty.
     if n == 1:
         return None, None
     means = differences[generator.integers(n, size=(resamples, n))].mean(axis=1)
@@ -123,6 +125,7 @@ def _sign_flip_p_value(
 
 def _all_signs(n: int) -> NDArray[np.int64]:
     """Return all sign patterns, (2**n, n)."""
+    # Row r has the bits of r: the numbers below 2**n spell every pattern once.
     bits = np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1
     return bits.astype(np.int64) * 2 - 1
 

@@ -26,6 +26,7 @@ def pareto_front(cost: ArrayLike, gain: ArrayLike) -> NDArray[np.bool_]:
     best_cost, best_gain = np.nan, -np.inf
     for index in order:
         ties = costs[index] == best_cost and gains[index] == best_gain
+        # The first point is on the front whatever its gain, minus infinity included.
         if gains[index] > best_gain or ties or np.isnan(best_cost):
             front[index] = True
             best_cost, best_gain = costs[index], gains[index]

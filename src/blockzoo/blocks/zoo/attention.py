@@ -24,9 +24,11 @@ from blockzoo.core.position import Position
 
 _RELU_RESIDUAL = "y = relu({attention}(bn(conv3x3(relu(bn(conv3x3_s(x)))))) + shortcut(x))"
 _POOLED_BN = "It normalises pooled features by batch, so training needs batches of two or more."
+# RegNetY-800MF's; a RegNet has one group width in all its stages.
 _REGNET_GROUP_WIDTH = 16
 _SK_GROUP_WIDTH = 4
 
+# Divisor 1: timm would round the width to a multiple of 8, which the paper does not.
 _se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
 
 
@@ -116,6 +118,8 @@ def sk_bottleneck(
         downsample=projection(in_channels, out_channels, stride),
         cardinality=out_channels // 8,
         base_width=base_width,
+        # The divisor is the paper's least attention width, L = 32. Without `split_input=False` each
+        # kernel would see only its share of the channels; in the paper each sees all.
         sk_kwargs={"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False},
     )
     return block
@@ -148,9 +152,11 @@ def resnest_bottleneck(
         in_channels,
         out_channels // 4,
         stride,
+        # Averaged before its 1x1 convolution, which by striding itself would skip pixels.
         downsample=None if keeps_shape else downsample_avg(in_channels, out_channels, 1, stride),
         radix=2,
         cardinality=1,
+        # ResNeSt's average-pooled downsampling: otherwise the split attention would stride.
         avd=True,
     )
     return block
@@ -178,6 +184,7 @@ def regnet_y_block(
         in_channels,
         out_channels,
         stride,
+        # Must divide the channels, because timm rounds the number of groups down.
         group_size=math.gcd(_REGNET_GROUP_WIDTH, out_channels),
         se_ratio=0.25,
     )
@@ -206,9 +213,11 @@ def regnet_z_block(
         in_channels,
         out_channels,
         stride,
+        # timm counts the width inside, and with it the groups, from the output channels.
         bottle_ratio=4,
         group_size=math.gcd(_REGNET_GROUP_WIDTH, 4 * out_channels),
         se_ratio=0.25,
+        # Empty: no shortcut where the shape changes, but x itself where it stays.
         downsample="",
         linear_out=True,
         act_layer=nn.SiLU,

@@ -20,6 +20,7 @@ _STRIP = 11
 def _row_column(channels: int, length: int, stride: int) -> nn.Sequential:
     """Return a row and then a column kernel: together a square one, if neither has a bias."""
     return nn.Sequential(
+        # Each strides in its own direction only, so that both together do what a square one does.
         depthwise_conv(channels, (1, length), stride=(1, stride), bias=False),
         depthwise_conv(channels, (length, 1), stride=(stride, 1), bias=False),
     )
@@ -65,6 +66,7 @@ def _as_one(branch: nn.Module) -> nn.Conv2d:
     assert isinstance(column, nn.Conv2d)
     size = row.kernel_size[1]
     square = depthwise_conv(row.out_channels, size, bias=False).to(row.weight.device)
+    # (k, 1) times (1, k): the outer product of the two, channel by channel.
     square.weight.data = column.weight.detach() * row.weight.detach()
     return square
 
@@ -74,6 +76,7 @@ def small_kernel(channels: int, stride: int) -> BranchedDepthwise:
 
     The row and the column are added where it does not stride, and follow each other where it does.
     """
+    # A 2x2 kernel spread to 3x3 has a middle, so it can be merged into the 3x3.
     dilated = depthwise_conv(channels, 2, stride=stride, dilation=2)
     strips: list[nn.Module] = (
         [depthwise_conv(channels, (1, 3)), depthwise_conv(channels, (3, 1))]
@@ -101,6 +104,7 @@ class ChunkConv(nn.Module):
         quarter = channels // 4
         self.small = small_kernel(quarter, 1)
         self.medium = medium_kernel(quarter, 1)
+        # Never merged: in deploy form a row and a column of 11 cost less than one 11x11.
         self.large = nn.Sequential(
             depthwise_conv(quarter, (1, _STRIP)), depthwise_conv(quarter, (_STRIP, 1))
         )
@@ -144,6 +148,7 @@ class RepNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # From x to the very end: unlike the downsampling's, the shortcut spans the mixing too.
         y: Tensor = x + self.feed_forward(self.mix(x))
         return y
 

@@ -47,6 +47,7 @@ _register = partial(register_block, licence="Apache-2.0", initialisation="own")
 )
 def basic_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
     """Return the basic block with a pooled projection as shortcut, always."""
+    # With stride 1 it does not pool, but still projects: the early version passed it always.
     shortcut = downsample_avg(in_channels, out_channels, 1, stride)
     block: nn.Module = BasicBlock(in_channels, out_channels, stride, downsample=shortcut)
     return block
@@ -110,6 +111,7 @@ def universal_inverted_bottleneck(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return the early version's universal inverted bottleneck."""
+    # All else is timm's default: no first depthwise convolution, layer scale 1e-5.
     block: nn.Module = UniversalInvertedResidual(
         in_channels, out_channels, stride=stride, exp_ratio=_EXPANSION[position]
     )
@@ -154,6 +156,7 @@ def mobileone_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return the early version's MobileOne block."""
+    # FastViT's class of this name; without a group size its convolutions are dense.
     block: nn.Module = fastvit.MobileOneBlock(in_channels, out_channels, 3, stride)
     return block
 
@@ -172,6 +175,7 @@ def reparam_large_kernel_conv(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return the early version's large-kernel convolution."""
+    # One group for each input channel, and torch wants equally many outputs of every group.
     _need_multiple(in_channels, out_channels)
     block: nn.Module = fastvit.ReparamLargeKernelConv(
         in_channels, out_channels, 7, stride, group_size=1, small_kernel=3, act_layer=_gelu
@@ -242,6 +246,7 @@ def repmixer(in_channels: int, out_channels: int, stride: int, position: Positio
         depth=1,
         token_mixer_type="repmixer",
         down_stride=stride,
+        # A list, one rate for each block of the stage: timm indexes it.
         drop_path_rate=[0.0],
     )
     return block

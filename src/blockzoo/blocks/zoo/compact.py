@@ -33,6 +33,7 @@ def squeezenet_fire(
     """
     if out_channels % 8:
         raise ValueError("the output channels must be a multiple of 8")
+    # An eighth squeezed, two halves expanded: fire2's 16, 64 and 64 of 128 channels.
     half = out_channels // 2
     fire: nn.Module = Fire(in_channels, out_channels // 8, half, half)
     return nn.Sequential(overlapping_max_pool(), fire) if stride == 2 else fire
@@ -59,6 +60,7 @@ def squeezenext(in_channels: int, out_channels: int, stride: int, position: Posi
     block = _squeezenext_block(out_channels)
     if stride == 1 and in_channels == out_channels:
         return block
+    # The block itself has no projection: it adds x, whose shape must already be the output's.
     transition = conv_bn(in_channels, out_channels, stride=stride, activation=nn.ReLU())
     return nn.Sequential(transition, block)
 
@@ -67,6 +69,7 @@ def _squeezenext_block(channels: int) -> nn.Module:
     half, quarter = channels // 2, channels // 4
     return ResidualReLU(
         nn.Sequential(
+            # Narrowed in two steps, so that the column kernel sees a quarter of the channels only.
             conv_bn(channels, half, activation=nn.ReLU()),
             conv_bn(half, quarter, activation=nn.ReLU()),
             conv_bn(quarter, half, (3, 1), activation=nn.ReLU()),

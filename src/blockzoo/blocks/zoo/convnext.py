@@ -13,7 +13,9 @@ from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, patch_conv
 from blockzoo.core.position import Position
 
+# ConvMixer-1536/20's; the smaller 768/32 has 7.
 _CONVMIXER_KERNEL = 9
+# EdgeNeXt has 3, 5, 7, 9 in its four stages; the positions here follow the first three.
 _EDGENEXT_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 7}
 
 
@@ -59,6 +61,7 @@ def convnext_v2_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return ConvNeXt V2's block (Woo et al., arXiv 2301.00808); the position changes nothing."""
+    # Without a layer scale: the response normalisation took its place in the second version.
     block = ConvNeXtBlock(out_channels, use_grn=True, ls_init_value=None)
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
@@ -72,6 +75,7 @@ class ConvMixerLayer(nn.Module):
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.spatial = nn.Sequential(
+            # With a bias, unlike `conv_bn`: GELU before the BN keeps the BN from taking it out.
             nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
             nn.GELU(),
             nn.BatchNorm2d(channels),
@@ -82,6 +86,7 @@ class ConvMixerLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # Only the spatial part has a shortcut in the paper.
         y: Tensor = self.channel(x + self.spatial(x))
         return y
 
@@ -111,6 +116,7 @@ def convmixer_layer(
 
 def _patch_embedding(in_channels: int, out_channels: int) -> nn.Module:
     conv = patch_conv(in_channels, out_channels)
+    # GELU before BN, in the order of the layer itself.
     return nn.Sequential(*conv, nn.GELU(), nn.BatchNorm2d(out_channels))
 
 

@@ -13,6 +13,7 @@ from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ChannelsLast, after_shape_change
 from blockzoo.core.position import Position
 
+# InternImage-T's: 64 channels in 4 groups.
 _GROUP_WIDTH = 16
 _KERNEL_SIZE = 3
 
@@ -29,6 +30,7 @@ class DCNv3(nn.Module):
         super().__init__()
         self.groups = groups
         points = _KERNEL_SIZE**2
+        # The depthwise half of two separable convolutions: displacements and masks share it.
         self.local = nn.Conv2d(
             channels, channels, _KERNEL_SIZE, padding=_KERNEL_SIZE // 2, groups=channels
         )
@@ -53,9 +55,11 @@ class DCNv3(nn.Module):
         """Sum the nine displaced points of every position and group, each with its mask."""
         batch, height, width, channels = values.shape
         groups, size, points = batch * self.groups, (height, width), _KERNEL_SIZE**2
+        # Each group is an image of its own, because `grid_sample` moves all channels alike.
         images = values.permute(0, 3, 1, 2).reshape(groups, -1, *size)
         moves = displacement.permute(0, 3, 1, 2).reshape(groups, points, 2, *size)
         shares = mask.permute(0, 3, 1, 2).reshape(groups, 1, points, *size).softmax(2)
+        # The nine points become nine times the rows: an image has one grid.
         grid = self._positions(moves).flatten(1, 2)
         sampled = F.grid_sample(images, grid, align_corners=False)
         y = (sampled.reshape(groups, -1, points, *size) * shares).sum(2)

@@ -15,6 +15,7 @@ from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_downsampling, conv_bn, overlapping_max_pool
 from blockzoo.core.position import Position
 
+# DenseNet-121's.
 _DENSE_GROWTH = 32
 # Channels inside over output channels; VoVNetV2-19-slim rounded to the scaffold's widths.
 _OSA_INSIDE = {Position.EARLY: (1, 2), Position.MID: (1, 2), Position.LATE: (5, 16)}
@@ -92,9 +93,11 @@ def osa_ese(in_channels: int, out_channels: int, stride: int, position: Position
     numerator, denominator = _OSA_INSIDE[position]
     block = OsaBlock(
         in_channels,
+        # At least one channel, where the output has fewer than the fraction needs.
         max(1, out_channels * numerator // denominator),
         out_channels,
         layer_per_block=3,
+        # The block strides nowhere, so x fits whenever the channels stay.
         residual=in_channels == out_channels,
         attn="ese",
     )
@@ -127,6 +130,7 @@ def csp_dark(in_channels: int, out_channels: int, stride: int, position: Positio
         stride,
         dilation=1,
         depth=1,
+        # As in all stages of CSPDarkNet53 but the first, which widens and narrows instead.
         block_ratio=0.5,
         bottle_ratio=1.0,
         expand_ratio=1.0,
@@ -199,6 +203,7 @@ def hgnetv2_block(
         residual=in_channels == out_channels,
         light_block=stage.light,
         use_lab=True,
+        # No attention, for all of timm's name: 1x1 convolutions, to half the channels and to all.
         agg="se",
     )
     downsampling = conv_bn(in_channels, in_channels, 3, stride=2, groups=in_channels)

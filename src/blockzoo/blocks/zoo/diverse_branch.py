@@ -31,6 +31,7 @@ class BorderedBatchNorm(nn.BatchNorm2d):
         # As the authors do, learn nothing from the border.
         scale = self.weight.detach() * (self.running_var + self.eps).rsqrt()
         of_zero = (self.bias.detach() - self.running_mean * scale).view(-1, 1, 1)
+        # One frame for every image and channel: it is spread over both when multiplied.
         border = F.pad(torch.zeros_like(normalised[:1, :1]), (1, 1, 1, 1), value=1.0)
         return F.pad(normalised, (1, 1, 1, 1)) + border * of_zero
 
@@ -87,6 +88,7 @@ class DiverseBranchBlock(nn.Module):
             IdentityConv1x1(in_channels), BorderedBatchNorm(in_channels)
         )
         self.second_dense = nn.Sequential(
+            # Without padding, as the average above.
             nn.Conv2d(in_channels, out_channels, _KERNEL_SIZE, stride, bias=False),
             nn.BatchNorm2d(out_channels),
         )
@@ -104,6 +106,7 @@ class DiverseBranchBlock(nn.Module):
 
     def reparameterize(self) -> None:
         """Merge the four branches into the dense one; needs eval mode."""
+        # A network may be deployed twice; its branches are gone by then.
         if self.merged is not None:
             return
         merged = fuse_conv_bn_eval(*self.dense)
@@ -129,6 +132,7 @@ class DiverseBranchBlock(nn.Module):
         average.weight.data = identity.expand_as(average.weight) / _KERNEL_SIZE**2
         _, norm = self.average
         assert isinstance(norm, nn.BatchNorm2d)
+        # Torch fuses only what is in eval mode, which a new layer is not.
         return pointwise_then(before, fuse_conv_bn_eval(average.eval(), norm))
 
     def _second_dense(self) -> tuple[Tensor, Tensor]:

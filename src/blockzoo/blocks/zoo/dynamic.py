@@ -37,6 +37,7 @@ class DynamicShiftMax(nn.Module):
     def __init__(self, channels: int, *, groups: int, branches: int, reduction: int) -> None:
         super().__init__()
         self.groups, self.branches = groups, branches
+        # A multiple of 4, and so never none, however few the channels are.
         squeezed = _rounded(channels // reduction, 4)
         self.coefficients = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -46,6 +47,7 @@ class DynamicShiftMax(nn.Module):
             nn.Linear(squeezed, 2 * channels * branches),
         )
         order = torch.arange(channels).view(groups, channels // groups).roll((-1, -1), (0, 1))
+        # The order follows from the arguments, so it is no part of a state dict.
         self.register_buffer("shift", order.flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,6 +97,7 @@ class DYMicroBlock(nn.Module):
             DynamicShiftMax(
                 out_channels,
                 groups=groups_out,
+                # One branch takes no maximum, as a bottleneck ends without an activation.
                 branches=1,
                 reduction=reduction // 2 if out_channels < hidden else reduction,
             ),

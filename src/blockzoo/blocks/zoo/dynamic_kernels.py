@@ -58,10 +58,12 @@ class ODConv2d(nn.Module):
         self.output_gate = nn.Conv2d(squeezed, out_channels, 1)
         self.position_gate = nn.Conv2d(squeezed, kernel_size**2, 1)
         self.kernel_gate = nn.Conv2d(squeezed, kernels, 1) if kernels > 1 else None
+        # A buffer that is saved, so that a loaded training goes on at its temperature.
         self.register_buffer("temperature", torch.ones(()))
         # Four dimensions, the kernels one after the other: channels_last knows no fifth.
         shape = (kernels * out_channels, in_channels, kernel_size, kernel_size)
         self.weight = nn.Parameter(torch.empty(shape))
+        # No layer that the policy knows, so drawn here as the policy draws convolutions.
         nn.init.normal_(self.weight, 0.0, _he_deviation(out_channels * kernel_size**2))
 
     def on_training_progress(self, fraction: float) -> None:
@@ -82,6 +84,7 @@ class ODConv2d(nn.Module):
             groups=len(x),
         )
         per_image = y.reshape(len(x), -1, *y.shape[2:])
+        # The convolution is linear, so its outputs may be gated instead of every kernel.
         return per_image * torch.sigmoid(self.output_gate(squeezed))
 
     def _kernels(self, squeezed: Tensor) -> Tensor:
@@ -171,6 +174,7 @@ def condconv_mbconv(
         se_layer=_squeeze_excite,
         num_experts=_EXPERTS,
     )
+    # timm's class is no `nn.Conv2d`, so the policy would leave it as timm drew it.
     for layer in block.modules():
         if isinstance(layer, CondConv2d):
             fan_out = layer.out_channels * math.prod(layer.kernel_size) // layer.groups

@@ -23,6 +23,7 @@ from blockzoo.core.position import Position
 
 # HorNet has orders 2, 3, 4, 5 in its four stages; its widths 64, 128, 256 have the first three.
 _GNCONV_ORDER = {Position.EARLY: 2, Position.MID: 3, Position.LATE: 4}
+# The paper's, to keep training stable: the filtered features are multiplied by each other.
 _GNCONV_SCALE = 1 / 3
 
 
@@ -45,6 +46,7 @@ def starnet_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return StarNet's block (Ma et al., arXiv 2403.19967); the position changes nothing."""
+    # StarNet-S1's to S4's; timm's block alone has 3.
     block = StarNetBlock(out_channels, mlp_ratio=4)
     return after_shape_change(block, in_channels, out_channels, stride, _starnet_downsampling)
 
@@ -71,6 +73,7 @@ def _starnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:
 )
 def gated_cnn(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
     """Return MambaOut's block (Yu and Wang, arXiv 2405.07992); the position changes nothing."""
+    # 8/3 and not 4, so that with its gate it has the weights of a plain MLP of ratio 4.
     block = ChannelsLast(GatedConvBlock(out_channels, expansion_ratio=8 / 3, kernel_size=7))
     return after_shape_change(block, in_channels, out_channels, stride, _mambaout_downsampling)
 
@@ -100,6 +103,7 @@ def focalnet_block(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return FocalNet's block (Yang et al., arXiv 2203.11926); the position changes nothing."""
+    # No layer scale, which only FocalNet's large models have; timm's block alone would have one.
     block = FocalNetBlock(out_channels, focal_level=2, focal_window=3, layerscale_value=None)
     return after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
 
@@ -126,7 +130,9 @@ class GnConv(nn.Module):
             )
         self.widths = [channels // 2**halvings for halvings in reversed(range(order))]
         self.enter = nn.Conv2d(channels, 2 * channels, 1)
+        # One for all orders: depthwise, it filters each channel as one for each order would.
         self.filter = depthwise_conv(sum(self.widths), 7)
+        # Pairs of neighbours, so the second sequence is one shorter.
         self.widen = nn.ModuleList(
             nn.Conv2d(few, many, 1) for few, many in zip(self.widths, self.widths[1:], strict=False)
         )

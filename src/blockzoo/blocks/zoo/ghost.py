@@ -69,6 +69,7 @@ def _bottleneck(
     expansion, kernel_size, se_ratio = GHOST_STAGE[position]
     block: nn.Module = GhostBottleneck(
         in_channels,
+        # timm wants the width itself, and counts squeeze-excite from it.
         in_channels * expansion,
         out_channels,
         kernel_size,

@@ -79,6 +79,7 @@ def _efficientvit_downsampling(in_channels: int, out_channels: int) -> nn.Module
         out_channels,
         stride=2,
         expand_ratio=4,
+        # A bias just where no normalisation follows.
         use_bias=(True, True, False),
         norm_layer=(None, None, nn.BatchNorm2d),
         act_layer=(nn.Hardswish, nn.Hardswish, None),
@@ -109,6 +110,7 @@ def lowformer_block(
 
     Raises `ValueError` for a single output channel, half of which attention would see.
     """
+    # timm would round the half down to no channels.
     _refuse_single(out_channels)
     block = lowformer.LowFormerBlock(
         out_channels, expand_ratio=4, fused_conv=True, att_stride=_ATTENTION_STRIDE[position]
@@ -146,6 +148,7 @@ def cpubone_block(
         att_stride=_ATTENTION_STRIDE[position],
         small_kernels=True,
         attn_upsample="nearest",
+        # timm's default is 0.1; dropout is left out here, as in PKIBlock.
         proj_drop=0.0,
     )
     downsampling = partial(
@@ -187,6 +190,7 @@ def edgenext_sdta(
         out_channels,
         num_scales=_SDTA_SCALES[position],
         num_heads=_HEADS,
+        # EdgeNeXt encodes positions in its first stage with attention only.
         use_pos_emb=position is Position.EARLY,
     )
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)

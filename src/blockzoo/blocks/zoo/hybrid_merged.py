@@ -15,6 +15,7 @@ from blockzoo.core.position import Position
 _SHVIT_QUERY = 16
 # SHViT-S1's share of the channels that attention sees; early stages have none.
 _SHVIT_SHARE = 0.214
+# EfficientViM's of its three stages: 7, 5 and 3 squared.
 _STATES = {Position.EARLY: 49, Position.MID: 25, Position.LATE: 9}
 _CGA_HEADS = 4
 _CGA_KEY = 16
@@ -42,7 +43,9 @@ _CGA_KERNELS = [7, 5, 3, 3]
 )
 def shvit_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
     """Return SHViT's block (Yun and Ro, arXiv 2401.16456)."""
+    # Rounded up, which must not exceed what there is.
     attended = min(out_channels, 8 * math.ceil(_SHVIT_SHARE * out_channels / 8))
+    # timm's letters: "s" with attention, "i" without.
     kind = "i" if position is Position.EARLY else "s"
     block = shvit.BasicBlock(out_channels, _SHVIT_QUERY, attended, kind)
     return after_shape_change(block, in_channels, out_channels, stride, _shvit_downsampling)
@@ -88,12 +91,14 @@ def efficientvit_cga(
     """
     if out_channels % _CGA_HEADS:
         raise ValueError("the output channels must be a multiple of 4")
+    # timm counts the values in keys: this makes them out/4 channels in each head.
     value_ratio: Any = out_channels / (_CGA_HEADS * _CGA_KEY)
     block = efficientvit_msra.EfficientVitBlock(
         out_channels,
         _CGA_KEY,
         _CGA_HEADS,
         attn_ratio=value_ratio,
+        # The map's size, which in timm only caps the window: the real one is not known here.
         resolution=_CGA_WINDOW,
         window_resolution=_CGA_WINDOW,
         kernels=_CGA_KERNELS,

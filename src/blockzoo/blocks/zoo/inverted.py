@@ -31,7 +31,9 @@ _MOBILENETV3_STAGE = {
 # (depthwise kernel, expansion), after MnasNet-B1's stages.
 _MNASNET_STAGE = {Position.EARLY: (3, 3), Position.MID: (5, 3), Position.LATE: (5, 6)}
 _MBCONV_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 5}
+# EfficientNet-EdgeTPU's in its first three stages.
 _EDGE_EXPANSION = {Position.EARLY: 4, Position.MID: 8, Position.LATE: 8}
+# ReXNet has no squeeze-excite in its first two stages.
 _REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 / 12}
 
 
@@ -75,6 +77,7 @@ def mobilenetv3_block(
 ) -> nn.Module:
     """Return MobileNetV3's block (Howard et al., arXiv 1905.02244)."""
     stage = _MOBILENETV3_STAGE[position]
+    # Forced, because timm would hand down hard swish; the paper has ReLU inside everywhere.
     squeeze: Any = partial(SqueezeExcite, gate_layer=nn.Hardsigmoid, force_act_layer=nn.ReLU)
     block: nn.Module = InvertedResidual(
         in_channels,

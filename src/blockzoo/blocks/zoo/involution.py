@@ -33,6 +33,7 @@ class Involution(nn.Module):
             # Kernels are made at the output's resolution, one for each output pixel.
             nn.AvgPool2d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity(),
             conv_bn(channels, squeezed, activation=nn.ReLU()),
+            # Used as they are: involution has no softmax over the positions of a kernel.
             nn.Conv2d(squeezed, self.groups * kernel_size**2, 1),
         )
 
@@ -73,6 +74,7 @@ def rednet_involution(
     inner = out_channels // 4
     branch = nn.Sequential(
         conv_bn(in_channels, inner, activation=nn.ReLU()),
+        # In the place of ResNet's 3x3, with the stride on it.
         Involution(inner, _KERNEL_SIZE, stride),
         nn.BatchNorm2d(inner),
         nn.ReLU(),

@@ -50,6 +50,7 @@ class LargeKernelConv(nn.Module):
 
     def reparameterize(self) -> None:
         """Merge the small kernels into the centre of the large one; needs eval mode."""
+        # A network may be deployed twice; its branches are gone by then.
         if self.merged is not None:
             return
         merged = fuse_conv_bn_eval(*self.large)
@@ -62,6 +63,7 @@ class LargeKernelConv(nn.Module):
             merged.weight.data += at_centre(small, merged.kernel_size[0])
             merged.bias.data += small.bias.data
         self.merged = merged
+        # So that parameters and state of the deploy form are those of one convolution.
         del self.large, self.small
 
 
@@ -150,6 +152,7 @@ class LarKBlock(ScaledResidual):
             nn.Linear(channels, hidden),
             nn.GELU(),
             GlobalResponseNorm(hidden),
+            # The BN that follows would take a bias out again.
             nn.Linear(hidden, channels, bias=False),
         )
         # The linear layers and the response normalisation of timm want the channels last.

@@ -57,6 +57,7 @@ class VisualAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
+        # VAN has this shortcut inside the attention, beside the block's own around it.
         y: Tensor = x + self.layers(x)
         return y
 
@@ -146,6 +147,7 @@ class PositionedFeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
         wide = self.widen(x)
+        # Added, not put in place: what the 1x1 made stays beside what its surroundings say.
         y: Tensor = self.narrow(wide + self.positions(wide))
         return y
 

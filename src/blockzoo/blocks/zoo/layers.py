@@ -73,7 +73,11 @@ def after_downsampling(downsampling: nn.Module | None, block: nn.Module) -> nn.M
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module | None:
-    """Return a 1x1 convolution and BN where the shape changes, else None."""
+    """Return a 1x1 convolution and BN where the shape changes, else None.
+
+    >>> projection(8, 8) is None, projection(8, 16, stride=2)[0].stride
+    (True, (2, 2))
+    """
     if stride == 1 and in_channels == out_channels:
         return None
     return conv_bn(in_channels, out_channels, stride=stride)
@@ -110,7 +114,11 @@ def overlapping_max_pool() -> nn.Sequential:
 
 
 def patch_conv(in_channels: int, out_channels: int, *, bias: bool = True) -> nn.Sequential:
-    """Return a 2x2 convolution with stride 2 that also takes odd sizes."""
+    """Return a 2x2 convolution with stride 2 that also takes odd sizes.
+
+    >>> patch_conv(8, 16)(torch.zeros(1, 8, 5, 4)).shape
+    torch.Size([1, 16, 3, 2])
+    """
     return nn.Sequential(PadToEven(), nn.Conv2d(in_channels, out_channels, 2, 2, bias=bias))
 
 

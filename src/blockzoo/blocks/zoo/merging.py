@@ -13,6 +13,9 @@ def at_centre(conv: nn.Conv2d, kernel_size: int) -> Tensor:
     A dilated kernel gets zeros between its weights. Height and width of what `conv` spans and
     `kernel_size` must be odd, and `kernel_size` not below them. Shape (out, in / groups,
     kernel_size, kernel_size); detached.
+
+    >>> at_centre(nn.Conv2d(8, 8, 3, dilation=2, groups=8), 7).shape
+    torch.Size([8, 1, 7, 7])
     """
     weight = _undilated(conv)
     # All sizes are odd, so both kernels have a middle and the zeros are the same on each side.

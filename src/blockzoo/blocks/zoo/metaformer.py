@@ -39,7 +39,9 @@ def poolformer_block(
     """Return PoolFormer's block (Yu et al., arXiv 2111.11418); the position changes nothing."""
     block = MetaFormerBlock(
         out_channels,
+        # timm's mixer subtracts its input from the mean, because the block has a shortcut anyway.
         Pooling,
+        # timm's defaults are ConvFormer's: StarReLU, and no biases.
         mlp_act=nn.GELU,
         mlp_bias=True,
         norm_layer=GroupNorm1,

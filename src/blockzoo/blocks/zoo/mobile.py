@@ -37,6 +37,7 @@ def dsconv_mobilenetv1(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return MobileNetV1's depthwise separable convolution (Howard et al., arXiv 1704.04861)."""
+    # timm's default is the first block of MobileNetV2: with a shortcut and a linear end.
     block: nn.Module = DepthwiseSeparableConv(
         in_channels, out_channels, 3, stride, noskip=True, pw_act=True
     )
@@ -96,6 +97,7 @@ class SandGlass(nn.Module):
         waist = _waist(in_channels, out_channels, reduction)
         filters = always_filters or in_channels == out_channels
         self.has_skip = stride == 1 and in_channels == out_channels
+        # No activation at the waist: among few channels it would lose information, says the paper.
         layers = [conv_bn(in_channels, waist), conv_bn(waist, out_channels, activation=nn.ReLU6())]
         if filters:
             layers.insert(0, conv_bn(in_channels, in_channels, 3, groups=in_channels))
@@ -170,7 +172,9 @@ def fasternet_pconv(
         n_div=4,
         mlp_ratio=2,
         drop_path=0,
+        # 0 is none: timm makes a scale only of values above it.
         layer_scale_init_value=0,
+        # The larger models' from T2 on; T0 and T1 have GELU.
         act_layer=nn.ReLU,
     )
     return after_shape_change(block, in_channels, out_channels, stride, _fasternet_merging)

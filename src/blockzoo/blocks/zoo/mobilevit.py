@@ -64,6 +64,7 @@ def mobilevit_block(
         out_channels,
         out_channels,
         3,
+        # A multiple of the heads, which share the channels evenly, and at least one for each.
         transformer_dim=_HEADS * max(1, round(out_channels * ratio / _HEADS)),
         transformer_depth=2,
         patch_size=2,
@@ -107,6 +108,7 @@ def mobilevit_v2_block(
         patch_size=2,
         layers=LayerFn(act=nn.SiLU),
     )
+    # timm resizes an odd map back in the first version, but not in this one.
     return after_shape_change(SameSize(block), in_channels, out_channels, stride, _downsampling(2))
 
 

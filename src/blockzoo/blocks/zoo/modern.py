@@ -54,6 +54,7 @@ def mbconv_coatnet(
     """Return CoAtNet's MBConv (Dai et al., arXiv 2106.04803); the position changes nothing."""
     if stride == 1:
         block = MbConvBlock(out_channels, out_channels, cfg=MaxxVitConvCfg())
+        # timm's shortcut of stride 1 is x itself, so the channels must change before the block.
         return after_downsampling(projection(in_channels, out_channels), block)
     strided: nn.Module = MbConvBlock(in_channels, out_channels, stride, cfg=MaxxVitConvCfg())
     # timm's own pool drops the last row of odd sizes, which the convolution beside it keeps.

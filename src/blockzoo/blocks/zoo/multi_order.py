@@ -43,6 +43,7 @@ class MultiOrderContext(nn.Module):
         if channels < 3:
             raise ValueError("the output channels must be 3 or more")
         middle, high = channels * 3 // 8, channels * 4 // 8
+        # The lowest order takes what rounding leaves, so that no channel is lost.
         self.widths = (channels - middle - high, middle, high)
         self.low_order = depthwise_conv(channels, 5)
         self.middle_order = depthwise_conv(middle, 5, dilation=2)
@@ -97,6 +98,7 @@ class MogaBlock(nn.Sequential):
             nn.Conv2d(channels, hidden, 1),
             depthwise_conv(hidden, 3),
             nn.GELU(),
+            # One channel, which is subtracted from every one of them.
             Decomposition(hidden, nn.Sequential(nn.Conv2d(hidden, 1, 1), nn.GELU())),
             nn.Conv2d(hidden, channels, 1),
         )

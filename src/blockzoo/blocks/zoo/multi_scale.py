@@ -62,6 +62,7 @@ def res2net_bottleneck(
         planes,
         stride,
         downsample=projection(in_channels, out_channels, stride),
+        # timm takes the floor of planes x base_width / 64, which below 3 planes would be 0.
         base_width=max(_RES2NET_BASE_WIDTH, math.ceil(64 / planes)),
         scale=4,
         norm_layer=nn.BatchNorm2d,
@@ -93,6 +94,7 @@ def inception_a(in_channels: int, out_channels: int, stride: int, position: Posi
     _check_multiple(out_channels, 8)
     if stride == 2:
         return _grid_reduction(in_channels, out_channels)
+    # Mixed 5b: 64, 48 to 64, 64 to 96 to 96, and 32 pooled; 256 in all.
     single, reduced, double = (out_channels * width // 256 for width in (64, 48, 96))
     return Concat(
         [
@@ -102,6 +104,7 @@ def inception_a(in_channels: int, out_channels: int, stride: int, position: Posi
                 _conv(in_channels, single), _conv(single, double, 3), _conv(double, double, 3)
             ),
             nn.Sequential(
+                # Zeros beyond the border would pull the means there down.
                 nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
                 _conv(in_channels, out_channels // 8),
             ),
@@ -133,6 +136,7 @@ def inception_googlenet(
     """
     _check_multiple(out_channels, 8)
     eighth = out_channels // 8
+    # Block 3a: 64, 96 to 128, 16 to 32, and 32 pooled; 256 in all.
     widths = (2 * eighth, 3 * eighth, 4 * eighth, max(1, eighth // 2), eighth, eighth)
     block: nn.Module = Inception(in_channels, *widths)
     return nn.Sequential(overlapping_max_pool(), block) if stride == 2 else block
@@ -204,9 +208,11 @@ def _grid_reduction(in_channels: int, out_channels: int) -> nn.Module:
     room = out_channels - in_channels
     pool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
     if room < 5:  # too little for them, so the pooled input is narrowed
+        # The pooled input's share in Mixed 6a: 288 of 768 channels.
         kept = 3 * out_channels // 8
         room = out_channels - kept
         pool = nn.Sequential(pool, _conv(in_channels, kept))
+    # Mixed 6a adds 384 channels by one 3x3 and 96 by two, the latter narrowed to 64 inside.
     single = 4 * (room // 5)
     double = room - single
     reduced = max(1, 2 * double // 3)

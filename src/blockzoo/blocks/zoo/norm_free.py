@@ -47,8 +47,10 @@ def nfnet_block(in_channels: int, out_channels: int, stride: int, position: Posi
         alpha=0.2,
         beta=1.0,
         bottle_ratio=0.5,
+        # NFNet's second 3x3, which ResNet's bottleneck lacks.
         extra_conv=True,
         skipinit=True,
+        # Else, as in RegNet, the width inside would be of the input and squeeze-excite inside too.
         reg=False,
         attn_layer=partial(SEModule, rd_ratio=0.5),
         act_layer=act_with_gamma("gelu", gamma=_GELU_GAIN),

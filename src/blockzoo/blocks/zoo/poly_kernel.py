@@ -63,6 +63,7 @@ class PolyKernelMixer(nn.Module):
         filtered = self.first(entered)
         several = filtered
         for conv in self.others:
+            # Side by side, not one after the other: each larger kernel filters the 3x3's output.
             several = several + conv(filtered)
         mixed = self.mix(several)
         # The attention sees what entered, not what it weights, and adds to it instead of replacing.

@@ -62,6 +62,7 @@ def mobileone_block(
     depthwise = MobileOneBlock(
         in_channels, in_channels, 3, stride, group_size=1, num_conv_branches=4
     )
+    # Four branches here too: S0 trains so many copies, timm's default is one.
     pointwise = MobileOneBlock(in_channels, out_channels, 1, num_conv_branches=4)
     return nn.Sequential(depthwise, pointwise)
 
@@ -98,6 +99,7 @@ def ghost_bottleneck_v3(
         kernel_size,
         stride,
         se_ratio=se_ratio,
+        # timm's word for GhostNetV3's gate; its default has none.
         mode="shortcut",
     )
     return block
@@ -162,6 +164,7 @@ def pplcnetv2_rep_depth_sep(
         in_channels,
         out_channels,
         stride,
+        # After PP-LCNetV2's stage of 256 channels, the only one with squeeze-excite and the split.
         dw_kernel_size=5 if late else 3,
         split_pw=late,
         use_rep=late,
@@ -218,6 +221,7 @@ def _repvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
 )
 def repmixer(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
     """Return FastViT's RepMixer block (Vasu et al., arXiv 2303.14189)."""
+    # FastViT-T12's ratio; the S models have 4.
     block = RepMixerBlock(out_channels, kernel_size=3, mlp_ratio=3)
     return after_downsampling(_patch_embedding(in_channels, out_channels, stride), block)
 
@@ -225,6 +229,7 @@ def repmixer(in_channels: int, out_channels: int, stride: int, position: Positio
 def _patch_embedding(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     if stride == 1:
         return None if in_channels == out_channels else conv_bn(in_channels, out_channels)
+    # Its 7x7 has a group for each input channel, and groups have equally many outputs.
     if out_channels % in_channels:
         raise ValueError("the output channels must be a multiple of the input channels")
     embedding: nn.Module = PatchEmbed(7, stride, in_channels, out_channels)

@@ -78,6 +78,7 @@ def preact_basic_block(
         in_channels,
         out_channels,
         stride=stride,
+        # timm's defaults are its BiT models': standardised weights and group normalisation.
         conv_layer=create_conv2d,
         norm_layer=BatchNormAct2d,
         proj_layer=DownsampleConv,

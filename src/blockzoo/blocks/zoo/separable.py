@@ -30,5 +30,6 @@ def xception_block(
     """Return Xception's block (Chollet, arXiv 1610.02357); the position changes nothing."""
     # The middle flow keeps the shape with three, the entry flow strides with two.
     repetitions = 3 if stride == 1 else 2
+    # It begins with ReLU and widens at once, timm's defaults: the rule in the paper's entry flow.
     block: nn.Module = Block(in_channels, out_channels, repetitions, stride)
     return block

@@ -28,12 +28,15 @@ class ShuffleUnit(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.grows = out_channels > in_channels
+        # The pooled input makes up the rest of the output.
         branch = out_channels - in_channels if self.grows else out_channels
         inside = out_channels // 4
+        # One number for both 1x1 convolutions, because the shuffle between them mixes those groups.
         groups = math.gcd(_MOST_GROUPS, in_channels, inside, branch)
         self.branch = nn.Sequential(
             conv_bn(in_channels, inside, groups=groups, activation=nn.ReLU()),
             nn.ChannelShuffle(groups),
+            # No ReLU after the depthwise convolution: the paper leaves it out.
             conv_bn(inside, inside, 3, stride=stride, groups=inside),
             conv_bn(inside, branch, groups=groups),
         )
@@ -101,6 +104,7 @@ def shufflenet_v2_unit(
     """
     if out_channels % 2:
         raise ValueError("the output channels must be even")
+    # Only this form sends the whole input through both branches, and so may change the channels.
     if stride == 2:
         unit: nn.Module = InvertedResidual(in_channels, out_channels, stride)
         return unit

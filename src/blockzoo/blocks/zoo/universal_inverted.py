@@ -24,6 +24,7 @@ def universal_inverted_bottleneck(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return MobileNetV4's UIB with both depthwise convolutions."""
+    # MobileNetV4's medium models stride on a 5x5, after a 3x3 that does not.
     return _bottleneck(in_channels, out_channels, stride, start=3, middle=5 if stride == 2 else 3)
 
 
@@ -56,6 +57,7 @@ def uib_inverted_bottleneck(
 )
 def uib_convnext(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
     """Return MobileNetV4's UIB with the depthwise convolution at the start only."""
+    # Without a convolution inside timm puts the stride on the first one.
     return _bottleneck(in_channels, out_channels, stride, start=3, middle=0)
 
 
@@ -70,6 +72,7 @@ def _bottleneck(
         stride=stride,
         exp_ratio=4,
         act_layer=nn.ReLU,
+        # timm's default scales by 1e-5, which of MobileNetV4 only the hybrid models do.
         layer_scale_init_value=None,
     )
     return block

@@ -21,6 +21,10 @@ class HaarTransform(nn.Module):
 
     Every 2x2 patch of a channel becomes four numbers: half its sum, and half its differences from
     top to bottom, from left to right and across. The filters are constants, not parameters.
+
+    >>> haar, x = HaarTransform(1), torch.arange(16.0).view(1, 1, 4, 4)
+    >>> torch.allclose(haar.inverse(haar(x)), x, atol=1e-4)
+    True
     """
 
     filters: Tensor
@@ -63,6 +67,7 @@ class WTConv2d(nn.Module):
         self.base = depthwise_conv(channels, kernel_size)
         self.base_scale = nn.Parameter(torch.ones(channels, 1, 1))
         self.haar = HaarTransform(channels)
+        # No bias: the bands are added to the base convolution, which has one.
         self.convs = nn.ModuleList(
             depthwise_conv(bands, kernel_size, bias=False) for _ in range(levels)
         )
