@@ -23,6 +23,7 @@ from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
 
+# In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, tune),
     *(visualize, results, doctor),
@@ -35,6 +36,7 @@ _SPINS = "20000"  # some tens of microseconds
 
 def main() -> None:
     """Run `blockzoo`."""
+    # Before a command is run, and so before it imports torch.
     _wait_politely(sys.argv[1:])
     app()
 
@@ -46,12 +48,14 @@ def _wait_politely(arguments: Sequence[str]) -> None:
     holds the one that the thread it waits for needs, and training takes tens of times longer. This
     must be said before torch is imported; latencies are left as the user's programs would see them.
     """
+    # libgomp lets a spin count go before a policy, so a policy that was set would be undone.
     if arguments and arguments[0] in _TRAINING and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def _run(command: str) -> None:
     _wait_politely([command])
+    # With this name, usage and errors teach `blockzoo COMMAND` to who called the early one.
     app([command, *sys.argv[1:]], prog_name="blockzoo")
 
 

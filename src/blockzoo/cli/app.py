@@ -12,6 +12,7 @@ import typer
 from blockzoo.core.errors import BlockZooError
 
 Arguments = ParamSpec("Arguments")
+# 128 and the number of SIGINT, as shells report a program that was interrupted.
 INTERRUPTED = 130
 
 
@@ -32,6 +33,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
     2
     """
 
+    # Typer reads the signature through this; without it a command had no options.
     @functools.wraps(command)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
@@ -66,6 +68,7 @@ def _line_of_user_code(error: Exception) -> str | None:
 
 
 def _say(line: str) -> None:
+    # A line break within a reason would make two lines of it for whoever reads by lines.
     sys.stderr.write(" ".join(line.split("\n")) + "\n")
 
 
@@ -75,6 +78,7 @@ app = typer.Typer(
     epilog="Start with: `blockzoo sweep --quick`",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    # What passes the border is a fault of BlockZoo's, and Python's own traceback can be quoted.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -101,5 +105,6 @@ def examples(*lines: str) -> Callable[[Command], Command]:
 def add_commands(*functions: Command) -> None:
     """Add commands, in the order in which help lists them; their errors are one line each."""
     for function in functions:
+        # No default: a command without examples is found out here, as the package is imported.
         lines = "".join(f"\n\n* `{line}`" for line in _EXAMPLES[function.__name__])
         app.command(epilog=f"Examples:{lines}")(command_border(function))

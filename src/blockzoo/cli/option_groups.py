@@ -118,6 +118,7 @@ class ScalingOptions:
 
     blocks: shared_options.Blocks = None
     everything: shared_options.All = False
+    # One, not several: ranks are compared along the axis, with all else held.
     position: Annotated[str, typer.Option("--position", "-p", help="early, mid or late.")] = "mid"
     batch_sizes: Annotated[
         str | None, typer.Option("--batch-sizes", metavar="N,N...", help="Images per batch.")
@@ -255,10 +256,14 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     >>> list(inspect.signature(show).parameters)[-3:]
     ['device', 'threads', 'output']
     """
+    # The annotations of a module with the future import are text; typer's options lie in the
+    # `Annotated` that they come to.
     hints = get_type_hints(command, include_extras=True)
     parameters = inspect.signature(command).parameters
+    # Exactly one: two groups could each have a field of one name.
     (name,) = (name for name in parameters if is_dataclass(hints[name]))
     group: Callable[..., Any] = hints[name]
+    # Every field of a group has a default, for typer takes what has none for required.
     shared = {field.name: field.default for field in fields(hints[name])}
     own = {other: each.default for other, each in parameters.items() if other != name}
     annotations = {**get_type_hints(group, include_extras=True), **hints}
@@ -274,6 +279,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
             inspect.Parameter(
                 each, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotations[each]
             )
+            # What is shared comes first, so that help lists it alike for all commands.
             for each, default in {**shared, **own}.items()
         ]
     )

@@ -23,6 +23,7 @@ TOLERANCE = 1e-5
 """Largest difference between two forms of one function, relative to the largest output."""
 CHANNELS = (16, 64)
 """Channels to try, the first that the block takes."""
+# Odd and even and not square, so that a mix-up of height and width shows.
 SIZE = (7, 6)
 _SMALL_SCALE = 1e-3
 
@@ -54,12 +55,14 @@ class Case:
         block = self.build()
         with torch.no_grad():
             for name, parameter in block.named_parameters():
+                # A bias that is 0 hides nothing.
                 if not name.endswith("bias") and parameter.abs().max() <= _SMALL_SCALE:
                     _raise(parameter)
         return block
 
     def trained(self) -> nn.Module:
         """Return the block in eval mode after some steps, its state neither initial nor trivial."""
+        # A copy, for lines change what they are given, and one is kept for all of them.
         return copy.deepcopy(_trained(self))
 
     def steps(self, block: nn.Module, count: int = 3) -> Iterator[None]:
@@ -81,6 +84,7 @@ class Case:
 
 @lru_cache(maxsize=512)
 def _trained(case: Case) -> nn.Module:
+    # No devices: all is on the CPU, and else the state of every GPU would be kept as well.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         block = case.awake()
@@ -149,6 +153,7 @@ def require_equal(
     require_finite(expected, what)
     require_finite(actual, what)
     scale = expected.abs().max().item()
+    # Where all is 0 the difference counts as it is.
     difference = (actual - expected).abs().max().item() / (scale or 1.0)
     if difference > tolerance:
         raise BlockError(

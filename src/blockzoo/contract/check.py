@@ -80,6 +80,7 @@ def check_blocks(
             elif on_finding is not None:
                 on_finding(*item)
     finally:
+        # Also where whoever asked reads no further: children must not outlive the check.
         for check in checks:
             check.stop()
         pool.shutdown(cancel_futures=True)
@@ -118,6 +119,7 @@ class _Check:
                 # Also of one that has died already, which is then the finding.
                 while len(findings) < len(names):
                     finding = self._judged(worker, names[len(findings)])
+                    # Each of the others would only fail for the same reason.
                     not_built = finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
                     rest = map(_not_built, names[len(findings) + 1 :]) if not_built else ()
                     for each in (finding, *rest):

@@ -181,6 +181,7 @@ def _determinism(spec: BlockSpec) -> str:
             twins.append(case.build())
         _require_same_state(twins[0], twins[1], f"{case}: two blocks built from one seed")
         images, outputs = case.images(), []
+        # Seeded anew for each, so that dropout and the like draw the same.
         for block in twins:
             torch.manual_seed(7)
             outputs.append(run(block, images))

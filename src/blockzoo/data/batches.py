@@ -23,6 +23,7 @@ from blockzoo.data.residence import default_workers, fetched
 
 Batch = tuple[Tensor, Tensor]
 
+# Of images at a time in each thread, which needs eight times as much to count them.
 _COUNTED_BYTES = 2**24
 
 
@@ -43,6 +44,7 @@ class ChannelStatistics:
         They are to lie where the statistics do.
         """
         mean, std = (t.view(1, 3, 1, 1) for t in (self.mean, self.std))
+        # In place, for `float` has made a copy already.
         return images.float().sub_(mean).div_(std)
 
 
@@ -64,6 +66,7 @@ def channel_statistics(images: Tensor, rows: Tensor | None = None) -> ChannelSta
         counts = torch.stack(list(pool.map(lambda chunk: _counts(images[chunk]), chunks))).sum(
             dim=0
         )
+    # Counts are whole numbers, so nothing depends on how the images are split up.
     share = counts.double() / counts.sum(dim=1, keepdim=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
@@ -101,6 +104,7 @@ def plan_epoch(count: int, *, seed: int, epoch: int, crop_padding: int, flip: bo
     generator = derived_generator(f"{seed}/epoch {epoch}")
     order = torch.randperm(count, generator=generator)
     rows, columns = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator)
+    # Drawn also where nothing is flipped, so that what is drawn next is the same either way.
     flips = (torch.rand(count, generator=generator) < 0.5) & flip
     # Drawn last, so that what comes before does not depend on whether holes are cut.
     centres = torch.rand((count, 2), generator=generator)
@@ -121,6 +125,7 @@ def augment(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, paddin
     windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     which = torch.arange(len(images), device=images.device)
     crops = windows[which, :, rows, columns]
+    # Both ways for all: picking out those to be flipped would make a GPU wait for their number.
     return torch.where(flips[:, None, None, None], crops.flip(3), crops)
 
 
@@ -163,6 +168,7 @@ class DeviceImages:
         rows: Tensor | None = None,
         resident: bool = True,
     ) -> None:
+        # Labels lie on the device in any case: they are small beside the images.
         self.labels = (labels if rows is None else labels[rows]).to(device)
         self._images, self._rows = images, rows
         if resident:

@@ -74,6 +74,7 @@ def load_dataset(
         return load_digits()
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
+    # A name that ends so means a file, and `load_npz` says where it is missing.
     if path.exists() or path.suffix == ".npz":
         return load_npz(path)
     if len(path.parts) > 1:
@@ -84,6 +85,7 @@ def load_dataset(
 def _parsed(name_or_path: str, size: Size | None) -> tuple[str, Resizing, str]:
     """Return the name or path, the resizing, and how the size is told in the data set's name."""
     match = re.fullmatch(r"(.+)@(\d+)", name_or_path)
+    # A folder may itself have an @ in its name, and then it is meant.
     if match is None or size is not None or Path(name_or_path).expanduser().exists():
         return name_or_path, Resizing(size=size), ""
     name, side = match[1], int(match[2])

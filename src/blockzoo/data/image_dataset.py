@@ -57,6 +57,7 @@ class ImageDataset:
     def fingerprint(self) -> str:
         """16 hexadecimal digits over all images, labels, class names, `flip` and `skipped`."""
         digest = hashlib.sha256(repr((self.classes, self.flip)).encode())
+        # Only where there are some, so that fingerprints from before files could be skipped stay.
         if self.skipped:
             digest.update(repr(self.skipped).encode())
         for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
@@ -145,6 +146,7 @@ def _bytes(images: Array, what: str, source: str) -> Array:
     if kind not in "iuf":
         raise DataError(f"{source}: {what} holds {images.dtype}; allowed: whole numbers or floats")
     top = 1 if kind == "f" else 255
+    # Looked for first: NaN is neither below one bound nor above the other.
     not_numbers = np.isnan(images) if kind == "f" else np.zeros(0, dtype=bool)
     if not_numbers.any():
         first = int(np.argwhere(not_numbers)[0][0])
@@ -155,6 +157,7 @@ def _bytes(images: Array, what: str, source: str) -> Array:
     if low < 0 or high > top:
         kinds = "floats must be within 0..1" if kind == "f" else "whole numbers within 0..255"
         raise DataError(f"{source}: {what} holds values from {low} to {high}; {kinds}")
+    # Rounded, for the cast alone would make 254 of 254.9999.
     return np.rint(images * 255).astype(np.uint8) if kind == "f" else images.astype(np.uint8)
 
 

@@ -17,6 +17,7 @@ def default_data_dir() -> Path:
     elif sys.platform == "win32":
         cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     else:
+        # Empty counts as not set, as the XDG specification has it.
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "blockzoo" / "data"
 

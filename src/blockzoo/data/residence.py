@@ -44,6 +44,7 @@ def free_bytes(device: torch.device) -> int:
     """Return how many bytes can still be allocated on `device`."""
     if device.type != "cuda":
         return psutil.virtual_memory().available
+    # What torch's allocator holds unused can be allocated too; the driver does not know that.
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
 

@@ -207,6 +207,7 @@ def _record(
         parity_error=timed.parity_error,
         experiment_name=options.experiment_name,
         notes=options.notes,
+        # Flat, as records have the way's fields.
         **vars(timed.way),
         **measured,
     )

@@ -86,6 +86,7 @@ def marginal_latencies(
         positions,
         config=config,
         settings=settings,
+        # As the baseline it is in every session and has samples of the same rounds.
         baseline=NO_CONTEXT,
         progress=progress,
     )

@@ -85,7 +85,12 @@ def _form_cost(form: nn.Module, features: torch.Tensor) -> tuple[FormCost, Compl
 
 
 def summed(costs: Iterable[FormCost]) -> FormCost:
-    """Return the sum of the costs."""
+    """Return the sum of the costs.
+
+    >>> part = FormCost(params_total=2, params_trainable=1, macs=3)
+    >>> summed([part, part]).macs
+    6
+    """
     every = list(costs)
     return FormCost(
         params_total=sum(cost.params_total for cost in every),
@@ -106,6 +111,7 @@ def part_input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]
     for position in POSITIONS:
         shapes[f"stage_{position}"] = (channels, height, width)
         _, channels, stride = config.stage_shape(position)
+        # What the contract demands of every block.
         height, width = math.ceil(height / stride), math.ceil(width / stride)
     return {**shapes, "head": (channels, height, width)}
 

@@ -157,6 +157,7 @@ def _run(
         # A forked child finds the jobs here: blocks hold functions, which cannot be sent.
         pool = multiprocessing.get_context("fork").Pool(processes, _inherit, (jobs,))
     with pool:
+        # In order, so that records come as they would from one process.
         yield from pool.imap(_inherited_job, range(len(jobs)))
 
 
@@ -177,6 +178,7 @@ def _of_one_block(
     """Return one record for each network that the block makes at its positions."""
     records: list[CostRecord] = []
     for placement in placements:
+        # A record stands for all positions at which the network is the same.
         if not any(placement.position in record.positions for record in records):
             records.append(_record_or_failure(placement, settings, raises=raises))
     return records
@@ -246,6 +248,7 @@ def _measured_memory(placement: Placement, settings: CostSettings) -> dict[str, 
     device = settings.measured_on
     if device is None:
         return {}
+    # With weights: a process takes what it takes only with real tensors.
     net, shape = placement.build(), placement.scaffold.input_shape
     return {
         "measured_memory_device": device,

@@ -119,6 +119,8 @@ class Protocol:
         for seed in self.seeds:
             for position in self.positions:
                 for block in self.blocks:
+                    # Blocks innermost: where it is stopped, those that are done share seeds and
+                    # positions.
                     yield seed, block, position
 
     def changed(self, **changes: object) -> Protocol:
@@ -151,6 +153,7 @@ class Protocol:
             # Not named where it is "auto", so that labels from before it could be chosen stay.
             *((self.stem,) if self.stem != "auto" else ()),
         )
+        # Short, for people read it, and it is told apart from few others.
         return hashlib.sha256(json.dumps(determinants).encode()).hexdigest()[:6]
 
 
@@ -174,6 +177,7 @@ _PROTOCOLS = {
             stem_bias=True,
             recipe=get_recipe("classic"),
             dataset="cifar100",
+            # DYMicroBlock alone has no classic form.
             blocks=tuple(f"classic/{name}" for name in ELEVEN_BLOCKS[:-1]),
             seeds=tuple(range(5)),
             latency_batch_size=256,

@@ -100,6 +100,7 @@ def failure_fields(error: BaseException) -> FailureFields:
     reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
     return FailureFields(
         status="failed",
+        # On one line, as tables and logs show it.
         reason=" ".join(reason.split()),
         traceback="".join(traceback.format_exception(error)),
     )

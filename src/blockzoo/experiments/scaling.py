@@ -59,6 +59,7 @@ def measure_scaling(
             axis, value, config or ScaffoldConfig(), settings or LatencySettings()
         )
 
+        # Bound as defaults, for a closure would read the loop's variables when it is called.
         def within(fraction: float, text: str, done: int = index, at: int = value) -> None:
             report((done + fraction) / len(values), f"{axis} {at}: {text}")
 
@@ -124,6 +125,7 @@ def best_throughput(
         min_rounds=_SEARCH_ROUNDS,
         min_seconds=0.0,
         budget_s=_SEARCH_BUDGET_S,
+        # This process (0) stays this one; of fresh ones a search needs one.
         processes=min(settings.processes, 1),
     )
 

@@ -104,4 +104,5 @@ def _probe(placement: Placement) -> ScaffoldNet:
     try:
         return replace(placement, scaffold=narrow).build()
     except BlockError:
+        # Some blocks refuse as few channels as the probe has.
         return placement.build()

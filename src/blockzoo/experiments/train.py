@@ -97,6 +97,7 @@ def train_placement(
             on_start=to_all(log.start, on_start),
             on_epoch=to_all(log.epoch, on_epoch),
         )
+        # Told only here: a training that raises is closed as failed and has no figures of a test.
         log.end(result)
     folder = options.save_weights
     weights = None if folder is None else _save_weights(net, folder, identity)
@@ -177,6 +178,7 @@ def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
     """Write the weights, on the CPU, and return the file's path."""
     path = folder / f"{trial}.pt"
     with replacing(path) as scratch:
+        # From the CPU, so that they load where there is no GPU.
         torch.save({name: value.cpu() for name, value in net.state_dict().items()}, scratch)
     return str(path)
 

@@ -101,13 +101,16 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
         **compilation,
         block=placement.spec.name,
         network=placement.fingerprints.network,
+        # Fingerprints tell the structure, and not how weights are drawn.
         initialisation=(placement.spec.initialisation, placement.context.spec.initialisation),
         scaffold=scaffold_identity(scaffold),
         protocol=settings.protocol,
+        # A recipe of the same values under another name trains the same.
         recipe={k: value for k, value in determinants.items() if k != "name"},
         dataset=(data.name, data.fingerprint),
         split=(settings.validation_fraction, settings.split_seed),
         seed=settings.seed,
+        # The kind alone, so that a sweep may go on on another GPU.
         device=where.type,
     )
 

@@ -78,6 +78,7 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
             )
     if not stems:
         raise ResultsError(f"{source} allows no figure: {'; '.join(missing)}")
+    # At the end, for where nothing at all could be drawn they are the error.
     for reason in missing:
         _log.warning("%s", reason)
 
@@ -85,6 +86,7 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
 def _free_stem(kind: str, names: Iterable[str], taken: set[str]) -> str:
     """Return a file stem that is safe on every system and not yet taken, and take it."""
     # Names of data sets may be paths or URLs; file systems differ in what they allow, and in case.
+    # Sixty letters each leave the name below the 255 bytes that file systems allow.
     safe = (re.sub(r"[^A-Za-z0-9.+-]+", "-", name).strip("-.")[:60] for name in names)
     stem = "_".join([kind, *filter(None, safe)])
     numbered = (f"{stem}-{number}" for number in count(2))

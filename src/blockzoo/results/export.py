@@ -20,6 +20,7 @@ from blockzoo.results.table.frame import results_frame
 
 
 class _Header(BaseModel):
+    # JSON of something else, with fields of its own, is then not taken for a header.
     model_config = ConfigDict(extra="forbid")
 
     blockzoo_bundle: int
@@ -68,6 +69,7 @@ def export_bundle(store: Store, path: str | Path) -> int:
     """
     records = store.records()
     header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=len(records))
+    # The same bytes on every system, whatever its line ends.
     with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.write(header.model_dump_json() + "\n")
         file.writelines(payload_of(record) + "\n" for record in records)
@@ -81,6 +83,7 @@ def import_bundle(path: str | Path, store: Store) -> int:
     Raises `ResultsError` for a file that is no bundle, is damaged or truncated, `SchemaError` for
     one of a newer version.
     """
+    # All are read and checked before the first is put.
     records = _read_bundle(path)
     store.put_all(records)
     return len(records)

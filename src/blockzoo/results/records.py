@@ -295,7 +295,12 @@ AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discrim
 
 
 def trial_id(kind: str, **determinants: object) -> str:
-    """Return the identity of a trial: 32 hexadecimal digits hashed from all that determines it."""
+    """Return the identity of a trial: 32 hexadecimal digits hashed from all that determines it.
+
+    >>> trial_id("cost", block="A", depth=3) == trial_id("cost", depth=3, block="A")
+    True
+    """
     # Sorted, so that the order in which determinants are named is no part of the identity.
     text = json.dumps({"kind": kind, **determinants}, sort_keys=True, default=str)
+    # 128 bits: no two trials will share an id by chance.
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -49,5 +49,6 @@ def usual_way(
     for subject, way in timed:
         of_way = subjects.pop(way, set())  # to the end: ties go to the newest
         subjects[way] = {*of_way, subject}
+    # The newest first, as `max` takes the first of equals.
     ways = reversed(subjects)
     return max(ways, key=lambda way: (len(subjects[way]), prefer(way)), default=None)

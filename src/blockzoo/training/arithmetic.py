@@ -73,6 +73,7 @@ def _narrowest_convolution(net: nn.Module) -> int:
 def profits_from_bf16(device: torch.device) -> bool:
     """Tell whether `device` has bfloat16 arithmetic in hardware, as far as can be read."""
     if device.type == "cuda":
+        # Torch by default says yes to emulation too, which profits nobody.
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(_BF16_FLAGS & _cpu_flags())
 
@@ -87,6 +88,7 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(flags.partition(":")[2].split())
 
 
+# Above it bfloat16 gradients take longer than those of fp32 (benchmarks/depthwise_bf16.py).
 _LARGEST_FAST_KERNEL = 3
 
 
@@ -124,6 +126,8 @@ def fast_depthwise(net: nn.Module, arithmetic: Arithmetic, device: torch.device)
 
 
 def _is_slow(layer: nn.Module) -> bool:
+    # A subclass may have a forward of its own, which is not to be replaced; and one channel in one
+    # group is an ordinary convolution.
     if type(layer) is not nn.Conv2d or layer.groups < max(layer.in_channels, 2):
         return False
     widened = max(*layer.stride, *layer.dilation) > 1

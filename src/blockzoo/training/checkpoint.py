@@ -17,6 +17,7 @@ import torch
 
 from blockzoo.core.files import replacing
 
+# To be raised when other state is saved: what is older is then not gone on from.
 _FORMAT = 1
 _DIGEST_BYTES = 64
 

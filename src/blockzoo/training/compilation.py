@@ -94,6 +94,7 @@ def _function(network: str, kind: BatchKind) -> Function:
     code = _call.__code__.replace(co_name=f"call_{network}_{abs(hash(kind))}")
     own: Function = FunctionType(code, globals(), code.co_name)
     mode = MODES.get(kind.device.type, "default")
+    # Whole or not at all: pieces that run uncompiled in between would pass unnoticed.
     compiled: Function = torch.compile(own, fullgraph=True, dynamic=False, mode=mode)
     return compiled
 
@@ -111,6 +112,7 @@ def _try(
     """Compile forward and backward by a step of a copy; return "" or why that is not possible."""
     if function in _refused:
         return _refused[function]
+    # A copy, so that the try leaves nothing in weights and batch statistics.
     tried = copy.deepcopy(net).train()
     try:
         with seeded(0), quiet():
@@ -118,6 +120,7 @@ def _try(
                 logits = function(tried, *kind.example())
             torch.autograd.backward(logits.float().sum())
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything; all means the same
+        # Another time memory may suffice, so that is not held against the function.
         if not is_out_of_memory(error):
             _refused[function] = in_short(error)
         return in_short(error)

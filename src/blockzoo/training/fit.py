@@ -114,6 +114,7 @@ def fit(
         stack.enter_context(_prepared_process(net, settings.seed, arithmetic, device))
         loop = _loop(net, data, settings, options, arithmetic, subject)
         if checkpoint is not None and options.resume:
+            # Inside the seeded process, whose generators the checkpoint sets to where they were.
             loop.resume(checkpoint, identity)
         if on_start is not None:
             on_start(loop.history)
@@ -122,6 +123,7 @@ def fit(
         for epoch in range(len(loop.history), epochs):
             metrics = loop.train_epoch(data.train(epoch), data.val())
             if checkpoint is not None:
+                # Before anybody is told of the epoch: what a listener raises does not cost it.
                 save_checkpoint(checkpoint, identity, loop.state())
             view.finished(metrics)
             if on_epoch is not None:
@@ -149,6 +151,7 @@ def _identity(net: nn.Module, settings: TrainingSettings, arithmetic: Arithmetic
     digest = hashlib.sha256(json.dumps([*determinants, torch.__version__]).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
+        # As bytes, for numpy has no bfloat16.
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 

@@ -83,6 +83,7 @@ class TrainingLog:
         opened.logger.save()
 
     def _tell(self, act: Callable[[OpenLogger], None]) -> None:
+        # A copy, for one that fails is taken out meanwhile.
         for name, opened in tuple(self._open.items()):
             self._safely(name, partial(act, opened))
 

@@ -185,6 +185,7 @@ def _wandb(folder: Path, run: Run, resumed: bool) -> OpenLogger:
         resume="allow" if resumed and not local else None,
         settings=wandb.Settings(silent=True, console="off"),
     )
+    # Else curves are drawn over wandb's own count of calls.
     experiment.define_metric("*", step_metric="epoch")
     last = 0 if local or not resumed else int(experiment.summary.get("epoch") or 0)
 

@@ -88,9 +88,11 @@ class Loop:
         self.train_seconds, self.images_trained = 0.0, 0
         cut = partial(MicroBatches, on_oom=on_oom, subject=self.subject, device=fabric.device)
         self._micro_batches = cut(least=_LEAST_MICRO_BATCH)
+        # In eval one image will do, for batch statistics are then those that were kept.
         self._judged_batches = cut(least=1)
         self.peak_memory_bytes = 0
         if fabric.device.type == "cuda":
+            # A process may have trained others before, and theirs is not this one's peak.
             torch.cuda.reset_peak_memory_stats(fabric.device)
 
     @property

@@ -31,6 +31,7 @@ class RunningMetrics:
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count one batch: logits (N, classes), labels (N,)."""
         logits = logits.detach().float()
+        # Double, for a sum over a whole data set would lose digits in single precision.
         self._loss = self._loss + F.cross_entropy(logits, labels, reduction="sum").double()
         self._right = self._right + (logits.argmax(dim=1) == labels).sum()
         if logits.shape[1] > TOP:
@@ -71,6 +72,7 @@ class TestMetrics(RunningMetrics):
         sure, answers = (t.cpu() for t in logits.detach().float().softmax(dim=1).max(dim=1))
         labels = labels.cpu()
         right = (answers == labels).double()
+        # Bins hold their upper end and not their lower one, as in the paper.
         where = (sure * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
         for row, values in enumerate((torch.ones_like(right), sure.double(), right)):
             self._bins[row].index_add_(0, where, values)
@@ -128,6 +130,7 @@ class StepLosses:
 def check_epoch(metrics: EpochMetrics, subject: str, *, classes: int) -> None:
     """Raise `DivergenceError` for a training loss after epoch 1 that is absurdly high."""
     limit = DIVERGED_AT * math.log(classes)
+    # The mean of the first epoch holds its first steps, which may be wild and still end well.
     if metrics.epoch > 1 and metrics.train_loss > limit:
         raise DivergenceError(
             f"{subject}: the training loss is {metrics.train_loss:.4g} in epoch {metrics.epoch}, "

@@ -65,6 +65,7 @@ class MicroBatches:
         yield from zip(*(torch.split(values, sizes) for values in batch), strict=True)
 
     def _halve(self, images: int, error: BaseException) -> None:
+        # A last batch may be smaller than the parts are.
         tried = min(self.size or images, images)
         if self._on_oom == "fail" or tried // 2 < self._least:
             raise DeviceMemoryError(

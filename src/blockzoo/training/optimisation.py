@@ -34,6 +34,7 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
     ]
     rate = recipe.learning_rate
     if recipe.optimizer == "sgd":
+        # Torch refuses Nesterov's without momentum.
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(
             groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=True
@@ -96,6 +97,7 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the weights as they are after a step."""
         self.steps += 1
+        # The ramp of TensorFlow's ExponentialMovingAverage.
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
         averages: list[Tensor] = [pair[0] for pair in self._float]
         torch._foreach_lerp_(averages, [pair[1] for pair in self._float], 1 - kept)

@@ -59,6 +59,7 @@ def _glibc() -> ctypes.CDLL | None:
         libc = ctypes.CDLL(None)
         has_both = bool(libc.mallopt and libc.malloc_trim)
     except (AttributeError, OSError, TypeError):
+        # Other C libraries lack one of the two; on Windows None is no library at all.
         return None
     return libc if has_both else None
 
@@ -66,6 +67,7 @@ def _glibc() -> ctypes.CDLL | None:
 @contextmanager
 def terminable() -> Iterator[None]:
     """Turn SIGTERM into `SystemExit` with the status that says so, so that clean-ups run."""
+    # Python lets the main thread alone set handlers.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -21,6 +21,7 @@ def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
         return list_available_blocks()
     if not names:
         raise InputError("no block given; name one or more (see `blockzoo blocks`), or use --all")
+    # An alias and its name are one block, which is run once.
     return list(dict.fromkeys(get_block(name).name for name in names))
 
 
@@ -60,6 +61,7 @@ def chosen_shape(
     batch, channels, height, width = input_shape
     if batch < 1:
         raise InputError(f"input shape begins with batch {batch}; it must be 1 or more")
+    # The same number said twice is no mistake; of two, neither is sure to be meant.
     if batch_size is not None and batch_size != batch:
         raise InputError(
             f"--batch-size {batch_size} contradicts --input-shape, whose batch is {batch}"

@@ -17,12 +17,14 @@ from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.doctor import Finding
 
 _COLOURS = {"ok": "green", "caution": "yellow", "unfit": "bold red"}
+# More names would fill the line; how many there are beyond is said.
 _NAMED = 3
 
 
 def doctor(device: str, *, as_json: bool) -> None:
     """Judge the machine and show the findings; exits with status 1 where a line is unfit."""
     findings = machine_doctor.judge(machine_doctor.read_machine(resolve_device(device)))
+    # A caution does not count: more samples make up for what it blurs.
     fit = all(finding.verdict != "unfit" for finding in findings)
     if as_json:
         findings_as_json = [asdict(finding) for finding in findings]
@@ -36,6 +38,7 @@ def doctor(device: str, *, as_json: bool) -> None:
 def _findings_table(findings: Sequence[Finding]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("", "verdict", "read", "what to do"):
+        # By default rich cuts off a word that is too long, such as a path.
         table.add_column(column, overflow="fold")
     for finding in findings:
         verdict = Text(finding.verdict, style=_COLOURS[finding.verdict])

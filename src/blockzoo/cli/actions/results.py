@@ -49,6 +49,7 @@ def keep(records: Sequence[Record], results: str | None, output: Path | None) ->
         with open_store(results, create=True) as store:
             for record in records:
                 store.put(record)
+            # All rows of the store and not these alone: the file beside a store mirrors it.
             write_results_csv(store, csv_location(results))
     if output is not None:
         write_results_csv(records, output)
@@ -91,6 +92,7 @@ def _training_tables(source: str, robustness: bool, accuracies: Sequence[float])
     if not robustness and not accuracies:
         return []
     for accuracy in accuracies:
+        # A percent, 60 say, would be reached by no training and look like a result.
         if not 0 < accuracy <= 1:
             raise InputError(f"--time-to is {accuracy:g}; it must be above 0 and at most 1")
     with open_store(source, create=False) as store:

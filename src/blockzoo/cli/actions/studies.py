@@ -159,6 +159,7 @@ def _values_by_axis(chosen: ScalingOptions) -> dict[ScalingAxis, str]:
 def _one_axis(chosen: ScalingOptions) -> tuple[ScalingAxis, list[int]]:
     """Return the axis and its values; raises `InputError` unless one is given, in whole numbers."""
     by_axis = _values_by_axis(chosen)
+    # Of two that change together, neither could be held to explain a change of rank.
     if len(by_axis) != 1:
         raise InputError(
             f"{len(by_axis)} of --batch-sizes, --resolutions and --threads given; give one of them"
@@ -186,6 +187,7 @@ def _throughputs(
     config: ScaffoldConfig,
     settings: LatencySettings,
 ) -> list[LatencyRecord]:
+    # Refused and not ignored: who gives batch sizes expects to see each of them timed.
     if _values_by_axis(chosen):
         raise InputError("--throughput chooses the batch size itself; give no values with it")
     searches = []

@@ -53,6 +53,7 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     names = chosen_blocks(chosen.blocks, chosen.everything)
     positions = chosen_positions(chosen.positions)
     if chosen.baseline is not None:
+        # For its error alone, which is to come before the warning below.
         get_block(chosen.baseline)
     ways = settings.way.crossed(
         backends=chosen.backends or (),
@@ -98,6 +99,7 @@ def profile(
             processes=1 if measure_memory else available_cores(),
         )
     output_console().print(measured.cost_table(costs))
+    # One network can be shown in full; of many, one table is what can be read.
     if len(costs) == 1 and costs[0].status == "ok":
         output_console().print(measured.parts_table(costs[0]))
         output_console().print(measured.memory_table(costs[0]))
@@ -105,6 +107,7 @@ def profile(
         output_console().print(measured.measured_memory_table(costs))
     records: list[Record] = [*costs]
     if device is not None or warmup_runs is not None or benchmark_runs is not None:
+        # At batch 1, whatever `--batch-size` says: that is the batch of the training step.
         settings = latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
         records += timed(names, positions, config, settings)
     keep(records, results, output)
@@ -139,6 +142,7 @@ def latency_settings(
             settings,
             min_rounds=benchmark_runs,
             rounds_max=benchmark_runs,
+            # A budget could end the rounds early, and each of several processes would run them all.
             budget_s=math.inf,
             processes=1,
         )
@@ -147,6 +151,7 @@ def latency_settings(
 
 def _effort(chosen: BenchmarkOptions, usual_processes: int) -> tuple[int, float]:
     """Return processes and seconds of timing per block and position."""
+    # Three ways to say one thing: how many processes.
     if (chosen.processes is not None) + chosen.rigorous + chosen.quick > 1:
         raise InputError("--processes, --rigorous and --quick exclude each other; give one")
     processes, budget_s = chosen.processes, chosen.budget_s

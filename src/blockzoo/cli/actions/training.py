@@ -45,6 +45,7 @@ def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path 
     """Train the blocks with each seed, at the position mid unless told otherwise."""
     chosen = replace(chosen, positions=chosen.positions or ["mid"])
     request = sweep_request(chosen, seeds=chosen_seeds(seeds, first_seed))
+    # The data first: where they cannot be had, no store is made.
     load_data(request)
     records: list[Record] = []
     with open_store(chosen.results, create=True) as store:
@@ -99,6 +100,7 @@ def sweep(
 
 def _show_sweep(protocol: Protocol, csv: Path, plots: bool) -> None:
     summary = summarize(load_results(csv))
+    # The file holds all that was ever run into this folder; shown is this sweep's protocol.
     output_console().print(summary_table(summary[summary.protocol == protocol.label]))
     written = [csv]
     if plots and not summary.empty:
@@ -148,6 +150,7 @@ def sweep_request(
     named = chosen.blocks or chosen.everything or not protocols_blocks
     changes = {
         **_options_named_as(chosen, Protocol, Recipe),
+        # None, and not an empty tuple, leaves a protocol's field as it is.
         "blocks": tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
         "positions": chosen_positions(chosen.positions) if chosen.positions else None,
         "seeds": seeds,
@@ -165,6 +168,7 @@ def sweep_request(
 
 def _run_options(chosen: TrainingOptions) -> RunOptions:
     folder = csv_location(chosen.results).parent  # all that trainings leave lies beside the store
+    # One that is named twice would be opened twice and closed once.
     loggers = tuple(dict.fromkeys(chosen.log or ()))
     in_other_words: dict[str, Any] = {
         "resident": chosen_resident(chosen.resident),
@@ -173,6 +177,7 @@ def _run_options(chosen: TrainingOptions) -> RunOptions:
         "save_weights": folder / "weights" if chosen.save_weights else None,
         "log_to": LogTo(folder=folder / "logs", loggers=loggers) if loggers else None,
     }
+    # The second goes before the first, where such an option is still text.
     return RunOptions(**{**_options_named_as(chosen, RunOptions), **in_other_words})
 
 
@@ -201,6 +206,7 @@ def chosen_on_oom(name: str) -> OnOom:
     >>> chosen_on_oom("split")
     'split'
     """
+    # A look-up and no cast: its values have the type that `RunOptions` wants.
     answers: dict[str, OnOom] = {"split": "split", "fail": "fail"}
     if name not in answers:
         raise UnknownNameError("--on-oom", name, answers)

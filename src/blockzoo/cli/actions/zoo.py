@@ -60,6 +60,7 @@ def blocks(
         raise InputError("--svg draws one block; give exactly one name or alias")
     matching = search_blocks(words, family=family, reparameterisable=reparameterisable)
     with progress("counting") as update:
+        # Who sorts by a cost without showing it still needs it counted.
         counted = stage_costs(matching, update) if costs or sort in ("params", "macs") else {}
     output_console().print(blocks_table(sorted_blocks(matching, sort, counted), counted))
 
@@ -72,6 +73,7 @@ def _exactly_named(words: Sequence[str]) -> BlockSpec | None:
     try:
         return get_block(words[0])
     except UnknownNameError:
+        # No block is named so, and then the word is one to search for.
         return None
 
 
@@ -109,6 +111,7 @@ def check(
     """Run the contract on blocks and show it; exits with status 1 where a line failed."""
     chosen = _to_check(names, everything)
     limits = Limits(time_s=time_limit_s, memory_bytes=int(memory_limit_gib * _BYTES_PER_GIB))
+    # Every line of every block gives a finding, also those that cannot be reached any more.
     total, done = len(chosen) * len(contract_lines(exports=exports)), itertools.count(1)
     with progress("check") as update:
         reports = [
@@ -116,12 +119,14 @@ def check(
                 chosen,
                 exports=exports,
                 limits=limits,
+                # One per core, for each block's process computes with one thread.
                 jobs=(os.cpu_count() or 1) if jobs is None else jobs,
                 on_finding=lambda block, finding: update(
                     next(done) / total, f"{block}: {finding.line}"
                 ),
             )
         ]
+    # They come as blocks end, and are to be read in the order that was asked for.
     reports.sort(key=lambda report: chosen.index(report.block))
     for table in _report_tables(reports):
         output_console().print(table, highlight=False)

@@ -67,6 +67,7 @@ def results(
     """Show the summary of the results, export them, or import somebody else's."""
     from blockzoo.cli.actions import results as action
 
+    # Imported first: given both, what is written includes what was just taken in.
     if import_from is not None:
         action.import_records(import_from, source)
     if export is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+# For its type alone: it would bring torch to commands that only read results.
 if TYPE_CHECKING:
     from blockzoo.experiments.sweep.plan import SweepRequest
 
@@ -40,6 +41,7 @@ def load_data(request: SweepRequest) -> None:
     with ExitStack() as stack:
         bars: list[Callable[[float, str], None]] = []
 
+        # Called from the decoding, which happens once per cache and not at every run.
         def show(fraction: float, text: str) -> None:
             if not bars:  # shown only where there is something to decode
                 bars.append(stack.enter_context(progress("decode")))
@@ -61,6 +63,7 @@ def show_written(path: Path) -> None:
     >>> show_written(Path("costs.csv"))
     wrote costs.csv
     """
+    # Not wrapped, for a path that is broken in two cannot be copied.
     output_console().print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
@@ -80,6 +83,7 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
         TextColumn("{task.description}", style="dim", markup=False),
         console=console,
         disable=not console.is_terminal,
+        # Gone at its end, so that the table after it stands alone.
         transient=True,
     )
     with bar:

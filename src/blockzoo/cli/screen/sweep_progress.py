@@ -52,6 +52,7 @@ class TimeLeft:
 
     def _correction(self, kind: str) -> float:
         # A sum over all finished ones, so that a single slow trial does not make the estimate jump.
+        # Until one of its kind has ended, the expectation is all that is known.
         return self._taken[kind] / self._expected[kind] if self._expected[kind] else 1.0
 
     def __str__(self) -> str:
@@ -70,6 +71,7 @@ class SweepProgress(SweepListener):
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}", style="dim", markup=False),
             console=console,
+            # Where there is none, `finished` prints a line per trial.
             disable=not console.is_terminal,  # a log file would keep every redrawing
             transient=True,
         )

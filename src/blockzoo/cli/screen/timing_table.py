@@ -31,7 +31,9 @@ from blockzoo.measure.timing.events import (
 from blockzoo.stats.bootstrap import order_interval
 from blockzoo.stats.paired_rounds import NetworkSamples
 
+# What is higher than the terminal, rich cuts off at its end.
 MOST_ROWS = 25
+# Seldom: drawing takes time on the machine that is being timed.
 _REFRESHES_PER_S = 4
 _ENDED = ("converged", "failed", "budget spent")
 
@@ -49,6 +51,7 @@ class _Row:
     def refresh(self) -> None:
         if len(self.samples_ms) == self.shown:
             return
+        # Rich draws in a thread of its own while samples come in, so the length is read once.
         self.shown = len(self.samples_ms)
         samples = np.array(self.samples_ms[: self.shown])
         (low, high), median = order_interval(samples), float(np.median(samples))
@@ -80,6 +83,8 @@ class LiveTable:
         match event:
             case Networks(labels=labels):
                 self._rows = {name: _Row(label=label) for name, label in labels.items()}
+                # The clock starts here: building and gating came before, and are no part of the
+                # budget.
                 self._start_s = self._process_s = self._clock()
             case Samples(samples=samples):
                 for name, _, nanoseconds in samples:
@@ -98,6 +103,7 @@ class LiveTable:
 
     def _fail(self, name: str, reason: str) -> None:
         self._rows[name].state = "failed"
+        # A row has room for one line, and a reason may have many, or none.
         self._rows[name].reason = next(iter(reason.splitlines()), "")
 
     def _end_process(self, ends: Mapping[str, NetworkSamples]) -> str:
@@ -141,6 +147,7 @@ class LiveTable:
             table.add_column(title, justify="right")
         rows = list(self._rows.values())
         if len(rows) > MOST_ROWS:
+            # Those that ended are counted below; these are the ones to watch.
             rows = [row for row in rows if row.state not in _ENDED][:MOST_ROWS]
         for row in rows:
             row.refresh()
@@ -161,6 +168,7 @@ def showing(table: LiveTable, console: Console) -> Iterator[Listener]:
         with Live(table, console=console, refresh_per_second=_REFRESHES_PER_S, transient=True):
 
             def take(event: Event) -> None:
+                # What it returns is for logs; the header shows the same.
                 table.take(event)
 
             yield take

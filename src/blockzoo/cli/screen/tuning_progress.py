@@ -49,5 +49,6 @@ class _Bar(RunCounter):
 
     def _show(self, epoch: int, more: str) -> None:
         share = (self._ended + epoch / self._epochs) / self._runs
+        # After the last run none follows, though the bar is drawn once more.
         run = min(self._ended + 1, self._runs)
         self._update(min(share, 1.0), f"run {run} of {self._runs}, epoch {epoch}{more}")

@@ -87,6 +87,7 @@ def decoded(
                 _Decode(source, cache, skip_bad).run(progress)
             bad = np.fromfile(cache / "state.u8", dtype=np.uint8) == _BAD
             if bad.any() and not skip_bad:
+                # Marked by a call that skipped; why it is bad is not kept, so it is read again.
                 first = _attempt(source, int(np.flatnonzero(bad)[0]))
                 if isinstance(first, DataError):
                     raise _refused(first)
@@ -102,6 +103,7 @@ def _attempt(source: ImageSource, index: int) -> Array | DataError:
     try:
         return source.read(index)
     except DataError as error:
+        # Returned and not raised, for a map over threads ends at the first that raises.
         return error
 
 
@@ -141,6 +143,7 @@ class _Decode:
         self._image_bytes, count = 3 * self._size[0] * self._size[1], len(self._source.names)
         _grow(self._cache / "images.u8", count * self._image_bytes)
         _grow(self._cache / "state.u8", count)
+        # What a decode that was killed has marked already is not done again.
         states = np.fromfile(self._cache / "state.u8", dtype=np.uint8)
         to_do = np.flatnonzero(states == _TO_DO)
         per_chunk = max(1, CHUNK_BYTES // self._image_bytes)
@@ -202,6 +205,7 @@ class _Decode:
             (self._cache / "complete").touch()
             return
         partial = self._cache / "packed.part"
+        # Made, not emptied: another process may be writing the same bytes into it.
         _grow(partial, 0)
         with images.open("rb") as pixels, partial.open("r+b") as packed:
             for index in good.tolist():
@@ -229,6 +233,7 @@ def _to_disk(file: BinaryIO) -> None:
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a small file so that it is never seen half written."""
+    # A name for each process, so that two never write into one file.
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(file)

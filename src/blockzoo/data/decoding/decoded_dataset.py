@@ -52,6 +52,7 @@ def decoded_dataset(
     for split, of_split in zip(splits, good, strict=True):
         if not of_split.any():
             raise DataError(f"{split.where}: none of its {len(of_split)} images can be read")
+    # Views of the mapped file: the order of axes is turned back later, and nothing is copied.
     x_train, x_test = np.split(images.pixels.transpose(0, 2, 3, 1), [int(good[0].sum())])
     dataset = dataset_from_arrays(
         name,

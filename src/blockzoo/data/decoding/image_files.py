@@ -49,6 +49,7 @@ class Resizing:
             return resized
         height, width = self.size
         scale = max(height / image.height, width / image.width)
+        # Rounding must not leave a side shorter than what is cut out.
         covering = [
             max(height, round(image.height * scale)),
             max(width, round(image.width * scale)),
@@ -87,6 +88,7 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
             f"{name}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
         ) from error
     except DataError:
+        # From `_rgb`, and clear as it is.
         raise
     except Exception as error:
         raise DataError(f"{name}: cannot be read as an image ({error})") from error

@@ -31,6 +31,7 @@ def load_cifar(name: str, data_dir: Path | None = None) -> ImageDataset:
         folder.mkdir(parents=True, exist_ok=True)
         train, test = (kind(folder, train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # RuntimeError is torchvision's, for an archive that is missing or whose checksum is wrong.
         raise DataError(
             f"{name}: cannot read or download it ({one_line(error)}); "
             f"get {kind.url} by hand and put {kind.filename} in {folder}"

@@ -111,6 +111,7 @@ def _key(root: Path, files: Sequence[Path], resizing: Resizing) -> Iterator[obje
     """Yield what the pixels depend on: which files there are, their sizes, times, and the rule."""
     yield resizing
     for file in files:
+        # Size and time stand for the content, which would have to be read whole.
         yield file.relative_to(root).as_posix(), *_size_and_time(file)
 
 

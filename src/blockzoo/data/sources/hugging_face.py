@@ -96,6 +96,7 @@ def _test_images(package: Any, name: str, splits: Mapping[str, Any]) -> _Images:
     for split in _TEST_SPLITS:
         if split in splits:
             images = _Images(package, name, split, splits)
+            # The hub has -1 for labels that are withheld.
             if (images.labels >= 0).all():
                 return images
     raise DataError(
@@ -116,6 +117,7 @@ class _Images:
         self.names = [f"{self._where}, image {index}" for index in range(len(self.labels))]
         # The package's own fingerprint of the rows; what it does not tell, a copy does not change.
         self.key = (split, rows._fingerprint)
+        # Left encoded: `read_image` is to judge and convert them, as it does files.
         self._rows = rows.cast_column(self._column, package.Image(decode=False))
         self._lock = Lock()
 

@@ -47,6 +47,7 @@ def _read(path: Path) -> dict[str, Array]:
     try:
         # Opened here, for numpy does not close a file that turns out to be cut short.
         with path.open("rb") as file:
+            # No pickle: a data set that somebody else made must not run code.
             return _arrays(np.load(file, allow_pickle=False), path)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
@@ -65,6 +66,7 @@ def _arrays(opened: object, path: Path) -> dict[str, Array]:
 
 def _array(opened: NpzFile, name: str, path: Path) -> Array:
     try:
+        # Numpy reads an array only here, so only now is a damaged one found out.
         array: Array = opened[name]
     except _UNREADABLE as error:
         raise DataError(f"{path}: {name} cannot be read ({error})") from error

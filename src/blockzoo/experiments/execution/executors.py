@@ -86,6 +86,7 @@ class SideBySideExecutor(Executor):
         trace: TracebackType | None,
     ) -> None:
         self._ended = True
+        # Before the pool, whose threads wait for what the workers answer.
         for worker in self._workers:
             worker.stop()
         self._pool.shutdown(cancel_futures=True)
@@ -100,6 +101,7 @@ class SideBySideExecutor(Executor):
             if not isinstance(outcome, Ended) and worker.ask(_usable, None) != Answer(value=True):
                 worker.stop()
         finally:
+            # None keeps the place for a new one.
             self._idle.put(worker if worker.alive else None)
         match outcome:
             case Answer(value=value):
@@ -131,6 +133,7 @@ def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
     if count == 1 and resolve_device(device).type == "cpu":
         yield InProcessExecutor()
         return
+    # Together no more than one training would take; a count below 1 the executor refuses.
     threads = max(1, torch.get_num_threads() // max(1, count))
     with SideBySideExecutor(count, threads=threads) as executor:
         yield executor

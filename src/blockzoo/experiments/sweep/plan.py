@@ -146,6 +146,7 @@ def _placements(request: SweepRequest) -> Iterator[Placement]:
 
 def _costs(request: SweepRequest) -> Iterator[Trial]:
     for placement in _placements(request):
+        # The training step whose memory is counted is the one that is trained.
         identity = cost_trial_id(placement, training_batch_size=request.protocol.recipe.batch_size)
         yield Trial(
             kind="cost",

@@ -96,6 +96,7 @@ def run_sweep(
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
     _remove_leftovers(request.options.checkpoints, store)
+    # Written even where nothing is left to run: the file may be older than the store.
     mirror.refresh()
     listener.planned(plan)
     failed = 0
@@ -104,8 +105,10 @@ def run_sweep(
         for trial, future in _running(request, plan, first, trainers or first, listener):
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
+                # The checkpoint goes only when the record is safe.
                 store.put(record)
                 remove_checkpoint(request.options.checkpoints, record.trial_id)
+            # A trial of latencies has a record per block, and some may fail alone.
             failed += sum(record.status == "failed" for record in outcome.records)
             mirror.refresh_if_cheap()
             listener.finished(outcome)
@@ -162,6 +165,8 @@ def run_trainings(
         write_results_csv(store, csv_path)
         yield trained, cost
         if trained.status == "failed":
+            # A kernel that asserted takes CUDA from this process, and all that follow would fail
+            # for it.
             require_working(resolve_device(request.device), placement.label)
 
 

@@ -35,6 +35,7 @@ _STATES: dict[State, TrialState] = {
     "diverged": TrialState.FAIL,
 }
 
+# Else it logs every trial, into the bar that shows them.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -72,6 +73,7 @@ class KeptStudy:
 
     def hopeless(self, curve: Mapping[int, float]) -> bool:
         """Tell whether a try with that curve so far is behind the median of the complete ones."""
+        # Never put into the file: the rule only reads its values.
         running = create_trial(state=TrialState.RUNNING, intermediate_values=dict(curve))
         return self._pruner.prune(self._study, running)
 

@@ -76,9 +76,11 @@ class Search:
 
         def report(step: int, value: float) -> None:
             curve[step] = value
+            # At its last step a try has cost all that it will, so it is let end.
             if step < self.last_step and study.hopeless(curve):
                 raise HopelessTry
 
+        # The same dictionary that `report` goes on filling.
         attempt = partial(Try, index=index, point=point, curve=curve)
         try:
             value, tie_breaker = objective(point, report)

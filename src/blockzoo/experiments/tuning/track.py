@@ -84,6 +84,7 @@ def run_tuned_track(
         try:
             track = _tuned(request, store, placement, file, trials, listener)
         except (BlockError, DeviceMemoryError, DivergenceError) as error:
+            # First, for the next line raises where the device is lost.
             listener.failed(placement, error)
             require_working(resolve_device(request.device), placement.label)
             continue
@@ -151,6 +152,7 @@ def _trained(
     settings = tuned_settings(tuning, data, seed=seed, device=device, compiled=compiled)
     identity = training_trial_id(tuning.placement, settings)
     stored = store.get(identity)
+    # One that failed is tried again, as in a sweep.
     if isinstance(stored, TrainingRecord) and stored.status == "ok":
         return stored
     record = train_tuned(

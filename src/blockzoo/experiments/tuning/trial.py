@@ -115,6 +115,7 @@ class TunedNetwork:
     @property
     def search_name(self) -> str:
         """The name that only a search with the same trainings at the same points has."""
+        # Trials bear no protocol's label; a search is of one, so its name tells which.
         settings = replace(self.settings({}), protocol=self.protocol.label)
         untuned = training_trial_id(self.placement, settings)
         space = search_space(self.protocol)

@@ -181,6 +181,7 @@ def tune(
         return network.merit(point, report, of_trials, on_epoch)
 
     def ended(trial: Try) -> None:
+        # The try is in its file by now.
         remove_checkpoint(of_trials.checkpoints, network.trial_id(trial.point))
         if on_trial is not None:
             on_trial(trial)

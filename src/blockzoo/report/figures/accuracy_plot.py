@@ -65,6 +65,7 @@ def plot_accuracy(
     )
     with house_style():
         figure = Figure()
+        # Not by pyplot, which keeps every figure until it is closed and may look for a screen.
         FigureCanvasAgg(figure)
         axes = _axes(figure, len(selection.results))
         _set_view(axes, selection)
@@ -98,12 +99,14 @@ def render(figure: Figure, file_format: str) -> bytes:
     # An SVG would hold the time it was made, and so differ each time.
     metadata = {"Date": None} if file_format == "svg" else {}
     with house_style():
+        # Within the style once more: how text and ids of an SVG are made is read only here.
         figure.savefig(buffer, format=file_format, metadata=metadata)
     return buffer.getvalue()
 
 
 def _axes(figure: Figure, results: int) -> Axes:
     """Add axes that grow with the number of results, whatever else the figure will hold."""
+    # The area grows with the results, not each side.
     growth = float(np.clip(np.sqrt(results / 40), 1.0, 1.5))
     width, height = (side * growth for side in _AXES_INCHES)
     figure.set_size_inches(width + 2, height + 2)
@@ -122,11 +125,13 @@ def _set_view(axes: Axes, selection: Selection) -> None:
     else:
         span = 0.2 * max(costs) or 1.0
         low, high = view_limits(costs, cost_intervals, smallest_span=span)
+        # No cost is below 0, but a marker at 0 needs a little room.
         axes.set_xlim(max(low, -0.05 * high), high)
     axes.set_ylim(_accuracy_limits(selection))
 
 
 def _set_log_view(axes: Axes, costs: list[float], intervals: list[Interval]) -> None:
+    # An interval that reaches down to 0 has no end on a logarithmic axis.
     positive = [(np.log10(low), np.log10(high)) for low, high in intervals if low > 0]
     low, high = view_limits([float(np.log10(c)) for c in costs], positive, smallest_span=1.0)
     axes.set_xscale("log")
@@ -134,6 +139,7 @@ def _set_log_view(axes: Axes, costs: list[float], intervals: list[Interval]) -> 
     # Over few decades the powers of ten alone would leave an axis without numbers.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 3 else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # Else the ticks between would have numbers of their own.
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -38,6 +38,7 @@ def write_axis_labels(axes: Axes, selection: Selection, cost: CostAxis) -> None:
 
 def write_title(axes: Axes, title: str, subtitle: str) -> None:
     """Write the title and, smaller, the subtitle above the axes."""
+    # Names come from users, and a $ in them is no mathematics.
     axes.set_title(title, loc="left", pad=20, fontsize=11.5, fontweight="bold", parse_math=False)
     axes.annotate(
         subtitle,
@@ -60,6 +61,7 @@ def write_note(axes: Axes, sentences: Sequence[str]) -> None:
         "\n".join(lines),
         xy=(0, 0),
         xycoords="axes fraction",
+        # Points, past the numbers and the label of the axis.
         xytext=(0, -40),
         textcoords="offset points",
         va="top",
@@ -137,6 +139,7 @@ def legend_beside(
         text.set_parse_math(False)
         text.set_text(name)
     axes.add_artist(legend)  # as an artist, for axes keep only one legend
+    # It lies outside the axes, at whose edge it would be cut off.
     legend.set_clip_on(False)
     return legend
 

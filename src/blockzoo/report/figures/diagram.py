@@ -22,6 +22,7 @@ _FILLS: dict[Kind, str] = {
     "other": "#EFEFEF",
 }
 _ROW, _BOX_HEIGHT, _GAP, _MARGIN = 56.0, 34.0, 22.0, 16.0
+# Pixels for a letter at font size 11, estimated, for nothing here can measure text.
 _CHARACTER = 6.7
 _LANE = 12.0
 
@@ -47,6 +48,7 @@ def text_drawing(graph: Graph) -> str:
 
 def _rails(nodes: tuple[Node, ...]) -> list[str]:
     """Return the rails beside each node; a column is free (None) or holds a node still needed."""
+    # How many nodes still need each value; its rail ends with the last of them.
     left = [sum(index in node.inputs for node in nodes) for index in range(len(nodes))]
     columns: list[int | None] = []
     rows = []
@@ -168,6 +170,7 @@ def _place(layout: _Layout) -> None:
         down = sweep % 2 == 0
         for row in rows if down else rows[::-1]:
             _reorder(row, neighbours, layout, -1 if down else 1)
+    # Until here around 0; pixels of an SVG begin at the margin.
     smallest = min(x - w / 2 for x, w in zip(layout.x, layout.widths, strict=True))
     layout.x = [x - smallest + _MARGIN for x in layout.x]
 
@@ -184,6 +187,7 @@ def _reorder(row: list[int], neighbours: list[list[int]], layout: _Layout, side:
     wishes = {index: wish(index) for index in row}
     row.sort(key=lambda index: wishes[index])
     _spread(row, layout)
+    # The row was just centred on 0; as a whole it goes where its nodes would be on average.
     shift = sum(wishes[index] - layout.x[index] for index in row) / len(row)
     for index in row:
         layout.x[index] += shift

@@ -166,6 +166,7 @@ def draw_labels(axes: Axes, selection: Selection, marks: Marks) -> None:
             label = _unplaced(axes, name, result)
             if room.give_place(label, result):
                 break
+            # It was drawn to learn its size.
             label.remove()
 
 
@@ -175,6 +176,7 @@ class _Room:
     def __init__(self, axes: Axes, selection: Selection, marks: Marks) -> None:
         self.axes, self.marks = axes, marks
         self.pixels_per_point = float(axes.figure.dpi) / 72
+        # Else a label might touch the frame.
         margin = 3 * self.pixels_per_point
         self.inside = np.array(axes.bbox.padded(-margin).extents)
         radii = np.array([self._radius(result) for result in selection.results])

@@ -126,6 +126,7 @@ class Selection:
         accuracies = np.array([result.accuracy for result in self.results])
         mask = pareto_front(costs, accuracies)
         chosen = [result for result, best in zip(self.results, mask, strict=True) if best]
+        # By name too, so that equal results are always drawn in the same order.
         return tuple(sorted(chosen, key=lambda each: (each.cost, each.block, each.position)))
 
     def by_block(self) -> dict[str, list[Result]]:
@@ -155,6 +156,7 @@ def select_results(summary: pd.DataFrame, cost: CostAxis) -> Selection:
         protocol=_only(summary, "protocol"),
         results=tuple(_result(dict(row), cost, factor) for _, row in chosen.iterrows()),
         unit=unit,
+        # What lacks both counts once, as without accuracy.
         without_cost=int((has_accuracy & ~has_cost).sum()),
         without_accuracy=int((~has_accuracy).sum()),
         accuracy_sources=_texts(chosen["accuracy_source"]),

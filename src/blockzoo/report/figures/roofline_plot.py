@@ -47,7 +47,9 @@ _AXES_INCHES = (6.4, 4.4)
 _ROOM = 1.6
 """Factor left free around what is shown, on both axes."""
 _ABOVE_ROOF_POINTS = 4.0
+# A longer column of the legend would reach below the axes.
 _MOST_ROWS = 24
+# The order of drawing: names over points over the roof.
 _ROOF, _POINTS, _NAMES = 2.2, 3.0, 5.0
 
 
@@ -129,7 +131,9 @@ def _draw_roof(axes: Axes, roof: Roof) -> list[Text]:
     axes.plot([ridge, ridge], [axes.get_ylim()[0], peak], color=QUIET, linewidth=0.8, dashes=(2, 3))
     # The slanted line enters the view at its left edge or at its lower one.
     start = max(left, axes.get_ylim()[0] / bandwidth)
+    # The geometric mean is the middle on a logarithmic axis.
     middle = math.sqrt(start * ridge)
+    # In pixels: on such axes the angle that is seen is not that of the numbers.
     low, high = _pixels(axes, [(start, start * bandwidth), (ridge, peak)])
     slope_degrees = math.degrees(math.atan2(high[1] - low[1], high[0] - low[0]))
     return [

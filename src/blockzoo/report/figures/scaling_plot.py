@@ -51,7 +51,9 @@ def plot_scaling(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[s
         _draw_lines(rank, frame, axis, "rank", looks)
         _finish_ranks(rank, frame, axis, values)
         for axes in (speed, rank):
+            # Batches, sizes and threads are mostly powers of two.
             axes.set_xscale("log", base=2)
+            # Ticks where something was measured and nowhere else.
             axes.xaxis.set_major_locator(FixedLocator(values))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -119,6 +119,7 @@ def house_style() -> Iterator[None]:
 FRONT_LABEL = "Pareto front"
 # Drawn in this order; the points lie between 3 and 4, each at a height of its own.
 _JOINS, _BARS, _FRONT, _POINTS = 2.0, 2.1, 2.2, 3.0
+# Opacities: what lies under a point still shows through it.
 _FACE_OF_FRONT, _FACE_OF_OTHERS = 0.6, 0.12
 
 

@@ -105,6 +105,7 @@ def _form_cells(train: FormCost, deploy: FormCost) -> list[str]:
 def memory_table(record: CostRecord) -> Table:
     """Return the peak memory of inference and of a training step, by category, in bytes."""
     table = Table(title="Peak memory, bytes", box=None)
+    # Each is also a field of `MemoryUse`, without its `_bytes`.
     titles = ("peak", "parameters", "gradients", "optimizer", "activations", "temporaries")
     table.add_column("run")
     for title in titles:
@@ -161,6 +162,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
         table.add_column(title, justify="right")
     for title in ("verdict", "samples", "flags"):
         table.add_column(title)
+    # Asked for seldom, and a column of dashes tells nothing.
     energies = any(record.energy_j_per_image is not None for record in records)
     if energies:
         table.add_column("mJ/image", justify="right")
@@ -172,6 +174,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
         way = record.way
         place = [record.block, where(record), *(str(getattr(way, name)) for name in differing)]
         cells = [*_latency_cells(record), *([_energy(record)] * energies)]
+        # A row that failed ends with its reason.
         if launching and record.median_ms is not None:
             factor = launching.get(record.trial_id)
             cells.append("-" if factor is None else f"{factor.value:.2f}")

@@ -27,10 +27,12 @@ def scaling_table(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Table:
     table.add_column("block")
     for value in values:
         table.add_column(str(value), justify="right")
+    # In the order of the records, which is that of the command.
     for block, rows in frame.groupby("block", sort=False):
         cells = {
             row[axis]: f"{row['images_per_s']:,.0f} ({row['rank']})" for _, row in rows.iterrows()
         }
+        # What failed at a value has no row in the frame.
         table.add_row(str(block), *(cells.get(value, "failed") for value in values))
     for record in records:
         if record.status == "failed":

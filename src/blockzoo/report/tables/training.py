@@ -204,4 +204,5 @@ def _mean(value: MeanInterval | PairedDifference | None, *, least: float) -> str
     text = f"{100 * value.mean:.2f}"
     if value.low is None or value.high is None:
         return text
+    # An interval by t may reach beyond what an accuracy, or a difference of two, can be.
     return f"{text} ({100 * max(value.low, least):.2f} to {100 * min(value.high, 1.0):.2f})"

@@ -57,6 +57,7 @@ def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[Blo
     if by not in keys:
         raise UnknownNameError("sort order", by, SORTS)
     key = keys[by]
+    # Among equals, those of an older protocol, as classic/RepMixer, come last.
     return sorted(specs, key=lambda spec: (key(spec), "/" in spec.name, spec.name.casefold()))
 
 

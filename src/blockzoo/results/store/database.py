@@ -59,6 +59,7 @@ class Store:
     ) -> None:
         if _is_postgres(location):
             self._engine = _postgres_engine(str(location))
+            # Hidden, because the location is told in messages.
             self.location = self._engine.url.render_as_string(hide_password=True)
         else:
             path = store_path(location)
@@ -68,6 +69,7 @@ class Store:
         try:
             self._open(create=create)
         except BaseException:
+            # Nobody has this store yet who could close it.
             self.close()
             raise
 
@@ -96,6 +98,7 @@ class Store:
 
     def put_all(self, records: Iterable[Record]) -> None:
         """Keep all the records, or none if that fails, in one transaction."""
+        # Outside the transaction: a record that cannot be written locks out nobody.
         rows = [row_of(record) for record in records]
         with self._transaction(write=True) as connection:
             statement = upsert(connection.dialect)
@@ -125,6 +128,7 @@ class Store:
         for name, value in given.items():
             if value is not None:
                 query = query.where(RECORDS.c[name] == value)
+        # Ids decide between equal times, so that the order is always the same.
         query = query.order_by(RECORDS.c.created_at, RECORDS.c.trial_id)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
@@ -168,6 +172,7 @@ def parse_record(payload: str | bytes, *, location: str) -> AnyRecord:
     try:
         record = _RECORD.validate_json(payload)
     except ValidationError as error:
+        # First: a newer record fails for its new fields, and its version is the better reason.
         check_schema_version(_claimed_version(payload), location=location)
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "JSON"
@@ -189,6 +194,9 @@ def store_path(location: str | Path) -> Path:
     """Return the path of the SQLite file meant by a path, a folder or an `sqlite:///` URL.
 
     A name that is not there yet is a file's when it has a suffix, else a folder's.
+
+    >>> store_path("mine/kept.db").as_posix(), store_path("sqlite:///kept.db").as_posix()
+    ('mine/kept.db', 'kept.db')
     """
     text = str(location)
     if "://" in text:
@@ -199,6 +207,7 @@ def store_path(location: str | Path) -> Path:
             )
         text = text.removeprefix("sqlite:///")
     path = Path(text)
+    # What is there goes before what its name looks like: a folder may have a dot in it.
     is_folder = path.is_dir() or not (path.suffix or path.exists())
     return path / STORE_NAME if is_folder else path
 
@@ -225,6 +234,7 @@ def _sqlite_engine(path: Path, *, create: bool, timeout_s: float) -> Engine:
         connection.execute("PRAGMA synchronous=EXTRA")  # does not touch the file yet
         return connection
 
+    # No connection outlives its transaction, so none holds the file in between.
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
     # The driver begins transactions late and not for tables; with no isolation level it leaves
@@ -238,8 +248,10 @@ def _sqlite_engine(path: Path, *, create: bool, timeout_s: float) -> Engine:
 
 
 def _postgres_engine(url: str) -> Engine:
+    # psycopg is the driver that `blockzoo[postgres]` installs, whichever the URL may name.
     address = "postgresql+psycopg://" + url.partition("://")[2]
     try:
+        # A server may have closed a connection that lay idle while a network was trained.
         return create_engine(make_url(address), pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise ResultsError(

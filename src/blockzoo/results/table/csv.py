@@ -91,6 +91,7 @@ def _parse(text: str, path: str | Path) -> list[list[str]]:
 
 def _read_text(path: str | Path) -> str:
     try:
+        # Spreadsheets may begin a file with a byte order mark; line breaks within cells are kept.
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             return file.read()
     except UnicodeDecodeError:

@@ -14,7 +14,9 @@ from blockzoo.results.table.columns import COLUMNS, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_results_csv
 from blockzoo.results.table.join import result_rows
 
+# Int64 with a capital is pandas' own, in which a value may be missing.
 _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "float64"}
+# What other tools write into an empty cell.
 _NOTHING = frozenset({"", "nan", "none", "n/a"})
 _STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -50,6 +52,7 @@ def _source(path: Path) -> Path:
         if not path.exists():
             raise ResultsError(f"{path} does not exist: there are no results there")
         return path
+    # The store first: the CSV is made from it, and may lag behind while a sweep runs.
     for name in (STORE_NAME, CSV_NAME):
         if (path / name).is_file():
             return path / name

@@ -60,6 +60,7 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
     rows = [row for training in trainings for row in _training_rows(training, measured)]
+    # After the trainings, which mark the costs that they take.
     return rows + list(_untrained_rows(measured))
 
 

@@ -44,6 +44,7 @@ def row_of(
 
 def _identity(record: Record, position: Position) -> dict[str, object]:
     scaffold, environment = record.scaffold, record.environment
+    # A cost has no device: it is counted, on the CPU.
     device = getattr(record, "device", "cpu")
     return {
         "timestamp": record.created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
@@ -115,6 +116,7 @@ def _robustness(stood: RobustnessMetrics | None) -> dict[str, object]:
         },
         "shift_acc": stood.shift_accuracy,
         "shift_consistency": stood.shift_consistency,
+        # Scales are text, as keys are in JSON.
         **{f"resolution_{round(100 * float(scale)):03}_acc": value for scale, value in by_scale},
     }
 
