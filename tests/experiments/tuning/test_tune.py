@@ -315,7 +315,9 @@ def test_budgets_and_changed_protocols_have_labels_of_their_own() -> None:
 _TUNE_FOREVER = """
 import sys
 from pathlib import Path
+import torch
 from tests.experiments.tuning.test_tune import tuned_at_mid
+torch.set_num_threads(1)  # as in the tests: sums over two threads may differ in their last bit
 tuned_at_mid(Path(sys.argv[1]), trials=4, on_trial=lambda trial: print(trial.index, flush=True))
 """
 
