@@ -129,8 +129,8 @@ class _Images:
     def read(self, index: int, resizing: Resizing) -> Array:
         """Return that image as `read_image` does."""
         with self._lock:  # the package does not promise that threads may share it
-            cell = self._rows[index][self._column]
-        content, path = cell["bytes"], cell["path"]
+            value = self._rows[index][self._column]
+        content, path = value["bytes"], value["path"]
         file = Path(path) if content is None else BytesIO(content)
         return read_image(file, resizing, self.names[index])
 

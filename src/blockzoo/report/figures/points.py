@@ -166,10 +166,10 @@ def select_results(summary: pd.DataFrame, cost: CostAxis) -> Selection:
 
 
 def _only(summary: pd.DataFrame, column: str) -> str:
-    found = _texts(summary[column])
-    if len(found) > 1:
-        raise ResultsError(f"one figure shows one {column}; given {', '.join(found)}")
-    return "".join(found)
+    values = _texts(summary[column])
+    if len(values) > 1:
+        raise ResultsError(f"one figure shows one {column}; given {', '.join(values)}")
+    return "".join(values)
 
 
 def _texts(column: pd.Series) -> tuple[str, ...]:

@@ -70,8 +70,8 @@ def robustness_tables(records: Sequence[Record]) -> list[Table]:
 
 
 def _changes_table(records: Sequence[TrainingRecord]) -> Table:
-    stood = [_robustness(record) for record in records]
-    scales = list(dict.fromkeys(scale for some in stood for scale in some.resolution_accuracy))
+    robustness = [_robustness(record) for record in records]
+    scales = list(dict.fromkeys(scale for some in robustness for scale in some.resolution_accuracy))
     table = Table(title="Test accuracy % on changed images, with the final weights", box=None)
     for title in ("data", "block", "position"):
         table.add_column(title)
@@ -79,7 +79,7 @@ def _changes_table(records: Sequence[TrainingRecord]) -> Table:
         table.add_column(title, justify="right")
     for scale in scales:
         table.add_column(f"at {scale}x", justify="right")
-    for record, some in zip(records, stood, strict=True):
+    for record, some in zip(records, robustness, strict=True):
         table.add_row(
             f"{record.dataset}, {record.protocol}",
             record.block,

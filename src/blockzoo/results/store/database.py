@@ -122,10 +122,10 @@ class Store:
         dataset: str | None = None,
     ) -> list[AnyRecord]:
         """Return the records that have all the values given, the oldest first."""
-        given = {"kind": kind, "status": status, "block": block}
-        given |= {"protocol": protocol, "dataset": dataset}
+        filters = {"kind": kind, "status": status, "block": block}
+        filters |= {"protocol": protocol, "dataset": dataset}
         query = select(RECORDS.c.trial_id, RECORDS.c.payload)
-        for name, value in given.items():
+        for name, value in filters.items():
             if value is not None:
                 query = query.where(RECORDS.c[name] == value)
         # Ids decide between equal times, so that the order is always the same.

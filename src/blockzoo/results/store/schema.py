@@ -92,15 +92,15 @@ def create_schema(connection: Connection) -> None:
 
 
 def _check_version(connection: Connection, location: str) -> None:
-    found = connection.scalar(select(META.c.value).where(META.c.key == _VERSION_KEY))
-    if found is None:
+    version = connection.scalar(select(META.c.value).where(META.c.key == _VERSION_KEY))
+    if version is None:
         raise ResultsError(f"{location} is not a BlockZoo store: it does not say its version")
-    check_schema_version(found, location=location)
+    check_schema_version(version, location=location)
 
 
-def check_schema_version(found: object, *, location: str) -> None:
-    """Raise `SchemaError` unless `found` is a version that this BlockZoo can read."""
-    text = str(found)
+def check_schema_version(version: object, *, location: str) -> None:
+    """Raise `SchemaError` unless `version` is a version that this BlockZoo can read."""
+    text = str(version)
     if not text.isdecimal() or not 1 <= int(text) <= SCHEMA_VERSION:
         raise SchemaError(
             f"{location} has results of schema version {text}; this BlockZoo reads versions up to "

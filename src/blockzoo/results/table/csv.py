@@ -68,9 +68,9 @@ def read_results_csv(path: str | Path) -> list[dict[str, str]]:
             raise ResultsError(
                 f"{path}: row {number} has {len(line)} values for {len(header)} columns; {end}"
             )
-        given = dict(zip(header, line, strict=True))
-        check_schema_version(given.get("schema_version") or 1, location=str(path))
-        rows.append({name: given.get(name, "") for name in COLUMNS})
+        by_column = dict(zip(header, line, strict=True))
+        check_schema_version(by_column.get("schema_version") or 1, location=str(path))
+        rows.append({name: by_column.get(name, "") for name in COLUMNS})
     return rows
 
 

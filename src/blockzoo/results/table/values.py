@@ -104,18 +104,18 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
     }
 
 
-def _robustness(stood: RobustnessMetrics | None) -> dict[str, object]:
-    if stood is None:
+def _robustness(robustness: RobustnessMetrics | None) -> dict[str, object]:
+    if robustness is None:
         return {}
-    by_scale = stood.resolution_accuracy.items()
+    by_scale = robustness.resolution_accuracy.items()
     return {
-        "corruption_acc": stood.mean_corruption_accuracy,
+        "corruption_acc": robustness.mean_corruption_accuracy,
         **{
             f"{name}_acc": sum(by_severity) / len(by_severity)
-            for name, by_severity in stood.corruption_accuracy.items()
+            for name, by_severity in robustness.corruption_accuracy.items()
         },
-        "shift_acc": stood.shift_accuracy,
-        "shift_consistency": stood.shift_consistency,
+        "shift_acc": robustness.shift_accuracy,
+        "shift_consistency": robustness.shift_consistency,
         # Scales are text, as keys are in JSON.
         **{f"resolution_{round(100 * float(scale)):03}_acc": value for scale, value in by_scale},
     }
