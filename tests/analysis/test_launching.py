@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from blockzoo.analysis.scaling import launch_bound
+from blockzoo.analysis.launching import launch_bound
 from blockzoo.report.tables.measured import latency_table
 from blockzoo.results.records import LatencyRecord
 from tests import record_samples

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Literal
 
 import pandas as pd
 from scipy import stats
 
-from blockzoo.core.errors import InputError, ResultsError
-from blockzoo.core.position import Position
-from blockzoo.core.run_way import RunWay
+from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
-from blockzoo.stats.paired_rounds import Paired, paired
 
 ScalingAxis = Literal["batch_size", "resolution", "threads"]
 SCALING_AXES: tuple[ScalingAxis, ...] = ("batch_size", "resolution", "threads")
@@ -100,29 +95,3 @@ def _apart(at_value: pd.DataFrame) -> list[tuple[str, str]]:
     ends = [(str(b), low, high) for b, low, high in at_value[["block", "low_ms", "high_ms"]].values]
     # Without intervals these would be all pairs, also those that the next run turns round.
     return [(a, b) for a, _, high in ends for b, low, _ in ends if high < low]
-
-
-def launch_bound(records: Sequence[LatencyRecord]) -> dict[str, Paired]:
-    """Return eager time over that of the CUDA graph, by trial id of both records.
-
-    `records` are of one session. 1 means that launching costs nothing, 2 that the device waits half
-    the time. Networks that were not timed both ways, all else alike, are left out.
-    """
-    timed = [record for record in records if record.median_ms is not None]
-    graphs = {_run_eager(record): record for record in timed if record.backend == "cudagraphs"}
-    pairs = [
-        (record, graphs[_run_eager(record)])
-        for record in timed
-        if record.backend == "eager" and _run_eager(record) in graphs
-    ]
-    factors: dict[str, Paired] = {}
-    for eager, graph in pairs:
-        with suppress(InputError):  # a process was lost, and with it the rounds they share
-            factor = paired(lambda eager_ms, graph_ms: eager_ms / graph_ms, eager, graph)
-            factors |= {eager.trial_id: factor, graph.trial_id: factor}
-    return factors
-
-
-def _run_eager(record: LatencyRecord) -> tuple[str, tuple[Position, ...], RunWay]:
-    """Return what the two records of a network have in common: the network, and all but backend."""
-    return record.block, record.positions, replace(record.way, backend="eager")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.app import app
-from blockzoo.report.tables.measured import summary_table
+from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.results.records import Record, RobustnessMetrics
 from blockzoo.results.store.database import STORE_NAME, Store

@@ -5,60 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
 from rich.table import Table
 
 from blockzoo.analysis.summary import summarize
+from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, show_written
 from blockzoo.core.errors import InputError
-from blockzoo.report.tables.measured import summary_table
+from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.report.visualize import visualize
 from blockzoo.results.export import export, import_bundle
-from blockzoo.results.records import Record
-from blockzoo.results.store.database import STORE_NAME, Store
-from blockzoo.results.table.csv import CSV_NAME, write_results_csv
 from blockzoo.results.table.frame import load_results
-
-
-def open_store(results: str, *, create: bool) -> Store:
-    """Open the store in that folder, that file, or that database."""
-    # A folder need not be there yet, and a name without a suffix is one.
-    if create and "://" not in results and not Path(results).suffix:
-        return Store(Path(results) / STORE_NAME, create=True)
-    return Store(results, create=create)
-
-
-def csv_location(results: str) -> Path:
-    """Return where results.csv goes: into the folder, or beside the store's file.
-
-    Beside a database URL that is the folder `results` here.
-
-    >>> csv_location("kept").as_posix(), csv_location("kept/my.db").as_posix()
-    ('kept/results.csv', 'kept/results.csv')
-    """
-    if "://" in results:
-        return Path("results") / CSV_NAME
-    path = Path(results)
-    return (path.parent if path.suffix else path) / CSV_NAME
-
-
-def keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:
-    """Put the records into the store in `results`, and their rows into the file `output`."""
-    if results is not None:
-        with open_store(results, create=True) as store:
-            for record in records:
-                store.put(record)
-            # All rows of the store and not these alone: the file beside a store mirrors it.
-            write_results_csv(store, csv_location(results))
-    if output is not None:
-        write_results_csv(records, output)
-
-
-def fail_if_any_failed(records: Sequence[Record]) -> None:
-    """Exit with status 1 where a record failed."""
-    if any(record.status == "failed" for record in records):
-        raise typer.Exit(1)
 
 
 def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:

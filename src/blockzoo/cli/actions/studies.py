@@ -16,7 +16,7 @@ from blockzoo.cli.actions.choices import (
     chosen_shape,
     chosen_threads,
 )
-from blockzoo.cli.actions.results import keep
+from blockzoo.cli.actions.keeping import keep
 from blockzoo.cli.option_groups import ScalingOptions, TimingOptions
 from blockzoo.cli.screen.consoles import output_console, progress, show_written
 from blockzoo.core.errors import InputError

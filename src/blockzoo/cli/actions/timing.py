@@ -14,8 +14,8 @@ from blockzoo.cli.actions.choices import (
     chosen_shape,
     chosen_threads,
 )
+from blockzoo.cli.actions.keeping import fail_if_any_failed, keep
 from blockzoo.cli.actions.machine import warn_of_contention
-from blockzoo.cli.actions.results import fail_if_any_failed, keep
 from blockzoo.cli.option_groups import BenchmarkOptions, ScaffoldOptions
 from blockzoo.cli.screen.consoles import message_console, output_console, progress, say
 from blockzoo.cli.screen.timing_table import LiveTable, showing

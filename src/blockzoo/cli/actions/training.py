@@ -11,7 +11,7 @@ import typer
 
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions, chosen_seeds
-from blockzoo.cli.actions.results import csv_location, fail_if_any_failed, open_store
+from blockzoo.cli.actions.keeping import csv_location, fail_if_any_failed, open_store
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say
 from blockzoo.cli.screen.sweep_progress import SweepProgress
@@ -24,7 +24,7 @@ from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import run_sweep, run_trainings
 from blockzoo.experiments.tuning.track import run_tuned_track
 from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
-from blockzoo.report.tables.measured import summary_table
+from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import (
     robustness_tables,
     tracks_table,

@@ -1,0 +1,56 @@
+"""The summary of a sweep as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+_ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
+"""Columns that are shown where any block was tested so."""
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """Return the end of a sweep: accuracy, latency and cost by block and position."""
+    table = Table(title="Mean over seeds, 95% intervals", box=None)
+    for title in ("data", "block", "position", "seeds"):
+        table.add_column(title)
+    # Robustness is measured on demand; without it these columns would be all dashes.
+    shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
+    titles = ("latency ms", "MFLOPs", "params", "memory MB")
+    for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):
+        table.add_column(title, justify="right")
+    for row in summary.to_dict("records"):
+        table.add_row(
+            f"{row['dataset']}, {row['protocol']}",
+            str(row["block"]),
+            str(row["position"]),
+            str(row["n"]),
+            _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2),
+            *(_number(row[name], 100.0, 2) for name in shown),
+            _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3),
+            _number(row["flops"], 1e-6, 1),
+            _number(row["params"], 1.0, 0),
+            _number(row["memory_mb"], 1.0, 1),
+        )
+    return table
+
+
+def _mean(
+    row: Mapping[Hashable, Any],
+    value: str,
+    low: str,
+    high: str,
+    scale: float = 1.0,
+    digits: int = 2,
+) -> str:
+    text = _number(row[value], scale, digits)
+    if pd.isna(row[low]) or pd.isna(row[high]):
+        return text
+    return f"{text} ({_number(row[low], scale, digits)} to {_number(row[high], scale, digits)})"
+
+
+def _number(value: Any, scale: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{float(value) * scale:,.{digits}f}"
