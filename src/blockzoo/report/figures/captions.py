@@ -12,15 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from blockzoo.core.position import POSITIONS
+from blockzoo.report.figures.colours import QUIET
 from blockzoo.report.figures.points import CostAxis, Interval, Selection
-from blockzoo.report.figures.style import (
-    MARKER_POINTS,
-    QUIET,
-    BlockLook,
-    Marks,
-    front_line,
-    lone_marker,
-)
+from blockzoo.report.figures.style import MARKER_POINTS, BlockLook, Marks, front_line, lone_marker
 
 _GAP_INCHES = 0.14
 _LEGEND_POINTS, _NOTE_POINTS = 8.0, 7.5

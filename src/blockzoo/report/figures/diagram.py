@@ -11,7 +11,7 @@ from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from blockzoo.measure.costs.graph import Graph, Kind, Node, folded
-from blockzoo.report.figures.style import INK, QUIET
+from blockzoo.report.figures.colours import INK, QUIET
 
 _FILLS: dict[Kind, str] = {
     "input": "#FFFFFF",

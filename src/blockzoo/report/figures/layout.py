@@ -16,8 +16,9 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from blockzoo.report.figures.colours import INK
 from blockzoo.report.figures.points import Result, Selection
-from blockzoo.report.figures.style import INK, Marks
+from blockzoo.report.figures.style import Marks
 
 Array = NDArray[np.float64]
 

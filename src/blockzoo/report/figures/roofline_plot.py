@@ -25,6 +25,7 @@ from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.report.figures.captions import KEY_LOOK, legend_beside, write_note, write_title
+from blockzoo.report.figures.colours import INK, QUIET
 from blockzoo.report.figures.layout import (
     Array,
     boxes_around,
@@ -33,9 +34,7 @@ from blockzoo.report.figures.layout import (
     points_along,
 )
 from blockzoo.report.figures.style import (
-    INK,
     MARKER_POINTS,
-    QUIET,
     BlockLook,
     assign_looks,
     house_style,

@@ -13,7 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.figures.style import INK, QUIET, BlockLook, assign_looks, house_style
+from blockzoo.report.figures.colours import INK, QUIET
+from blockzoo.report.figures.style import BlockLook, assign_looks, house_style
 from blockzoo.results.records import LatencyRecord
 
 AXIS_LABELS = {

@@ -1,8 +1,4 @@
-"""How figures look: colours, markers, sizes, and a setting that no matplotlibrc can change.
-
-Colours are seven of Okabe and Ito's eight, which people with any common colour blindness can tell
-apart (https://jfly.uni-koeln.de/color/); their yellow is too pale for lines on white.
-"""
+"""How figures look: markers, sizes, and a setting that no matplotlibrc can change."""
 
 from __future__ import annotations
 
@@ -17,10 +13,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from blockzoo.core.position import Position
+from blockzoo.report.figures.colours import COLOURS, FAINT, INK, QUIET
 from blockzoo.report.figures.points import Interval, Result, Selection
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-INK, QUIET, FAINT = "#222222", "#666666", "#DDDDDD"
 
 # Thirteen markers, and what each is scaled by so that all look equally large. Thirteen and seven
 # share no divisor, so stepping through both at once gives 91 different pairs.
