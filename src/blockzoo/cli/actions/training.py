@@ -1,4 +1,4 @@
-"""What `train`, `sweep` and `tune` do: one request from their options, its trials run and shown."""
+"""What `train` and `tune` do, and the request that they and `sweep` make of their options."""
 
 from __future__ import annotations
 
@@ -9,32 +9,26 @@ from typing import Any
 
 import typer
 
-from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions, chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, fail_if_any_failed, open_store
 from blockzoo.cli.option_groups import TrainingOptions
-from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say
-from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.cli.screen.consoles import load_data, output_console, say
 from blockzoo.cli.screen.tuning_progress import TuningProgress
 from blockzoo.core.errors import UnknownNameError
 from blockzoo.data.residence import Residence
-from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
-from blockzoo.experiments.sweep.run import run_sweep, run_trainings
+from blockzoo.experiments.sweep.run import run_trainings
 from blockzoo.experiments.tuning.track import run_tuned_track
 from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
-from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import (
     robustness_tables,
     tracks_table,
     training_table,
     trials_table,
 )
-from blockzoo.report.visualize import visualize
 from blockzoo.results.records import Record
 from blockzoo.results.table.csv import write_results_csv
-from blockzoo.results.table.frame import load_results
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.micro_batches import OnOom
 from blockzoo.training.recipe import Recipe
@@ -66,47 +60,6 @@ def _say_what_failed(records: Sequence[Record]) -> None:
         subject = f"{record.block} ({record.positions[0]})"
         what = "" if record is records[0] else f"cost of {subject}: "
         say(f"failed: {what}{record.reason}")
-
-
-def sweep(
-    chosen: TrainingOptions,
-    *,
-    quick: bool,
-    seeds: int | None,
-    latency_budget_s: float | None,
-    plots: bool,
-    side_by_side: int,
-) -> None:
-    """Run what the store does not hold yet of the sweep, then show its summary and plots."""
-    request = sweep_request(
-        replace(chosen, protocol="quick") if quick else chosen,
-        seeds=None if seeds is None else chosen_seeds(seeds),
-        latency_budget_s=latency_budget_s,
-        protocols_blocks=True,
-    )
-    load_data(request)
-    csv = csv_location(chosen.results)
-    with (
-        open_store(chosen.results, create=True) as store,
-        SweepProgress(message_console()) as listener,
-        trainers_side_by_side(side_by_side, request.device) as trainers,
-    ):
-        result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
-    _show_sweep(request.protocol, csv, plots)
-    if result.failed:
-        say(f"{result.failed} failed; their reasons are in {csv}")
-        raise typer.Exit(1)
-
-
-def _show_sweep(protocol: Protocol, csv: Path, plots: bool) -> None:
-    summary = summarize(load_results(csv))
-    # The file holds all that was ever run into this folder; shown is this sweep's protocol.
-    output_console().print(summary_table(summary[summary.protocol == protocol.label]))
-    written = [csv]
-    if plots and not summary.empty:
-        written += visualize(csv, csv.parent / "plots")
-    for path in written:
-        say(f"wrote {path}")
 
 
 def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:

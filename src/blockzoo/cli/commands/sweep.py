@@ -43,9 +43,9 @@ def sweep(
     What the store in the results folder already holds is not run again. A trial that fails is
     recorded with its reason and the sweep goes on. Stop it at any time and run it again.
     """
-    from blockzoo.cli.actions import training
+    from blockzoo.cli.actions import sweeping
 
-    training.sweep(
+    sweeping.sweep(
         chosen,
         quick=quick,
         seeds=seeds,
