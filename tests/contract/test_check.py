@@ -16,7 +16,7 @@ from blockzoo.contract.check import BlockReport, check_blocks
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import contract_lines
 from blockzoo.core.errors import InputError, UnknownNameError
-from blockzoo.core.processes import Limits
+from blockzoo.core.processes import Limits, Send
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")
 _BIG = Limits(time_s=120.0, memory_bytes=4 * 2**30)
@@ -111,14 +111,14 @@ def test_a_crash_of_the_process_fails_one_line() -> None:
     assert failed == {"odd sizes": "the process died by SIGABRT"}
 
 
-def _never_starts(_: None) -> None:
+def _never_starts(_task: object, _send: Send) -> None:
     os._exit(3)
 
 
 def test_a_process_that_cannot_start_fails_the_line_and_is_not_started_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(check, "_settle", _never_starts)
+    monkeypatch.setattr(check, "_judge", _never_starts)
     report = _check("Identity")
     assert _failed(report) == {"builds": "the process ended with status 3"}
     assert [finding.line for finding in report.findings] == _EAGER

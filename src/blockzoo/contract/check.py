@@ -1,6 +1,6 @@
 """`blockzoo check`: the contract run on blocks that may hang, allocate without bound, or crash.
 
-Each block has a child process of its own, which is asked line by line. A line that runs too
+Each block has a child process of its own, which sends a finding line by line. A line that runs too
 long or takes too much memory is stopped with its process, counts as failed, and a new process goes
 on with the next line. User code is imported in the child alone.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 import torch
@@ -22,7 +22,7 @@ from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
 from blockzoo.core.errors import InputError, reason_of
-from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
+from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
 
 LINE_LIMITS = Limits(time_s=60.0, memory_bytes=4 * 2**30)
 _PRELOADED = ("blockzoo.contract.check", "blockzoo.blocks.zoo")
@@ -115,19 +115,40 @@ class _Check:
         """Judge the block by the lines of these names."""
         findings: list[Finding] = []
         while len(findings) < len(names) and not self._stopped:
-            with self._start() as worker:
-                # Also of one that has died already, which is then the finding.
-                while len(findings) < len(names):
-                    finding = self._judged(worker, names[len(findings)])
-                    # Each of the others would only fail for the same reason.
-                    not_built = finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
-                    rest = map(_not_built, names[len(findings) + 1 :]) if not_built else ()
-                    for each in (finding, *rest):
-                        findings.append(each)
-                        self._on_finding((self._name, each))
-                    if not worker.alive:
-                        break
+            worker = self._start()
+            try:
+                self._judge_rest(worker, names, findings)
+            finally:
+                # Beside what comes next: all blocks would else wait for the end of each process.
+                threading.Thread(target=worker.close).start()
         return BlockReport(block=self._name, findings=tuple(findings))
+
+    def _judge_rest(self, worker: Worker, names: Sequence[str], findings: list[Finding]) -> None:
+        """Judge by the lines that have no finding yet, as far as the process comes."""
+
+        def take(finding: Finding) -> None:
+            # Each of the others would only fail for the same reason.
+            rest = map(_not_built, names[len(findings) + 1 :]) if _ends_all(finding) else ()
+            for each in (finding, *rest):
+                findings.append(each)
+                self._on_finding((self._name, each))
+
+        # A finding is the sign of life, so the time from one to the next is that of a line.
+        limits = replace(self._limits, time_s=None, silence_s=self._limits.time_s)
+        task = (self._block, names[len(findings) :])
+        match worker.stream(_judge, task, listener=take, limits=limits):
+            case Answer():
+                return
+            case Raised(error=error):
+                reason = reason_of(error)
+            case Ended(cause="silence"):
+                reason = f"still running after {limits.silence_s:g} s, the time limit; stopped"
+            case Ended(cause="died", reason=reason):
+                reason = f"the process {reason}"
+            case Ended(reason=reason):
+                pass
+        if len(findings) < len(names):  # the last one may have come before the end
+            take(Finding(line=names[len(findings)], verdict=Verdict.FAILS, reason=reason))
 
     def stop(self) -> None:
         """End what `run` does in another thread, and begin nothing more."""
@@ -140,41 +161,28 @@ class _Check:
         self._worker = Worker("forkserver", preload=_PRELOADED, silent=True)
         if self._stopped:  # while this one was started
             self._worker.stop()
-        self._worker.ask(_settle, None)
         return self._worker
-
-    def _judged(self, worker: Worker, name: str) -> Finding:
-        match worker.ask(_judge, (self._block, name), limits=self._limits):
-            case Answer(value=finding):
-                return finding
-            case Raised(error=error):
-                reason = reason_of(error)
-            case Ended(cause="died", reason=reason):
-                reason = f"the process {reason}"
-            case Ended(reason=reason):
-                pass
-        return Finding(line=name, verdict=Verdict.FAILS, reason=reason)
 
 
 def _not_built(name: str) -> Finding:
     return Finding(line=name, verdict=Verdict.DOES_NOT_APPLY, reason="the block is not built")
 
 
-def _settle(_: None) -> None:
-    """Make the child ready; blocks are checked side by side, so each has one thread."""
+def _ends_all(finding: Finding) -> bool:
+    return finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
+
+
+def _judge(task: tuple[bytes, Sequence[str]], send: Send) -> None:
+    """Judge a pickled block, or name of one, by the lines of these names; done in the child."""
+    # Blocks are checked side by side, so each has one thread.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     torch.set_num_threads(1)
-
-
-def _judge(task: tuple[bytes, str]) -> Finding:
-    """Judge a pickled block, or name of one, by the line of that name; done in the child."""
-    block, name = task
-    (line,) = (line for line in contract_lines() if line.name == name)
-    return line.judge(_spec_of(block))
-
-
-@lru_cache(maxsize=1)
-def _spec_of(block: bytes) -> BlockSpec:
-    """Return the spec, the same one for all lines: some of what they find out is kept with it."""
+    block, names = task
     name_or_spec = pickle.loads(block)
-    return get_block(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
+    spec = get_block(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
+    lines = {line.name: line for line in contract_lines()}
+    for name in names:
+        finding = lines[name].judge(spec)
+        send(finding)
+        if _ends_all(finding):
+            return

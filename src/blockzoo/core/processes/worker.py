@@ -117,6 +117,8 @@ class Worker:
 
     def stop(self) -> None:
         """Kill the process and its group now; who waits in another thread hears that it ended."""
+        if self._stopped and self._child.status() is not None:
+            return  # by now its number may be that of another process
         self._stopped = True
         self._kill()
         self._child.wait(_END_S)
