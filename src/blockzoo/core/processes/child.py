@@ -8,6 +8,7 @@ however that ends, and a child at work then kills its group.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -101,6 +102,8 @@ def main_of_multiprocessing(channel: Channel, silent: bool) -> None:
     """Be a child that `multiprocessing` started; see `serve`."""
     if hasattr(os, "setsid"):
         os.setsid()
+    # What was loaded before the fork stays: collecting it again and again would copy its pages.
+    gc.freeze()
     serve(channel, silent=silent)
 
 
