@@ -33,6 +33,8 @@ from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownN
 
 GROUP = "blockzoo.blocks"
 
+_stand_ins: dict[str, BlockSpec] = {}
+"""By the names they were asked for: blocks of users whose code this process does not load."""
 _user_blocks: dict[tuple[str, user_code.Target], BlockSpec] = {}
 """Blocks by path that were asked for before, so that one name is one spec in a process."""
 
@@ -47,7 +49,7 @@ def get_block(name: str) -> BlockSpec:
     that installed packages declare. Raises `UnknownNameError` with near names, and what
     `user_code.load` raises.
     """
-    spec = registered(name)
+    spec = registered(name) or _stand_ins.get(name)
     if spec is None and user_code.names_user_code(name):
         return _block_by_path(name)
     if spec is None:
@@ -56,6 +58,30 @@ def get_block(name: str) -> BlockSpec:
     if spec is None:
         raise UnknownNameError("block", name, (*registered_names(), *_declared_blocks()))
     return spec
+
+
+def is_user_code(name: str) -> bool:
+    """Tell whether that block is a user's, whose code this process has not loaded yet.
+
+    >>> is_user_code("my.py:MyBlock"), is_user_code("RepVGG")
+    (True, False)
+    """
+    if registered(name) is not None or name in _stand_ins:
+        return False
+    return user_code.names_user_code(name) or name in _declared_blocks()
+
+
+def introduce(name: str, stand_in: BlockSpec) -> None:
+    """Let `stand_in` be the block that is asked for by `name`, and by its own name."""
+    _stand_ins[name] = _stand_ins[stand_in.name] = stand_in
+
+
+def forget(names: Iterable[str]) -> None:
+    """Undo `introduce` for those names."""
+    for name in names:
+        stand_in = _stand_ins.pop(name, None)
+        if stand_in is not None:
+            _stand_ins.pop(stand_in.name, None)
 
 
 def list_available_blocks() -> list[str]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +27,34 @@ if TYPE_CHECKING:
 
 BlockFactory = Callable[[int, int, int, Position], nn.Module]
 Initialisation = Literal["policy", "own"]
+TrialKind = Literal["identity", "cost", "latency", "training"]
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+class Elsewhere(Protocol):
+    """Runs a function of a block in a process that serves this block alone."""
+
+    def __call__(
+        self,
+        function: Callable[[Task, Callable[[object], None]], Value],
+        task: Task,
+        *,
+        kind: TrialKind,
+        listener: Callable[[Any], None] | None = None,
+    ) -> Value:
+        """Return what `function(task, send)` returns there; `listener` hears what it sends.
+
+        Function, task, value and messages are pickled, and name the block by its name. Raises what
+        the function raises, and `BlockError` where the process ended.
+        """
+
+
+def built_elsewhere(
+    in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    """Stand for the factory of a block whose code this process does not load."""
+    raise BlockError("it is built in a process of its own alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +65,8 @@ class BlockSpec:
     or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
     says that branches merge in its deploy form. `initialisation` is "policy" (see
     `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
-    `defined_at` is the file and line of the factory.
+    `defined_at` is the file and line of the factory. A spec with `elsewhere` stands in for a
+    user's block that this process does not load: what needs the block is done there.
     """
 
     name: str
@@ -53,6 +82,7 @@ class BlockSpec:
     aliases: tuple[str, ...] = ()
     notes: str = ""
     defined_at: str = ""
+    elsewhere: Elsewhere | None = field(default=None, compare=False, repr=False)
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, position: Position
@@ -211,6 +241,16 @@ def _check_arguments(in_channels: int, out_channels: int, stride: int) -> None:
             raise InputError(f"{name} is {channels}; it must be 1 or more")
     if stride not in (1, 2):
         raise InputError(f"stride is {stride}; it must be 1 or 2")
+
+
+def is_foreign(spec: BlockSpec) -> bool:
+    """Tell whether the code of that block is a user's.
+
+    >>> from blockzoo.blocks import get_block
+    >>> is_foreign(get_block("Identity"))
+    False
+    """
+    return spec.elsewhere is not None or not _is_ours(spec.factory)
 
 
 def _is_ours(factory: BlockFactory) -> bool:

@@ -47,7 +47,34 @@ class TimingOptions(BlockOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaffoldOptions(BlockOptions):
+class ApartOptions(BlockOptions):
+    """What blocks of users may take of the processes that each of them has of its own."""
+
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="Run your own blocks in this process, for debuggers."),
+    ] = False
+    time_limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--time-limit",
+            metavar="[KIND=]SECONDS",
+            help="What a trial of your own block may take; KIND is cost, latency or training; "
+            "repeatable. (default: 600; none for trainings)",
+        ),
+    ] = None
+    memory_limit_gib: Annotated[
+        float | None,
+        typer.Option(
+            "--memory-limit",
+            metavar="GIB",
+            help="What its process may take. (default: nine tenths of the machine's)",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaffoldOptions(ApartOptions):
     """The scaffold around the blocks; what is None is as in the protocol."""
 
     context: shared_options.Context = None
@@ -141,7 +168,7 @@ class ScalingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(BlockOptions):
+class TrainingOptions(ApartOptions):
     """What to train, on what, how and where to; what is None is as in the protocol."""
 
     dataset: Annotated[

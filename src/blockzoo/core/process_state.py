@@ -7,7 +7,6 @@ torch or leaves gradients off, changes whatever the same process measures after 
 from __future__ import annotations
 
 import builtins
-import gc
 import math
 import os
 import random
@@ -26,8 +25,8 @@ State = Mapping[str, object]
 
 _MOST_SHOWN = 40
 _TORCH = os.path.dirname(torch.__file__)  # noqa: PTH120 - compared with the text of file names
-# What torch's compiler keeps in the environment for the processes that it starts.
-_OF_THE_COMPILER = ("TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TRITON_")
+# What torch's compiler and scikit-learn put there as they load.
+_OF_LIBRARIES = ("TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TRITON_", "KMP_")
 _LIBRARIES_WITH_THREADS = ("torch", "tqdm", "concurrent")
 _HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
 # Private in torch, which has no public way to ask whether a mode was left on.
@@ -61,6 +60,9 @@ def changes_since(before: State) -> tuple[str, ...]:
 def _in_words(name: str, before: object, now: object) -> str:
     if isinstance(before, _Names) and isinstance(now, _Names):
         return f"{name}.{before.first_changed(now)}"
+    if isinstance(before, dict) and isinstance(now, dict):
+        differing = sorted(k for k in {**before, **now} if before.get(k) != now.get(k))
+        return f"{name} ({', '.join(differing)})"
     shown = f"{before}, now {now}"
     return f"{name} ({shown})" if len(shown) <= _MOST_SHOWN else name
 
@@ -70,7 +72,12 @@ class _Names:
 
     def __init__(self, owner: object) -> None:
         # The objects themselves: the address of one that is gone may be given to another.
-        self._values = {name: value for name, value in vars(owner).items() if callable(value)}
+        self._values = {
+            name: value
+            for name, value in vars(owner).items()
+            # That one follows the default dtype.
+            if callable(value) and name != "Storage"
+        }
         # A class has all its names from the start; a module gets more as a library loads.
         self._complete = isinstance(owner, type)
 
@@ -130,7 +137,7 @@ def _working_folder() -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(_OF_THE_COMPILER)}
+    return {k: v for k, v in os.environ.items() if not k.startswith(_OF_LIBRARIES)}
 
 
 def _threads() -> frozenset[str]:
@@ -196,7 +203,6 @@ _READINGS: Mapping[str, Callable[[], object]] = {
     "standard streams": _streams,
     "sys.excepthook": lambda: id(sys.excepthook),
     "tracing": lambda: (sys.gettrace(), sys.getprofile()),
-    "garbage collection": lambda: (gc.isenabled(), gc.get_threshold()),
     "threads of Python": _threads,
     "the cores it may use": _affinity,
 }

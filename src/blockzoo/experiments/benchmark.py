@@ -13,6 +13,7 @@ from typing import Literal
 from torch import nn
 
 from blockzoo.blocks import BlockSpec
+from blockzoo.blocks.registry import is_foreign
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay, differing_fields
@@ -45,8 +46,9 @@ class BenchmarkOptions:
     `on_error`: a network that cannot be built, fails its gate or raises becomes a failed record
     with its reason, or with "raise" an exception. `listener` hears of the `Networks` by trial id
     before the timing, then what the measuring processes send. `energy` adds the energy per image,
-    measured after the timing and in this process, of what runs eager and hot and was timed; it
-    takes 13 s each, and nothing where no counter can be read. `experiment_name` and `notes` are
+    measured after the timing and in this process, of what runs eager and hot and was timed, but of
+    no block that has a process of its own; it takes 13 s each, and nothing where no counter can be
+    read. `experiment_name` and `notes` are
     copied into the records.
     """
 
@@ -145,7 +147,7 @@ def _labels(gated: Sequence[TimedPlacement], passed: Container[str]) -> dict[str
 
 def _under_test(
     timed: TimedPlacement,
-    network: nn.Module,
+    network: nn.Module | bytes,
     settings: LatencySettings,
     passed: Container[str] = (),
 ) -> Network:
@@ -156,6 +158,7 @@ def _under_test(
         way=timed.way,
         # A baseline that failed its gate is not there to be paired with; medians remain.
         baseline=timed.baseline_id if timed.baseline_id in passed else None,
+        foreign=is_foreign(timed.placement.spec),
     )
 
 
@@ -165,7 +168,7 @@ def _with_energy(
     """Return the record with its energy; without, if there is none to be had."""
     # In this process, which is no fresh one: only eager runs here as it does there.
     hot_eager = (timed.way.backend, timed.way.cache) == ("eager", "hot")
-    if record.status == "failed" or not hot_eager or timed.network is None:
+    if record.status == "failed" or not hot_eager or not isinstance(timed.network, nn.Module):
         return record
     try:
         measured = measure_network_energy(_under_test(timed, timed.network, settings))

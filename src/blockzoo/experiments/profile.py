@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from queue import SimpleQueue
 from typing import Literal
 
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.blocks.user_errors import describe_error
-from blockzoo.core.errors import InputError
+from blockzoo.core.errors import BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.processes import Answer, Ended, Raised, Send, Worker
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
-from blockzoo.experiments.recording import common_fields, recorded_environment
+from blockzoo.experiments.recording import common_fields, failure_fields, recorded_environment
 from blockzoo.experiments.trial_identity import DEFAULT_TRAINING_BATCH_SIZE, cost_trial_id
 from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
@@ -112,18 +113,21 @@ def profile_blocks(
     if settings.measured_on is not None:
         settings = replace(settings, measured_on=str(resolve_device(settings.measured_on)))
     places = [Position.parse(str(position)) for position in positions]
-    networks = [
-        [first.at(position) for position in places]
+    jobs = [
+        _Job(
+            placements=tuple(first.at(position) for position in places),
+            settings=settings,
+            raises=on_error == "raise",
+        )
         for first in (Placement.of(block, POSITIONS[0], config) for block in blocks)
     ]
-    jobs = [partial(_of_one_block, each, settings, raises=on_error == "raise") for each in networks]
     report = progress or (lambda done, total, text: None)
     records: list[CostRecord] = []
     with _rare_garbage_collection():
-        batches = zip(networks, _run(jobs, config or ScaffoldConfig(), processes), strict=True)
-        for done, ((first, *_), batch) in enumerate(batches, start=1):
+        batches = zip(jobs, _run(jobs, config or ScaffoldConfig(), processes), strict=True)
+        for done, (job, batch) in enumerate(batches, start=1):
             records += batch
-            report(done, len(jobs), first.spec.name)
+            report(done, len(jobs), job.placements[0].spec.name)
     return records
 
 
@@ -138,67 +142,99 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-_Job = Callable[[], list[CostRecord]]
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One block at its positions."""
+
+    placements: tuple[Placement, ...]
+    settings: CostSettings
+    raises: bool
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the block is loaded in a process of its own alone."""
+        return self.placements[0].spec.elsewhere is not None
+
+    def run(self) -> list[CostRecord]:
+        """Return one record for each network that the block makes at its positions."""
+        records: list[CostRecord] = []
+        for placement in self.placements:
+            # A record stands for all positions at which the network is the same.
+            if not any(placement.position in record.positions for record in records):
+                records.append(_recorded(placement, self.settings, raises=self.raises))
+        return records
 
 
 def _run(
     jobs: Sequence[_Job], scaffold: ScaffoldConfig, processes: int
 ) -> Iterator[list[CostRecord]]:
-    """Yield the records of each job, from forked processes where that pays and is possible."""
+    """Yield the records of each job in order, from forked processes where that pays and can be."""
     # A fork has what is imported here; a spawned process would import torch for each few blocks.
     processes = min(processes, len(jobs) // _BLOCKS_PER_PROCESS)
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
-        yield from (job() for job in jobs)
+        yield from (job.run() for job in jobs)
         return
     measured_context(scaffold)  # once, before there are several of this process
-    with warnings.catch_warnings():
+    _inherited[:] = jobs  # a forked child finds them here: blocks hold functions
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    with ExitStack() as stack, warnings.catch_warnings():
         # Python 3.12 warns of forks beside threads; the children compute nothing with torch's.
         warnings.simplefilter("ignore", DeprecationWarning)
-        # A forked child finds the jobs here: blocks hold functions, which cannot be sent.
-        pool = multiprocessing.get_context("fork").Pool(processes, _inherit, (jobs,))
-    with pool:
-        # In order, so that records come as they would from one process.
-        yield from pool.imap(_inherited_job, range(len(jobs)))
+        for _ in range(processes):
+            idle.put(stack.enter_context(Worker("fork")))
+        pool = stack.enter_context(ThreadPoolExecutor(processes))
+        yield from pool.map(partial(_forked, idle), range(len(jobs)))
 
 
 _inherited: list[_Job] = []
 
 
-def _inherit(jobs: Sequence[_Job]) -> None:
-    _inherited[:] = jobs
-
-
 def _inherited_job(index: int) -> list[CostRecord]:
-    return _inherited[index]()
+    return _inherited[index].run()
 
 
-def _of_one_block(
-    placements: Sequence[Placement], settings: CostSettings, *, raises: bool
-) -> list[CostRecord]:
-    """Return one record for each network that the block makes at its positions."""
-    records: list[CostRecord] = []
-    for placement in placements:
-        # A record stands for all positions at which the network is the same.
-        if not any(placement.position in record.positions for record in records):
-            records.append(_record_or_failure(placement, settings, raises=raises))
-    return records
-
-
-def _record_or_failure(placement: Placement, settings: CostSettings, *, raises: bool) -> CostRecord:
-    record = _blank_record(placement, settings)
+def _forked(idle: SimpleQueue[Worker], index: int) -> list[CostRecord]:
+    """Run the job of that index in an idle process; in its own where its block has one."""
+    job = _inherited[index]
+    if job.is_apart:
+        return job.run()
+    worker = idle.get()
     try:
+        outcome = worker.ask(_inherited_job, index)
+    finally:
+        idle.put(worker if worker.alive else Worker("fork"))
+    match outcome:
+        case Answer(value=records):
+            return records
+        case Raised(error=error):
+            raise error
+        case Ended(reason=reason):
+            raise BlockZooError(f"the process that counted {reason}")
+
+
+def _recorded(placement: Placement, settings: CostSettings, *, raises: bool) -> CostRecord:
+    """Return the record of a placement; failed, with its reason, unless `raises`."""
+    elsewhere = placement.spec.elsewhere
+    try:
+        if elsewhere is not None:
+            task = (placement.spec.name, placement.position, placement.scaffold)
+            return elsewhere(_recorded_there, (*task, settings, raises), kind="cost")
+        record = _blank_record(placement, settings)
         # All records of one network are of the first position that it stands for.
         costs = _costs(placement.at(record.positions[0]), settings)
         return record.model_copy(update=costs)
     except Exception as error:
         if raises:
             raise
-        failure = {
-            "status": "failed",
-            "reason": describe_error(error),
-            "traceback": traceback.format_exc(),
-        }
-        return record.model_copy(update=failure)
+        failure = dict(failure_fields(error))
+        return _blank_record(placement, settings).model_copy(update=failure)
+
+
+def _recorded_there(
+    task: tuple[str, Position, ScaffoldConfig, CostSettings, bool], _: Send
+) -> CostRecord:
+    block, position, scaffold, settings, raises = task
+    return _recorded(Placement.of(block, position, scaffold), settings, raises=raises)
 
 
 def _blank_record(placement: Placement, settings: CostSettings) -> CostRecord:

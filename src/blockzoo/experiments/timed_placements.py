@@ -14,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks.registry import Elsewhere
 from blockzoo.blocks.user_errors import describe_error
+from blockzoo.core.errors import BlockError, reason_of
 from blockzoo.core.position import Position
+from blockzoo.core.processes import Send
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
+from blockzoo.measure.timing.preparing import prepared
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
@@ -32,7 +36,8 @@ class TimedPlacement:
 
     `positions` are all at which both it and its baseline are the same networks as here, and
     `baseline_id` is the trial id of the baseline run in the same way. Of the gate: the `network` to
-    be timed and its `parity_error`, or `reason` and `traceback` of why there is none.
+    be timed, of a user's block as bytes that were prepared in its own process, and its
+    `parity_error`, or `reason` and `traceback` of why there is none.
     """
 
     placement: Placement
@@ -41,7 +46,7 @@ class TimedPlacement:
     way: RunWay
     trial_id: str
     baseline_id: str
-    network: nn.Module | None = None
+    network: nn.Module | bytes | None = None
     parity_error: float | None = None
     reason: str | None = None
     traceback: str | None = None
@@ -94,6 +99,9 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
 
     Whatever a block raises is kept as the reason or, with `raises`, raised.
     """
+    elsewhere = timed.placement.spec.elsewhere
+    if elsewhere is not None:
+        return _gated_elsewhere(elsewhere, timed, settings, raises=raises)
     scaffold, seed = timed.placement.scaffold, settings.seed
     try:
         net = timed.placement.build(seed=seed).eval()
@@ -110,6 +118,54 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
             raise
         return replace(timed, reason=describe_error(error), traceback=traceback.format_exc())
     return replace(timed, network=deploy_form, parity_error=parity_error)
+
+
+def _gated_elsewhere(
+    elsewhere: Elsewhere, timed: TimedPlacement, settings: LatencySettings, *, raises: bool
+) -> TimedPlacement:
+    """Have a user's block gated, and its network prepared, in the process that loads it."""
+    placement = timed.placement
+    task = (placement.spec.name, placement.position, placement.scaffold, timed.way, settings)
+    try:
+        gate_said = elsewhere(_prepared_there, task, kind="latency")
+    except Exception as error:  # it ended its process, or what was prepared cannot be sent
+        if raises:
+            raise
+        return replace(timed, reason=reason_of(error), traceback=traceback.format_exc())
+    if raises and gate_said.reason is not None:
+        raise BlockError(f"block {placement.label}: {gate_said.reason}")
+    return replace(timed, **vars(gate_said))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GateSaid:
+    """What `TimedPlacement` keeps of its gate."""
+
+    network: bytes | None
+    parity_error: float | None
+    reason: str | None
+    traceback: str | None
+
+
+def _prepared_there(
+    task: tuple[str, Position, ScaffoldConfig, RunWay, LatencySettings], _: Send
+) -> _GateSaid:
+    block, position, scaffold, way, settings = task
+    placement = Placement.of(block, position, scaffold)
+    gated = gate(_timed(placement, placement, replace(settings, way=way)), settings, raises=False)
+    payload = None
+    if gated.network is not None:
+        example = random_images(way.batch_size, scaffold, settings.seed)
+        try:
+            payload = prepared(gated.network, example, way)
+        except Exception as error:  # noqa: BLE001 - a block is foreign code
+            gated = replace(gated, reason=reason_of(error), traceback=traceback.format_exc())
+    return _GateSaid(
+        network=payload,
+        parity_error=gated.parity_error,
+        reason=gated.reason,
+        traceback=gated.traceback,
+    )
 
 
 def random_images(count: int, scaffold: ScaffoldConfig, seed: int) -> Tensor:

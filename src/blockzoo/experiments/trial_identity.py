@@ -7,15 +7,21 @@ recipe and seed. Ids of placements at which the network is the same are the same
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
+import torch
+
+from blockzoo.core.position import Position
+from blockzoo.core.processes import Send
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.results.records import ScaffoldSettings, trial_id
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
-from blockzoo.training.arithmetic import resolve_arithmetic
+from blockzoo.training.arithmetic import Arithmetic, resolve_arithmetic
+from blockzoo.training.recipe import Recipe
 from blockzoo.training.settings import TrainingSettings
 
 DEFAULT_TRAINING_BATCH_SIZE = 64
@@ -92,7 +98,7 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
     """
     scaffold, recipe, data = placement.scaffold, settings.recipe, settings.dataset
     where = resolve_device(settings.device)
-    arithmetic = resolve_arithmetic(recipe, where, placement.meta_network())
+    arithmetic = _arithmetic(placement, recipe, where)
     determinants = replace(recipe, **asdict(arithmetic)).determinants()
     # Only where it is so, so that trials from before there was the choice keep their ids.
     compilation = {"compiled": True} if settings.compiled else {}
@@ -113,6 +119,23 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
         # The kind alone, so that a sweep may go on on another GPU.
         device=where.type,
     )
+
+
+# Asked of another process for a block of a user's.
+@lru_cache(maxsize=4096)
+def _arithmetic(placement: Placement, recipe: Recipe, device: torch.device) -> Arithmetic:
+    spec = placement.spec
+    if spec.elsewhere is None:
+        return resolve_arithmetic(recipe, device, placement.meta_network())
+    task = (spec.name, placement.position, placement.scaffold, recipe, device)
+    return spec.elsewhere(_arithmetic_there, task, kind="identity")
+
+
+def _arithmetic_there(
+    task: tuple[str, Position, ScaffoldConfig, Recipe, torch.device], _: Send
+) -> Arithmetic:
+    block, position, scaffold, recipe, device = task
+    return _arithmetic(Placement.of(block, position, scaffold), recipe, device)
 
 
 def resolved(settings: LatencySettings) -> LatencySettings:

@@ -7,6 +7,7 @@ without weights, and what many of them have in common is planned once.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -180,6 +181,10 @@ def meta_context(scaffold: ScaffoldConfig) -> dict[str, nn.Module]:
 @lru_cache(maxsize=4096)
 def _fingerprints(placement: Placement) -> Fingerprints:
     try:
+        elsewhere = placement.spec.elsewhere
+        if elsewhere is not None:
+            task = (placement.spec.name, placement.position, placement.scaffold)
+            return elsewhere(_fingerprints_there, task, kind="identity")
         parts = placement.meta_parts()
     except BlockZooError:
         # By position, so that failures at two positions never count as one network.
@@ -188,6 +193,12 @@ def _fingerprints(placement: Placement) -> Fingerprints:
         network=fingerprint_of(nn.Sequential(*parts.values())),
         block=fingerprint_of(parts[placement.stage_name]),
     )
+
+
+def _fingerprints_there(
+    task: tuple[str, Position, ScaffoldConfig], _: Callable[[object], None]
+) -> Fingerprints:
+    return Placement.of(*task).fingerprints
 
 
 def meta_deploy(part: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from blockzoo.analysis.summary import summarize
+from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store
 from blockzoo.cli.actions.training import sweep_request
@@ -22,6 +23,7 @@ from blockzoo.report.visualize import visualize
 from blockzoo.results.table.frame import load_results
 
 
+@blocks_apart
 def sweep(
     chosen: TrainingOptions,
     *,

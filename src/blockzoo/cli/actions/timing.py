@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from blockzoo.blocks import get_block
+from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import (
     chosen_blocks,
     chosen_positions,
@@ -34,6 +35,7 @@ from blockzoo.results.records import LatencyRecord, Record
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
+@blocks_apart
 def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None) -> None:
     """Time blocks side by side, show the table and keep the records."""
     shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, 1)
@@ -68,6 +70,7 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     fail_if_any_failed(records)
 
 
+@blocks_apart
 def profile(
     chosen: ScaffoldOptions,
     *,

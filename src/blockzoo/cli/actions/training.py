@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions, chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, fail_if_any_failed, open_store
 from blockzoo.cli.option_groups import TrainingOptions
@@ -35,6 +36,7 @@ from blockzoo.training.recipe import Recipe
 from blockzoo.training.run_options import RunOptions
 
 
+@blocks_apart
 def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path | None) -> None:
     """Train the blocks with each seed, at the position mid unless told otherwise."""
     chosen = replace(chosen, positions=chosen.positions or ["mid"])
@@ -62,6 +64,7 @@ def _say_what_failed(records: Sequence[Record]) -> None:
         say(f"failed: {what}{record.reason}")
 
 
+@blocks_apart
 def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:
     """Search each network's own recipe, train it with fresh seeds, and compare the tracks."""
     request = sweep_request(chosen, seeds=None if seeds is None else chosen_seeds(seeds))

@@ -3,7 +3,8 @@
 "interpreter" starts Python anew and runs nothing of the caller's script, which so needs no
 `if __name__ == "__main__":`; it can be given an environment of its own. "spawn" starts Python anew
 and imports the script, so that functions defined there can be asked. "forkserver" does that too,
-but forks from a process that has imported what is slow to import once for all.
+but forks from a process that has imported what is slow to import once for all. "fork" has all that
+this process has, torch's locks too: it suits only what computes with one thread.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Literal
 from blockzoo.core.processes import child
 from blockzoo.core.processes.child import Channel, StreamChannel
 
-Method = Literal["interpreter", "spawn", "forkserver"]
+Method = Literal["interpreter", "spawn", "forkserver", "fork"]
 
 # multiprocessing looks after all its processes whenever it starts one, in whatever thread; two
 # threads that ask for the status of one process at once may both lose it.

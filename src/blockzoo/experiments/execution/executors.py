@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeVar
@@ -33,6 +34,10 @@ class Executor(ABC):
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Start `function(task)` and return its future."""
 
+    @abstractmethod
+    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
+        """Start `call()`, which waits for a process of its own, in the place of a job."""
+
 
 class InProcessExecutor(Executor):
     """Runs each job at once in this process; the future it returns is already done.
@@ -43,9 +48,13 @@ class InProcessExecutor(Executor):
 
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Run `function(task)`; `KeyboardInterrupt` passes through to the driver."""
+        return self.watch(partial(function, task))
+
+    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
+        """Run `call()`."""
         future: Future[Outcome] = Future()
         try:
-            future.set_result(function(task))
+            future.set_result(call())
         except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
             future.set_exception(error)
         return future
@@ -75,6 +84,10 @@ class SideBySideExecutor(Executor):
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Start `function(task)` in a process that has nothing to do."""
         return self._pool.submit(self._run, function, task)
+
+    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
+        """Start `call()`; it has the place of one of the processes."""
+        return self._pool.submit(call)
 
     def __enter__(self) -> SideBySideExecutor:
         return self
@@ -150,9 +163,15 @@ def _usable(_: None) -> bool:
 
 
 def as_completed(
-    executor: Executor, function: Callable[[Task], Outcome], tasks: Iterable[Task]
+    executor: Executor,
+    function: Callable[[Task], Outcome],
+    tasks: Iterable[Task],
+    *,
+    apart: Callable[[Task], Callable[[], Outcome] | None] = lambda task: None,
 ) -> Iterator[tuple[Task, Future[Outcome]]]:
     """Yield each task with its finished future, keeping the executor full.
+
+    Where `apart(task)` is a call, that is made for it instead, see `Executor.watch`.
 
     >>> [future.result() for _, future in as_completed(InProcessExecutor(), abs, [-1, 2])]
     [1, 2]
@@ -166,7 +185,9 @@ def as_completed(
                 task = next(waiting)
             except StopIteration:
                 break
-            running[executor.submit(function, task)] = task
+            call = apart(task)
+            future = executor.submit(function, task) if call is None else executor.watch(call)
+            running[future] = task
         if not running:
             return
         finished, _ = wait(running, return_when=FIRST_COMPLETED)

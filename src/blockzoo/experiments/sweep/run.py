@@ -9,19 +9,20 @@ running it again does only what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
+from blockzoo.core.processes import Send
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
-from blockzoo.experiments.train import train_placement
+from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
@@ -117,21 +118,19 @@ def run_sweep(
     return SweepResult(ran=len(plan.trials), failed=failed, skipped=plan.done)
 
 
-def run_trial(
-    request: SweepRequest, trial: Trial, *, listener: SweepListener | None = None
-) -> Outcome:
-    """Run one trial, anywhere; raises what its verb raises. `listener` hears of its epochs."""
+def run_trial(request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None) -> Outcome:
+    """Run one trial, anywhere; raises what its verb raises."""
     start = time.perf_counter()
-    records = tuple(_VERBS[trial.kind](request, trial, listener))
+    records = tuple(_VERBS[trial.kind](request, trial, on_epoch))
     return Outcome(trial=trial, records=records, seconds=time.perf_counter() - start)
 
 
 def run_recorded(
-    request: SweepRequest, trial: Trial, *, listener: SweepListener | None = None
+    request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None
 ) -> Outcome:
     """Run one trial; one that raises leaves failed records, with the traceback as it was there."""
     try:
-        return run_trial(request, trial, listener=listener)
+        return run_trial(request, trial, on_epoch=on_epoch)
     except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
         return Outcome(trial=trial, records=failed_records(request, trial, error), seconds=0.0)
 
@@ -172,30 +171,29 @@ def run_trainings(
 
 def _train_recorded(request: SweepRequest, placement: Placement, seed: int) -> TrainingRecord:
     """Train that placement; a training that fails leaves a failed record, with its reason."""
-    settings, options = request.training_settings(seed), replace(request.options, progress=True)
+    trial = training_trial(request, placement, seed)
+    shown = replace(request, options=replace(request.options, progress=True))
+    train = _apart(shown, SweepListener(), trial) or partial(run_trial, shown, trial)
     try:
-        return train_placement(placement, settings, options)
+        (record,) = train().records
     except (BlockError, DeviceMemoryError, DivergenceError) as error:
-        (record,) = failed_records(request, training_trial(request, placement, seed), error)
-        assert isinstance(record, TrainingRecord)
-        return record
+        (record,) = failed_records(request, trial, error)
+    assert isinstance(record, TrainingRecord)
+    return record
 
 
-def _cost(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
+def _cost(request: SweepRequest, trial: Trial, _: OnEpoch | None) -> Sequence[Record]:
     return measure_cost(request, request.placement(trial.blocks[0], trial.position))
 
 
-def _training(
-    request: SweepRequest, trial: Trial, listener: SweepListener | None
-) -> Sequence[Record]:
+def _training(request: SweepRequest, trial: Trial, on_epoch: OnEpoch | None) -> Sequence[Record]:
     assert trial.seed is not None
     placement = request.placement(trial.blocks[0], trial.position)
     settings = request.training_settings(trial.seed)
-    on_epoch = None if listener is None else partial(listener.epoch, trial)
     return [train_placement(placement, settings, request.options, on_epoch=on_epoch)]
 
 
-def _latency(request: SweepRequest, trial: Trial, _: SweepListener | None) -> Sequence[Record]:
+def _latency(request: SweepRequest, trial: Trial, _: OnEpoch | None) -> Sequence[Record]:
     return benchmark_blocks(
         trial.blocks,
         [trial.position],
@@ -222,10 +220,33 @@ def _running(
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
     yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))
-    # A listener cannot follow a training into another process.
-    hearing = listener if isinstance(trainers, InProcessExecutor) else None
-    run = partial(run_recorded, request, listener=hearing)
-    yield from as_completed(trainers, run, _announced(trainings, listener))
+    # A listener cannot follow a training into a process that others share.
+    hears = isinstance(trainers, InProcessExecutor)
+    yield from as_completed(
+        trainers,
+        partial(_run_heard, request, listener) if hears else partial(run_recorded, request),
+        _announced(trainings, listener),
+        apart=partial(_apart, request, listener),
+    )
+
+
+def _run_heard(request: SweepRequest, listener: SweepListener, trial: Trial) -> Outcome:
+    return run_recorded(request, trial, on_epoch=partial(listener.epoch, trial))
+
+
+def _apart(
+    request: SweepRequest, listener: SweepListener, trial: Trial
+) -> Callable[[], Outcome] | None:
+    """Return the call that trains a user's block in its own process; none for other blocks."""
+    elsewhere = request.placement(trial.blocks[0], trial.position).spec.elsewhere
+    if elsewhere is None:
+        return None
+    heard = partial(listener.epoch, trial)
+    return partial(elsewhere, _run_there, (request, trial), kind="training", listener=heard)
+
+
+def _run_there(task: tuple[SweepRequest, Trial], send: Send) -> Outcome:
+    return run_recorded(*task, on_epoch=send)
 
 
 def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Trial]:

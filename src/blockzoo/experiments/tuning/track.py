@@ -16,15 +16,9 @@ from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError, D
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import measure_cost
 from blockzoo.experiments.trial_identity import training_trial_id
-from blockzoo.experiments.tuning.trial import TunedNetwork
+from blockzoo.experiments.tuning.apart import network_of, train_seed
 from blockzoo.experiments.tuning.tries import Try
-from blockzoo.experiments.tuning.tune import (
-    Tuning,
-    train_tuned,
-    tune,
-    tuned_network,
-    tuned_settings,
-)
+from blockzoo.experiments.tuning.tune import Tuning, tune, tuned_settings
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.results.store.database import Store
@@ -114,7 +108,7 @@ def _tuned(
 ) -> Track:
     """Tune one network and train it over the seeds."""
     protocol = request.protocol
-    network = _network(request, placement)
+    network = network_of(request, placement)
     runs, epochs = trials + len(protocol.seeds), protocol.recipe.epochs
     with listener.watching(placement, runs=runs, epochs=epochs) as counter:
         tuning = tune(
@@ -133,17 +127,6 @@ def _tuned(
     return Track(tuning=tuning, comparison=_compared(request, store, tuning, records))
 
 
-def _network(request: SweepRequest, placement: Placement) -> TunedNetwork:
-    return tuned_network(
-        placement.spec,
-        placement.position,
-        request.protocol,
-        request.dataset,
-        device=request.device,
-        compiled=request.compiled,
-    )
-
-
 def _trained(
     request: SweepRequest, store: Store, tuning: Tuning, seed: int, counter: RunCounter
 ) -> TrainingRecord:
@@ -155,15 +138,7 @@ def _trained(
     # One that failed is tried again, as in a sweep.
     if isinstance(stored, TrainingRecord) and stored.status == "ok":
         return stored
-    record = train_tuned(
-        tuning,
-        dataset=data,
-        seed=seed,
-        device=device,
-        compiled=compiled,
-        options=request.options,
-        on_epoch=counter.epoch,
-    )
+    record = train_seed(request, tuning, seed, counter.epoch)
     store.put(record)
     remove_checkpoint(request.options.checkpoints, identity)
     return record

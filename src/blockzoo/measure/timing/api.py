@@ -62,7 +62,7 @@ def measure(
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
     networks = [
-        Network(name=name, model=model, example=example, way=way, baseline=baseline)
+        Network(name=name, model=model, example=example, way=way, baseline=baseline, foreign=True)
         for name, model in models.items()
     ]
     return measure_networks(networks, settings, progress=progress)

@@ -19,6 +19,7 @@ from blockzoo.measure.timing.events import (
     Samples,
     Stage,
 )
+from blockzoo.measure.timing.guard import ProcessChangedError
 from blockzoo.measure.timing.worker import ChildTask, Mark, measure_task
 
 # Importing torch on a busy machine takes its time.
@@ -59,6 +60,10 @@ class ProcessRun:
                 self.prepared[name] = payload
             case Done():
                 self.done = event
+
+    def spoil(self) -> None:
+        """Drop what was sampled: a network had changed the process, since when is not known."""
+        self.samples.clear()
 
     def die(self, why: str, task: ChildTask) -> None:
         """Note that the process died, and of which network by the task's mark."""
@@ -101,6 +106,8 @@ def run_process(
                 hear(done)
             case Raised(error=error):
                 process.stop()  # what it would tidy up may lie on a device that is gone
+                if isinstance(error, ProcessChangedError):
+                    run.spoil()
                 run.die(_reason(error), task)
             case Ended(cause=cause, reason=reason):
                 run.hung = cause == "silence"
@@ -111,7 +118,7 @@ def run_process(
 def run_here(task: ChildTask, *, listener: Listener | None = None) -> ProcessRun:
     """Measure `task` in this very process: soon, but what kills or hangs it does so to the caller.
 
-    A network that takes its device with it ends the run, as it ends a process.
+    A network that takes its device with it, or changes the process, ends the run.
     """
     run = ProcessRun()
     hear = _both(run.take, listener)
@@ -119,6 +126,9 @@ def run_here(task: ChildTask, *, listener: Listener | None = None) -> ProcessRun
         try:
             hear(measure_task(task, hear))
         except DeviceLostError as error:
+            run.die(_reason(error), task)
+        except ProcessChangedError as error:
+            run.spoil()
             run.die(_reason(error), task)
     return run
 
@@ -133,6 +143,6 @@ def _both(take: Listener, listener: Listener | None) -> Callable[..., None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, DeviceLostError):
+    if isinstance(error, DeviceLostError | ProcessChangedError):
         return str(error)
     return f"the measuring process raised {one_line(error)}"

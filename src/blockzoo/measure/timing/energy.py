@@ -131,7 +131,10 @@ def measure_network_energy(network: Network) -> EnergyResult | None:
     way = network.way
     backend = get_backend(way.backend)
     with threads_restored():  # `load` sets them to those of the way
-        payload = backend.prepare(network.model, network.example, way)
+        model = network.model
+        payload = (
+            model if isinstance(model, bytes) else backend.prepare(model, network.example, way)
+        )
         loaded = backend.load(payload, network.example, way)
         try:
             return measure_energy(loaded.call, loaded.batch_size, way.device)

@@ -32,14 +32,16 @@ class Network:
     """A module to be timed on `example` (N, ...); `baseline` names the network of its ratio.
 
     What does not run in eager fp32 must pass its backend's gate, see `backends/gate.py`, before it
-    is timed.
+    is timed. `model` is bytes where it was prepared already, by `prepared`, in another process.
+    `foreign`: its code is not the library's own, so it is watched, see `guard.py`.
     """
 
     name: str
-    model: nn.Module
+    model: nn.Module | bytes
     example: Tensor
     way: RunWay = field(default_factory=RunWay)
     baseline: str | None = None
+    foreign: bool = False
 
 
 @dataclass(kw_only=True)
@@ -52,7 +54,7 @@ class Preparation:
     def add(self, network: Network) -> None:
         """Prepare the network in this process."""
         try:
-            self.payloads[network.name] = _prepared(network.model, network.example, network.way)
+            self.payloads[network.name] = prepared(network.model, network.example, network.way)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
             self.failures[network.name] = _failure(network.name, error)
 
@@ -76,7 +78,7 @@ def prepare_all(
     """
     preparation, travelling = Preparation(), []
     for network in networks:
-        if here or network.way.plain:
+        if here or network.way.plain or isinstance(network.model, bytes):
             preparation.add(network)
             continue
         try:
@@ -123,7 +125,7 @@ def prepare_task(task: ChildTask, send: Send) -> Done:
         send(State(name=network.name, stage="preparing"))
         try:
             model = load_module_bytes(network.payload)
-            payload = _prepared(model, network.example, network.way)
+            payload = prepared(model, network.example, network.way)
         except Exception as error:  # noqa: BLE001 - a model is foreign code
             send(_failure(network.name, error))
             devices.check(network.way.device, network.name)
@@ -140,14 +142,19 @@ def _failure(name: str, error: Exception) -> Failed:
 def _travelling(network: Network) -> PackedNetwork:
     return PackedNetwork(
         name=network.name,
-        payload=dump_module(network.model),
+        payload=network.model if isinstance(network.model, bytes) else dump_module(network.model),
         example=network.example.cpu(),
         way=network.way,
     )
 
 
-def _prepared(model: nn.Module, example: Tensor, options: RunWay) -> bytes:
-    """Return what a fresh process needs to run `model`; raises `ParityError` at the gate."""
+def prepared(model: nn.Module | bytes, example: Tensor, options: RunWay) -> bytes:
+    """Return what a fresh process needs to run `model`; raises `ParityError` at the gate.
+
+    What was prepared already is that itself.
+    """
+    if isinstance(model, bytes):
+        return model
     backend = get_backend(options.backend)
     payload = backend.prepare(model, example, options)
     if options.plain:

@@ -97,6 +97,7 @@ class _Session:
                 payload=prepared.payloads[network.name],
                 example=network.example.cpu(),
                 way=network.way,
+                foreign=network.foreign,
             )
             for network in able
             if network.name in prepared.payloads

@@ -25,9 +25,10 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import Devices
 from blockzoo.measure.machine.throttling import ThrottleWatch
 from blockzoo.measure.timing.backends import get_backend
-from blockzoo.measure.timing.backends.base import Loaded
+from blockzoo.measure.timing.backends.base import Loaded, set_up_torch
 from blockzoo.measure.timing.clocks import Call, Timer, Timers
 from blockzoo.measure.timing.events import Done, Failed, Sample, Samples, Stage, State
+from blockzoo.measure.timing.guard import ProcessChangedError, ProcessGuard
 from blockzoo.measure.timing.sampling import SamplingListener, sample_networks
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.stats.paired_rounds import Spent
@@ -39,12 +40,16 @@ _GPU_WARMUP_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class PackedNetwork:
-    """One network as it travels: payload (what is prepared, or yet the model), example, options."""
+    """One network as it travels: payload (what is prepared, or yet the model), example, options.
+
+    `foreign`: its code is not the library's own; see `guard.py`.
+    """
 
     name: str
     payload: bytes
     example: Tensor
     way: RunWay
+    foreign: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,10 @@ class Mark:
 
 
 def measure_task(task: ChildTask, send: Send) -> Done:
-    """Load, warm up and sample all networks of a task; raises `DeviceLostError`."""
+    """Load, warm up and sample all networks of a task.
+
+    Raises `DeviceLostError` and `ProcessChangedError`.
+    """
     return _Sampler(task, send).run()
 
 
@@ -114,6 +122,8 @@ class _Sampler(SamplingListener):
         self._task, self._send = task, send
         self._index = {network.name: index for index, network in enumerate(task.networks)}
         self._options = {network.name: network.way for network in task.networks}
+        self._foreign = {network.name for network in task.networks if network.foreign}
+        self._guard = ProcessGuard()
         self._mark = Mark(task.mark_path)
         self._batch: list[Sample] = []
         self._flushed_s = time.monotonic()
@@ -141,6 +151,7 @@ class _Sampler(SamplingListener):
                 listener=self,
                 spent=spent,
             )
+            self._look_at_process()
         self._flush()
         done = Done(
             # Without the samples, which were sent as they came.
@@ -157,33 +168,49 @@ class _Sampler(SamplingListener):
         timers: dict[str, Timer] = {}
         timer_for = Timers()
         for packed in self._task.networks:
-            self.enter(packed.name, "loading")
             way = packed.way
+            set_up_torch(way)  # what loading it changes of the process is then its own doing
+            self._guard.forget()
+            self.enter(packed.name, "loading")
             try:
                 network = get_backend(way.backend).load(packed.payload, packed.example, way)
             except Exception as error:  # noqa: BLE001 - a network is foreign code
                 self.failed(packed.name, one_line(error), traceback.format_exc())
                 continue
+            self._look_at_process()
             loaded[packed.name] = network
             timers[packed.name] = timer_for(torch.device(way.device), way.cache)
         return loaded, timers
 
     def enter(self, name: str, stage: Stage) -> None:
+        self._look_at_process()
         self._mark.set(self._index[name], stage)
         threads = self._options[name].threads
         if threads != self._threads:
             # Not before every sample: torch would start its threads anew.
             torch.set_num_threads(threads)
             self._threads = threads
+            self._guard.forget()
+        self._guard.watch(name if name in self._foreign else None)
         if stage != "sampling" or self._stage != stage:
             self._watch.start()  # loading and warming up do not count
             self._stage = stage
             self._send(State(name=name, stage=stage))
 
+    def _look_at_process(self) -> None:
+        """Look after the network that was at work; one that changed the process ends the run."""
+        try:
+            self._guard.look()
+        except ProcessChangedError as error:
+            self._send(Failed(name=error.network, reason=str(error), traceback=""))
+            raise
+
     def accepts(self, name: str) -> bool:
         return self._watch.at_speed(self._options[name].device)
 
     def failed(self, name: str, failure: str, trace: str) -> None:
+        # Before the next one is blamed for what it found changed as it was entered.
+        self._look_at_process()
         self._flush()
         self._send(Failed(name=name, reason=failure, traceback=trace))
         self._devices.check(self._options[name].device, name)

@@ -1,0 +1,84 @@
+"""Where the blocks of users run that a command was given, and what they may take there."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, TypeVar
+
+from blockzoo.blocks.registry import TrialKind
+from blockzoo.cli.option_groups import ApartOptions
+from blockzoo.cli.screen.consoles import say
+from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.experiments.execution.user_blocks import TrialLimits, load_here, run_apart
+
+_BYTES_PER_GIB = 2**30
+_KINDS: tuple[TrialKind, ...] = ("cost", "latency", "training")
+
+
+Parameters = ParamSpec("Parameters")
+Chosen = TypeVar("Chosen", bound=ApartOptions)
+
+
+def blocks_apart(
+    action: Callable[Concatenate[Chosen, Parameters], None],
+) -> Callable[Concatenate[Chosen, Parameters], None]:
+    """Decorate what a command does: users' blocks among those chosen run in their own processes.
+
+    It then raises `InputError` also for a limit that is none and for a block that is not there.
+    """
+
+    @functools.wraps(action)
+    def run(chosen: Chosen, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        with _apart(chosen):
+            action(chosen, *args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def _apart(chosen: ApartOptions) -> Iterator[None]:
+    limits = TrialLimits(
+        time_s=chosen_time_limits(chosen.time_limits),
+        memory_bytes=_bytes(chosen.memory_limit_gib),
+    )
+    if chosen.in_process:
+        load_here()
+    named = [*(chosen.blocks or ()), getattr(chosen, "baseline", None)]
+    with run_apart([name for name in named if name], limits, tell=say):
+        yield
+
+
+def chosen_time_limits(texts: Sequence[str] | None) -> dict[TrialKind, float | None]:
+    """Return the seconds by kind of trial; a number alone is for all kinds.
+
+    >>> chosen_time_limits(["60", "training=3600"])
+    {'cost': 60.0, 'latency': 60.0, 'training': 3600.0}
+    """
+    limits: dict[TrialKind, float | None] = {}
+    for text in texts or ():
+        kind, equals, seconds = text.rpartition("=")
+        if equals and kind not in _KINDS:
+            raise UnknownNameError("kind of trial in --time-limit", kind, _KINDS)
+        limits |= {each: _seconds(seconds) for each in _KINDS if not equals or each == kind}
+    return limits
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise InputError(f"time limit is {text!r}; give seconds, or training=SECONDS") from None
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise InputError(f"time limit is {text} s; it must be above 0")
+    return seconds
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    if gibibytes is None:
+        return None
+    if not (gibibytes > 0 and math.isfinite(gibibytes)):
+        raise InputError(f"memory limit is {gibibytes:g} GiB; it must be above 0")
+    return max(1, int(gibibytes * _BYTES_PER_GIB))
