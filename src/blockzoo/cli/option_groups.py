@@ -59,8 +59,8 @@ class ApartOptions(BlockOptions):
         typer.Option(
             "--time-limit",
             metavar="[KIND=]SECONDS",
-            help="What a trial of your own block may take; KIND is cost, latency or training; "
-            "repeatable. (default: 600; none for trainings)",
+            help="What a trial of your own block may take; KIND is identity, cost, latency or "
+            "training; repeatable. (default: 60, 600, 600, none)",
         ),
     ] = None
     memory_limit_gib: Annotated[

@@ -16,7 +16,7 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.blocks import fingerprint as fingerprint_of
-from blockzoo.core.errors import BlockError, BlockZooError
+from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
@@ -186,7 +186,7 @@ def _fingerprints(placement: Placement) -> Fingerprints:
             task = (placement.spec.name, placement.position, placement.scaffold)
             return elsewhere(_fingerprints_there, task, kind="identity")
         parts = placement.meta_parts()
-    except BlockZooError:
+    except Exception:  # noqa: BLE001 - a block is foreign code, and so are its errors
         # By position, so that failures at two positions never count as one network.
         return Fingerprints(network=f"not built: {placement.position}", block="")
     return Fingerprints(

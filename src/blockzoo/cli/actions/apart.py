@@ -15,7 +15,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.experiments.execution.user_blocks import TrialLimits, load_here, run_apart
 
 _BYTES_PER_GIB = 2**30
-_KINDS: tuple[TrialKind, ...] = ("cost", "latency", "training")
+_KINDS: tuple[TrialKind, ...] = ("identity", "cost", "latency", "training")
 
 
 Parameters = ParamSpec("Parameters")
@@ -55,7 +55,7 @@ def chosen_time_limits(texts: Sequence[str] | None) -> dict[TrialKind, float | N
     """Return the seconds by kind of trial; a number alone is for all kinds.
 
     >>> chosen_time_limits(["60", "training=3600"])
-    {'cost': 60.0, 'latency': 60.0, 'training': 3600.0}
+    {'identity': 60.0, 'cost': 60.0, 'latency': 60.0, 'training': 3600.0}
     """
     limits: dict[TrialKind, float | None] = {}
     for text in texts or ():

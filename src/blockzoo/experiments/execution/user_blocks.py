@@ -39,7 +39,7 @@ _PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
 _MOST_IDLE = 4
 _SHARE_OF_MEMORY = 0.9
 _DEFAULT_TIME_S: Mapping[TrialKind, float | None] = {
-    "identity": 120.0,
+    "identity": 60.0,
     "cost": 600.0,
     "latency": 600.0,
     "training": None,
@@ -97,6 +97,7 @@ class UserBlocks:
         self._idle: OrderedDict[Worker, str] = OrderedDict()
         self._workers: set[Worker] = set()
         self._introduced: list[str] = []
+        self._lost: dict[str, BlockError] = {}
         self._told: set[tuple[str, str]] = set()
         self._ended = False
 
@@ -133,7 +134,9 @@ class UserBlocks:
             spec = self._run(name, _described, name, kind="identity")
         except InputError:
             raise
-        except BlockError:
+        except BlockError as error:
+            # Loading it again and again would take as long each time.
+            self._lost[name] = error
             spec = BlockSpec(
                 name=name,
                 family="user",
@@ -157,8 +160,11 @@ class UserBlocks:
     ) -> Value:
         """Return what `function(task, send)` returns in a worker of that block.
 
-        Raises what it raises there, and `BlockError` where the process ended.
+        Raises what it raises there, and `BlockError` where the process ended or the block could not
+        be loaded to begin with.
         """
+        if name in self._lost:
+            raise self._lost[name]
         worker = self._taken(name)
         job = _Job(function=function, task=task, threads=torch.get_num_threads())
         try:
