@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import typer
 
-from blockzoo.core.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
 
 Arguments = ParamSpec("Arguments")
 # 128 and the number of SIGINT, as shells report a program that was interrupted.
@@ -39,7 +39,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
         try:
             command(*args, **kwargs)
         except BlockZooError as error:
-            _say(f"error: {error}")
+            _say(f"error: {reason_of(error)}")
             raise typer.Exit(error.exit_status) from error
         except OSError as error:
             # "No such file or directory: a.png" says all; "[Errno 2]" before it says nothing more.
@@ -69,7 +69,7 @@ def _line_of_user_code(error: Exception) -> str | None:
 
 def _say(line: str) -> None:
     # A line break within a reason would make two lines of it for whoever reads by lines.
-    sys.stderr.write(" ".join(line.split("\n")) + "\n")
+    sys.stderr.write(in_one_line(line) + "\n")
 
 
 app = typer.Typer(
