@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from blockzoo.results.records import Record
-from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.engines import STORE_NAME
 from blockzoo.results.table.csv import CSV_NAME, write_results_csv
 
 
