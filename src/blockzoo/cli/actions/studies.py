@@ -39,6 +39,7 @@ from blockzoo.report.tables.scaling import (
     throughput_table,
 )
 from blockzoo.results.records import LatencyRecord
+from blockzoo.results.table.cells import escaped_cell
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
@@ -64,7 +65,7 @@ def marginal(
         )
     output_console().print(marginal_table(marginals))
     if output is not None:
-        pd.DataFrame([asdict(each) for each in marginals]).to_csv(output, index=False)
+        _write_csv(pd.DataFrame([asdict(each) for each in marginals]), output)
     if additivity:
         with progress("additivity") as update:
             sums = check_additivity(names, config=config, settings=settings, progress=update)
@@ -104,13 +105,18 @@ def roofline(
 def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
     frame = roofline_frame(result)
     if output is not None:
-        with replacing(output) as scratch:
-            frame.to_csv(scratch, index=False)
-        show_written(output)
+        _write_csv(frame, output)
     if plot is not None:
         with replacing(plot) as scratch:
             scratch.write_bytes(render(roofline_figure(frame), _plot_format(plot)))
         show_written(plot)
+
+
+def _write_csv(frame: pd.DataFrame, output: Path) -> None:
+    safe = frame.map(lambda value: escaped_cell(value) if isinstance(value, str) else value)
+    with replacing(output) as scratch:
+        safe.to_csv(scratch, index=False)
+    show_written(output)
 
 
 def scaling(
@@ -177,7 +183,8 @@ def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Pat
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
     if plot is not None:
-        plot.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
+        with replacing(plot) as scratch:
+            scratch.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
         show_written(plot)
 
 

@@ -116,9 +116,8 @@ class Store:
         # Outside the transaction: a record that cannot be written locks out nobody.
         rows = [row_of(record) for record in records]
         with self._transaction(write=True) as connection:
-            statement = upsert(connection.dialect)
-            for row in rows:
-                connection.execute(statement, row)
+            if rows:  # else a row of nothing would be put
+                connection.execute(upsert(connection.dialect), rows)
 
     def get(self, trial_id: str) -> AnyRecord | None:
         """Return the record of that trial, or None."""
