@@ -21,8 +21,9 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
-from blockzoo.core.errors import InputError, reason_of
+from blockzoo.core.errors import reason_of
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
+from blockzoo.core.ranges import AT_ONCE
 
 LINE_LIMITS = Limits(time_s=60.0, memory_bytes=4 * 2**30)
 _PRELOADED = ("blockzoo.contract.check", "blockzoo.blocks.zoo")
@@ -61,8 +62,7 @@ def check_blocks(
     comes. Call this from a script under `if __name__ == "__main__":`, as anything that starts
     processes.
     """
-    if jobs < 1:
-        raise InputError(f"jobs is {jobs}; it must be 1 or more")
+    AT_ONCE.checked("jobs", jobs)
     names = [line.name for line in contract_lines(exports=exports)]
     # Findings and reports of all threads come by one queue, and are handed on in this thread.
     arrived: SimpleQueue[tuple[str, Finding] | Future[BlockReport]] = SimpleQueue()

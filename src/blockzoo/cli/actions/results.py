@@ -12,6 +12,7 @@ from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import REACHED, check_all
 from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.report.visualize import visualize
@@ -63,10 +64,8 @@ def _training_tables(source: str, robustness: bool, accuracies: Sequence[float])
     """Return the tables that need whole records, as the store alone has them."""
     if not robustness and not accuracies:
         return []
-    for accuracy in accuracies:
-        # A percent, 60 say, would be reached by no training and look like a result.
-        if not 0 < accuracy <= 1:
-            raise InputError(f"--time-to is {accuracy:g}; it must be above 0 and at most 1")
+    # A percent, 60 say, would be reached by no training and look like a result.
+    check_all(accuracies, "--time-to", REACHED)
     with open_store(source, create=False) as store:
         trainings = store.records(kind="training")
     tables = robustness_tables(trainings) if robustness else []

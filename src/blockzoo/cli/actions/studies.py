@@ -16,7 +16,7 @@ from blockzoo.cli.actions.choices import (
     chosen_shape,
     chosen_threads,
 )
-from blockzoo.cli.actions.keeping import keep
+from blockzoo.cli.actions.keeping import keep, require_usable
 from blockzoo.cli.option_groups import ScalingOptions, TimingOptions
 from blockzoo.cli.screen.consoles import output_console, progress, show_written
 from blockzoo.core.errors import InputError
@@ -134,8 +134,9 @@ def scaling(
     settings = LatencySettings(
         way=RunWay(device=chosen.device), budget_s=budget_s, processes=processes
     )
+    require_usable(results, output)
     if chosen.throughput:
-        records = _throughputs(names, chosen, config, settings)
+        records = _throughputs(names, chosen, config, settings, plot)
     else:
         axis, values = _one_axis(chosen)
         _plot_format(plot)
@@ -193,10 +194,13 @@ def _throughputs(
     chosen: ScalingOptions,
     config: ScaffoldConfig,
     settings: LatencySettings,
+    plot: Path | None,
 ) -> list[LatencyRecord]:
     # Refused and not ignored: who gives batch sizes expects to see each of them timed.
     if _values_by_axis(chosen):
         raise InputError("--throughput chooses the batch size itself; give no values with it")
+    if plot is not None:
+        raise InputError("--throughput has no plot; leave out --plot")
     searches = []
     with progress("throughput") as update:
         for done, name in enumerate(names):

@@ -28,6 +28,7 @@ from blockzoo.report.tables.zoo import (
     blocks_table,
     costs_in_full_table,
     facts_table,
+    require_sort,
     sorted_blocks,
     stage_costs,
     theory_table,
@@ -50,9 +51,11 @@ def blocks(
     contract: bool,
 ) -> None:
     """Show the one block that is named, or else the table of those that hold all words."""
+    require_sort(sort)
+    where = Position.parse(position)
     spec = _exactly_named(words)
     if spec is not None:
-        _show_in_full(spec, Position.parse(position), svg)
+        _show_in_full(spec, where, svg)
         if contract:
             _show_contract(spec)
         return

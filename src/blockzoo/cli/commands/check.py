@@ -8,6 +8,7 @@ import typer
 
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
+from blockzoo.core import ranges
 
 
 @examples(
@@ -22,13 +23,15 @@ def check(
         bool, typer.Option("--export/--no-export", help="Also compile the block and export it.")
     ] = True,
     time_limit: Annotated[
-        float, typer.Option("--time-limit", help="Seconds that one line may take.")
+        float, typer.Option("--time-limit", help="Seconds that one line may take."), ranges.SECONDS
     ] = 60.0,
     memory_limit: Annotated[
-        float, typer.Option("--memory-limit", help="GiB that one line may take.")
+        float, typer.Option("--memory-limit", help="GiB that one line may take."), ranges.GIBIBYTES
     ] = 4.0,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Blocks at a time. (default: one per core)")
+        int | None,
+        typer.Option("--jobs", help="Blocks at a time. (default: one per core)"),
+        ranges.AT_ONCE,
     ] = None,
 ) -> None:
     """Check that blocks keep the contract: shapes, gradients, precision, forms, exports.

@@ -9,6 +9,7 @@ import typer
 
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
+from blockzoo.core import ranges
 
 
 @examples(
@@ -69,6 +70,7 @@ def results(
             help="Also show the seconds of training until this validation accuracy, "
             "a fraction of 1; may be repeated.",
         ),
+        ranges.REACHED,
     ] = None,
 ) -> None:
     """Show the summary of the results, export them, or import somebody else's.
