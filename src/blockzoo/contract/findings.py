@@ -17,11 +17,12 @@ class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
 
 
 class Verdict(str, Enum):
-    """What a line says about a block."""
+    """What a line says about a block; undecided is one that was stopped at its time limit."""
 
     PASSES = "passes"
     FAILS = "fails"
     DOES_NOT_APPLY = "does not apply"
+    UNDECIDED = "undecided"
 
     def __str__(self) -> str:
         return self.value

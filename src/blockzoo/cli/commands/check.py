@@ -36,9 +36,10 @@ def check(
 ) -> None:
     """Check that blocks keep the contract: shapes, gradients, precision, forms, exports.
 
-    Each line passes, fails with the reason, or says why it does not apply. Every block runs in a
-    process of its own, so that one that hangs, takes all memory or crashes fails one line. Exit
-    status 1 when a line failed.
+    Each line is shown as it comes: it passes, fails with the reason, or says why it does not apply;
+    one that is stopped at its time limit is undecided. Every block runs in a process of its own, so
+    that one that takes all memory or crashes fails one line. Exit status 1 when a line failed, else
+    3 when one is undecided.
     """
     from blockzoo.cli.actions import zoo
 
