@@ -35,12 +35,10 @@ class Range:
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             raise InputError(f"{name} is {value}; it must be {self}")
         number = int(value) if isinstance(value, Integral) else float(value)  # type: ignore[call-overload]
-        # The other way round NaN would pass.
-        if not (number > self.least if self.above else number >= self.least):
-            nan = math.isnan(number)
-            raise InputError(f"{name} is {number:g}; it must be {self if nan else self._lower}")
-        if number > self.most:
-            raise InputError(f"{name} is {_short(number)}; it must be {self}")
+        too_low = number <= self.least if self.above else number < self.least
+        if too_low or number > self.most or math.isnan(number):
+            allowed = self._lower if too_low else str(self)
+            raise InputError(f"{name} is {_shown(number)}; it must be {allowed}")
         return number
 
     @property
@@ -52,12 +50,14 @@ class Range:
     def __str__(self) -> str:
         if self.above:
             return f"above {self.least:g} and at most {self.most:,g}"
-        return f"within {self.least:g}..{self.most}"
+        return f"within {self.least}..{self.most}"
 
 
-def _short(number: float) -> str:
-    text = str(number)
-    return text if len(text) <= 24 else f"{text[:20]}..."
+def _shown(number: float) -> str:
+    if isinstance(number, float):
+        return f"{number:.15g}"
+    # Python writes no numbers of thousands of digits.
+    return str(number) if abs(number) < 10**30 else f"a number of {number.bit_length()} bits"
 
 
 DEPTH = Range(least=1, most=1000)
