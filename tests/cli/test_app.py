@@ -274,7 +274,7 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
         ("profile RepMixer --width 0", "width is 0; it must be 1 or more"),
         ("profile RepMixer --depth -1", "depth is -1; it must be 1 or more"),
         ("profile RepMixer --classes 1", "classes is 1; it must be 2 or more"),
-        ("profile RepMixer --batch-size 0", "batch size is 0; it must be 1 or more"),
+        ("profile RepMixer --batch-size 0", "--batch-size is 0; it must be 1 or more"),
         ("profile RepMixer --context Nothing", "unknown block 'Nothing'"),
         ("profile RepMixer --input-shape 1 1 32 32", "it must be (3, H, W)"),
         (
@@ -287,8 +287,11 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
         ("train RepMixer --dataset cifar11", "unknown data set 'cifar11'; did you mean cifar10"),
         ("train RepMixer --dataset missing.npz", "missing.npz"),
         ("train RepMixer --dataset digits --epochs 0", "epochs is 0"),
-        ("train RepMixer --dataset digits --lr -1", "learning_rate is -1"),
-        ("train RepMixer --dataset digits --seed -1", "seed is -1; it must be within 0.."),
+        (
+            "train RepMixer --dataset digits --lr -1",
+            "--lr is -1; it must be above 0",
+        ),
+        ("train RepMixer --dataset digits --seed -1", "--seed is -1; it must be 0 or more"),
         ("train RepMixer --dataset digits --seed 4294967295 --seeds 2", "seed is 4294967296;"),
         ("train RepMixer --dataset digits --precision fp8", "unknown precision 'fp8'"),
         ("tune RepMixer --dataset digits --trials 0", "trials is 0; it must be 1 or more"),
@@ -632,7 +635,7 @@ def test_skipped_images_are_counted_aloud(run: Run, tmp_path: Path) -> None:
 def test_no_trainings_side_by_side_is_one_line(run: Run, tiny_npz: Path) -> None:
     status, _, error = run("sweep", "Identity", "--dataset", str(tiny_npz), "--side-by-side", "0")
     assert status == 2
-    assert error == "error: side by side is 0; it must be 1 or more\n"
+    assert error == "error: --side-by-side is 0; it must be 1 or more\n"
 
 
 def test_what_to_do_without_memory_is_one_of_two() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.cli.actions import zoo
 from blockzoo.cli.app import app
 from blockzoo.contract import check
 from blockzoo.contract.check import BlockReport, check_blocks
@@ -82,18 +85,21 @@ def test_a_block_breaks_no_other_line_than_its_own() -> None:
     assert [line for line, verdict in verdicts.items() if verdict is Verdict.FAILS] == ["gradients"]
 
 
-def test_hanging_fails_one_line_and_the_report_goes_on() -> None:
+def test_hanging_leaves_a_line_undecided_and_the_report_goes_on() -> None:
     report = _check(_name("HangsInTraining"), limits=Limits(time_s=3.0))
     assert [finding.line for finding in report.findings] == _EAGER
     failed = _failed(report)
-    assert set(failed) == {"gradients", "bf16"}
-    assert failed["gradients"] == "still running after 3 s, the time limit; stopped"
+    assert failed == {}
+    undecided = {f.line: f.reason for f in report.findings if f.verdict is Verdict.UNDECIDED}
+    assert set(undecided) == {"gradients", "bf16"}
+    assert undecided["gradients"] == "still running after 3 s, the time limit; stopped"
     assert not report.ok
+    assert not report.broken
 
 
 def test_a_constructor_that_hangs_is_stopped_once() -> None:
     report = _check(_name("HangsInConstructor"), limits=Limits(time_s=2.0))
-    assert list(_failed(report)) == ["builds"]
+    assert [f.line for f in report.findings if f.verdict is Verdict.UNDECIDED] == ["builds"]
     rest = {(f.verdict, f.reason) for f in report.findings[1:]}
     assert rest == {(Verdict.DOES_NOT_APPLY, "the block is not built")}
 
@@ -184,6 +190,56 @@ def test_the_command_prints_a_line_each_and_fails_where_one_failed(
     assert bad.exit_code == 1
     assert "mine.py:UnusedParameter: does not keep the contract" in bad.stdout
     assert "no gradient reaches spare.bias, spare.weight" in bad.stdout
+
+
+def _finding(line: str, verdict: Verdict) -> Finding:
+    return Finding(line=line, verdict=verdict, reason="because")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status", "last"),
+    [
+        ([Verdict.PASSES, Verdict.DOES_NOT_APPLY], 0, "Identity: keeps the contract"),
+        ([Verdict.UNDECIDED], 3, "Identity: undecided, 1 of its lines were stopped"),
+        ([Verdict.UNDECIDED, Verdict.FAILS], 1, "Identity: does not keep the contract"),
+    ],
+)
+@pytest.mark.parametrize("blocks", [1, 6])
+def test_each_finding_is_shown_as_it_comes(
+    verdicts: list[Verdict],
+    status: int,
+    last: str,
+    blocks: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[str] = []
+
+    def check_blocks(
+        names: list[str], *, on_finding: Callable[[str, Finding], None], **_: object
+    ) -> Iterator[BlockReport]:
+        for name in names:
+            findings = tuple(_finding(f"line {n}", verdict) for n, verdict in enumerate(verdicts))
+            for finding in findings:
+                on_finding(name, finding)
+                seen.append(capsys.readouterr().out)
+            yield BlockReport(block=name, findings=findings)
+            seen.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(zoo, "check_blocks", check_blocks)
+    names = ["Identity", *list_available_blocks()[: blocks - 1]]
+    ended = 0
+    try:
+        zoo.check(names, False, exports=False, time_limit_s=1.0, memory_limit_gib=1.0, jobs=1)
+    except typer.Exit as end:
+        ended = end.exit_code
+    assert ended == status
+    for shown, verdict in zip(seen, verdicts, strict=False):
+        bad = verdict in (Verdict.FAILS, Verdict.UNDECIDED)
+        assert shown.count("\n") == (blocks == 1 or bad)
+        assert f": {verdict.value}: because\n" in shown or not shown
+    assert seen[len(verdicts)] == f"{last}\n"
+    assert ("blocks keep the contract" in capsys.readouterr().out) == (blocks > 1)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from blockzoo.core.errors import (
     UnknownNameError,
     one_line,
     reason_of,
+    traceback_of,
 )
 
 
@@ -76,3 +77,20 @@ def test_an_error_is_told_in_one_line(error: Exception, whole: str, first: str) 
 def test_a_reason_has_the_type_of_what_was_not_raised_on_purpose_alone() -> None:
     assert reason_of(ModelError("it cannot be exported")) == "it cannot be exported"
     assert reason_of(MemoryError("no\nroom")) == "MemoryError: no room"
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_error_whose_text_raises_is_told_all_the_same() -> None:
+    assert one_line(Unspeakable()) == "Unspeakable: (what it says cannot be shown)"
+    assert "Unspeakable" in traceback_of(Unspeakable())
+
+
+@pytest.mark.parametrize("kind", [ValueError, BlockError])
+def test_reasons_are_visible_and_in_one_line(kind: type[Exception]) -> None:
+    reason = reason_of(kind("a\x1b]0;owned\x07\nb\u202ec\ud800"))
+    assert reason.endswith(r"a\x1b]0;owned\x07 b\u202ec\ud800")
+    assert traceback_of(kind("a\x1b\nb")).splitlines()[0].endswith(r"a\x1b")

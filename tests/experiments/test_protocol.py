@@ -42,7 +42,7 @@ def test_fewer_epochs_warm_up_for_the_same_share() -> None:
     assert (recipe.epochs, recipe.warmup_epochs) == (10, 1.0)
     assert get_protocol("v1").changed(epochs=10, warmup_epochs=3.0).recipe.warmup_epochs == 3.0
     assert get_protocol("classic").changed(epochs=10).recipe.warmup_epochs == 0.0
-    with pytest.raises(InputError, match="epochs is 0; it must be a whole number of 1 or more"):
+    with pytest.raises(InputError, match="epochs is 0; it must be 1 or more"):
         get_protocol("v1").changed(epochs=0)
 
 

@@ -107,7 +107,7 @@ def test_the_command_ranks_and_draws(tmp_path: Path) -> None:
         ([], "0 of --batch-sizes, --resolutions and --threads given"),
         (["--threads", "1", "--resolutions", "32"], "2 of --batch-sizes"),
         (["--batch-sizes", "1,x"], "batch_size is '1,x'; write whole numbers"),
-        (["--batch-sizes", "0,1"], "values of batch_size are [0, 1]; give some, each 1 or more"),
+        (["--batch-sizes", "0,1"], "batch_size is 0; it must be 1 or more"),
         (["--batch-sizes", "1", "--plot", "x.gif"], "figure format is 'gif'"),
         (["--throughput", "--threads", "1"], "--throughput chooses the batch size itself"),
     ],

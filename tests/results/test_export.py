@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,7 @@ from blockzoo.core.errors import InputError, ResultsError, SchemaError
 from blockzoo.results.export import export, export_bundle, export_parquet, import_bundle
 from blockzoo.results.records import AnyRecord
 from blockzoo.results.store.database import Store
+from blockzoo.results.store.reading import parse_record
 from blockzoo.results.table.frame import load_results
 from tests.record_samples import cost, latency, training
 
@@ -32,12 +35,12 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_a_bundle_gives_the_same_records_back(bundle: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "two.db", create=True) as store:
-        assert import_bundle(bundle, store) == 3
+        assert import_bundle(bundle, store).records == 3
         assert {record.trial_id: record for record in store.records()} == {
             record.trial_id: record for record in RECORDS
         }
         export_bundle(store, tmp_path / "again.jsonl")
-        assert import_bundle(bundle, store) == 3
+        assert import_bundle(bundle, store).records == 3
         assert len(store.records()) == 3
     assert (tmp_path / "again.jsonl").read_bytes() == bundle.read_bytes()
 
@@ -45,7 +48,7 @@ def test_a_bundle_gives_the_same_records_back(bundle: Path, tmp_path: Path) -> N
 def test_an_empty_store_has_an_empty_bundle(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as store:
         assert export_bundle(store, tmp_path / "bundle.jsonl") == 0
-        assert import_bundle(tmp_path / "bundle.jsonl", store) == 0
+        assert import_bundle(tmp_path / "bundle.jsonl", store).records == 0
 
 
 def test_bundles_that_are_damaged_change_nothing(bundle: Path, tmp_path: Path) -> None:
@@ -63,6 +66,84 @@ def test_bundles_that_are_damaged_change_nothing(bundle: Path, tmp_path: Path) -
                 with pytest.raises(ResultsError, match=message):
                     import_bundle(bundle, store)
         assert store.records() == []
+
+
+SPOILT = [
+    ('"test_accuracy":0.75', '"test_accuracy":"Infinity"'),
+    ('"test_accuracy":0.75', '"test_accuracy":7.5'),
+    ('"test_accuracy":0.75', '"test_accuracy":-1'),
+    ('"shift_accuracy":0.625', '"shift_accuracy":"NaN"'),
+    ('"seed":0', '"seed":9223372036854775808'),
+    ('"seed":0', '"seed":-1'),
+    ('"created_at":"2026-01-02T03:04:05.678901Z"', '"created_at":"0001-01-01T00:00:00+14:00"'),
+    ('"created_at":"2026-01-02T03:04:05.678901Z"', '"created_at":"9999-12-31T23:59:59-01:00"'),
+    ('"created_at":"2026-01-02T03:04:05.678901Z"', '"created_at":"1969-12-31T23:59:59Z"'),
+    ('"positions":["mid"]', '"positions":[]'),
+    ('"positions":["mid"]', '"positions":["mid","mid"]'),
+    ('"block":"A"', '"block":""'),
+    ('"block":"A"', '"block":"A\\u001b[2J"'),
+    ('"block":"A"', '"block":"' + "A" * 5001 + '"'),
+    ('"dataset":"digits"', '"dataset":""'),
+    ('"trial_id":"training"', '"trial_id":"' + "a" * 65 + '"'),
+    ('"width":16', '"width":-16'),
+    ('"memory_bytes":8000000000', '"memory_bytes":1e30'),
+    ('"epochs":2', '"epochs":"two"'),
+    ('"epochs":2', '"epochs":' + "9" * 30),
+    ('"learning_rate":0.1,"train', '"learning_rate":"NaN","train'),
+    ('"contrast":[0.75,0.25]', '"contrast":[]'),
+    ('"1.5":null', '"wide":null'),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), SPOILT)
+def test_what_cannot_be_is_refused_by_its_line_or_left_out(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    path = tmp_path / "bundle.jsonl"
+    with Store(tmp_path / "one.db", create=True) as store:
+        store.put_all([cost(), training("training"), latency()])
+        export_bundle(store, path)
+    text = path.read_text()
+    assert text.count(old) >= 1
+    number = next(n for n, line in enumerate(text.splitlines(), 1) if '"kind":"training"' in line)
+    lines = text.splitlines(keepends=True)
+    lines[number - 1] = lines[number - 1].replace(old, new)
+    path.write_text("".join(lines))
+    with Store(tmp_path / "two.db", create=True) as store:
+        with pytest.raises(ResultsError, match=rf"bundle\.jsonl, line {number}, is not a record"):
+            import_bundle(path, store)
+        assert store.records() == []
+        imported = import_bundle(path, store, skip_bad=True)
+        assert (imported.records, len(imported.skipped)) == (2, 1)
+        assert {record.trial_id for record in store.records()} == {"cost", "latency"}
+
+
+@pytest.mark.parametrize("params", ["1" + "0" * 30, "-1", "9223372036854775808", "1.5"])
+def test_counts_are_whole_numbers_of_63_bits(params: str) -> None:
+    text = cost().model_dump_json().replace('"params_total":1100', f'"params_total":{params}')
+    with pytest.raises(ResultsError, match="is not a record"):
+        parse_record(text, location="it")
+
+
+def test_a_long_bundle_is_imported_in_little_memory(tmp_path: Path) -> None:
+    lines = 12_000
+    path, record = tmp_path / "long.jsonl", training("ID", notes="x" * 1000)
+    text = record.model_dump_json()
+    with path.open("w") as file:
+        file.write(f'{{"blockzoo_bundle":1,"records":{lines}}}\n')
+        file.writelines(text.replace('"ID"', f'"t{number}"') + "\n" for number in range(lines))
+    assert path.stat().st_size > 30e6
+    with Store(tmp_path / "store.db", create=True) as store:
+        tracemalloc.start()
+        try:
+            assert import_bundle(path, store).records == lines
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak_bytes < 15e6
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (lines,)
+    connection.close()
 
 
 def test_a_bundle_of_a_newer_version(bundle: Path, tmp_path: Path) -> None:

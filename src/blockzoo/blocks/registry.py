@@ -19,7 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from blockzoo.blocks import user_code, user_errors
 from blockzoo.blocks.initialisation import initialise
-from blockzoo.core.errors import BlockError, BlockZooError, InputError, one_line
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
 from blockzoo.core.position import Position
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class BlockSpec:
         """
         if not _is_ours(self.factory):
             return user_errors.describe_error(error, self.defined_at)
-        return str(error) if type(error) is ValueError else one_line(error)
+        return in_one_line(str(error)) if type(error) is ValueError else one_line(error)
 
 
 _registry: dict[str, BlockSpec] = {}

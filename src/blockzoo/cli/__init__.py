@@ -22,6 +22,7 @@ from blockzoo.cli.commands.scaling import scaling
 from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
+from blockzoo.cli.encoding import show_what_can_be_shown
 
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
@@ -38,6 +39,7 @@ def main() -> None:
     """Run `blockzoo`."""
     # Before a command is run, and so before it imports torch.
     _wait_politely(sys.argv[1:])
+    show_what_can_be_shown()
     app()
 
 
@@ -55,6 +57,7 @@ def _wait_politely(arguments: Sequence[str]) -> None:
 
 def _run(command: str) -> None:
     _wait_politely([command])
+    show_what_can_be_shown()
     # With this name, usage and errors teach `blockzoo COMMAND` to who called the early one.
     app([command, *sys.argv[1:]], prog_name="blockzoo")
 

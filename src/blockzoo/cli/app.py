@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
-from blockzoo.core.errors import BlockZooError
+from blockzoo.cli.numbers import checking_numbers
+from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
 
 Arguments = ParamSpec("Arguments")
 # 128 and the number of SIGINT, as shells report a program that was interrupted.
@@ -39,7 +41,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
         try:
             command(*args, **kwargs)
         except BlockZooError as error:
-            _say(f"error: {error}")
+            _say(f"error: {reason_of(error)}")
             raise typer.Exit(error.exit_status) from error
         except OSError as error:
             # "No such file or directory: a.png" says all; "[Errno 2]" before it says nothing more.
@@ -47,7 +49,7 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
             _say(f"error: {error.strerror or error}{file}")
             raise typer.Exit(1) from error
         except Exception as error:
-            line = _line_of_user_code(error)
+            line = _line_of_foreseen(error)
             if line is None:
                 raise
             _say(f"error: {line}")
@@ -59,20 +61,47 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
     return guarded
 
 
-def _line_of_user_code(error: Exception) -> str | None:
-    """Return the line for an error that came through a user's block, None for any other."""
+def _line_of_foreseen(error: Exception) -> str | None:
+    """Return the line for an error of a user's block or of a full memory, None for any other."""
     # Only here, because it brings torch: an error that nobody foresaw may take its time.
     from blockzoo.blocks.user_errors import describe_error, own_place
+    from blockzoo.measure.machine.devices import is_out_of_memory
 
-    return None if own_place(error) is None else describe_error(error)
+    if own_place(error) is None and not is_out_of_memory(error):
+        return None
+    return describe_error(error)
 
 
 def _say(line: str) -> None:
     # A line break within a reason would make two lines of it for whoever reads by lines.
-    sys.stderr.write(" ".join(line.split("\n")) + "\n")
+    sys.stderr.write(in_one_line(line) + "\n")
+
+
+class _Commands(TyperGroup):
+    """The group of all commands; arguments that it cannot read are one line on standard error."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        given = sys.argv[1:] if args is None else args
+        if not given or not options.pop("standalone_mode", True):
+            return super().main(args, *rest, **options)  # help, or somebody who wants the error
+        try:
+            status = super().main(args, *rest, standalone_mode=False, **options)
+        except typer.Abort:
+            _say("interrupted")
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            # Typer's own errors have no public class in all its versions; this is what marks them.
+            message, context = getattr(error, "format_message", None), getattr(error, "ctx", None)
+            if message is None:
+                raise
+            more = f" (see `{context.command_path} --help`)" if context else ""
+            _say(f"error: {message()}{more}")
+            sys.exit(getattr(error, "exit_code", 2))
+        sys.exit(status if isinstance(status, int) else 0)
 
 
 app = typer.Typer(
+    cls=_Commands,
     name="blockzoo",
     help="Compare convolutional blocks fairly: cost, speed and accuracy in one fixed scaffold.",
     epilog="Start with: `blockzoo sweep --quick`",
@@ -107,4 +136,4 @@ def add_commands(*functions: Command) -> None:
     for function in functions:
         # No default: a command without examples is found out here, as the package is imported.
         lines = "".join(f"\n\n* `{line}`" for line in _EXAMPLES[function.__name__])
-        app.command(epilog=f"Examples:{lines}")(command_border(function))
+        app.command(epilog=f"Examples:{lines}")(command_border(checking_numbers(function)))

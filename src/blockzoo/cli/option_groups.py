@@ -18,6 +18,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from blockzoo.cli import shared_options
+from blockzoo.core import ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,9 @@ class ScaffoldOptions(ApartOptions):
     context: shared_options.Context = None
     depth: shared_options.Depth = None
     width: shared_options.Width = None
-    classes: Annotated[int, typer.Option("--classes", "--out-dim", help="Size of the output.")] = 10
+    classes: Annotated[
+        int, typer.Option("--classes", "--out-dim", help="Size of the output."), ranges.CLASSES
+    ] = 10
     input_shape: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option("--input-shape", metavar="B C H W", help="Batch, channels, height, width."),
@@ -112,7 +115,9 @@ class BenchmarkOptions(ScaffoldOptions):
         bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
     ] = False
     processes: Annotated[
-        int | None, typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)")
+        int | None,
+        typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)"),
+        ranges.PROCESSES,
     ] = None
     rigorous: Annotated[
         bool, typer.Option("--rigorous", help="Twenty processes, longer budget.")
@@ -128,6 +133,7 @@ class BenchmarkOptions(ScaffoldOptions):
             help="Seconds of timing per block and position at the most. "
             "(default: 6; 10 with --rigorous)",
         ),
+        ranges.SECONDS,
     ] = None
     warmup_runs: shared_options.WarmupRuns = None
     benchmark_runs: shared_options.BenchmarkRuns = None
@@ -161,7 +167,9 @@ class ScalingOptions:
         bool, typer.Option("--throughput", help="Search the batch of most images per second.")
     ] = False
     largest_batch: Annotated[
-        int, typer.Option("--largest-batch", help="Where that search ends at the latest.")
+        int,
+        typer.Option("--largest-batch", help="Where that search ends at the latest."),
+        ranges.BATCH,
     ] = 1024
     protocol: shared_options.ProtocolName = "v1"
     device: shared_options.Device = "auto"
@@ -203,11 +211,13 @@ class TrainingOptions(ApartOptions):
         ),
     ] = False
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Passes over the training set.")
+        int | None, typer.Option("--epochs", help="Passes over the training set."), ranges.EPOCHS
     ] = None
     batch_size: shared_options.BatchSize = None
     learning_rate: Annotated[
-        float | None, typer.Option("--lr", "--learning-rate", help="Peak learning rate.")
+        float | None,
+        typer.Option("--lr", "--learning-rate", help="Peak learning rate."),
+        ranges.LEARNING_RATE,
     ] = None
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto, fp32 or bf16 (autocast).")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from blockzoo.core import ranges
+
 Blocks = Annotated[
     list[str] | None,
     typer.Argument(
@@ -30,14 +32,18 @@ Context = Annotated[
 Depth = Annotated[
     int | None,
     typer.Option("--depth", "--num-blocks", help="Blocks per stage. (default: the protocol's)"),
+    ranges.DEPTH,
 ]
 Width = Annotated[
     int | None,
     typer.Option(
         "--width", "--base-channels", help="Channels of the stem. (default: the protocol's)"
     ),
+    ranges.WIDTH,
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images per batch.")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Images per batch."), ranges.BATCH
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[
     str, typer.Option("--threads", metavar="N|all", help="CPU threads; all: one for each core.")
@@ -49,10 +55,12 @@ Output = Annotated[
 WarmupRuns = Annotated[
     int | None,
     typer.Option("--warmup-runs", help="Calls before the clock. (default: until steady)"),
+    ranges.CALLS,
 ]
 BenchmarkRuns = Annotated[
     int | None,
     typer.Option("--benchmark-runs", help="Rounds exactly. (default: until the interval is 1%)"),
+    ranges.ROUNDS,
 ]
 SaveTo = Annotated[
     str | None,

@@ -1,8 +1,8 @@
 """`blockzoo check`: the contract run on blocks that may hang, allocate without bound, or crash.
 
 Each block has a child process of its own, which sends a finding line by line. A line that runs too
-long or takes too much memory is stopped with its process, counts as failed, and a new process goes
-on with the next line. User code is imported in the child alone.
+long is stopped with its process and is undecided, one that takes too much memory fails, and a new
+process goes on with the next line. User code is imported in the child alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
-from blockzoo.core.errors import InputError, reason_of
+from blockzoo.core.errors import reason_of
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
+from blockzoo.core.ranges import AT_ONCE
 
 LINE_LIMITS = Limits(time_s=60.0, memory_bytes=4 * 2**30)
 _PRELOADED = ("blockzoo.contract.check", "blockzoo.blocks.zoo")
@@ -41,8 +42,13 @@ class BlockReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no line failed."""
-        return not self.count(Verdict.FAILS)
+        """Whether the block keeps the contract: no line failed, and none is undecided."""
+        return not self.broken and not self.count(Verdict.UNDECIDED)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a line failed."""
+        return bool(self.count(Verdict.FAILS))
 
 
 def check_blocks(
@@ -61,8 +67,7 @@ def check_blocks(
     comes. Call this from a script under `if __name__ == "__main__":`, as anything that starts
     processes.
     """
-    if jobs < 1:
-        raise InputError(f"jobs is {jobs}; it must be 1 or more")
+    AT_ONCE.checked("jobs", jobs)
     names = [line.name for line in contract_lines(exports=exports)]
     # Findings and reports of all threads come by one queue, and are handed on in this thread.
     arrived: SimpleQueue[tuple[str, Finding] | Future[BlockReport]] = SimpleQueue()
@@ -136,19 +141,22 @@ class _Check:
         # A finding is the sign of life, so the time from one to the next is that of a line.
         limits = replace(self._limits, time_s=None, silence_s=self._limits.time_s)
         task = (self._block, names[len(findings) :])
+        verdict = Verdict.FAILS
         match worker.stream(_judge, task, listener=take, limits=limits):
             case Answer():
                 return
             case Raised(error=error):
                 reason = reason_of(error)
             case Ended(cause="silence"):
+                # It may only be slow, on a busy machine say: that breaks no line.
+                verdict = Verdict.UNDECIDED
                 reason = f"still running after {limits.silence_s:g} s, the time limit; stopped"
             case Ended(cause="died", reason=reason):
                 reason = f"the process {reason}"
             case Ended(reason=reason):
                 pass
         if len(findings) < len(names):  # the last one may have come before the end
-            take(Finding(line=names[len(findings)], verdict=Verdict.FAILS, reason=reason))
+            take(Finding(line=names[len(findings)], verdict=verdict, reason=reason))
 
     def stop(self) -> None:
         """End what `run` does in another thread, and begin nothing more."""
@@ -169,7 +177,8 @@ def _not_built(name: str) -> Finding:
 
 
 def _ends_all(finding: Finding) -> bool:
-    return finding.line == BUILDS.name and finding.verdict is Verdict.FAILS
+    stopped = finding.verdict in (Verdict.FAILS, Verdict.UNDECIDED)
+    return finding.line == BUILDS.name and stopped
 
 
 def _judge(task: tuple[bytes, Sequence[str]], send: Send) -> None:

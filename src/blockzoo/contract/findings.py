@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 
 from blockzoo.blocks.registry import BlockSpec
-from blockzoo.core.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
 
 
 class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
@@ -17,11 +17,12 @@ class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
 
 
 class Verdict(str, Enum):
-    """What a line says about a block."""
+    """What a line says about a block; undecided is one that was stopped at its time limit."""
 
     PASSES = "passes"
     FAILS = "fails"
     DOES_NOT_APPLY = "does not apply"
+    UNDECIDED = "undecided"
 
     def __str__(self) -> str:
         return self.value
@@ -63,7 +64,7 @@ class Line:
             except DoesNotApply as why:
                 verdict, reason = Verdict.DOES_NOT_APPLY, str(why)
             except BlockZooError as error:
-                verdict, reason = Verdict.FAILS, str(error)
+                verdict, reason = Verdict.FAILS, reason_of(error)
             except Exception as error:  # noqa: BLE001 - any error of the block is its verdict
                 verdict, reason = Verdict.FAILS, spec.describe_error(error)
-        return Finding(line=self.name, verdict=verdict, reason=" ".join(reason.split()))
+        return Finding(line=self.name, verdict=verdict, reason=in_one_line(reason))

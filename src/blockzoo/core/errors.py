@@ -18,8 +18,11 @@ A message says what was given and what is allowed, in one line.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+from blockzoo.core.text import visible
 
 
 class BlockZooError(Exception):
@@ -89,20 +92,42 @@ class SchemaError(ResultsError):
 
 
 def one_line(error: BaseException, *, first_line_only: bool = False) -> str:
-    """Return type and message of an error in one line.
+    """Return type and message of an error in one line that shows: control characters escaped.
 
-    The lines of a longer message are joined, or cut off with `first_line_only`.
+    The lines of a longer message are joined, or cut off with `first_line_only`. Whatever the
+    error's own text does, this does not raise.
 
     >>> one_line(ValueError("no kernel\\nfor int8"))
     'ValueError: no kernel for int8'
     >>> one_line(KeyError())
     'KeyError'
     """
-    # A syntax error's own text ends with the file and line, which is not part of the message.
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    message = message_of(error)
     if first_line_only:
         message = next((line for line in message.splitlines() if line.strip()), "")
-    return " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
+    return in_one_line(f"{type(error).__name__}: {message}").removesuffix(":")
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, as it is; a stand-in where saying it raises.
+
+    >>> message_of(InputError("width is 0"))
+    'width is 0'
+    """
+    try:
+        # A syntax error's own text ends with the file and line, which is not part of the message.
+        return str(error.msg if isinstance(error, SyntaxError) else error)
+    except Exception:  # noqa: BLE001 - the class of the error may be a user's
+        return "(what it says cannot be shown)"
+
+
+def in_one_line(text: str) -> str:
+    r"""Return the text with its lines joined and its control characters escaped.
+
+    >>> in_one_line("no kernel\n  for \x1b[1mint8")
+    'no kernel for \\x1b[1mint8'
+    """
+    return visible(" ".join(text.split()))
 
 
 def reason_of(error: BaseException) -> str:
@@ -113,4 +138,13 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(ZeroDivisionError("division by zero"))
     'ZeroDivisionError: division by zero'
     """
-    return str(error) if isinstance(error, BlockZooError) else one_line(error)
+    return in_one_line(message_of(error)) if isinstance(error, BlockZooError) else one_line(error)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error, as lines that show.
+
+    >>> traceback_of(ValueError("no"))
+    'ValueError: no\\n'
+    """
+    return visible("".join(traceback.format_exception(error)), lines=True)

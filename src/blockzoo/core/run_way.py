@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import BATCH, THREADS
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 CACHES = ("hot", "cold")
 # Whether there is such a device, `resolve_device` says; this is about what is spelled right.
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,8 @@ class RunWay:
             raise InputError(f"precision is {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
         if self.cache not in CACHES:
             raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
-        for name in ("threads", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        THREADS.checked("threads", self.threads)
+        BATCH.checked("batch_size", self.batch_size)
 
     @classmethod
     def of(cls, record: object) -> RunWay:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import SEED
 
 States = dict[str, Any]
 
@@ -106,9 +107,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-_LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
-
-
 def checked_seed(seed: SupportsIndex, name: str = "seed") -> int:
     """Return the seed, numpy's whole numbers too, as an int.
 
@@ -121,6 +119,6 @@ def checked_seed(seed: SupportsIndex, name: str = "seed") -> int:
         value = index(seed)
     except TypeError:
         raise InputError(f"{name} is {seed!r}; it must be a whole number") from None
-    if not 0 <= value <= _LARGEST_SEED:
-        raise InputError(f"{name} is {value}; it must be within 0..{_LARGEST_SEED}")
+    if not SEED.least <= value <= SEED.most:
+        raise InputError(f"{name} is {value}; it must be {SEED}")
     return value

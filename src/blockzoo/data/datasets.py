@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from blockzoo.core.errors import DataError, InputError, UnknownNameError
+from blockzoo.core.ranges import IMAGE_SIDE
 from blockzoo.data.decoding.cache import Progress
 from blockzoo.data.decoding.image_files import Resizing, Size
 from blockzoo.data.image_dataset import ImageDataset
@@ -75,18 +76,28 @@ def load_dataset(
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
     # A name that ends so means a file, and `load_npz` says where it is missing.
-    if path.exists() or path.suffix == ".npz":
+    if _exists(path) or path.suffix == ".npz":
         return load_npz(path)
     if len(path.parts) > 1:
         raise DataError(f"{path}: there is no such file or folder")
     raise UnknownNameError("data set", name, DATASET_NAMES)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for the file system, say
+        return False
+
+
 def _parsed(name_or_path: str, size: Size | None) -> tuple[str, Resizing, str]:
     """Return the name or path, the resizing, and how the size is told in the data set's name."""
     match = re.fullmatch(r"(.+)@(\d+)", name_or_path)
     # A folder may itself have an @ in its name, and then it is meant.
-    if match is None or size is not None or Path(name_or_path).expanduser().exists():
+    if match is None or size is not None or _exists(Path(name_or_path).expanduser()):
         return name_or_path, Resizing(size=size), ""
-    name, side = match[1], int(match[2])
+    name, digits = match[1], match[2]
+    if len(digits) > 9:  # Python reads numbers of thousands of digits no more
+        raise InputError(f"size is {digits[:9]}...; it must be {IMAGE_SIDE}")
+    side = int(digits)
     return name, Resizing(size=(side, side), how="crop"), f"@{side}"

@@ -22,9 +22,10 @@ from typing import Literal
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, to_deploy
-from blockzoo.core.errors import BlockZooError, InputError
+from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.processes import Answer, Ended, Raised, Send, Worker
+from blockzoo.core.ranges import BATCH
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
 from blockzoo.experiments.recording import common_fields, failure_fields, recorded_environment
 from blockzoo.experiments.trial_identity import DEFAULT_TRAINING_BATCH_SIZE, cost_trial_id
@@ -58,9 +59,7 @@ class CostSettings:
     measured_on: str | None = None
 
     def __post_init__(self) -> None:
-        size = self.training_batch_size
-        if size < 1:
-            raise InputError(f"training batch size is {size}; it must be 1 or more")
+        BATCH.checked("training batch size", self.training_batch_size)
 
 
 def profile_block(

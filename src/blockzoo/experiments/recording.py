@@ -5,14 +5,13 @@ The functions return typed fields, to be spread into the constructor of a record
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict
 from typing import Any, Literal, TypedDict
 
 import torch
 
 from blockzoo.blocks.user_errors import describe_error
-from blockzoo.core.errors import BlockZooError
+from blockzoo.core.errors import BlockZooError, reason_of, traceback_of
 from blockzoo.core.position import Position
 from blockzoo.experiments.trial_identity import scaffold_settings
 from blockzoo.measure.machine.devices import resolve_device
@@ -97,10 +96,9 @@ def failure_fields(error: BaseException) -> FailureFields:
     'ValueError: no kernel'
     """
     # What was raised on purpose names the block itself and needs no type.
-    reason = str(error) if isinstance(error, BlockZooError) else describe_error(error)
+    on_purpose = isinstance(error, BlockZooError)
     return FailureFields(
         status="failed",
-        # On one line, as tables and logs show it.
-        reason=" ".join(reason.split()),
-        traceback="".join(traceback.format_exception(error)),
+        reason=reason_of(error) if on_purpose else describe_error(error),
+        traceback=traceback_of(error),
     )

@@ -13,6 +13,7 @@ from blockzoo.analysis.scaling import ScalingAxis
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
+from blockzoo.core.ranges import BATCH, SIDE, THREADS, Range, check_all
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.timing.api import ThroughputSearch, search_throughput
 from blockzoo.measure.timing.sampling import Progress
@@ -20,6 +21,7 @@ from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 
+_RANGES: dict[ScalingAxis, Range] = {"batch_size": BATCH, "resolution": SIDE, "threads": THREADS}
 _SEARCH_BUDGET_S = 2.0
 _SEARCH_ROUNDS = 3
 
@@ -49,8 +51,9 @@ def measure_scaling(
     >>> [record.way.batch_size for record in records]
     [1, 2]
     """
-    if not values or min(values) < 1:
-        raise InputError(f"values of {axis} are {list(values)}; give some, each 1 or more")
+    if not values:
+        raise InputError(f"no values of {axis} are given; give some")
+    check_all(values, axis, _RANGES[axis])
     report = progress or (lambda fraction, text: None)
     records: list[LatencyRecord] = []
     # One session a value: values of one block need not be compared round by round, blocks do.

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.summary import summarize
-from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.errors import InputError, ResultsError, in_one_line
 from blockzoo.core.files import replacing
 from blockzoo.report.figures.accuracy_plot import FORMATS, plot_accuracy, render, require_format
 from blockzoo.report.figures.points import COST_AXES
@@ -80,7 +80,7 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
         raise ResultsError(f"{source} allows no figure: {'; '.join(missing)}")
     # At the end, for where nothing at all could be drawn they are the error.
     for reason in missing:
-        _log.warning("%s", reason)
+        _log.warning("%s", in_one_line(reason))
 
 
 def _free_stem(kind: str, names: Iterable[str], taken: set[str]) -> str:

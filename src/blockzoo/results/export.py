@@ -6,17 +6,30 @@ everything that the store has of it. Taking a bundle in gives the same records a
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.files import replacing
 from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
-from blockzoo.results.store.database import Store, parse_record
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.reading import parse_record
 from blockzoo.results.store.schema import check_schema_version, payload_of
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import results_frame
+
+_PART = 500
+"""Records that are put at once."""
+_LONGEST_LINE = 2**28
+"""Bytes; thousands of times what a record of the longest timing takes."""
 
 
 class _Header(BaseModel):
@@ -64,47 +77,89 @@ def export_bundle(store: Store, path: str | Path) -> int:
     >>> with Store("mine", create=True) as mine, Store("theirs", create=True) as theirs:
     ...     written = export_bundle(mine, "results.jsonl")
     ...     taken = import_bundle("results.jsonl", theirs)
-    >>> written, taken
+    >>> written, taken.records
     (0, 0)
     """
-    records = store.records()
-    header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=len(records))
-    # The same bytes on every system, whatever its line ends.
-    with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(header.model_dump_json() + "\n")
-        file.writelines(payload_of(record) + "\n" for record in records)
-    return len(records)
+    written = 0
+    with replacing(path) as scratch, tempfile.TemporaryFile(dir=scratch.parent) as lines:
+        # Aside first, because the header says how many there are.
+        for record in store.each():
+            lines.write(payload_of(record).encode() + b"\n")
+            written += 1
+        lines.seek(0)
+        header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=written)
+        # As bytes: the same on every system, whatever its line ends.
+        with scratch.open("wb") as file:
+            file.write(header.model_dump_json().encode() + b"\n")
+            shutil.copyfileobj(lines, file)
+    return written
 
 
-def import_bundle(path: str | Path, store: Store) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """How many records of a bundle were put into a store, and what was wrong with the others."""
+
+    records: int
+    skipped: tuple[str, ...] = ()
+
+
+def import_bundle(path: str | Path, store: Store, *, skip_bad: bool = False) -> Imported:
     """Put all records of a bundle into the store, or none, and return how many it holds.
 
     Records that the store has already stay where they are the better ones (see `Store.put`).
+    Lines are read one by one, twice: all are checked before the first is put, in parts of 500, so
+    that no bundle is too large for the memory and the store is never locked for long.
+    With `skip_bad`, lines that hold no record are left out, each with its number and reason.
     Raises `ResultsError` for a file that is no bundle, is damaged or truncated, `SchemaError` for
     one of a newer version.
     """
-    # All are read and checked before the first is put.
-    records = _read_bundle(path)
-    store.put_all(records)
-    return len(records)
+    skipped: list[str] | None = [] if skip_bad else None
+    records = sum(1 for _ in _read_bundle(path, skipped))
+    # What is wrong is known by now; a second time it is only passed over.
+    again = _read_bundle(path, None if skipped is None else [])
+    while part := list(islice(again, _PART)):
+        store.put_all(part)
+    return Imported(records=records, skipped=tuple(skipped or ()))
 
 
-def _read_bundle(path: str | Path) -> list[AnyRecord]:
+def _read_bundle(path: str | Path, skipped: list[str] | None) -> Iterator[AnyRecord]:
+    """Yield the records; what is wrong with a line is raised, or goes into `skipped`."""
     try:
-        first, *lines = Path(path).read_bytes().split(b"\n")
+        with Path(path).open("rb") as file:
+            yield from _records(path, file, skipped)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _records(path: str | Path, file: BinaryIO, skipped: list[str] | None) -> Iterator[AnyRecord]:
     try:
-        header = _Header.model_validate_json(first)
+        header = _Header.model_validate_json(file.readline(_LONGEST_LINE))
     except ValidationError:
         raise ResultsError(
             f"{path} is not a BlockZoo bundle: its first line is no header"
         ) from None
     check_schema_version(header.blockzoo_bundle, location=str(path))
-    # The last line ends too, so that after it there is nothing.
-    if len(lines) != header.records + 1 or lines[-1]:
-        raise ResultsError(f"{path} is truncated or damaged: {header.records} records were written")
-    return [
-        parse_record(line, location=f"{path}, line {number},")
-        for number, line in enumerate(lines[:-1], start=2)
-    ]
+    number = 0
+    for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), start=1):
+        # The last line ends too. Of one that does not, no record is taken, even if it is whole.
+        if not line.endswith(b"\n"):
+            raise _damaged(path, header)
+        record = _record(line, f"{path}, line {number + 1},", skipped)
+        if record is not None:
+            yield record
+    if number != header.records:
+        raise _damaged(path, header)
+
+
+def _damaged(path: str | Path, header: _Header) -> ResultsError:
+    return ResultsError(f"{path} is truncated or damaged: {header.records} records were written")
+
+
+def _record(line: bytes, location: str, skipped: list[str] | None) -> AnyRecord | None:
+    try:
+        return parse_record(line, location=location)
+    except ResultsError as error:
+        if skipped is None:
+            raise
+        skipped.append(str(error))
+        return None

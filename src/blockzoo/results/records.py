@@ -3,7 +3,8 @@
 A record is either "ok" and complete or "failed" with its reason. `trial_id` is a hash of all that
 determines the result; two records with one id stand for the same measurement. MACs are exact
 integers; FLOPs are 2 x MACs. Times are in milliseconds or seconds as the names say, memory in
-bytes, accuracies as fractions of 1.
+bytes, accuracies as fractions of 1. What a field can hold, its type says (`results/ranges.py`); a
+loss alone may be infinite or undefined, as where a training diverged between two epochs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,28 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
+from blockzoo.results.ranges import (
+    Amount,
+    Count,
+    CountByName,
+    Finite,
+    Fraction,
+    Fractions,
+    Identity,
+    Lines,
+    Name,
+    Positions,
+    Positive,
+    RecipeValues,
+    Scale,
+    Seed,
+    Time,
+)
 
 SCHEMA_VERSION = 1
 
@@ -43,9 +60,9 @@ class Environment(_Frozen):
     timm: str
     system: str
     processor: str
-    cores: int
-    threads: int
-    memory_bytes: int
+    cores: Count
+    threads: Count
+    memory_bytes: Count
     accelerator: str | None = None
     driver: str | None = None
     numpy: str | None = None
@@ -53,28 +70,28 @@ class Environment(_Frozen):
     lightning: str | None = None
     onnxruntime: str | None = None
     openvino: str | None = None
-    physical_cores: int | None = None
+    physical_cores: Count | None = None
     virtualised: bool | None = None
-    cpu_quota_cores: float | None = None
-    memory_limit_bytes: int | None = None
+    cpu_quota_cores: Amount | None = None
+    memory_limit_bytes: Count | None = None
     governor: str | None = None
-    cpu_min_mhz: int | None = None
-    cpu_max_mhz: int | None = None
-    cpu_mhz: float | None = None
+    cpu_min_mhz: Count | None = None
+    cpu_max_mhz: Count | None = None
+    cpu_mhz: Amount | None = None
     boost: bool | None = None
     hyper_threading: bool | None = None
-    thermal_events: int | None = None
+    thermal_events: Count | None = None
     openmp: str | None = None
     mkl: str | None = None
     onednn: str | None = None
-    load_average: float | None = None
+    load_average: Amount | None = None
     thread_variables: dict[str, str] | None = None
     cuda: str | None = None
     cudnn: str | None = None
-    gpu_clock_default_mhz: int | None = None
-    gpu_clock_max_mhz: int | None = None
-    gpu_clock_mhz: int | None = None
-    gpu_power_limit_w: float | None = None
+    gpu_clock_default_mhz: Count | None = None
+    gpu_clock_max_mhz: Count | None = None
+    gpu_clock_mhz: Count | None = None
+    gpu_power_limit_w: Amount | None = None
     gpu_ecc: bool | None = None
 
 
@@ -84,11 +101,11 @@ class ScaffoldSettings(_Frozen):
     `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
     """
 
-    context: str
-    depth: int
-    width: int
-    classes: int
-    input_shape: tuple[int, int, int]
+    context: Name
+    depth: Positive
+    width: Positive
+    classes: Positive
+    input_shape: tuple[Positive, Positive, Positive]
     stem_bias: bool
     stem: Literal["small", "large"] = "small"
 
@@ -96,9 +113,9 @@ class ScaffoldSettings(_Frozen):
 class FormCost(_Frozen):
     """Exact counts of one form (training or deploy) of a network or a stage, for one image."""
 
-    params_total: int
-    params_trainable: int
-    macs: int
+    params_total: Count
+    params_trainable: Count
+    macs: Count
 
     @property
     def flops(self) -> int:
@@ -109,7 +126,7 @@ class FormCost(_Frozen):
 class PartCost(_Frozen):
     """The cost of one part of the scaffold: stem, stage_early, stage_mid, stage_late or head."""
 
-    name: str
+    name: Name
     train: FormCost
     deploy: FormCost
 
@@ -117,27 +134,27 @@ class PartCost(_Frozen):
 class MemoryUse(_Frozen):
     """Peak bytes and what they were made of at the moment of the peak."""
 
-    batch_size: int
-    peak_bytes: int
-    parameters_bytes: int
-    gradients_bytes: int
-    optimizer_bytes: int
-    activations_bytes: int
-    temporaries_bytes: int
+    batch_size: Positive
+    peak_bytes: Count
+    parameters_bytes: Count
+    gradients_bytes: Count
+    optimizer_bytes: Count
+    activations_bytes: Count
+    temporaries_bytes: Count
 
 
 class Record(_Frozen):
     """What all records share. `positions` are all positions at which the network is this one."""
 
-    schema_version: int = SCHEMA_VERSION
-    trial_id: str
+    schema_version: Positive = SCHEMA_VERSION
+    trial_id: Identity
     status: Literal["ok", "failed"] = "ok"
-    reason: str | None = None
-    traceback: str | None = None
-    created_at: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
-    block: str
+    reason: Lines | None = None
+    traceback: Lines | None = None
+    created_at: Time = Field(default_factory=lambda: datetime.now(timezone.utc))
+    block: Name
     block_fingerprint: str = ""
-    positions: tuple[Position, ...]
+    positions: Positions
     scaffold: ScaffoldSettings
     environment: Environment
     experiment_name: str = ""
@@ -164,9 +181,9 @@ class CostRecord(Record):
     memory_inference: MemoryUse | None = None
     memory_training: MemoryUse | None = None
     uncounted: tuple[str, ...] = ()
-    uncounted_macs: dict[str, int] = Field(default_factory=dict)
-    measured_inference_bytes: int | None = None
-    measured_training_bytes: int | None = None
+    uncounted_macs: CountByName = Field(default_factory=dict)
+    measured_inference_bytes: Count | None = None
+    measured_training_bytes: Count | None = None
     measured_memory_device: str | None = None
 
 
@@ -182,32 +199,32 @@ class LatencyRecord(Record):
 
     kind: Literal["latency"] = "latency"
     # The fields of `RunWay`, flat: stores and CSV files from before there was one are read alike.
-    device: str = "cpu"
-    backend: str = "eager"
-    precision: str = "fp32"
+    device: Name = "cpu"
+    backend: Name = "eager"
+    precision: Name = "fp32"
     channels_last: bool = False
-    threads: int = 1
-    cache: str = "hot"
-    batch_size: int = 1
-    samples_ms: tuple[float, ...] = ()
-    process_counts: tuple[int, ...] = ()
-    rounds: tuple[int, ...] = ()
-    dropped_samples: int = 0
-    overhead_fraction: float | None = None
-    median_ms: float | None = None
-    interval_ms: tuple[float, float] | None = None
-    iqr_ms: float | None = None
-    std_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-    throughput_images_per_s: float | None = None
-    baseline: str | None = None
-    ratio: float | None = None
-    ratio_interval: tuple[float, float] | None = None
+    threads: Positive = 1
+    cache: Name = "hot"
+    batch_size: Positive = 1
+    samples_ms: tuple[Amount, ...] = ()
+    process_counts: tuple[Count, ...] = ()
+    rounds: tuple[Count, ...] = ()
+    dropped_samples: Count = 0
+    overhead_fraction: Finite | None = None
+    median_ms: Amount | None = None
+    interval_ms: tuple[Finite, Finite] | None = None
+    iqr_ms: Amount | None = None
+    std_ms: Amount | None = None
+    p90_ms: Amount | None = None
+    p99_ms: Amount | None = None
+    throughput_images_per_s: Amount | None = None
+    baseline: Name | None = None
+    ratio: Amount | None = None
+    ratio_interval: tuple[Finite, Finite] | None = None
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
     flags: tuple[str, ...] = ()
     parity_error: float | None = None
-    energy_j_per_image: float | None = None
+    energy_j_per_image: Finite | None = None
     energy_counter: str | None = None
 
     @property
@@ -224,17 +241,17 @@ class EpochMetrics(_Frozen):
     None with five classes or less. What older records lack is None or empty.
     """
 
-    epoch: int
-    learning_rate: float
+    epoch: Count
+    learning_rate: Amount
     train_loss: float
-    train_accuracy: float
+    train_accuracy: Fraction
     val_loss: float
-    val_accuracy: float
-    seconds: float
-    train_top5_accuracy: float | None = None
-    val_top5_accuracy: float | None = None
-    images_per_s: float | None = None
-    elapsed_seconds: float | None = None
+    val_accuracy: Fraction
+    seconds: Amount
+    train_top5_accuracy: Fraction | None = None
+    val_top5_accuracy: Fraction | None = None
+    images_per_s: Amount | None = None
+    elapsed_seconds: Amount | None = None
     gradient_norms: dict[str, float] = Field(default_factory=dict)
 
 
@@ -247,11 +264,11 @@ class RobustnessMetrics(_Frozen):
     `resolution_accuracy`: by scale; None where the network does not run.
     """
 
-    corruption_accuracy: dict[str, tuple[float, ...]]
-    mean_corruption_accuracy: float
-    shift_accuracy: float
-    shift_consistency: float
-    resolution_accuracy: dict[str, float | None]
+    corruption_accuracy: dict[str, Fractions]
+    mean_corruption_accuracy: Fraction
+    shift_accuracy: Fraction
+    shift_consistency: Fraction
+    resolution_accuracy: dict[Scale, Fraction | None]
 
 
 class TrainingRecord(Record):
@@ -265,26 +282,26 @@ class TrainingRecord(Record):
     """
 
     kind: Literal["training"] = "training"
-    protocol: str
-    dataset: str
+    protocol: Name
+    dataset: Name
     dataset_fingerprint: str = ""
-    recipe: dict[str, Any] = Field(default_factory=dict)
-    seed: int
-    device: str = "cpu"
-    precision: str = "fp32"
+    recipe: RecipeValues = Field(default_factory=dict)
+    seed: Seed
+    device: Name = "cpu"
+    precision: Name = "fp32"
     channels_last: bool = False
-    best_epoch: int | None = None
+    best_epoch: Count | None = None
     val_loss: float | None = None
-    val_accuracy: float | None = None
+    val_accuracy: Fraction | None = None
     test_loss: float | None = None
-    test_accuracy: float | None = None
-    training_seconds: float | None = None
-    images_per_s: float | None = None
-    test_top5_accuracy: float | None = None
-    test_calibration_error: float | None = None
-    test_class_accuracy: tuple[float | None, ...] = ()
-    peak_memory_bytes: int | None = None
-    micro_batch_size: int | None = None
+    test_accuracy: Fraction | None = None
+    training_seconds: Amount | None = None
+    images_per_s: Amount | None = None
+    test_top5_accuracy: Fraction | None = None
+    test_calibration_error: Amount | None = None
+    test_class_accuracy: tuple[Fraction | None, ...] = ()
+    peak_memory_bytes: Count | None = None
+    micro_batch_size: Positive | None = None
     weights_path: str | None = None
     epochs: tuple[EpochMetrics, ...] = ()
     robustness: RobustnessMetrics | None = None

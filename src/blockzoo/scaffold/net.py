@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
 from blockzoo.core.seeding import derived_seed
 from blockzoo.measure.costs.meta import RememberedShapes
 
@@ -47,17 +48,15 @@ class ScaffoldConfig:
     stem: Literal["auto", "small", "large"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("depth", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.classes < 2:
-            raise InputError(f"classes is {self.classes}; it must be 2 or more")
+        DEPTH.checked("depth", self.depth)
+        WIDTH.checked("width", self.width)
+        CLASSES.checked("classes", self.classes)
         shape = tuple(self.input_shape)
-        # Two stages halve height and width: 4 is the least that both can halve exactly.
-        if len(shape) != 3 or shape[0] != 3 or min(shape[1:]) < 4:
+        if len(shape) != 3 or shape[0] != 3:
             raise InputError(
-                f"input shape is {self.input_shape}; it must be (3, H, W) with H and W of 4 or more"
+                f"input shape is {self.input_shape}; it must be (3, H, W) with H and W {SIDE}"
             )
+        check_all(shape[1:], f"side of input shape {shape}", SIDE)
 
         if self.stem not in ("auto", "small", "large"):
             raise InputError(f"stem is {self.stem!r}; it must be auto, small or large")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from blockzoo.core.files import replacing
+from blockzoo.core.files import remove_scraps, replacing
 
 # To be raised when other state is saved: what is older is then not gone on from.
 _FORMAT = 1
@@ -96,5 +96,7 @@ def remove_checkpoint(folder: Path | None, trial: str) -> None:
 
 
 def checkpointed_trials(folder: Path | None) -> set[str]:
-    """Return the ids of the trials whose checkpoints lie in `folder`."""
+    """Return the ids of the trials whose checkpoints lie in `folder`, where no scraps stay."""
+    if folder is not None:
+        remove_scraps(folder)
     return set() if folder is None else {path.stem for path in folder.glob("*.ckpt")}

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.ranges import BATCH, EPOCHS, LEARNING_RATE, PIXELS
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "plateau", "cosine"]
@@ -91,15 +92,13 @@ def _as_python_numbers(recipe: Recipe) -> None:
 
 
 def _check_counts(recipe: Recipe) -> None:
-    for name, least in (("epochs", 1), ("batch_size", 1), ("crop_padding", 0), ("cutout", 0)):
-        value = getattr(recipe, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name} is {value}; it must be a whole number of {least} or more")
+    ranges = {"epochs": EPOCHS, "batch_size": BATCH, "crop_padding": PIXELS, "cutout": PIXELS}
+    for name, allowed in ranges.items():
+        allowed.checked(name, getattr(recipe, name))
 
 
 def _check_rates(recipe: Recipe) -> None:
-    if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
-        raise InputError(f"learning_rate is {recipe.learning_rate}; it must be above 0")
+    LEARNING_RATE.checked("learning_rate", recipe.learning_rate)
     for name in ("weight_decay", "warmup_epochs", "gradient_clip_norm"):
         value = getattr(recipe, name)
         if not (math.isfinite(value) and value >= 0):

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
-from blockzoo.cli.screen.consoles import load_data
+from blockzoo.cli.screen.consoles import load_data, output_console, say
 
 
 @pytest.mark.parametrize("steps", [[], [(0.5, "1 of 2"), (1.0, "2 of 2")]])
@@ -36,3 +38,20 @@ def test_skipped_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     data = SimpleNamespace(skipped=("train/a/1.png", "test/b/2.png"))
     load_data(SimpleNamespace(load_dataset=lambda show: data))  # type: ignore[arg-type]
     assert capsys.readouterr().err == "skipped 2 bad images, first train/a/1.png\n"
+
+
+@pytest.mark.parametrize("form", [str, lambda name: Text(name, style="red")])
+def test_no_text_reaches_the_terminal_as_a_command(
+    capsys: pytest.CaptureFixture[str], form: Callable[[str], Any]
+) -> None:
+    name = "\x1b]0;owned\x07Block\x9b2J"
+    table = Table("block", "x")
+    table.add_row(form(name), "1")
+    output_console().print(form(name))
+    output_console().print(table)
+    say(name)
+    written = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\x9b"} & {*written.out, *written.err}
+    assert written.err == "\\x1b]0;owned\\x07Block\\x9b2J\n"
+    # A text with a style has lost its bell to rich by then.
+    assert written.out.count("\\x1b]0;owned") == 2

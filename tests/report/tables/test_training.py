@@ -15,7 +15,8 @@ from blockzoo.cli.app import app
 from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.results.records import Record, RobustnessMetrics
-from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.engines import STORE_NAME
 from blockzoo.results.table.frame import results_frame
 from tests.record_samples import cost, training
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -195,10 +196,53 @@ def test_records_of_another_version_or_shape(path: Path) -> None:
             store.get("cost")
         execute(path, """UPDATE records SET payload = '{"kind": "cost"}'""")
         with pytest.raises(ResultsError, match=r"record cost, is not a record: cost\.trial_id"):
-            store.records()
+            store.get("cost")
         execute(path, "UPDATE records SET payload = 'nonsense'")
         with pytest.raises(ResultsError, match="record cost, is not a record: JSON"):
-            store.records()
+            store.get("cost")
+
+
+def test_one_bad_row_never_stops_the_rest(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Store(path, create=True) as store:
+        store.put_all([cost(), training(), *(latency(f"l{number}") for number in range(450))])
+        execute(path, "UPDATE records SET payload = replace(payload, '0.75,', '7.5,')")
+        execute(path, "UPDATE records SET payload = x'ff00' WHERE trial_id = 'l7'")
+        good = {"cost", *(f"l{number}" for number in range(450) if number != 7)}
+        for _ in range(2):  # said once
+            assert {record.trial_id for record in store.records()} == good
+        assert store.ok_ids() == good  # the others are run again
+        (line,) = [message for message in caplog.messages if "cannot be" not in message]
+        assert "and 1 more: left out; `blockzoo results --bad` lists all" in line
+        assert [row.trial_id for row in store.bad_rows()] == ["l7", "training"]
+        assert "training.test_accuracy: Input should be less than or equal to 1" in (
+            store.bad_rows()[1].reason
+        )
+        store.put(training())  # takes the place of what could not be read
+        assert len(store.bad_rows()) == 1
+
+
+def test_a_removed_store_is_made_anew_and_that_is_said(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(path, create=True) as store:
+        store.put(cost())
+        for take_away in ("folder", "file", "content"):
+            caplog.clear()
+            if take_away == "folder":
+                shutil.rmtree(path.parent)
+            elif take_away == "file":
+                path.unlink()
+            else:
+                path.write_bytes(b"")
+            store.put(training())
+            assert store.ok_ids() == {"training"}
+            (message,) = caplog.messages
+            assert message == f"{path} was removed meanwhile: made anew, without what was in it"
+    with Store(path) as reader:
+        path.unlink()
+        with pytest.raises(ResultsError, match="cannot be opened"):
+            reader.records()
+    assert not path.exists()
 
 
 def test_an_unknown_future_field_says_update(path: Path) -> None:

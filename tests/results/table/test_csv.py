@@ -9,6 +9,7 @@ import pytest
 
 from blockzoo.core.errors import ResultsError, SchemaError
 from blockzoo.results.store.database import Store
+from blockzoo.results.table.cells import escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.table.csv import read_results_csv, write_results_csv
 from blockzoo.results.table.join import result_rows
@@ -365,3 +366,36 @@ def test_a_csv_of_a_newer_version(tmp_path: Path) -> None:
 def test_a_missing_csv(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"none\.csv cannot be read: No such file"):
         read_results_csv(tmp_path / "none.csv")
+
+
+FORMULAS = ["=cmd|'/c calc'!A1", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''@x"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_lands_as_a_formula_and_all_reads_back(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.csv"
+    write_results_csv([training(notes=text, experiment_name=text)], path)
+    with path.open(newline="") as file:
+        header, cells = csv.reader(file)
+    assert dict(zip(header, cells, strict=True))["notes"] == f"'{text}"
+    (row,) = read_results_csv(path)
+    assert row["notes"] == row["experiment_name"] == text
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r", "a\n\rb", "\r\n", '"\r"'])
+def test_every_kind_of_line_end_in_a_text_reads_back(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.csv"
+    write_results_csv([training(notes=text), training("t2")], path)
+    assert [row["notes"] for row in read_results_csv(path)] == [text, ""]
+    assert path.read_bytes().count(b"\n") == 3 + text.count("\n")
+
+
+@pytest.mark.parametrize("text", ["", "a=1", "'quoted'", "''", "1-2", "5"])
+def test_other_text_is_written_as_it_is(tmp_path: Path, text: str) -> None:
+    assert (escaped_cell(text), unescaped_cell(text)) == (text, text)
+
+
+def test_negative_numbers_stay_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results_csv([training(val_loss=-0.5)], path)
+    assert read_results_csv(path)[0]["val_loss"] == "-0.5"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.ranges import BATCH, SEEDS, THREADS
 from blockzoo.measure.machine.devices import available_cores
-
-MOST_SEEDS = 10_000
-"""Of one command; by then the seed of the tuning would be reached."""
 
 
 def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
@@ -41,8 +39,7 @@ def chosen_seeds(count: int, first: int = 0) -> tuple[int, ...]:
     >>> chosen_seeds(3, first=7)
     (7, 8, 9)
     """
-    if not 1 <= count <= MOST_SEEDS:
-        raise InputError(f"seeds is {count}; it must be within 1..{MOST_SEEDS}")
+    SEEDS.checked("seeds", count)
     return tuple(range(first, first + count))
 
 
@@ -54,13 +51,12 @@ def chosen_shape(
     >>> chosen_shape((8, 3, 64, 64), None, default_batch=1), chosen_shape(None, None, 1)
     (((3, 64, 64), 8), ((3, 32, 32), 1))
     """
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch size is {batch_size}; it must be 1 or more")
+    if batch_size is not None:
+        BATCH.checked("batch size", batch_size)
     if input_shape is None:
         return (3, 32, 32), batch_size or default_batch
     batch, channels, height, width = input_shape
-    if batch < 1:
-        raise InputError(f"input shape begins with batch {batch}; it must be 1 or more")
+    BATCH.checked("batch of the input shape", batch)
     # The same number said twice is no mistake; of two, neither is sure to be meant.
     if batch_size is not None and batch_size != batch:
         raise InputError(
@@ -78,6 +74,8 @@ def chosen_threads(text: str) -> int:
     if text == "all":
         return available_cores()
     try:
-        return int(text)
+        count = int(text)
     except ValueError:
         raise InputError(f"threads is {text!r}; give a whole number or all") from None
+    THREADS.checked("threads", count)
+    return count

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import typer
 
+from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.results.records import Record
-from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.engines import STORE_NAME, is_postgres, store_path
 from blockzoo.results.table.csv import CSV_NAME, write_results_csv
 
 
@@ -32,6 +34,22 @@ def csv_location(results: str) -> Path:
         return Path("results") / CSV_NAME
     path = Path(results)
     return (path.parent if path.suffix else path) / CSV_NAME
+
+
+def require_usable(results: str | None, output: Path | None) -> None:
+    """Raise `InputError` for places where nothing could be kept, before there is anything.
+
+    >>> require_usable("results", Path("rows.csv"))
+    """
+    if results is not None and not is_postgres(results):
+        try:
+            path = store_path(results)
+        except ResultsError as error:
+            raise InputError(str(error)) from None
+        if path.is_dir():
+            raise InputError(f"--results is {results}; {path} is a folder, not a store")
+    if output is not None and output.is_dir():
+        raise InputError(f"--output is {output}; that is a folder, give a file")
 
 
 def keep(records: Sequence[Record], results: str | None, output: Path | None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
 from rich.table import Table
 
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.keeping import open_store
-from blockzoo.cli.screen.consoles import output_console, show_written
+from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import REACHED, check_all
 from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.report.visualize import visualize
@@ -24,10 +26,24 @@ def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:
         show_written(path)
 
 
-def import_records(bundle: Path, source: str) -> None:
+def import_records(bundle: Path, source: str, *, skip_bad: bool) -> None:
     """Put the records of a .jsonl bundle into the store, which is made where there is none."""
     with open_store(source, create=True) as store:
-        output_console().print(f"imported {import_bundle(bundle, store)} records into {source}")
+        imported = import_bundle(bundle, store, skip_bad=skip_bad)
+    output_console().print(f"imported {imported.records} records into {source}")
+    for reason in imported.skipped:
+        say(f"left out: {reason}")
+
+
+def show_bad(source: str) -> None:
+    """Show what is in the store and cannot be read, a line each; exits with status 1 if any is."""
+    with open_store(source, create=False) as store:
+        rows = store.bad_rows()
+    for row in rows:
+        output_console().print(row.reason, highlight=False, soft_wrap=True)
+    if rows:
+        raise typer.Exit(1)
+    output_console().print("every record can be read")
 
 
 def export_records(source: str, file: Path) -> None:
@@ -48,10 +64,8 @@ def _training_tables(source: str, robustness: bool, accuracies: Sequence[float])
     """Return the tables that need whole records, as the store alone has them."""
     if not robustness and not accuracies:
         return []
-    for accuracy in accuracies:
-        # A percent, 60 say, would be reached by no training and look like a result.
-        if not 0 < accuracy <= 1:
-            raise InputError(f"--time-to is {accuracy:g}; it must be above 0 and at most 1")
+    # A percent, 60 say, would be reached by no training and look like a result.
+    check_all(accuracies, "--time-to", REACHED)
     with open_store(source, create=False) as store:
         trainings = store.records(kind="training")
     tables = robustness_tables(trainings) if robustness else []

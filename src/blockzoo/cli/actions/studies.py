@@ -16,7 +16,7 @@ from blockzoo.cli.actions.choices import (
     chosen_shape,
     chosen_threads,
 )
-from blockzoo.cli.actions.keeping import keep
+from blockzoo.cli.actions.keeping import keep, require_usable
 from blockzoo.cli.option_groups import ScalingOptions, TimingOptions
 from blockzoo.cli.screen.consoles import output_console, progress, show_written
 from blockzoo.core.errors import InputError
@@ -39,6 +39,7 @@ from blockzoo.report.tables.scaling import (
     throughput_table,
 )
 from blockzoo.results.records import LatencyRecord
+from blockzoo.results.table.cells import escaped_cell
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
@@ -64,7 +65,7 @@ def marginal(
         )
     output_console().print(marginal_table(marginals))
     if output is not None:
-        pd.DataFrame([asdict(each) for each in marginals]).to_csv(output, index=False)
+        _write_csv(pd.DataFrame([asdict(each) for each in marginals]), output)
     if additivity:
         with progress("additivity") as update:
             sums = check_additivity(names, config=config, settings=settings, progress=update)
@@ -104,13 +105,18 @@ def roofline(
 def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | None) -> None:
     frame = roofline_frame(result)
     if output is not None:
-        with replacing(output) as scratch:
-            frame.to_csv(scratch, index=False)
-        show_written(output)
+        _write_csv(frame, output)
     if plot is not None:
         with replacing(plot) as scratch:
             scratch.write_bytes(render(roofline_figure(frame), _plot_format(plot)))
         show_written(plot)
+
+
+def _write_csv(frame: pd.DataFrame, output: Path) -> None:
+    safe = frame.map(lambda value: escaped_cell(value) if isinstance(value, str) else value)
+    with replacing(output) as scratch:
+        safe.to_csv(scratch, index=False)
+    show_written(output)
 
 
 def scaling(
@@ -128,8 +134,9 @@ def scaling(
     settings = LatencySettings(
         way=RunWay(device=chosen.device), budget_s=budget_s, processes=processes
     )
+    require_usable(results, output)
     if chosen.throughput:
-        records = _throughputs(names, chosen, config, settings)
+        records = _throughputs(names, chosen, config, settings, plot)
     else:
         axis, values = _one_axis(chosen)
         _plot_format(plot)
@@ -177,7 +184,8 @@ def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Pat
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
     if plot is not None:
-        plot.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
+        with replacing(plot) as scratch:
+            scratch.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
         show_written(plot)
 
 
@@ -186,10 +194,13 @@ def _throughputs(
     chosen: ScalingOptions,
     config: ScaffoldConfig,
     settings: LatencySettings,
+    plot: Path | None,
 ) -> list[LatencyRecord]:
     # Refused and not ignored: who gives batch sizes expects to see each of them timed.
     if _values_by_axis(chosen):
         raise InputError("--throughput chooses the batch size itself; give no values with it")
+    if plot is not None:
+        raise InputError("--throughput has no plot; leave out --plot")
     searches = []
     with progress("throughput") as update:
         for done, name in enumerate(names):

@@ -10,7 +10,7 @@ import typer
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
-from blockzoo.cli.actions.keeping import csv_location, open_store
+from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.training import sweep_request
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say
@@ -40,6 +40,7 @@ def sweep(
         latency_budget_s=latency_budget_s,
         protocols_blocks=True,
     )
+    require_usable(chosen.results, None)
     load_data(request)
     csv = csv_location(chosen.results)
     with (

@@ -15,7 +15,7 @@ from blockzoo.cli.actions.choices import (
     chosen_shape,
     chosen_threads,
 )
-from blockzoo.cli.actions.keeping import fail_if_any_failed, keep
+from blockzoo.cli.actions.keeping import fail_if_any_failed, keep, require_usable
 from blockzoo.cli.actions.machine import warn_of_contention
 from blockzoo.cli.option_groups import BenchmarkOptions, ScaffoldOptions
 from blockzoo.cli.screen.consoles import message_console, output_console, progress, say
@@ -27,9 +27,9 @@ from blockzoo.experiments.benchmark import BenchmarkOptions as SessionOptions
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.protocol import get_protocol
-from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.machine.devices import available_cores, resolve_device
 from blockzoo.measure.timing.backends import get_backend
-from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
 from blockzoo.results.records import LatencyRecord, Record
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -55,19 +55,34 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     names = chosen_blocks(chosen.blocks, chosen.everything)
     positions = chosen_positions(chosen.positions)
     if chosen.baseline is not None:
-        # For its error alone, which is to come before the warning below.
+        # For its error alone, which is to come before the warning below; the context's too.
         get_block(chosen.baseline)
+    get_block(config.context)
     ways = settings.way.crossed(
         backends=chosen.backends or (),
         precisions=chosen.precisions or (),
         caches=chosen.caches or (),
     )
-    for way in ways:
-        get_backend(way.backend)
+    _require_some_possible(ways)
+    require_usable(results, output)
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
     records = timed(names, positions, config, settings, ways, chosen)
     keep(records, results, output)
     fail_if_any_failed(records)
+
+
+def _require_some_possible(ways: Sequence[RunWay]) -> None:
+    """Raise `InputError` where no backend has any of what was asked for, so nothing could be timed.
+
+    One impossible combination among others is a record of its own, which says why.
+    """
+    # All are looked up, for one that is not known is wrong among any others.
+    backends = [get_backend(way.backend) for way in ways]
+    reasons = [
+        backend.supports(resolved_way(way)) for backend, way in zip(backends, ways, strict=True)
+    ]
+    if reasons[0] is not None and all(reasons):
+        raise InputError(f"nothing can be timed so: {reasons[0]}")
 
 
 @blocks_apart
@@ -87,6 +102,9 @@ def profile(
     config = scaffold_of(chosen, shape)
     names = chosen_blocks(chosen.blocks, chosen.everything)
     positions = chosen_positions(chosen.positions)
+    get_block(config.context)
+    resolve_device(device or "cpu")
+    require_usable(results, output)
     with progress("profile") as update:
         costs = profile_blocks(
             names,

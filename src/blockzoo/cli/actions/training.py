@@ -11,7 +11,12 @@ import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions, chosen_seeds
-from blockzoo.cli.actions.keeping import csv_location, fail_if_any_failed, open_store
+from blockzoo.cli.actions.keeping import (
+    csv_location,
+    fail_if_any_failed,
+    open_store,
+    require_usable,
+)
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import load_data, output_console, say
 from blockzoo.cli.screen.tuning_progress import TuningProgress
@@ -41,6 +46,7 @@ def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path 
     """Train the blocks with each seed, at the position mid unless told otherwise."""
     chosen = replace(chosen, positions=chosen.positions or ["mid"])
     request = sweep_request(chosen, seeds=chosen_seeds(seeds, first_seed))
+    require_usable(chosen.results, output)
     # The data first: where they cannot be had, no store is made.
     load_data(request)
     records: list[Record] = []
@@ -68,6 +74,7 @@ def _say_what_failed(records: Sequence[Record]) -> None:
 def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:
     """Search each network's own recipe, train it with fresh seeds, and compare the tracks."""
     request = sweep_request(chosen, seeds=None if seeds is None else chosen_seeds(seeds))
+    require_usable(chosen.results, None)
     load_data(request)
     csv, listener, tracks = csv_location(chosen.results), TuningProgress(), []
     with open_store(chosen.results, create=True) as store:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.blocks import BlockSpec, get_block
@@ -16,26 +14,35 @@ from blockzoo.blocks.catalog import search_blocks
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.cli.actions.choices import chosen_blocks
 from blockzoo.cli.screen.consoles import output_console, progress
-from blockzoo.contract.check import BlockReport, check_blocks
-from blockzoo.contract.lines import contract_lines
+from blockzoo.contract.check import check_blocks
+from blockzoo.contract.findings import Finding
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.processes import Limits
 from blockzoo.experiments.theory import block_graph, block_theory
 from blockzoo.report.figures.diagram import svg_drawing, text_drawing
-from blockzoo.report.tables.contract import full_table, summary_table
+from blockzoo.report.tables.contract import (
+    finding_line,
+    full_table,
+    is_bad,
+    report_line,
+    summary_table,
+)
 from blockzoo.report.tables.zoo import (
     blocks_table,
     costs_in_full_table,
     facts_table,
+    require_sort,
     sorted_blocks,
     stage_costs,
     theory_table,
 )
 
 _IN_FULL_MAX = 5
-"""Blocks whose findings are all shown; of more, what failed."""
+"""Blocks whose findings are all shown; of more, what failed or is undecided."""
 _BYTES_PER_GIB = 2**30
+_UNDECIDED = 3
+"""The exit status: 1 is a broken contract, 2 is wrong use."""
 
 
 def blocks(
@@ -50,9 +57,11 @@ def blocks(
     contract: bool,
 ) -> None:
     """Show the one block that is named, or else the table of those that hold all words."""
+    require_sort(sort)
+    where = Position.parse(position)
     spec = _exactly_named(words)
     if spec is not None:
-        _show_in_full(spec, Position.parse(position), svg)
+        _show_in_full(spec, where, svg)
         if contract:
             _show_contract(spec)
         return
@@ -108,30 +117,35 @@ def check(
     memory_limit_gib: float,
     jobs: int | None,
 ) -> None:
-    """Run the contract on blocks and show it; exits with status 1 where a line failed."""
+    """Run the contract on blocks and show each finding as it comes.
+
+    Exits with status 1 where a line failed, else with 3 where one is undecided.
+    """
     chosen = _to_check(names, everything)
     limits = Limits(time_s=time_limit_s, memory_bytes=int(memory_limit_gib * _BYTES_PER_GIB))
-    # Every line of every block gives a finding, also those that cannot be reached any more.
-    total, done = len(chosen) * len(contract_lines(exports=exports)), itertools.count(1)
-    with progress("check") as update:
-        reports = [
-            *check_blocks(
-                chosen,
-                exports=exports,
-                limits=limits,
-                # One per core, for each block's process computes with one thread.
-                jobs=(os.cpu_count() or 1) if jobs is None else jobs,
-                on_finding=lambda block, finding: update(
-                    next(done) / total, f"{block}: {finding.line}"
-                ),
-            )
-        ]
+    console, in_full = output_console(), len(chosen) <= _IN_FULL_MAX
+
+    def show(block: str, finding: Finding) -> None:
+        if in_full or is_bad(finding):
+            console.print(finding_line(block, finding), highlight=False, soft_wrap=True)
+
+    reports = []
+    for report in check_blocks(
+        chosen,
+        exports=exports,
+        limits=limits,
+        # One per core, for each block's process computes with one thread.
+        jobs=(os.cpu_count() or 1) if jobs is None else jobs,
+        on_finding=show,
+    ):
+        console.print(report_line(report), highlight=False, soft_wrap=True)
+        reports.append(report)
     # They come as blocks end, and are to be read in the order that was asked for.
     reports.sort(key=lambda report: chosen.index(report.block))
-    for table in _report_tables(reports):
-        output_console().print(table, highlight=False)
+    if not in_full:
+        console.print(summary_table(reports), highlight=False)
     if not all(report.ok for report in reports):
-        raise typer.Exit(1)
+        raise typer.Exit(1 if any(report.broken for report in reports) else _UNDECIDED)
 
 
 def _to_check(names: list[str] | None, everything: bool) -> list[str]:
@@ -143,9 +157,3 @@ def _to_check(names: list[str] | None, everything: bool) -> list[str]:
         for name in names
     )
     return list(dict.fromkeys(looked_up))
-
-
-def _report_tables(reports: Sequence[BlockReport]) -> list[Table]:
-    if len(reports) <= _IN_FULL_MAX:
-        return [full_table(report) for report in reports]
-    return [summary_table(reports)]

@@ -9,6 +9,7 @@ import typer
 
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TimingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -22,9 +23,13 @@ def marginal(
         bool,
         typer.Option("--additivity", help="Also: do the marginals add up to the whole network?"),
     ] = False,
-    processes: Annotated[int, typer.Option("--processes", help="Fresh processes.")] = 3,
+    processes: Annotated[
+        int, typer.Option("--processes", help="Fresh processes."), ranges.PROCESSES
+    ] = 3,
     budget: Annotated[
-        float, typer.Option("--budget", help="Seconds of timing per network at the most.")
+        float,
+        typer.Option("--budget", help="Seconds of timing per network at the most."),
+        ranges.SECONDS,
     ] = 6.0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.csv", help="Also write a file.")

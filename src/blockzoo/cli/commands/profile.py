@@ -9,6 +9,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import ScaffoldOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -22,7 +23,9 @@ from blockzoo.cli.option_groups import ScaffoldOptions, spread
 def profile(
     chosen: ScaffoldOptions,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Batch of the training step. (default: 64)")
+        int | None,
+        typer.Option("--batch-size", help="Batch of the training step. (default: 64)"),
+        ranges.BATCH,
     ] = None,
     measure_memory: Annotated[
         bool,

@@ -9,6 +9,7 @@ import typer
 
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
+from blockzoo.core import ranges
 
 
 @examples(
@@ -51,6 +52,13 @@ def results(
         Path | None,
         typer.Option("--import", help="Put the records of a .jsonl bundle into the store."),
     ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Import what can be read of a bundle, and say the rest."),
+    ] = False,
+    bad: Annotated[
+        bool, typer.Option("--bad", help="List the records that cannot be read, and why not.")
+    ] = False,
     robustness: Annotated[
         bool,
         typer.Option("--robustness", help="Also show accuracy on changed test images."),
@@ -62,15 +70,22 @@ def results(
             help="Also show the seconds of training until this validation accuracy, "
             "a fraction of 1; may be repeated.",
         ),
+        ranges.REACHED,
     ] = None,
 ) -> None:
-    """Show the summary of the results, export them, or import somebody else's."""
+    """Show the summary of the results, export them, or import somebody else's.
+
+    A bundle with a line that holds no record is refused, with the line's number; nothing of it is
+    put into the store. With `--skip-bad` such lines are left out, each with its reason.
+    """
     from blockzoo.cli.actions import results as action
 
     # Imported first: given both, what is written includes what was just taken in.
     if import_from is not None:
-        action.import_records(import_from, source)
+        action.import_records(import_from, source, skip_bad=skip_bad)
     if export is not None:
         action.export_records(source, export)
-    if import_from is None and export is None:
+    if bad:
+        action.show_bad(source)
+    elif import_from is None and export is None:
         action.show(source, robustness=robustness, accuracies=time_to or [])

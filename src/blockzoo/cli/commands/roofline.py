@@ -9,6 +9,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TimingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -23,6 +24,7 @@ def roofline(
     budget: Annotated[
         float,
         typer.Option("--budget", help="Seconds of timing per block and position at the most."),
+        ranges.SECONDS,
     ] = 6.0,
     plot: shared_options.Plot = None,
     output: shared_options.Output = None,

@@ -9,6 +9,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import ScalingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -21,9 +22,13 @@ from blockzoo.cli.option_groups import ScalingOptions, spread
 def scaling(
     chosen: ScalingOptions,
     budget: Annotated[
-        float, typer.Option("--budget", help="Seconds of timing per block and value at the most.")
+        float,
+        typer.Option("--budget", help="Seconds of timing per block and value at the most."),
+        ranges.SECONDS,
     ] = 10.0,
-    processes: Annotated[int, typer.Option("--processes", help="Fresh processes per value.")] = 3,
+    processes: Annotated[
+        int, typer.Option("--processes", help="Fresh processes per value."), ranges.PROCESSES
+    ] = 3,
     plot: shared_options.Plot = None,
     results: shared_options.SaveTo = None,
     output: shared_options.Output = None,

@@ -8,6 +8,7 @@ import typer
 
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -22,7 +23,9 @@ def sweep(
         bool, typer.Option("--quick", help="Short for --protocol quick: three blocks on digits.")
     ] = False,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help="How many seeds. (default: the protocol's)")
+        int | None,
+        typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
+        ranges.SEEDS,
     ] = None,
     latency_budget: Annotated[
         float | None,
@@ -30,12 +33,15 @@ def sweep(
             "--latency-budget",
             help="Seconds of timing per block and position at the most. (default: the protocol's)",
         ),
+        ranges.SECONDS,
     ] = None,
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
     side_by_side: Annotated[
-        int, typer.Option("--side-by-side", help="Trainings at once, each in its own process.")
+        int,
+        typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
+        ranges.AT_ONCE,
     ] = 1,
 ) -> None:
     """Measure blocks at all positions over seeds: cost, latency, training; then table and plots.

@@ -9,6 +9,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -19,8 +20,8 @@ from blockzoo.cli.option_groups import TrainingOptions, spread
 @spread
 def train(
     chosen: TrainingOptions,
-    seeds: Annotated[int, typer.Option("--seeds", help="How many seeds.")] = 1,
-    first_seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many seeds."), ranges.SEEDS] = 1,
+    first_seed: Annotated[int, typer.Option("--seed", help="The first seed."), ranges.SEED] = 0,
     output: shared_options.Output = None,
 ) -> None:
     """Train blocks in the scaffold and read the test set once, at the end.

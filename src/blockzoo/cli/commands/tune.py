@@ -8,6 +8,7 @@ import typer
 
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
+from blockzoo.core import ranges
 
 
 @examples(
@@ -21,9 +22,12 @@ def tune(
         int | None,
         # Sobol points, which are spread evenly at powers of two.
         typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
+        ranges.TRIALS,
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)")
+        int | None,
+        typer.Option("--seeds", help="Seeds afterwards. (default: the protocol's)"),
+        ranges.SEEDS,
     ] = None,
 ) -> None:
     """The tuned track: learning rate, weight decay, drop path by validation, then fresh seeds.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from blockzoo.core.text import visible
 
 # For its type alone: it would bring torch to commands that only read results.
 if TYPE_CHECKING:
@@ -21,19 +25,37 @@ PLAIN_WIDTH = 160
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
 
 
+class _Visible(Console):
+    """A console on which no text, of a block's name say, reaches the terminal as a command."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text, lines=True), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and renderable.plain != visible(
+            renderable.plain, lines=True
+        ):
+            # Styles within it would be of other letters than they were; that of the whole stays.
+            plain = visible(renderable.plain, lines=True)
+            renderable = Text(plain, renderable.style, end=renderable.end)
+        return super().render(renderable, options)
+
+
 def output_console() -> Console:
     """Return the console for results.
 
     >>> output_console().print("dtype[torch.float32] :key:")
     dtype[torch.float32] :key:
     """
-    console = Console(**_AS_IT_IS)
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH, **_AS_IT_IS)
+    console = _Visible(**_AS_IT_IS)
+    return console if console.is_terminal else _Visible(width=PLAIN_WIDTH, **_AS_IT_IS)
 
 
 def message_console() -> Console:
     """Return the console for progress and messages."""
-    return Console(stderr=True, **_AS_IT_IS)
+    return _Visible(stderr=True, **_AS_IT_IS)
 
 
 def load_data(request: SweepRequest) -> None:

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from blockzoo.core.errors import DataError, InputError
+from blockzoo.core.errors import DataError
+from blockzoo.core.ranges import IMAGE_SIDE, check_all
 from blockzoo.data.image_dataset import Array
 
 Size = tuple[int, int]
@@ -35,8 +36,8 @@ class Resizing:
     how: Literal["stretch", "crop"] = "stretch"
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 1:
-            raise InputError(f"size is {self.size}; it must be 1 or more pixels")
+        if self.size is not None:
+            check_all(self.size, "size in pixels", IMAGE_SIDE)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return the image brought to the size."""

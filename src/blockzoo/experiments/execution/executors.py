@@ -17,8 +17,9 @@ from typing import TypeVar
 
 import torch
 
-from blockzoo.core.errors import BlockZooError, InputError
+from blockzoo.core.errors import BlockZooError
 from blockzoo.core.processes import Answer, Ended, Raised, Worker
+from blockzoo.core.ranges import AT_ONCE
 from blockzoo.measure.machine.devices import resolve_device, works
 
 Task = TypeVar("Task")
@@ -71,8 +72,7 @@ class SideBySideExecutor(Executor):
     """
 
     def __init__(self, count: int, *, threads: int) -> None:
-        if count < 1:
-            raise InputError(f"side by side is {count}; it must be 1 or more")
+        AT_ONCE.checked("side by side", count)
         self.capacity, self._threads = count, threads
         self._pool = ThreadPoolExecutor(count)
         self._idle: SimpleQueue[Worker | None] = SimpleQueue()

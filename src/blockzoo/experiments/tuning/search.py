@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from blockzoo.core.errors import DivergenceError, InputError
+from blockzoo.core.ranges import TRIALS
 from blockzoo.experiments.tuning.tries import HopelessTry, Point, Report, Space, Try
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def sobol_points(space: Space, count: int) -> tuple[Point, ...]:
     >>> len(points), points[:2] == sobol_points({"learning_rate": (0.01, 1.0)}, 2)
     (4, True)
     """
-    if count < 1:
-        raise InputError(f"trials is {count}; it must be 1 or more")
+    TRIALS.checked("trials", count)
     points: tuple[Point, ...] = _optuna().sobol_points(space, count)
     return points
 

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from blockzoo.core.errors import InputError, ModelError, one_line
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
+from blockzoo.core.ranges import BATCH
 from blockzoo.measure.costs.memory import sgd_with_momentum, state_tensors
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 
@@ -82,8 +83,7 @@ def _in_fresh_process(
     *,
     training: bool,
 ) -> int:
-    if batch_size < 1:
-        raise InputError(f"batch size is {batch_size}; it must be 1 or more")
+    BATCH.checked("batch size", batch_size)
     task = _Task(
         payload=dump_module(module),
         input_shape=input_shape,

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import BATCH
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import is_out_of_memory
 from blockzoo.measure.timing.backends import get_backend
@@ -128,8 +129,7 @@ def search_throughput(
     >>> search.best.images_per_s
     2000.0
     """
-    if largest_batch < 1:
-        raise InputError(f"largest batch is {largest_batch}; it must be 1 or more")
+    BATCH.checked("largest batch", largest_batch)
     points: list[ThroughputPoint] = []
     batch_size, without_gain = 1, 0
     stopped_by: Stop = "largest batch"

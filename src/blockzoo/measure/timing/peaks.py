@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import THREADS
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.clocks import Call, Timer, fixed_threads, timer_of
 from blockzoo.measure.timing.settings import DTYPES
@@ -88,8 +89,7 @@ def measure_peaks(
     """
     if precision not in DTYPES:
         raise InputError(f"peaks in precision {precision!r}; allowed: {', '.join(DTYPES)}")
-    if threads < 1:
-        raise InputError(f"threads is {threads}; it must be 1 or more")
+    THREADS.checked("threads", threads)
     where = resolve_device(device)
     settings = settings or (ON_CPU if where.type == "cpu" else ON_CUDA)
     timer = timer_of(where)

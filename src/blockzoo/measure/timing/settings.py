@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import CALLS, PROCESSES, ROUNDS
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.parity import TOLERANCE
@@ -46,9 +47,12 @@ class SamplingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._require_at_least(1, "min_rounds")
+        ROUNDS.checked("min_rounds", self.min_rounds)
+        ROUNDS.checked("rounds_max", self.rounds_max)
         self._require_at_least(self.min_rounds, "rounds_max")
-        for name in ("min_seconds", "warmup_calls", "warmup_min_s", "min_sample_ms", "prime_calls"):
+        CALLS.checked("warmup_calls", self.warmup_calls)
+        CALLS.checked("prime_calls", self.prime_calls)
+        for name in ("min_seconds", "warmup_min_s", "min_sample_ms"):
             self._require_at_least(0, name)
         self._require_at_least(self.warmup_min_s, "warmup_max_s")
         for name in ("target_relative_interval", "budget_s"):
@@ -100,5 +104,5 @@ class LatencySettings(SamplingPlan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "processes")
+        PROCESSES.checked("processes", self.processes)
         self._require_at_least(0, "parity_tolerance")

@@ -8,20 +8,38 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.contract.check import BlockReport
-from blockzoo.contract.findings import Verdict
+from blockzoo.contract.findings import Finding, Verdict
 
-_COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow"}
+_COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow", "undecided": "magenta"}
+
+
+def finding_line(block: str, finding: Finding) -> Text:
+    """Return one finding in one line.
+
+    >>> str(finding_line("Mine", Finding(line="bf16", verdict=Verdict.FAILS, reason="NaN")))
+    'Mine: bf16: fails: NaN'
+    """
+    reason = f": {finding.reason}" if finding.reason else ""
+    return Text.assemble(f"{block}: {finding.line}: ", _coloured(finding.verdict.value), reason)
+
+
+def report_line(report: BlockReport) -> str:
+    """Return in one line whether the block keeps the contract.
+
+    >>> report_line(BlockReport(block="Mine", findings=()))
+    'Mine: keeps the contract'
+    """
+    return f"{report.block}: {_verdict(report)}"
 
 
 def full_table(report: BlockReport) -> Table:
     """Return one row per line of the contract.
 
-    >>> from blockzoo.contract.findings import Finding
     >>> finding = Finding(line="builds", verdict=Verdict.PASSES)
     >>> full_table(BlockReport(block="Mine", findings=(finding,))).title
     'Mine: keeps the contract'
     """
-    table = Table(title=f"{report.block}: {_verdict(report)}", box=None, title_justify="left")
+    table = Table(title=report_line(report), box=None, title_justify="left")
     for title in ("line", "verdict", "reason"):
         table.add_column(title)
     for finding in report.findings:
@@ -30,7 +48,7 @@ def full_table(report: BlockReport) -> Table:
 
 
 def summary_table(reports: Sequence[BlockReport]) -> Table:
-    """Return one row per block, with the reasons of the lines that failed.
+    """Return one row per block, with the reasons of the lines that failed or are undecided.
 
     >>> summary_table([BlockReport(block="Mine", findings=())]).title
     '1 of 1 blocks keep the contract'
@@ -40,16 +58,30 @@ def summary_table(reports: Sequence[BlockReport]) -> Table:
     table.add_column("block")
     for verdict in Verdict:
         table.add_column(verdict.value, justify="right")
-    table.add_column("failed")
+    table.add_column("not kept")
     for report in reports:
-        failed = [f"{f.line}: {f.reason}" for f in report.findings if f.verdict is Verdict.FAILS]
+        failed = [f"{f.line}: {f.reason}" for f in report.findings if is_bad(f)]
         counts = [str(report.count(verdict)) for verdict in Verdict]
         table.add_row(report.block, *counts, "\n".join(failed))
     return table
 
 
+def is_bad(finding: Finding) -> bool:
+    """Tell whether the line failed or is undecided.
+
+    >>> is_bad(Finding(line="bf16", verdict=Verdict.PASSES))
+    False
+    """
+    return finding.verdict in (Verdict.FAILS, Verdict.UNDECIDED)
+
+
 def _verdict(report: BlockReport) -> str:
-    return "keeps the contract" if report.ok else "does not keep the contract"
+    if report.broken:
+        return "does not keep the contract"
+    undecided = report.count(Verdict.UNDECIDED)
+    return (
+        f"undecided, {undecided} of its lines were stopped" if undecided else "keeps the contract"
+    )
 
 
 def _coloured(verdict: str) -> Text:

@@ -39,6 +39,15 @@ def stage_costs(
     return costs
 
 
+def require_sort(by: str) -> None:
+    """Raise `UnknownNameError` unless blocks can be sorted by that.
+
+    >>> require_sort("year")
+    """
+    if by not in SORTS:
+        raise UnknownNameError("sort order", by, SORTS)
+
+
 def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[BlockSpec]:
     """Return the blocks in that order, ties by name; raises `UnknownNameError` for another.
 
@@ -54,8 +63,7 @@ def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[Blo
         "params": lambda spec: costs[spec.name][Position.MID].deploy.params_total,
         "macs": lambda spec: costs[spec.name][Position.MID].deploy.macs,
     }
-    if by not in keys:
-        raise UnknownNameError("sort order", by, SORTS)
+    require_sort(by)
     key = keys[by]
     # Among equals, those of an older protocol, as classic/RepMixer, come last.
     return sorted(specs, key=lambda spec: (key(spec), "/" in spec.name, spec.name.casefold()))

@@ -9,35 +9,42 @@ write-ahead log cannot, and whose last record survives a power cut.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, select
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
 from blockzoo.results.records import AnyRecord, Record
+from blockzoo.results.store.engines import (
+    check_file,
+    is_postgres,
+    postgres_engine,
+    sqlite_engine,
+    store_path,
+)
+from blockzoo.results.store.reading import BadRow, parse_record
 from blockzoo.results.store.schema import (
     RECORDS,
-    check_schema_version,
     clear_faults,
     create_schema,
     has_schema,
+    lock_schema,
     row_of,
     upsert,
 )
 
-STORE_NAME = "blockzoo.db"
 BUSY_TIMEOUT_S = 30.0
 
-_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
+_PART = 200
+"""Records that are fetched at once."""
+
+_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -45,7 +52,8 @@ class Store:
 
     URLs are `sqlite:///PATH` and `postgresql://USER@HOST/DATABASE` (needs `blockzoo[postgres]`).
     With `create`, a store that is not there yet is made, its folders too; without, that is an
-    error. Writers wait up to `timeout_s` seconds for each other. Raises `ResultsError` for
+    error; one whose file is removed while it is open is made anew, with a warning, so that what is
+    put is kept. Writers wait up to `timeout_s` seconds for each other. Raises `ResultsError` for
     everything that cannot be read or written, `SchemaError` for records of a newer version; what
     was in the store stays as it was.
 
@@ -57,21 +65,28 @@ class Store:
     def __init__(
         self, location: str | Path, *, create: bool = False, timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
-        if _is_postgres(location):
-            self._engine = _postgres_engine(str(location))
+        self._told: set[str] = set()
+        """Ids of the bad rows that were told of."""
+        self._made_here: Path | None = None
+        """The file of a store that may be made, once it is there."""
+        made_here = None
+        if is_postgres(location):
+            self._engine = postgres_engine(str(location), timeout_s=timeout_s)
             # Hidden, because the location is told in messages.
             self.location = self._engine.url.render_as_string(hide_password=True)
         else:
             path = store_path(location)
             self.location = str(path)
-            _check_file(path, create=create)
-            self._engine = _sqlite_engine(path, create=create, timeout_s=timeout_s)
+            check_file(path, create=create)
+            self._engine = sqlite_engine(path, create=create, timeout_s=timeout_s)
+            made_here = path if create else None
         try:
             self._open(create=create)
         except BaseException:
             # Nobody has this store yet who could close it.
             self.close()
             raise
+        self._made_here = made_here
 
     def __enter__(self) -> Store:
         return self
@@ -101,9 +116,8 @@ class Store:
         # Outside the transaction: a record that cannot be written locks out nobody.
         rows = [row_of(record) for record in records]
         with self._transaction(write=True) as connection:
-            statement = upsert(connection.dialect)
-            for row in rows:
-                connection.execute(statement, row)
+            if rows:  # else a row of nothing would be put
+                connection.execute(upsert(connection.dialect), rows)
 
     def get(self, trial_id: str) -> AnyRecord | None:
         """Return the record of that trial, or None."""
@@ -121,24 +135,67 @@ class Store:
         protocol: str | None = None,
         dataset: str | None = None,
     ) -> list[AnyRecord]:
-        """Return the records that have all the values given, the oldest first."""
+        """Return the records that have all the values given, the oldest first.
+
+        Those that cannot be read are left out, which is logged once, in one line.
+        """
         filters = {"kind": kind, "status": status, "block": block}
         filters |= {"protocol": protocol, "dataset": dataset}
-        query = select(RECORDS.c.trial_id, RECORDS.c.payload)
+        return list(self.each(**{name: it for name, it in filters.items() if it is not None}))
+
+    def each(self, **filters: str) -> Iterator[AnyRecord]:
+        """Yield one by one what `records` returns, as it is read from the database."""
+        bad: dict[str, str] = {}
+        for found in self._each_or_reason(**filters):
+            if isinstance(found, BadRow):
+                bad[found.trial_id] = found.reason
+            else:
+                yield found
+        if bad.keys() - self._told:
+            first = next(iter(bad.values()))
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            _log.warning("%s", f"{first}{more}: left out; `blockzoo results --bad` lists all")
+            self._told |= bad.keys()
+
+    def bad_rows(self) -> list[BadRow]:
+        """Return what is in the store and cannot be read, the oldest first.
+
+        >>> with Store("results", create=True) as store:
+        ...     store.bad_rows()
+        []
+        """
+        return [found for found in self._each_or_reason() if isinstance(found, BadRow)]
+
+    def ok_ids(self) -> set[str]:
+        """Return the ids of all trials that were done, went well and can be read."""
+        return {record.trial_id for record in self.each(status="ok")}
+
+    def _each_or_reason(self, **filters: str) -> Iterator[AnyRecord | BadRow]:
+        query = select(RECORDS.c.trial_id)
         for name, value in filters.items():
-            if value is not None:
-                query = query.where(RECORDS.c[name] == value)
+            query = query.where(RECORDS.c[name] == value)
         # Ids decide between equal times, so that the order is always the same.
         query = query.order_by(RECORDS.c.created_at, RECORDS.c.trial_id)
         with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return [self._parse(trial_id, payload) for trial_id, payload in rows]
+            ids = iter(connection.scalars(query).all())
+        # In parts: not all samples of all records need fit into memory, and between two parts
+        # others can write.
+        while part := list(islice(ids, _PART)):
+            yield from (self._record_or_reason(*row) for row in self._payloads(part))
 
-    def ok_ids(self) -> set[str]:
-        """Return the ids of all trials that were done and went well."""
-        query = select(RECORDS.c.trial_id).where(RECORDS.c.status == "ok")
+    def _record_or_reason(self, trial_id: str, payload: object) -> AnyRecord | BadRow:
+        try:
+            return self._parse(trial_id, payload)
+        except ResultsError as error:
+            return BadRow(trial_id=trial_id, reason=str(error))
+
+    def _payloads(self, ids: Sequence[str]) -> list[tuple[str, object]]:
+        """Return id and payload of those records, in the order of the ids."""
+        columns = select(RECORDS.c.trial_id, RECORDS.c.payload)
         with self._transaction() as connection:
-            return set(connection.scalars(query))
+            rows = connection.execute(columns.where(RECORDS.c.trial_id.in_(ids))).all()
+        payloads = {row.trial_id: row.payload for row in rows}
+        return [(each, payloads[each]) for each in ids if each in payloads]
 
     def _open(self, *, create: bool) -> None:
         with self._transaction() as connection:
@@ -148,11 +205,24 @@ class Store:
             raise ResultsError(f"{self.location} is empty: it holds no BlockZoo store")
         with self._transaction(write=True) as connection:
             # Another process may have been quicker between the two transactions.
+            lock_schema(connection)
             if not has_schema(connection, location=self.location):
                 create_schema(connection)
 
+    def _make_anew_if_removed(self) -> None:
+        """Make a store again whose file somebody has removed since this process opened it."""
+        path = self._made_here
+        if path is None or (path.exists() and path.stat().st_size > 0):
+            return
+        self._made_here = None  # for opening it is a transaction itself
+        _log.warning("%s", f"{path} was removed meanwhile: made anew, without what was in it")
+        make_folder(path.parent)
+        self._open(create=True)
+        self._made_here = path
+
     @contextmanager
     def _transaction(self, *, write: bool = False) -> Iterator[Connection]:
+        self._make_anew_if_removed()
         # A writer takes the lock at once: asking for it in mid-transaction cannot be waited for.
         begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         with clear_faults(self.location), self._engine.connect() as raw:
@@ -160,104 +230,7 @@ class Store:
             with connection.begin():
                 yield connection
 
-    def _parse(self, trial_id: str, payload: str) -> AnyRecord:
+    def _parse(self, trial_id: str, payload: object) -> AnyRecord:
+        if not isinstance(payload, str | bytes):  # SQLite keeps whatever is put into a column
+            payload = ""
         return parse_record(payload, location=f"{self.location}, record {trial_id},")
-
-
-def parse_record(payload: str | bytes, *, location: str) -> AnyRecord:
-    """Return the record that the JSON text holds.
-
-    Raises `SchemaError` when it is of a newer version, `ResultsError` when it is no record.
-    """
-    try:
-        record = _RECORD.validate_json(payload)
-    except ValidationError as error:
-        # First: a newer record fails for its new fields, and its version is the better reason.
-        check_schema_version(_claimed_version(payload), location=location)
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        raise ResultsError(f"{location} is not a record: {where}: {first['msg']}") from None
-    check_schema_version(record.schema_version, location=location)
-    return record
-
-
-def _claimed_version(payload: str | bytes) -> object:
-    """Return the version that the text says it has, 1 when it says none."""
-    try:
-        document = TypeAdapter(dict[str, object]).validate_json(payload)
-    except ValidationError:
-        return 1
-    return document.get("schema_version", 1)
-
-
-def store_path(location: str | Path) -> Path:
-    """Return the path of the SQLite file meant by a path, a folder or an `sqlite:///` URL.
-
-    A name that is not there yet is a file's when it has a suffix, else a folder's.
-
-    >>> store_path("mine/kept.db").as_posix(), store_path("sqlite:///kept.db").as_posix()
-    ('mine/kept.db', 'kept.db')
-    """
-    text = str(location)
-    if "://" in text:
-        if not text.startswith("sqlite:///"):
-            raise ResultsError(
-                f"{text.partition('://')[0]}:// is not supported; a store is a path, "
-                "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
-            )
-        text = text.removeprefix("sqlite:///")
-    path = Path(text)
-    # What is there goes before what its name looks like: a folder may have a dot in it.
-    is_folder = path.is_dir() or not (path.suffix or path.exists())
-    return path / STORE_NAME if is_folder else path
-
-
-def _is_postgres(location: str | Path) -> bool:
-    scheme, separator, _ = str(location).partition("://")
-    return bool(separator) and scheme.partition("+")[0] in {"postgres", "postgresql"}
-
-
-def _check_file(path: Path, *, create: bool) -> None:
-    if create:
-        make_folder(path.parent)
-    elif not path.exists():
-        raise ResultsError(f"{path} does not exist: there are no results there yet")
-
-
-def _sqlite_engine(path: Path, *, create: bool, timeout_s: float) -> Engine:
-    # "rw" falls back to reading by itself where the file is write-protected, and unlike "ro" it
-    # can roll back what a killed writer left unfinished.
-    uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
-        connection.execute("PRAGMA synchronous=EXTRA")  # does not touch the file yet
-        return connection
-
-    # No connection outlives its transaction, so none holds the file in between.
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-
-    # The driver begins transactions late and not for tables; with no isolation level it leaves
-    # them to this, and tables and version appear together or not at all.
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-        connection.exec_driver_sql(statement)
-
-    return engine
-
-
-def _postgres_engine(url: str) -> Engine:
-    # psycopg is the driver that `blockzoo[postgres]` installs, whichever the URL may name.
-    address = "postgresql+psycopg://" + url.partition("://")[2]
-    try:
-        # A server may have closed a connection that lay idle while a network was trained.
-        return create_engine(make_url(address), pool_pre_ping=True)
-    except ModuleNotFoundError as error:
-        raise ResultsError(
-            "a PostgreSQL store needs its driver: pip install 'blockzoo[postgres]'"
-        ) from error
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise ResultsError(
-            "the store's URL cannot be read; it must be postgresql://USER@HOST/DATABASE"
-        ) from error

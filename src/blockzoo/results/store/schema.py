@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Dialect,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    func,
     insert,
     inspect,
     or_,
@@ -49,7 +51,7 @@ RECORDS = Table(
     Column("block", Text, nullable=False, index=True),
     Column("dataset", Text),
     Column("protocol", Text),
-    Column("seed", Integer),
+    Column("seed", BigInteger),  # up to 2^32 - 1, which PostgreSQL's INTEGER does not hold
     Column("created_at", String(32), nullable=False),  # UTC, microseconds: sorts as text
     Column("schema_version", Integer, nullable=False),
     Column("payload", Text, nullable=False),
@@ -63,6 +65,8 @@ META = Table(
 )
 
 _VERSION_KEY = "blockzoo_schema_version"
+_SCHEMA_LOCK = int.from_bytes(b"blockzoo")
+"""Any number of 64 bits that other programs on the database are not likely to use."""
 
 
 def has_schema(connection: Connection, *, location: str) -> bool:
@@ -83,6 +87,13 @@ def has_schema(connection: Connection, *, location: str) -> bool:
             f"({', '.join(sorted(foreign)[:4])})"
         )
     return False
+
+
+def lock_schema(connection: Connection) -> None:
+    """Have others wait who want to create the tables, until the end of the transaction."""
+    # SQLite's writers are alone anyway; on PostgreSQL two could find no tables and make them both.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
 
 
 def create_schema(connection: Connection) -> None:
@@ -167,6 +178,7 @@ _MEANINGS = (
     ("malformed", "is damaged or truncated: restore a copy, or move it away and start anew"),
     ("disk is full", "cannot be written: no space is left on the disk"),
     ("readonly", "cannot be written: the file or its folder is read-only"),
+    ("lock timeout", "is locked by another process that did not finish in time; try again later"),
     ("locked", "is locked by another process that did not finish in time; try again later"),
     ("unable to open", "cannot be opened: check that the file and its folder can be accessed"),
     ("disk i/o error", "cannot be read or written: the disk reports an input/output error"),

@@ -1,4 +1,7 @@
-"""`results.csv`: written whole from the store, read back with a check of every row."""
+"""`results.csv`: written whole from the store, read back with a check of every row.
+
+Text that a spreadsheet would run as a formula is escaped, see `cells.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import replacing
 from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.schema import check_schema_version
+from blockzoo.results.table.cells import escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.table.join import result_rows
 from blockzoo.results.table.values import Row
 
 CSV_NAME = "results.csv"
+_QUOTED_ENDS = "\r\n"
 
 
 def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> None:
@@ -43,9 +49,35 @@ def _early_rows(path: Path) -> list[Row]:
 
 def _write_rows(rows: Iterable[Row], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer = csv.DictWriter(_LineEnds(file), list(COLUMNS), lineterminator=_QUOTED_ENDS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(_as_cells, rows))
+
+
+class _LineEnds:
+    """Ends rows with a line feed alone; the module quotes of line ends those that it writes."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return self._file.write(row.removesuffix(_QUOTED_ENDS) + "\n")
+
+
+def _as_cells(row: Row) -> Row:
+    return {
+        # Of text alone: a number may well begin with a minus.
+        # Python 3.10 reads no file that holds a zero character.
+        name: escaped_cell(value.replace("\0", r"\x00"))
+        if isinstance(value, str) and _is_text(name)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _is_text(column: str) -> bool:
+    return COLUMNS[column] == "text"
 
 
 def read_results_csv(path: str | Path) -> list[dict[str, str]]:
@@ -70,7 +102,8 @@ def read_results_csv(path: str | Path) -> list[dict[str, str]]:
             )
         by_column = dict(zip(header, line, strict=True))
         check_schema_version(by_column.get("schema_version") or 1, location=str(path))
-        rows.append({name: by_column.get(name, "") for name in COLUMNS})
+        cells = {name: by_column.get(name, "") for name in COLUMNS}
+        rows.append({n: unescaped_cell(cell) if _is_text(n) else cell for n, cell in cells.items()})
     return rows
 
 

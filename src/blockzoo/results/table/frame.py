@@ -9,7 +9,8 @@ import pandas as pd
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import Record
-from blockzoo.results.store.database import STORE_NAME, Store
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.engines import STORE_NAME
 from blockzoo.results.table.columns import COLUMNS, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_results_csv
 from blockzoo.results.table.join import result_rows

@@ -1,0 +1,133 @@
+"""The store in a real PostgreSQL server, which is started for these tests where there is one."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from blockzoo.core.errors import ResultsError
+from blockzoo.results.store.database import Store
+from tests.record_samples import cost, training
+
+pytest.importorskip("psycopg")
+
+
+def _tool(name: str) -> str | None:
+    # Debian keeps the server's programs out of the path.
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return shutil.which(name, path=os.pathsep.join(map(str, places))) or shutil.which(name)
+
+
+INITDB, PG_CTL = _tool("initdb"), _tool("pg_ctl")
+pytestmark = pytest.mark.skipif(
+    INITDB is None or PG_CTL is None or sys.platform == "win32", reason="no PostgreSQL server"
+)
+
+
+def _run(folder: Path, *command: str | None) -> None:
+    # A server refuses to run as root, so that nobody does it there.
+    user = "nobody" if os.geteuid() == 0 else None
+    # Not through pipes, which the server would hold open.
+    with (folder / "log").open("a") as log:
+        subprocess.run(
+            [part for part in command if part], check=True, cwd=folder, user=user,
+            stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Path]:
+    """The folder of the socket of a running server."""
+    # Not in pytest's own folder, which only its owner can enter, and short, as sockets must be.
+    folder = Path(tempfile.mkdtemp(prefix="bz"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)
+    data = folder / "data"
+    try:
+        _run(folder, INITDB, "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync")
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        _run(folder, PG_CTL, "-D", str(data), "-w", "-o", options, "start")
+        try:
+            yield folder
+        finally:
+            _run(folder, PG_CTL, "-D", str(data), "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def url(server: Path, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database."""
+    name = f"db{abs(hash(request.node.name))}"
+    engine = create_engine(f"postgresql+psycopg://postgres@/postgres?host={server}")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"postgresql://postgres@/{name}?host={server}"
+
+
+def test_what_is_put_comes_back_equal(url: str) -> None:
+    record = training(seed=2**32 - 1, notes="ä\x00\x1b", created_at=cost().created_at)
+    with Store(url, create=True) as store:
+        store.put_all([record, cost()])
+        store.put(training(status="failed", reason="no"))  # is no better
+        assert store.records(kind="training") == [record]
+        assert store.ok_ids() == {"training", "cost"}
+    with Store(url) as again:
+        assert again.get("cost") == cost()
+
+
+def test_drivers_that_start_at_once_on_an_empty_database_all_go_on(url: str) -> None:
+    together = Barrier(8)
+
+    def drive(number: int) -> None:
+        together.wait()
+        with Store(url, create=True) as store:
+            store.put(training(f"t{number}"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(drive, range(8)))
+    with Store(url) as store:
+        assert store.ok_ids() == {f"t{number}" for number in range(8)}
+
+
+def test_a_locked_table_is_waited_for_and_then_named(url: str) -> None:
+    with Store(url, create=True, timeout_s=0.1) as store:
+        other = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with other.begin() as holding:
+            holding.execute(text("LOCK TABLE records IN ACCESS EXCLUSIVE MODE"))
+            for use in (store.records, lambda: store.put(cost())):
+                with pytest.raises(ResultsError, match="is locked by another process") as caught:
+                    use()
+                assert "\n" not in str(caught.value)
+        other.dispose()
+        store.put(cost())
+        assert store.records() == [cost()]
+
+
+def test_a_bad_row_never_stops_the_rest(url: str) -> None:
+    with Store(url, create=True) as store:
+        store.put_all([training(), cost()])
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE records SET payload = '{}' WHERE trial_id = 'cost'"))
+        engine.dispose()
+        assert store.records() == [training()]
+        assert [row.trial_id for row in store.bad_rows()] == ["cost"]
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError) as caught:
+        Store(f"postgresql://postgres@/none?host={tmp_path}")
+    assert "\n" not in str(caught.value)
