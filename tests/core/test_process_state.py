@@ -93,7 +93,7 @@ def test_what_code_changes_of_the_process_is_named(change: str, undo: ExitStack)
     before = process_state()
     _CHANGES[change](undo)
     # With the default dtype torch changes what it offers as its storage, too.
-    assert changes_since(before)[0].startswith(change)
+    assert changes_since(before)[0].text.startswith(change)
 
 
 def test_threads_and_the_working_folder_are_named(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_threads_and_the_working_folder_are_named(tmp_path: Path) -> None:
     try:
         torch.set_num_threads(threads + 3)
         os.chdir(tmp_path)
-        assert [change.partition(" (")[0] for change in changes_since(before)] == [
-            "torch's threads",
-            "the working folder",
-        ]
+        assert [
+            (change.text.partition(" (")[0], change.is_arithmetic)
+            for change in changes_since(before)
+        ] == [("torch's threads", True), ("the working folder", False)]
     finally:
         torch.set_num_threads(threads)
         os.chdir(folder)

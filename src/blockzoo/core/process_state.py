@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,14 @@ from torch.nn.modules import module as module_hooks
 
 State = Mapping[str, object]
 """What is shared, by what people call it; values are compared, or shown where they are short."""
+
+
+class Change(NamedTuple):
+    """What has changed, in words, and whether what the process computes may change with it."""
+
+    text: str
+    is_arithmetic: bool
+
 
 _MOST_SHOWN = 40
 _TORCH = os.path.dirname(torch.__file__)  # noqa: PTH120 - compared with the text of file names
@@ -35,23 +44,23 @@ _MODES = ("_len_torch_function_stack", "_len_torch_dispatch_stack")
 
 def process_state() -> State:
     """Return the state of this process as it is now; see `changes_since`."""
-    return {name: read() for name, read in _READINGS.items()} | _names()
+    return {name: read() for name, read in (_ARITHMETIC | _SURROUNDINGS).items()} | _names()
 
 
-def changes_since(before: State) -> tuple[str, ...]:
-    """Return what has changed in this process since `before`, in words; nothing where all is alike.
+def changes_since(before: State) -> tuple[Change, ...]:
+    """Return what has changed in this process since `before`; nothing where all is alike.
 
     >>> before = process_state()
     >>> torch.set_grad_enabled(False) and None
     >>> changes_since(before)
-    ('gradients (True, now False)',)
+    (Change(text='gradients (True, now False)', is_arithmetic=True),)
     >>> torch.set_grad_enabled(True) and None
     >>> changes_since(before)
     ()
     """
     now = process_state()
     return tuple(
-        _in_words(name, value, now.get(name))
+        Change(_in_words(name, value, now.get(name)), name not in _SURROUNDINGS)
         for name, value in before.items()
         if not value == now.get(name)  # noqa: SIM201 - names are compared with later ones
     )
@@ -173,7 +182,7 @@ def _attention() -> tuple[bool, ...]:
     return tuple(getattr(torch.backends.cuda, f"{kind}_enabled")() for kind in kinds)
 
 
-_READINGS: Mapping[str, Callable[[], object]] = {
+_ARITHMETIC: dict[str, Callable[[], object]] = {
     "the default dtype": torch.get_default_dtype,
     "the default device": torch.get_default_device,
     "gradients": torch.is_grad_enabled,
@@ -196,6 +205,8 @@ _READINGS: Mapping[str, Callable[[], object]] = {
     "autocast": lambda: (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
     "hooks on all modules": lambda: tuple(len(getattr(module_hooks, name)) for name in _HOOKS),
     "modes of torch": lambda: tuple(getattr(torch._C, name)() for name in _MODES),
+}
+_SURROUNDINGS: dict[str, Callable[[], object]] = {
     "numpy's error handling": lambda: tuple(sorted(np.geterr().items())),
     "the working folder": _working_folder,
     "the environment": _environment,

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import nn
 
 from blockzoo.core.position import Position
 from blockzoo.core.processes import Send
@@ -128,7 +129,10 @@ def _arithmetic(placement: Placement, recipe: Recipe, device: torch.device) -> A
     if spec.elsewhere is None:
         return resolve_arithmetic(recipe, device, placement.meta_network())
     task = (spec.name, placement.position, placement.scaffold, recipe, device)
-    return spec.elsewhere(_arithmetic_there, task, kind="identity")
+    try:
+        return spec.elsewhere(_arithmetic_there, task, kind="identity")
+    except Exception:  # noqa: BLE001 - it cannot be built, which its trials will say
+        return resolve_arithmetic(recipe, device, nn.Sequential())
 
 
 def _arithmetic_there(

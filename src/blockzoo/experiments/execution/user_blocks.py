@@ -28,7 +28,7 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.catalog import forget, introduce, is_user_code
 from blockzoo.blocks.registry import TrialKind, built_elsewhere
 from blockzoo.core.errors import BlockError, InputError
-from blockzoo.core.process_state import changes_since, process_state
+from blockzoo.core.process_state import Change, changes_since, process_state
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
 from blockzoo.core.seeding import preserved
 
@@ -84,9 +84,10 @@ def _usual_memory() -> int:
 class UserBlocks:
     """The worker processes of users' blocks; a context manager, at whose end they are stopped.
 
-    A worker serves one block and is kept for its further trials. One whose shared state (default
-    dtype, threads, patched classes, see `core/process_state.py`) was changed by a trial is
-    replaced, and `tell` hears a line that names block and change, once for each.
+    A worker serves one block and is kept for its further trials. One whose shared state (see
+    `core/process_state.py`) was changed by a trial is replaced, and `tell` hears a line that names
+    block and change, once for each. The trial itself fails where the change is one of arithmetic
+    (default dtype, threads, patched classes): it was not computed as the others are.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class UserBlocks:
         match outcome:
             case Answer(value=done):
                 self._put_back(name, worker, done.changes)
+                _require_same_arithmetic(name, kind, done.changes)
                 result: Value = done.value
                 return result
             case Raised(error=error, traceback=trace):
@@ -205,7 +207,7 @@ class UserBlocks:
         worker.ask(_settle, dict(os.environ))
         return worker
 
-    def _put_back(self, name: str, worker: Worker, changes: tuple[str, ...]) -> None:
+    def _put_back(self, name: str, worker: Worker, changes: tuple[Change, ...]) -> None:
         if changes or not worker.alive:
             self._say(name, changes)
             self._let_go(worker)
@@ -223,11 +225,20 @@ class UserBlocks:
             self._workers.discard(worker)
         worker.stop()
 
-    def _say(self, name: str, changes: tuple[str, ...]) -> None:
+    def _say(self, name: str, changes: tuple[Change, ...]) -> None:
         for change in changes:
-            if self._tell is not None and (name, change) not in self._told:
-                self._told.add((name, change))
-                self._tell(f"{name} changed {change}; its process was replaced")
+            if self._tell is not None and (name, change.text) not in self._told:
+                self._told.add((name, change.text))
+                self._tell(f"{name} changed {change.text}; its process was replaced")
+
+
+def _require_same_arithmetic(name: str, kind: TrialKind, changes: tuple[Change, ...]) -> None:
+    computed = [change.text for change in changes if change.is_arithmetic and kind != "identity"]
+    if computed:
+        raise BlockError(
+            f"block {name}: it changed {', '.join(computed)}, so that it was not computed as "
+            f"others are"
+        )
 
 
 class _ThereError(Exception):
@@ -260,7 +271,7 @@ class _Job(Generic[Task, Value]):
 @dataclass(frozen=True, kw_only=True)
 class _Done(Generic[Value]):
     value: Value
-    changes: tuple[str, ...]
+    changes: tuple[Change, ...]
 
 
 _is_inside = False

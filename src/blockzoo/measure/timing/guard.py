@@ -56,4 +56,4 @@ class ProcessGuard:
             return
         changes = changes_since(self._before)
         if changes:
-            raise ProcessChangedError(self._watched, changes)
+            raise ProcessChangedError(self._watched, [change.text for change in changes])
