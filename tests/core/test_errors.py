@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from blockzoo.core import errors
@@ -94,3 +96,9 @@ def test_reasons_are_visible_and_in_one_line(kind: type[Exception]) -> None:
     reason = reason_of(kind("a\x1b]0;owned\x07\nb\u202ec\ud800"))
     assert reason.endswith(r"a\x1b]0;owned\x07 b\u202ec\ud800")
     assert traceback_of(kind("a\x1b\nb")).splitlines()[0].endswith(r"a\x1b")
+
+
+def test_an_unknown_name_survives_the_way_from_another_process() -> None:
+    error = UnknownNameError("block", "RepVG", ["RepVGG", "MBConv"])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.near) == (str(error), ("RepVGG",))

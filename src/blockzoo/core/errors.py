@@ -54,6 +54,10 @@ class UnknownNameError(InputError):
             hint = f"none of the {len(self.known)} known names is near it"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+        # An error is made again from its message alone, unless it says from what.
+        return type(self), (self.kind, self.name, self.known)
+
 
 class DataError(InputError):
     """A data set that is missing, malformed or holds impossible values."""

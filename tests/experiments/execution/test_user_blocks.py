@@ -1,0 +1,166 @@
+"""Blocks of users run apart: whatever one does, the others' records are what they are without it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blockzoo.core.errors import InputError
+from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
+from blockzoo.experiments.profile import profile_blocks
+from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.results.records import CostRecord
+from blockzoo.scaffold.net import ScaffoldConfig
+
+_FOLDER = Path(__file__).parent / "hostile"
+_FILE = _FOLDER / "hostile_blocks.py"
+_SMALL = ScaffoldConfig(width=4, depth=1, input_shape=(3, 8, 8))
+_KINDS = [
+    name
+    for name in re.findall(r"^class (\w+)\((?:Forward|Constructor)\)", _FILE.read_text(), re.M)
+    if not name.startswith("_")
+]
+_AT_IMPORT = [f"{path}:Patched" for path in sorted(_FOLDER.glob("at_import_*.py"))]
+
+
+def _named(kind: str) -> str:
+    return f"{_FILE}:{kind}"
+
+
+def _measured(record: CostRecord) -> dict[str, object]:
+    """Return what was measured, without what says of which block, where and when."""
+    return record.model_dump(
+        exclude={"trial_id", "block", "block_fingerprint", "created_at", "environment", "unsure"}
+    )
+
+
+def _profiled(kinds: list[str], limits: TrialLimits | None = None) -> dict[str, CostRecord]:
+    names = [_named(kind) if kind.isidentifier() else kind for kind in kinds]
+    names = ["ResNetBasicBlock", *names, _named("Good")]
+    with run_apart(names, limits):
+        records = profile_blocks(names, ["mid"], config=_SMALL, on_error="record")
+    return {record.block.rpartition(":")[2]: record for record in records}
+
+
+_REASONS = {
+    "SetsDtypeInForward": r"changed the default dtype \(torch.float32, now torch.float64\)",
+    "PatchesConv": r"changed nn.Conv2d, so that it was not computed as others are",
+    "Segfaults": r"its process died by SIGSEGV",
+    "ExitsAtOnce": r"its process ended with status 0",
+    "RaisesGeneratorExit": r"its process ended with status 1",
+    "RaisesLoneSurrogate": r"half a pair: \\ud800, and \\x1b\[2J\\x00",
+    "RaisesWhatCannotBeSaid": r"_Unspeakable: \(what it says cannot be shown\)",
+    "LoopsForEver": r"its process still running after 3 s, the time limit; stopped",
+}
+
+
+def test_a_block_that_harms_its_process_leaves_its_own_record_and_no_other_trace() -> None:
+    alone = _profiled([])
+    records = _profiled(list(_REASONS), TrialLimits(time_s={"cost": 3.0, "identity": 3.0}))
+    for block, record in alone.items():
+        assert record.status == "ok"
+        assert _measured(records[block]) == _measured(record)
+    for kind, reason in _REASONS.items():
+        assert records[kind].status == "failed"
+        assert re.search(reason, records[kind].reason or ""), records[kind].reason
+
+
+def test_it_costs_what_it_costs_in_this_process() -> None:
+    (here,) = profile_blocks([_named("Good")], ["mid"], config=_SMALL)
+    assert _measured(_profiled([])["Good"]) == _measured(here)
+
+
+def test_what_changes_no_number_is_named_and_the_process_replaced() -> None:
+    told: list[str] = []
+    name = _named("ChangesFolder")
+    with run_apart([name], tell=told.append):
+        records = profile_blocks([name], ["early", "mid"], config=_SMALL)
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert len(told) == 1  # though both did it
+    assert re.search(r"ChangesFolder changed the working folder.*; its process was replaced", *told)
+
+
+def test_memory_has_a_limit() -> None:
+    record = _profiled(["TakesAllMemory"], TrialLimits(memory_bytes=2**30))["TakesAllMemory"]
+    assert record.status == "failed"
+    assert "took more than 1,024 MiB of memory, the limit; stopped" in (record.reason or "")
+
+
+@pytest.mark.parametrize("name", ["never_there.py:A", f"{_FILE}:Missing", f"{_FILE}:Path"])
+def test_what_is_no_block_is_refused_before_anything_runs(name: str) -> None:
+    with pytest.raises(InputError), run_apart([name]):
+        pytest.fail("it was taken")
+
+
+def test_a_file_that_cannot_be_loaded_leaves_a_failed_record() -> None:
+    name = f"{_FOLDER / 'at_import_exits.py'}:A"
+    with run_apart([name]):
+        (record,) = profile_blocks([name], ["mid"], config=_SMALL, on_error="record")
+    assert record.status == "failed"
+    assert record.block == name
+    assert "its process ended with status 0" in (record.reason or "")
+
+
+@pytest.mark.parametrize("limits", [{"time_s": {"cost": 0.0}}, {"memory_bytes": 0}])
+def test_a_limit_is_above_zero(limits: dict[str, dict[str, float]]) -> None:
+    with pytest.raises(InputError, match="it must be above 0"):
+        TrialLimits(**limits)  # type: ignore[arg-type]
+
+
+def test_one_that_changes_what_timed_networks_share_fails_and_the_rounds_begin_afresh() -> None:
+    names = ["Identity", _named("SetsThreads"), _named("Good")]
+    once = LatencySettings(processes=1, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
+    with run_apart(names):
+        records = benchmark_blocks(names, ["mid"], config=_SMALL, settings=once)
+    identity, threads, good = records
+    assert (identity.status, good.status, threads.status) == ("ok", "ok", "failed")
+    assert "it changed torch's threads (1, now 64)" in (threads.reason or "")
+    # Of the rounds without it alone.
+    assert [len(record.samples_ms) for record in (identity, good)] == [3 * 1, 3]
+
+
+def _blockzoo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "blockzoo", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
+
+
+_OF_COMMANDS = {
+    "profile": ["--width", "4", "--depth", "1"],
+    "train": ["--width", "4", "--depth", "1", "--epochs", "1", "--dataset", "digits"],
+    "sweep": [
+        *("--width", "4", "--depth", "1", "--epochs", "1", "--dataset", "digits", "--seeds", "1"),
+        *("--latency-budget", "0.1", "--no-plots"),
+    ],
+    "benchmark": ["--width", "4", "--depth", "1", "--budget", "0.1", "--processes", "1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", _OF_COMMANDS)
+def test_of_every_kind_each_command_ends_with_status_1_and_the_others_records(
+    command: str, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    assert len(_KINDS) + len(_AT_IMPORT) >= 40
+    others, hostile = ["ResNetBasicBlock", _named("Good")], [*map(_named, _KINDS), *_AT_IMPORT]
+    usual = ["-p", "mid", "--protocol", "quick", *_OF_COMMANDS[command], "--results"]
+    alone = _blockzoo(tmp_path, command, *others, *usual, "alone")
+    assert alone.returncode == 0, alone.stderr
+    limits = ["--time-limit", "60", "--time-limit", "identity=10", "--memory-limit", "4"]
+    done = _blockzoo(tmp_path, command, *others, *hostile, *usual, "all", *limits)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" not in done.stdout
+    rows = pd.read_csv(tmp_path / "all" / "results.csv")
+    expected = pd.read_csv(tmp_path / "alone" / "results.csv")
+    assert set(rows.block) >= {Path(name).name for name in hostile} | {"ResNetBasicBlock"}
+    measured = ["val_acc", "val_loss", "params_total", "flops", "memory_mb"]
+    for _, row in expected.iterrows():
+        (twin,) = rows[(rows.block == row.block) & (rows.position == row.position)].itertuples()
+        for column in measured:
+            assert str(getattr(twin, column)) == str(row[column]), (row.block, column)
