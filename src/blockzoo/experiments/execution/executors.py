@@ -35,9 +35,14 @@ class Executor(ABC):
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Start `function(task)` and return its future."""
 
-    @abstractmethod
     def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
-        """Start `call()`, which waits for a process of its own, in the place of a job."""
+        """Make a call that waits for a process of its own, in the place of a job."""
+        future: Future[Outcome] = Future()
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
+            future.set_exception(error)
+        return future
 
 
 class InProcessExecutor(Executor):
@@ -50,15 +55,6 @@ class InProcessExecutor(Executor):
     def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
         """Run `function(task)`; `KeyboardInterrupt` passes through to the driver."""
         return self.watch(partial(function, task))
-
-    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
-        """Run `call()`."""
-        future: Future[Outcome] = Future()
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
-            future.set_exception(error)
-        return future
 
 
 class SideBySideExecutor(Executor):

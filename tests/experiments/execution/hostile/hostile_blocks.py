@@ -96,7 +96,7 @@ class PatchesRelu(Forward):
 
 class PatchesTensorMean(Forward):
     def harm(self) -> None:
-        torch.Tensor.mean = lambda self, *a, **k: self.sum(*a, **k)  # type: ignore[assignment]
+        torch.Tensor.mean = lambda self, *a, **k: self.sum(*a, **k)  # type: ignore[method-assign]
 
 
 class PatchesTime(Forward):
@@ -107,7 +107,7 @@ class PatchesTime(Forward):
 
 class PatchesPrint(Forward):
     def harm(self) -> None:
-        builtins.print = lambda *a, **k: None  # type: ignore[assignment]
+        builtins.print = lambda *a, **k: None
 
 
 class HooksAllModules(Constructor):
@@ -293,7 +293,7 @@ class ClosesAllFiles(Forward):
 
 class LosesItsStreams(Forward):
     def harm(self) -> None:
-        sys.stdout = sys.stderr = None  # type: ignore[assignment]
+        sys.stdout = sys.stderr = None
 
 
 class PrintsMuch(Forward):
