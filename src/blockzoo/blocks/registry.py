@@ -20,6 +20,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from blockzoo.blocks import user_code, user_errors
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
+from blockzoo.core.names import checked_name
 from blockzoo.core.position import Position
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class BlockSpec:
     or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
     says that branches merge in its deploy form. `initialisation` is "policy" (see
     `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
-    `defined_at` is the file and line of the factory.
+    `defined_at` is the file and line of the factory. Raises `InputError` for a name that no record
+    could keep.
     """
 
     name: str
@@ -53,6 +55,9 @@ class BlockSpec:
     aliases: tuple[str, ...] = ()
     notes: str = ""
     defined_at: str = ""
+
+    def __post_init__(self) -> None:
+        checked_name("block", self.name)
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, position: Position

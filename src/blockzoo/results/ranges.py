@@ -13,13 +13,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from blockzoo.core.names import LONGEST_NAME
 from blockzoo.core.position import Position
 from blockzoo.core.ranges import SEED
 from blockzoo.core.text import is_visible, visible
 
 LARGEST_COUNT = 2**63 - 1
-LONGEST_NAME = 5000
-"""Letters; a block of the user's is named by its path, of which Linux takes 4096 bytes."""
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
