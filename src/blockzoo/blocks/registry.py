@@ -20,6 +20,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from blockzoo.blocks import user_code, user_errors
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
+from blockzoo.core.names import checked_name
 from blockzoo.core.position import Position
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class BlockSpec:
     `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
     `defined_at` is the file and line of the factory. A spec with `elsewhere` stands in for a
     user's block that this process does not load: what needs the block is done there.
+
+    Raises `InputError` for a name that no record could keep.
     """
 
     name: str
@@ -83,6 +86,9 @@ class BlockSpec:
     notes: str = ""
     defined_at: str = ""
     elsewhere: Elsewhere | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        checked_name("block", self.name)
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, position: Position

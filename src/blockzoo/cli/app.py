@@ -80,12 +80,25 @@ def _say(line: str) -> None:
 class _Commands(TyperGroup):
     """The group of all commands; arguments that it cannot read are one line on standard error."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        run = functools.partial(
+            super().main, args, prog_name, complete_var,
+            windows_expand_args=windows_expand_args, **extra,
+        )  # fmt: skip
         given = sys.argv[1:] if args is None else args
-        if not given or not options.pop("standalone_mode", True):
-            return super().main(args, *rest, **options)  # help, or somebody who wants the error
+        if not given or not standalone_mode:
+            # Help is shown where nothing is given; else somebody wants the error itself.
+            return run(standalone_mode=standalone_mode)
         try:
-            status = super().main(args, *rest, standalone_mode=False, **options)
+            status = run(standalone_mode=False)
         except typer.Abort:
             _say("interrupted")
             sys.exit(INTERRUPTED)

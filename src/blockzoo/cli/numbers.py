@@ -18,6 +18,7 @@ def checking_numbers(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command`, which first checks the values of options that have a range.
 
     >>> from typing import Annotated
+    >>> import typer
     >>> Width = Annotated[int, typer.Option("--width"), Range(least=1, most=9)]
     >>> def show(width: Width = 3) -> None:
     ...     print(width)
@@ -50,6 +51,7 @@ def ranges_of(command: Callable[..., None]) -> dict[str, tuple[str, Range]]:
 def flag_of(option: OptionInfo) -> str:
     """Return the first name of an option.
 
+    >>> import typer
     >>> flag_of(typer.Option("--lr", "--learning-rate"))
     '--lr'
     """

@@ -34,7 +34,7 @@ class Range:
         """Return the value; raises `InputError` where it is no number of the range."""
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             raise InputError(f"{name} is {value}; it must be {self}")
-        number = int(value) if isinstance(value, Integral) else float(value)  # type: ignore[call-overload]
+        number = int(value) if isinstance(value, Integral) else float(value)
         too_low = number <= self.least if self.above else number < self.least
         if too_low or number > self.most or math.isnan(number):
             allowed = self._lower if too_low else str(self)

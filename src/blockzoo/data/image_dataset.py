@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from blockzoo.core.errors import DataError
+from blockzoo.core.names import checked_name
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +26,8 @@ class ImageDataset:
 
     `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
     into `classes`. `flip`: whether an image flipped left to right keeps its label. `skipped`: files
-    that were left out, for they could not be read.
+    that were left out, for they could not be read. Raises `InputError` for a name that no record
+    could keep.
     """
 
     name: str
@@ -36,6 +38,9 @@ class ImageDataset:
     classes: tuple[str, ...]
     flip: bool
     skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_name("data set", self.name)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -13,16 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from blockzoo.core.names import LONGEST_NAME
 from blockzoo.core.position import Position
+from blockzoo.core.ranges import SEED
 from blockzoo.core.text import is_visible, visible
 
 LARGEST_COUNT = 2**63 - 1
-LONGEST_NAME = 5000
-"""Letters; a block of the user's is named by its path, of which Linux takes 4096 bytes."""
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Seed = Annotated[int, Field(ge=0, le=int(SEED.most))]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

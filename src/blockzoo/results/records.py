@@ -9,10 +9,12 @@ loss alone may be infinite or undefined, as where a training diverged between tw
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,12 +37,21 @@ from blockzoo.results.ranges import (
     Time,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 SCHEMA_VERSION = 1
 
 
 class _Frozen(BaseModel):
     # Unknown fields are refused, so that a record of a newer version is not read as half of one.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with those fields changed; unlike pydantic's own, it is checked."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        changed = type(self)(**values | dict(update or {}))
+        return copy.deepcopy(changed) if deep else changed
 
 
 class Environment(_Frozen):

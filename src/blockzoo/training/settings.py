@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blockzoo.core.names import checked_name
 from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
 from blockzoo.data.split import SPLIT_SEED, VALIDATION_FRACTION
@@ -37,4 +38,5 @@ class TrainingSettings:
     compiled: bool = False
 
     def __post_init__(self) -> None:
+        checked_name("protocol", self.protocol)
         object.__setattr__(self, "seed", checked_seed(self.seed))

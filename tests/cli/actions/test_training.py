@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from blockzoo.cli.actions.choices import MOST_SEEDS, chosen_seeds
+from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.training import chosen_resident, sweep_request
 from blockzoo.cli.app import app
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.ranges import SEEDS
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep import run as sweep_module
 from blockzoo.experiments.train import train_placement
@@ -181,7 +182,7 @@ def test_residence_changes_no_number(tiny_npz: Path) -> None:
 
 def test_no_number_of_seeds_reaches_that_of_the_tuning() -> None:
     assert chosen_seeds(3, first=7) == (7, 8, 9)
-    assert trial.TUNING_SEED not in chosen_seeds(MOST_SEEDS)
+    assert trial.TUNING_SEED not in chosen_seeds(int(SEEDS.most))
 
 
 def test_the_answers_on_residence() -> None:

@@ -98,3 +98,30 @@ def test_neither_results_nor_analysis_load_torch() -> None:
     code = f"import sys, blockzoo.{modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("seed", "9" * 30),
+        ("seed", "9" * 5000),
+        ("params_total", "-9223372036854775809"),
+        ("epochs", "inf"),
+        ("val_acc", "Infinity"),
+        ("latency_ms", "1e999"),
+    ],
+)
+def test_a_number_that_cannot_be_is_one_line(tmp_path: Path, column: str, text: str) -> None:
+    path = tmp_path / "results.csv"
+    write_results_csv([training()], path)
+    header, cells = (line.split(",") for line in path.read_text().splitlines())
+    cells[header.index(column)] = text
+    path.write_text(",".join(header) + "\n" + ",".join(cells) + "\n")
+    with pytest.raises(ResultsError, match=rf"is damaged: {column} is '.*'; it must be") as caught:
+        load_results(path)
+    assert len(str(caught.value)) < 300
+
+
+def test_an_infinite_loss_of_a_file_is_read(tmp_path: Path) -> None:
+    write_results_csv([training(val_loss=float("inf"))], tmp_path / "results.csv")
+    assert load_results(tmp_path / "results.csv").loc[0, "val_loss"] == float("inf")

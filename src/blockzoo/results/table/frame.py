@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from blockzoo.core.errors import ResultsError
+from blockzoo.results.ranges import LARGEST_COUNT
 from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME
@@ -17,6 +20,7 @@ from blockzoo.results.table.join import result_rows
 
 # Int64 with a capital is pandas' own, in which a value may be missing.
 _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "float64"}
+_LARGEST = {name: math.inf if name.endswith("_loss") else sys.float_info.max for name in COLUMNS}
 # What other tools write into an empty cell.
 _NOTHING = frozenset({"", "nan", "none", "n/a"})
 _STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
@@ -91,9 +95,13 @@ def _value(text: str, column: str) -> object:
     if text.strip().casefold() in _NOTHING:
         return None
     try:
-        return float(text) if COLUMNS[column] == "number" else _integer(text)
+        value = float(text) if COLUMNS[column] == "number" else _integer(text)
     except ValueError:
-        raise ValueError(f"{column} is {text!r}; it must be a number") from None
+        raise ValueError(f"{column} is {text[:40]!r}; it must be a number") from None
+    # As in records: only losses may be infinite, and integers have 64 bits.
+    if not abs(value) <= (LARGEST_COUNT if isinstance(value, int) else _LARGEST[column]):
+        raise ValueError(f"{column} is {text[:40]!r}; it must be a finite number of 64 bits")
+    return value
 
 
 def _integer(text: str) -> int:

@@ -1,0 +1,31 @@
+"""Names that records keep: of blocks, data sets and protocols."""
+
+from __future__ import annotations
+
+from blockzoo.core.errors import InputError
+from blockzoo.core.text import is_visible, visible
+
+LONGEST_NAME = 5000
+"""Letters; a block of the user's is named by its path, of which Linux takes 4096 bytes."""
+
+
+def checked_name(kind: str, name: str) -> str:
+    """Return the name; raises `InputError` for one that no record could keep.
+
+    >>> checked_name("block", "RepMixer")
+    'RepMixer'
+    >>> checked_name("data set", "")
+    Traceback (most recent call last):
+    blockzoo.core.errors.InputError: the name of a data set is empty
+    """
+    if not name:
+        raise InputError(f"the name of a {kind} is empty")
+    if len(name) > LONGEST_NAME:
+        raise InputError(
+            f"the name of a {kind} has {len(name)} letters; it must have at most {LONGEST_NAME}"
+        )
+    if not is_visible(name):
+        raise InputError(
+            f"the name of a {kind} is '{visible(name)}'; it must hold no control characters"
+        )
+    return name
