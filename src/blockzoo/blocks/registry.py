@@ -54,6 +54,24 @@ class BlockSpec:
     notes: str = ""
     defined_at: str = ""
 
+    @property
+    def from_zoo(self) -> bool:
+        """Whether the block is BlockZoo's own; all code that builds another one is a user's."""
+        return _is_ours(self.factory)
+
+    @property
+    def identity_name(self) -> str:
+        """What identities call the block: of one by its path only the class, wherever it lies.
+
+        >>> from blockzoo.blocks import get_block
+        >>> get_block("RepVGG").identity_name
+        'RepVGGBlock'
+        """
+        if not user_code.names_user_code(self.name):
+            return self.name
+        target = inspect.unwrap(self.factory)
+        return getattr(target, "__qualname__", self.name.rpartition(":")[2])
+
     def build(
         self, in_channels: int, out_channels: int, stride: int, position: Position
     ) -> nn.Module:
@@ -98,7 +116,7 @@ class BlockSpec:
 
         What a block of BlockZoo refuses by `ValueError` is said without type and place.
         """
-        if not _is_ours(self.factory):
+        if not self.from_zoo:
             return user_errors.describe_error(error, self.defined_at)
         return str(error) if type(error) is ValueError else one_line(error)
 

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: identities that left out code of other files, start values and more; else the same fields."""
 
 
 class _Frozen(BaseModel):
@@ -127,7 +128,10 @@ class MemoryUse(_Frozen):
 
 
 class Record(_Frozen):
-    """What all records share. `positions` are all positions at which the network is this one."""
+    """What all records share. `positions` are all positions at which the network is this one.
+
+    `unsure` says what of the block the fingerprint does not cover: it may have changed since.
+    """
 
     schema_version: int = SCHEMA_VERSION
     trial_id: str
@@ -137,6 +141,7 @@ class Record(_Frozen):
     created_at: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
     block: str
     block_fingerprint: str = ""
+    unsure: tuple[str, ...] = ()
     positions: tuple[Position, ...]
     scaffold: ScaffoldSettings
     environment: Environment
