@@ -237,9 +237,7 @@ def _set(describer: Describer, value: set[object]) -> str:
         kind = "set" if isinstance(value, set) else "frozenset"
         # Each on its own: the order of a set is another one in each process.
         members = sorted(map(describer.alone, value))
-        return _with_class(
-            describer, value, (set, frozenset), f"{kind} {{{', '.join(members)}}}"
-        )
+        return _with_class(describer, value, (set, frozenset), f"{kind} {{{', '.join(members)}}}")
 
     return describer.once(value, describe)
 
@@ -326,4 +324,3 @@ def _reference(describer: Describer, value: weakref.ref[object]) -> str:
 @handles(logging.Logger, type(threading.Lock()), type(threading.RLock()))
 def _by_kind(describer: Describer, value: object) -> str:
     return type(value).__qualname__
-

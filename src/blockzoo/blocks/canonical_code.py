@@ -45,8 +45,11 @@ _NOT_MEMBERS = frozenset(
 )  # fmt: skip
 # Where a module lies, and how it is called there.
 _OF_EVERY_MODULE = frozenset(
-    {"__builtins__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
-)
+    {
+        "__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__",
+        "__name__", "__package__", "__path__", "__spec__",
+    }
+)  # fmt: skip
 # Whoever asks by these may reach all that a module holds.
 _ASKS_BY_TEXT = frozenset({"__dict__", "getattr", "vars"})
 _REACHES_OUT = frozenset({"__import__", "compile", "eval", "exec", "globals", "input", "open"})

@@ -106,13 +106,15 @@ def _attributes(describer: Describer, module: nn.Module) -> Iterator[str]:
     owner = type(module).__qualname__
     # Hyperparameters that are no tensors: strides, paddings, rates, activation functions.
     for key, value in sorted(vars(module).items()):
-        if type(value) in _PLAIN and key not in _MACHINERY:
+        if key in _MACHINERY or (key == "_non_persistent_buffers_set" and not value):
+            continue
+        if type(value) in _PLAIN:
             yield f"  {key} = {value!r}"
         elif "_hooks" in key and isinstance(value, dict):
             if value:
                 with describer.at(f"a hook of {owner}"):
                     yield f"  {key} = {_hooks(describer, module, key)}"
-        elif key not in _MACHINERY and (value or key != "_non_persistent_buffers_set"):
+        else:
             with describer.at(f"attribute {key!r} of {owner}"):
                 yield f"  {key} = {describer.text(value)}"
     forward = getattr(type(module), "forward", None)

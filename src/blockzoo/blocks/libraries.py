@@ -91,15 +91,20 @@ def _standard_folders() -> tuple[Path, ...]:
 def _installed(package: str) -> str | None:
     """Return name and version of the distributions of a package; None where none is recorded."""
     names = sorted({*_distributions().get(package, ())})
-    if not names:
-        return None  # a folder that was put there by hand: its code may change at any time
-    return ",".join(f"{name}@{_version(metadata.distribution(name))}" for name in names)
+    versions = [_version(metadata.distribution(name)) for name in names]
+    # A folder that was put there by hand may change at any time.
+    if not versions or None in versions:
+        return None
+    return ",".join(f"{name}@{version}" for name, version in zip(names, versions, strict=True))
 
 
-def _version(distribution: metadata.Distribution) -> str:
+def _version(distribution: metadata.Distribution) -> str | None:
     """Return the version and a digest of all code: one version may be installed from new code."""
-    recorded = (distribution.read_text("RECORD") or "").splitlines()
-    code = sorted(line for line in recorded if line.partition(",")[0].endswith((".py", ".so")))
+    recorded = distribution.read_text("RECORD")
+    if recorded is None:
+        return None
+    lines = recorded.splitlines()
+    code = sorted(line for line in lines if line.partition(",")[0].endswith((".py", ".so")))
     return f"{distribution.version}+{hashlib.sha256(repr(code).encode()).hexdigest()[:8]}"
 
 

@@ -44,15 +44,20 @@ def code_digest(tree: ast.AST) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
 
-@lru_cache(maxsize=4096)
 def code_text(code: CodeType) -> str:
     """Return the normalised source of a function's code, or its bytecode where there is none.
 
     >>> code_text(compile("x = 1", "<nowhere>", "exec")).startswith("bytecode")
     True
     """
-    linecache.checkcache(code.co_filename)
-    source = "".join(linecache.getlines(code.co_filename))
+    # Equal code of two files is equal, but may have its source at hand in one of them only.
+    return _text(code, code.co_filename)
+
+
+@lru_cache(maxsize=4096)
+def _text(code: CodeType, file: str) -> str:
+    linecache.checkcache(file)
+    source = "".join(linecache.getlines(file))
     key = code.co_name, code.co_firstlineno
     nodes = _parsed(source).get(key, ())
     # Two lambdas on one line cannot be told apart.
