@@ -22,6 +22,17 @@ SCHEMA_VERSION = 2
 """1: identities that left out code of other files, start values and more; else the same fields."""
 
 
+def identity_of(schema_version: int | None) -> str:
+    """Return the kind of identity that results of that schema version have; None: before any.
+
+    Results of two kinds are never put together: what they call the same block is not the same.
+
+    >>> identity_of(None), identity_of(1), identity_of(SCHEMA_VERSION)
+    ('1', '1', '2')
+    """
+    return "1" if schema_version is None or schema_version < 2 else "2"
+
+
 class _Frozen(BaseModel):
     # Unknown fields are refused, so that a record of a newer version is not read as half of one.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -147,6 +158,11 @@ class Record(_Frozen):
     environment: Environment
     experiment_name: str = ""
     notes: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The kind of identity that `trial_id` and `block_fingerprint` are, see `identity_of`."""
+        return identity_of(self.schema_version)
 
 
 class CostRecord(Record):

@@ -30,6 +30,7 @@ from blockzoo.results.store.schema import (
     clear_faults,
     create_schema,
     has_schema,
+    raise_version,
     row_of,
     upsert,
 )
@@ -101,6 +102,7 @@ class Store:
         # Outside the transaction: a record that cannot be written locks out nobody.
         rows = [row_of(record) for record in records]
         with self._transaction(write=True) as connection:
+            raise_version(connection)
             statement = upsert(connection.dialect)
             for row in rows:
                 connection.execute(statement, row)
