@@ -66,8 +66,8 @@ def test_bundles_that_are_damaged_change_nothing(bundle: Path, tmp_path: Path) -
 
 
 def test_a_bundle_of_a_newer_version(bundle: Path, tmp_path: Path) -> None:
-    bundle.write_bytes(bundle.read_bytes().replace(b'_bundle":1', b'_bundle":2'))
-    with Store(tmp_path, create=True) as store, pytest.raises(SchemaError, match="version 2"):
+    bundle.write_bytes(bundle.read_bytes().replace(b'_bundle":2', b'_bundle":3'))
+    with Store(tmp_path, create=True) as store, pytest.raises(SchemaError, match="version 3"):
         import_bundle(bundle, store)
 
 
