@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def source(above: str = "", built: str = "pass", forward: str = "self.conv(x)") 
 def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Print]:
     """Write files into a folder of their own; return the fingerprints of `Mine` in the first."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("torch.nn.modules.module._global_forward_hooks", OrderedDict())
     number = iter(range(1000))
 
     def forget() -> None:
@@ -238,6 +240,11 @@ PARTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "hook of a weight": (
         {"built": "self.conv.weight.register_hook(lambda g: 2 * g)"},
         {"built": "self.conv.weight.register_hook(lambda g: 3 * g)"},
+    ),
+    "hook of all modules": (
+        {"above": "hooks = nn.modules.module._global_forward_hooks\nhooks.clear()\n"
+         "nn.modules.module.register_module_forward_hook(lambda m, i, o: None)"},
+        {"above": "nn.modules.module._global_forward_hooks.clear()"},
     ),
     "mark on a weight": (
         {"built": "self.conv.weight.no_decay = True"},
@@ -454,7 +461,8 @@ UNSURE = {
     ),
     "TorchScript": (
         "import warnings\n",
-        "with warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    self.held = torch.jit.script(nn.ReLU())",
+        "with warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n"
+        "    self.held = torch.jit.script(nn.ReLU())",
         "is compiled by TorchScript",
     ),
     "two builds": (

@@ -89,7 +89,13 @@ def test_a_file_has_one_identity_however_it_is_named(
     def of(container: Path | str, context: str = TINY.context) -> tuple[str, str, str]:
         return ids(f"{container}:Mine", digits, replace(TINY, context=context))
 
-    same = ["blk.py", "./blk.py", "../here/blk.py", folder / "blk.py", tmp_path / "link/blk.py"]
+    same: list[Path | str] = [
+        "blk.py",
+        "./blk.py",
+        "../here/blk.py",
+        folder / "blk.py",
+        tmp_path / "link/blk.py",
+    ]
     assert len({of(container) for container in (*same, moved / "other.py")}) == 1
     assert not {*of("blk.py")} & {*of(moved / "changed.py")}
     # The same as a context.

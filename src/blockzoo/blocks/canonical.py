@@ -65,7 +65,7 @@ class Describer:
 
     def text(self, value: object) -> str:
         """Return the value as text."""
-        kind = type(value)
+        kind: Any = type(value)
         if kind in _ATOMS:
             return repr(value)
         try:
@@ -130,7 +130,7 @@ class Describer:
 
 
 @functools.lru_cache(maxsize=4096)
-def _handler_of(kind: type) -> Handler:
+def _handler_of(kind: Any) -> Handler:
     known = next((each for each in kind.__mro__ if each in _handlers), None)
     if known is not None:
         return _handlers[known]
@@ -198,7 +198,7 @@ def _with_class(describer: Describer, value: object, plain: tuple[type, ...], te
 
 @handles(bool, int, float, complex, str, bytes)
 def _atom_of_subclass(describer: Describer, value: Any) -> str:
-    base = next(kind for kind in type(value).__mro__ if kind in _ATOMS)
+    base: Any = next(kind for kind in type(value).__mro__ if kind in _ATOMS)
     # By the base's own method: a subclass may show itself as it likes.
     text = base.__repr__(value)
     return _with_class(describer, value, (), text)

@@ -11,8 +11,6 @@ import builtins
 import dataclasses
 import enum
 import functools
-import importlib
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import resolve_name
@@ -294,7 +292,3 @@ def _is_generated(value: object) -> bool:
     if code is None:
         code = getattr(getattr(value, "__wrapped__", None), "__code__", None)
     return isinstance(code, CodeType) and code.co_filename.startswith("<")
-
-
-# Named, so that whoever renames them is told.
-assert all(hasattr(importlib if a == "importlib" else os, b) for a, b in _OUTSIDE)

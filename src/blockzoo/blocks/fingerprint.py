@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,12 @@ _FLAGS_OF_HOOKS = {
     "_forward_pre_hooks_with_kwargs": "_forward_pre_hooks",
 }
 """Which of the hooks in another dictionary are called in a way of their own."""
+_GLOBAL_HOOKS = (
+    "_global_forward_pre_hooks",
+    "_global_forward_hooks",
+    "_global_backward_pre_hooks",
+    "_global_backward_hooks",
+)
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -69,12 +76,20 @@ def describe(module: nn.Module, *, values: bool = False) -> Description:
     describer = Describer(values=values)
     digest = hashlib.sha256()
     try:
-        for line in _lines(describer, "", module):
+        for line in chain(_hooks_of_all(describer), _lines(describer, "", module)):
             digest.update(line.encode(errors="surrogatepass"))
             digest.update(b"\n")
     except RecursionError:
         describer.doubt("the block holds more levels of objects than can be described")
     return Description(digest=digest.hexdigest()[:16], unsure=tuple(describer.unsure))
+
+
+def _hooks_of_all(describer: Describer) -> Iterator[str]:
+    """Describe hooks that were set for every module there is."""
+    for name in _GLOBAL_HOOKS:
+        if hooks := getattr(torch.nn.modules.module, name):
+            with describer.at("a hook of all modules"):
+                yield f"{name}: {describer.texts(hooks.values())}"
 
 
 @handles(nn.Module)

@@ -111,7 +111,7 @@ def _parsed(source: str) -> dict[_Key, list[_Function]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Lambda):
             found["<lambda>", node.lineno].append(node)
-        elif isinstance(node, _Function):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             # Code begins where its first decorator does.
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             found[node.name, first].append(node)

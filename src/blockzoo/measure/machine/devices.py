@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -82,7 +82,8 @@ def resolve_device(text: str) -> torch.device:
         text = "cuda" if len(there) > 1 else "cpu"
     if text == "cuda" and len(there) > 1:
         # Asking before CUDA is in use would begin to use it; until then it is the first.
-        current = torch.cuda.current_device() if torch.cuda.is_initialized() else 0
+        in_use: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
+        current = torch.cuda.current_device() if in_use() else 0
         return torch.device("cuda", current)
     if text not in there:
         raise DeviceError(f"device {text!r} is not available; there is: {', '.join(there)}")
