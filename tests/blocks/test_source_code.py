@@ -34,7 +34,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def test_text_is_the_source_without_comments_and_docstrings(load: Load) -> None:
-    text = 'def same(f): return f\n@same\ndef f(x):\n    """Say."""\n\n    return (x\n      + 1)  # one\n'
+    text = (
+        'def same(f): return f\n@same\ndef f(x):\n    """Say."""\n\n    return (x\n + 1)  # one\n'
+    )
     function = load(text).f
     assert code_text(function.__code__) == "@same\ndef f(x):\n    return x + 1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 from collections import OrderedDict
@@ -53,6 +54,7 @@ def source(above: str = "", built: str = "pass", forward: str = "self.conv(x)") 
 def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Print]:
     """Write files into a folder of their own; return the fingerprints of `Mine` in the first."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("statistics.mean", statistics.mean)
     monkeypatch.setattr("torch.nn.modules.module._global_forward_hooks", OrderedDict())
     number = iter(range(1000))
 
@@ -291,6 +293,12 @@ PARTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"above": "def times(f):\n    return functools.wraps(f)(lambda *a: 3 * f(*a))\n"
          "@times\ndef f(x): return x", "forward": "f(self.conv(x))"},
     ),
+    "function of a library that was patched": (
+        {"above": "import statistics\ndef f(x): return x\nstatistics.mean = f",
+         "forward": "statistics.mean(self.conv(x))"},
+        {"above": "import statistics\ndef f(x): return -x\nstatistics.mean = f",
+         "forward": "statistics.mean(self.conv(x))"},
+    ),
     "library's decorator": (
         {"above": "@torch.no_grad()\ndef f(x): return x", "forward": "f(self.conv(x))"},
         {"above": "@torch.no_grad()\ndef f(x): return -x", "forward": "f(self.conv(x))"},
@@ -452,6 +460,16 @@ UNSURE = {
         "import os\ndef f(): return os.environ['HOME']\n",
         "self.held = f",
         "f() reads the environment",
+    ),
+    "environment by its own name": (
+        "from os import environ, getenv\ndef f(): return getenv('K') or environ['K']\n",
+        "self.held = f",
+        "f() reads the environment",
+    ),
+    "import by name": (
+        "from importlib import import_module\ndef f(): return import_module('a')\n",
+        "self.held = f",
+        "f() imports by name",
     ),
     "eval": ("def f(): return eval('1')\n", "self.held = f", "f() calls eval"),
     "late import": (

@@ -11,9 +11,12 @@ import builtins
 import dataclasses
 import enum
 import functools
+import importlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import resolve_name
+from operator import itemgetter
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -37,8 +40,9 @@ _NOT_MEMBERS = frozenset(
     {
         "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
         "__annotations_cache__", "__dict__", "__doc__", "__firstlineno__", "__match_args__",
-        "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__",
-        "__type_params__", "__weakref__", "_abc_impl", "_autograd_function_id", "_backward_cls",
+        "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__replace__",
+        "__static_attributes__", "__type_params__", "__weakref__", "_abc_impl",
+        "_autograd_function_id", "_backward_cls",
     }
 )  # fmt: skip
 # Where a module lies, and how it is called there.
@@ -51,11 +55,11 @@ _OF_EVERY_MODULE = frozenset(
 # Whoever asks by these may reach all that a module holds.
 _ASKS_BY_TEXT = frozenset({"__dict__", "getattr", "vars"})
 _REACHES_OUT = frozenset({"__import__", "compile", "eval", "exec", "globals", "input", "open"})
-_OUTSIDE: Mapping[tuple[str, str], str] = {
-    ("importlib", "import_module"): "imports by name",
-    ("os", "environ"): "reads the environment",
-    ("os", "getenv"): "reads the environment",
-}
+_OUTSIDE: tuple[tuple[object, str], ...] = (
+    (importlib.import_module, "imports by name"),
+    (os.environ, "reads the environment"),
+    (os.getenv, "reads the environment"),
+)
 
 
 @handles(FunctionType)
@@ -115,15 +119,21 @@ def _looked_up(describer: Describer, function: FunctionType, owner: str) -> Iter
 
 def _global(describer: Describer, value: object, names: UsedNames, owner: str) -> str:
     if isinstance(value, ModuleType):
-        return "; ".join(_used_of(describer, value, names, owner, set()))
-    return describer.text(value)
+        return _used_of(describer, value, names, owner)
+    return _outside(describer, value, owner) or describer.text(value)
+
+
+def _outside(describer: Describer, value: object, owner: str) -> str | None:
+    """Note that code depends on what is in no code; None where it does not."""
+    what = next((words for known, words in _OUTSIDE if known is value), None)
+    return None if what is None else describer.doubt(f"{owner} {what}")
 
 
 def _built_in(describer: Describer, name: str, owner: str) -> Iterator[str]:
     if name in _REACHES_OUT:
         yield describer.doubt(f"{owner} calls {name}, whose effect its code does not tell")
-    if (value := getattr(builtins, name)).__class__ is FunctionType:  # taken the place of one
-        yield f"\n{name}: {describer.text(value)}"
+    if _is_users_function(value := getattr(builtins, name)):
+        yield f"\n{name}: {describer.text(value)}"  # somebody put it in another's place
 
 
 def _imported(
@@ -140,31 +150,47 @@ def _imported(
         full = name
     module = sys.modules.get(full)
     if module is not None:
-        return "; ".join(_used_of(describer, module, names, owner, set()))
+        return _used_of(describer, module, names, owner)
     if library_of(full.partition(".")[0]) is not None:
         return full
     return describer.doubt(f"{owner} imports {full} only when it runs")
 
 
-def _used_of(
+def _used_of(describer: Describer, module: ModuleType, names: UsedNames, owner: str) -> str:
+    """Return what code with those names may use of a module, and of modules in it."""
+    is_library = _is_librarys(module)
+    used = _members_used(describer, module, names, owner, set())
+    return "; ".join((module.__name__ if is_library else "module", *used))
+
+
+def _is_librarys(module: ModuleType) -> bool:
+    return library_of(module.__name__.partition(".")[0]) is not None
+
+
+def _members_used(
     describer: Describer, module: ModuleType, names: UsedNames, owner: str, passed: set[int]
 ) -> Iterator[str]:
-    """Yield what code with those names may use of a module, and of modules in it."""
     if id(module) in passed:
         return
     passed.add(id(module))
-    library = library_of(module.__name__.partition(".")[0])
-    yield module.__name__ if library else "module"
-    for name, value in sorted(_reached(module, names, is_library=library is not None)):
+    is_library = _is_librarys(module)
+    for name, value in sorted(_reached(module, names, is_library=is_library), key=itemgetter(0)):
+        # Of a library's modules not even the names: which are there depends on what was imported.
         if isinstance(value, ModuleType):
-            yield from _used_of(describer, value, names, owner, passed)
-        elif library is None:
-            with describer.at(f"{name!r} of module {module.__name__.rpartition('.')[2]}"):
+            yield from _members_used(describer, value, names, owner, passed)
+            continue
+        with describer.at(f"{name!r} of module {module.__name__.rpartition('.')[2]}"):
+            if outside := _outside(describer, value, owner):
+                yield outside
+            # In a library only what somebody put there.
+            elif not is_library or _is_users_function(value):
                 yield f"{name}: {describer.text(value)}"
-        elif (outside := _OUTSIDE.get((library, name))) is not None:
-            yield describer.doubt(f"{owner} {outside}")
-        elif isinstance(value, FunctionType) and library_name(value) is None:
-            yield f"{name}: {describer.text(value)}"  # somebody put it in the library's place
+
+
+def _is_users_function(value: object) -> bool:
+    if not isinstance(value, FunctionType):
+        return False
+    return library_of(str(value.__globals__.get("__name__", "")).partition(".")[0]) is None
 
 
 def _reached(
@@ -228,7 +254,7 @@ def _code(_: Describer, value: CodeType) -> str:
 
 @handles(ModuleType)
 def _module(describer: Describer, module: ModuleType) -> str:
-    if library_of(module.__name__.partition(".")[0]) is not None:
+    if _is_librarys(module):
         return module.__name__
     return describer.once(module, _all_of_module)
 
@@ -281,9 +307,7 @@ def _is_code(value: object) -> bool:
         value = value.__func__
     if isinstance(value, property):
         value = value.fget
-    if not isinstance(value, FunctionType):
-        return False
-    return library_of(str(value.__globals__.get("__name__", "")).partition(".")[0]) is None
+    return _is_users_function(value)
 
 
 def _is_generated(value: object) -> bool:
