@@ -135,7 +135,7 @@ class Placement:
         stage not at all. Where a user's block is in the network the start values of seed 0 count
         too; those of the zoo follow from their classes, hyperparameters and initialisation.
         """
-        return _fingerprints(self, self._holds_user_code)
+        return _fingerprints(self, self.holds_user_code)
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -166,10 +166,11 @@ class Placement:
         """
         # Where start values count for the one, they count for the other.
         stage = self.fingerprints.block
-        return stage != "" and stage == _fingerprints(self.context, self._holds_user_code).block
+        return stage != "" and stage == _fingerprints(self.context, self.holds_user_code).block
 
     @property
-    def _holds_user_code(self) -> bool:
+    def holds_user_code(self) -> bool:
+        """Whether the block or the context is not the zoo's."""
         return not (self.spec.from_zoo and get_block(self.scaffold.context).from_zoo)
 
 
@@ -202,16 +203,17 @@ def _of_structure(placement: Placement, doubts: tuple[str, ...] = ()) -> Fingerp
 
 
 def _with_values(placement: Placement) -> Fingerprints:
-    """Return the fingerprints of the network as it is built with seed 0, built twice."""
+    """Return the fingerprints of the network as built with seed 0; one with a user's code twice."""
+    builds = 2 if placement.holds_user_code else 1
     try:
-        first, second = (
+        first, *others = (
             _described(placement.build().parts(), placement.stage_name, values=True)
-            for _ in range(2)
+            for _ in range(builds)
         )
     except BlockError as error:
         # It may be too large for this machine, and still be known without its weights.
         return _of_structure(placement, (f"its start values are not known: {error}",))
-    if first == second:
+    if all(other == first for other in others):
         return first
     reason = f"two builds of {placement.spec.name} with one seed differ"
     return replace(first, unsure=(*first.unsure, reason))
