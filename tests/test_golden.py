@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import blockzoo
 from blockzoo.analysis.trainings import by_seeds
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.cli.app import app
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, load_dataset
@@ -376,6 +378,17 @@ def test_what_is_measured_again_does_not_mix_with_results_stored_before(stored: 
     line = older_identity_line(frame)
     assert line.startswith(f"{before} of {len(frame)} rows are of an older identity")
     assert older_identity_line(frame[frame.identity == "2"]) == ""
+
+
+@pytest.mark.parametrize("command", [["results"], ["results", "--time-to", "0.01"], ["visualize"]])
+def test_results_stored_before_are_shown_and_marked(stored: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, str(stored)])
+    assert result.exit_code == 0, result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "identity" in line)
+    assert line.startswith("10 of 10 rows are of an older identity (schema version 1 or none)")
+    if "--time-to" in command:
+        assert "digits, quick~" in result.stdout
+        assert "(older identity)" in result.stdout
 
 
 def test_a_store_that_holds_new_records_is_closed_to_an_older_version(stored: Path) -> None:
