@@ -1,7 +1,7 @@
 """What must not move: identities, file formats, names, and results that were stored before.
 
-A store made by an earlier version counts as done only while these values stand. Rewrite them with
-`pytest --rewrite-golden`, in a commit that says why.
+A store counts as done only while these values, of identities of version 2, stand. Rewrite them with
+`pytest --rewrite-golden`, in a commit that says why. The stored results are of version 1.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import blockzoo
+from blockzoo.analysis.trainings import by_seeds
 from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.cli.app import app
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, load_dataset
@@ -26,20 +30,21 @@ from blockzoo.data.split import split_train_validation
 from blockzoo.experiments import trial_identity
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
-from blockzoo.experiments.sweep.run import run_sweep, run_trial
+from blockzoo.experiments.sweep.run import run_trial
 from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.experiments.tuning.trial import TunedNetwork
 from blockzoo.experiments.tuning.tune import tuned_label
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.results.records import LatencyRecord, TrainingRecord
+from blockzoo.report.tables.summary import older_identity_line
+from blockzoo.results.records import AnyRecord, TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
+from blockzoo.results.table.join import result_rows
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.drop_path import DropPath
-from blockzoo.training.loop import Loop
 from blockzoo.training.recipe import Recipe, get_recipe
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
@@ -337,19 +342,72 @@ def _request(results: Path) -> SweepRequest:
     )
 
 
-def test_results_stored_before_count_as_done(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_stored_before_are_kept_and_stand_for_nothing_new(stored: Path) -> None:
+    """Their identities left out code, so what they call a block may be another one by now."""
     with Store(stored) as store:
-        (latency, *_) = store.records(kind="latency")
-        assert isinstance(latency, LatencyRecord)
-        there = latency.environment.model_dump(exclude_none=False)
-        monkeypatch.setattr(trial_identity, "describe_environment", lambda _: there)
-
+        before = store.records()
         plan = make_plan(_request(stored), store)
-        result = run_sweep(_request(stored), store, csv_path=stored / "results.csv")
+        done = store.ok_ids()
+        (latency, *_) = (trial for trial in plan.trials if trial.kind == "latency")
+        store.put(_again(before[0]))
+        after = store.records()
 
-    assert plan.trials == ()
-    assert plan.done == 3 + 2 + 6
-    assert (result.ran, result.failed, result.skipped) == (0, 0, 11)
+    assert {record.identity for record in before} == {"1"}
+    assert plan.done == 0
+    assert not {each for trial in plan.trials for each in trial.trial_ids} & done
+    assert latency.blocks == ("ResNetBasicBlock", "MobileOneBlock")
+    assert [record for record in after if record.schema_version == 1] == before
+    assert len(after) == len(before) + 1
+
+
+def test_what_is_measured_again_does_not_mix_with_results_stored_before(stored: Path) -> None:
+    with Store(stored) as store:
+        before = len(load_results(stored))
+        trainings = [r for r in store.records(kind="training") if r.status == "ok"]
+        store.put_all(map(_again, trainings))
+        rows = result_rows(store.records())
+        seeds = by_seeds(r for r in store.records() if isinstance(r, TrainingRecord))
+    frame = load_results(stored)
+
+    assert len(frame) == before + sum(len(record.positions) for record in trainings)
+    # The new trainings have no costs: those stored before are of blocks of another identity.
+    assert all(row["flops"] is None for row in rows if row["schema_version"] == 2)
+    assert frame[frame.identity == "2"].flops.isna().all()
+    assert frame[frame.identity == "1"].flops.notna().all()
+    assert all(len({record.schema_version for record in group}) == 1 for group in seeds)
+    line = older_identity_line(frame)
+    assert line.startswith(f"{before} of {len(frame)} rows are of an older identity")
+    assert older_identity_line(frame[frame.identity == "2"]) == ""
+
+
+@pytest.mark.parametrize("command", [["results"], ["results", "--time-to", "0.01"], ["visualize"]])
+def test_results_stored_before_are_shown_and_marked(stored: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, str(stored)])
+    assert result.exit_code == 0, result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "identity" in line)
+    assert line.startswith("10 of 10 rows are of an older identity (schema version 1 or none)")
+    if "--time-to" in command:
+        assert "digits, quick~" in result.stdout
+        assert "(older identity)" in result.stdout
+
+
+def test_a_store_that_holds_new_records_is_closed_to_an_older_version(stored: Path) -> None:
+    def version() -> str:
+        with closing(sqlite3.connect(stored / "blockzoo.db")) as base:
+            ((value,),) = base.execute("select value from meta")
+            return str(value)
+
+    with Store(stored) as store:
+        (first, *_) = store.records()
+        assert version() == "1"  # reading changes nothing
+        store.put(_again(first))
+    assert version() == "2"
+
+
+def _again(record: AnyRecord) -> AnyRecord:
+    """The record as the present version would leave it, without any fingerprint."""
+    changes = {"schema_version": 2, "trial_id": f"again {record.trial_id}"}
+    return record.model_copy(update={**changes, "block_fingerprint": ""})
 
 
 def test_a_csv_written_before_is_read(stored: Path) -> None:
@@ -367,26 +425,20 @@ def test_a_csv_written_before_is_read(stored: Path) -> None:
     assert [trainings[row] for row in frame.trial_id] == pytest.approx(list(frame.test_acc))
 
 
-def test_a_checkpoint_made_before_is_resumed(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_made_before_is_not_gone_on_from(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (checkpoint,) = (stored / "checkpoints").glob("*.ckpt")
-    with sqlite3.connect(stored / "blockzoo.db") as base:
-        base.execute("delete from records where trial_id = ?", (checkpoint.stem,))
     # A checkpoint is of one version of torch; that of this one is made known as today's.
     version = (STORED / "torch_version.txt").read_text().strip()
     monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
-    begun: list[int] = []
-    train_epoch = Loop.train_epoch
-
-    def counted(self: Any, *batches: Any) -> Any:
-        begun.append(len(self.history))
-        return train_epoch(self, *batches)
-
-    monkeypatch.setattr(Loop, "train_epoch", counted)
     request = replace(_request(stored), protocol=_request(stored).protocol.changed(epochs=3))
     with Store(stored) as store:
-        trial = next(t for t in make_plan(request, store).trials if checkpoint.stem in t.trial_ids)
-        (record,) = run_trial(request, trial).records
+        trials = [trial for trial in make_plan(request, store).trials if trial.kind == "training"]
+        (record,) = run_trial(request, trials[0]).records
 
+    assert len(trials) == 6
+    assert not any(checkpoint.stem in trial.trial_ids for trial in trials)
     assert isinstance(record, TrainingRecord)
-    assert begun == [1, 2]
-    assert len(record.epochs) == 3
+    assert [metrics.epoch for metrics in record.epochs] == [1, 2, 3]
+    assert checkpoint.exists()

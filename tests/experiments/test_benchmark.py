@@ -289,21 +289,17 @@ def test_only_what_determines_a_latency_is_in_its_id(monkeypatch: pytest.MonkeyP
     assert id_with("tensorrt", onnxruntime="1") != id_with("tensorrt", onnxruntime="2")
 
 
-def test_ids_of_hot_caches_are_those_from_when_there_were_no_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    hashed: list[dict[str, Any]] = []
-
-    def noted(kind: str, **told: Any) -> str:
-        hashed.append(told["settings"])
-        return kind
-
-    monkeypatch.setattr(trial_identity, "trial_id", noted)
-    for cache in ("hot", "cold"):
-        id_of(CONV, cache=cache)
-    assert [settings.get("cache") for settings in hashed] == [None, "cold"]
-    assert [settings["threads"] for settings in hashed] == [1, 1]
-    assert "way" not in hashed[0]
+def test_every_part_of_the_way_of_running_is_in_the_id() -> None:
+    ways: list[dict[str, Any]] = [
+        {},
+        {"cache": "cold"},
+        {"threads": 2},
+        {"batch_size": 2},
+        {"channels_last": True},
+        {"precision": "bf16"},
+        {"backend": "compile"},
+    ]
+    assert len({id_of(CONV, **way) for way in ways}) == len(ways)
 
 
 def test_caches_are_one_more_way_to_run_with_ratios_of_their_own() -> None:

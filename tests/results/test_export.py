@@ -147,8 +147,8 @@ def test_a_long_bundle_is_imported_in_little_memory(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_a_newer_version(bundle: Path, tmp_path: Path) -> None:
-    bundle.write_bytes(bundle.read_bytes().replace(b'_bundle":1', b'_bundle":2'))
-    with Store(tmp_path, create=True) as store, pytest.raises(SchemaError, match="version 2"):
+    bundle.write_bytes(bundle.read_bytes().replace(b'_bundle":2', b'_bundle":3'))
+    with Store(tmp_path, create=True) as store, pytest.raises(SchemaError, match="version 3"):
         import_bundle(bundle, store)
 
 

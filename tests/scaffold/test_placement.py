@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import secrets
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -114,6 +118,63 @@ def test_a_block_that_cannot_be_built_has_no_fingerprint_and_no_twin() -> None:
     assert [each.block for each in prints] == ["", "", ""]
     assert len({each.network for each in prints}) == 3
     assert Placement.of(block, Position.MID, SMALL).positions == (Position.MID,)
+
+
+class Random(nn.Conv2d):
+    """A convolution whose constructor draws from a generator that nobody seeds."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, position: Position
+    ) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, 1)
+        self.register_buffer("drawn", torch.full((1,), secrets.randbelow(2**30)))
+
+
+def test_a_block_that_is_another_at_each_build_is_unsure() -> None:
+    block = spec(Random)
+    prints = [Placement(block, p, SMALL).fingerprints for p in POSITIONS]
+    assert {each.unsure for each in prints} == {("two builds of Made up with one seed differ",)}
+    assert Placement.of("MobileOneBlock", "mid", SMALL).fingerprints.unsure == ()
+
+
+def too_large(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+    if torch.empty(0).device.type != "meta":
+        raise MemoryError("4 TB")
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+
+def test_a_block_that_cannot_be_built_with_weights_is_known_but_unsure() -> None:
+    found = Placement.of(spec(too_large), "mid", SMALL).fingerprints
+    structure = fingerprint(Placement.of(spec(conv), "mid", SMALL).meta_stage())
+    assert found.block == structure
+    (reason,) = found.unsure
+    assert reason.startswith("its start values are not known: block Made up cannot be built")
+
+
+def test_start_values_count_for_a_users_block_and_not_for_the_zoos() -> None:
+    plain, scaled = (spec(partial(with_scale, value)) for value in (1.0, 10.0))
+    mid = [Placement.of(each, "mid", SMALL).fingerprints for each in (plain, scaled)]
+    structures = [
+        fingerprint(Placement.of(each, "mid", SMALL).meta_stage()) for each in (plain, scaled)
+    ]
+    assert structures[0] == structures[1]
+    assert mid[0].block != mid[1].block
+    assert mid[0].network != mid[1].network
+    zoo = Placement.of("MobileOneBlock", "mid", SMALL)
+    assert zoo.fingerprints.block == fingerprint(zoo.meta_stage())
+
+
+def with_scale(
+    value: float, in_channels: int, out_channels: int, stride: int, position: Position
+) -> nn.Module:
+    module = conv(in_channels, out_channels, stride, position)
+    module.register_parameter("scale", nn.Parameter(torch.full((1,), value)))
+    return module
+
+
+def test_fingerprints_go_from_process_to_process() -> None:
+    found = Placement.of(spec(Random), "mid", SMALL).fingerprints
+    assert pickle.loads(pickle.dumps(found)) == found
 
 
 def test_an_unknown_context_is_not_taken_for_a_block_that_fails() -> None:

@@ -66,6 +66,7 @@ def _likeness(record: TrainingRecord) -> tuple[object, ...]:
     return (
         record.block,
         record.block_fingerprint,
+        record.identity,
         record.positions,
         record.scaffold,
         record.dataset,

@@ -10,13 +10,14 @@ from blockzoo.results.records import TrainingRecord
 from blockzoo.results.selection import counting
 
 Seeds = tuple[TrainingRecord, ...]
-"""Trainings of one data set, protocol, block and place that went well, by seed; one at least."""
+"""Trainings of one data set, protocol, block, place and kind of identity that went well, by seed;
+one at least."""
 
-_Key = tuple[str, str, str, tuple[int, ...]]
+_Key = tuple[str, str, str, tuple[int, ...], str]
 
 
 def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
-    """Return the trainings of each data set, protocol, block and place, sorted by these.
+    """Return the trainings of each data set, protocol, block, place and kind of identity, sorted.
 
     Failures are left out; which of several results counts is said in `results/selection.py`.
     """
@@ -29,7 +30,7 @@ def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
 
 def _key(record: TrainingRecord) -> _Key:
     places = tuple(position.stage_index for position in record.positions)
-    return record.dataset, record.protocol, record.block, places
+    return record.dataset, record.protocol, record.block, places, record.identity
 
 
 def _counting(records: list[TrainingRecord]) -> Seeds:

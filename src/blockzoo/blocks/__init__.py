@@ -4,15 +4,18 @@ Importing this package loads the zoo, so that whoever registers a block of their
 of the zoo taken. The registry itself imports no block.
 """
 
-from blockzoo.blocks.catalog import get_block, list_available_blocks
+from blockzoo.blocks.catalog import canonical_name, get_block, list_available_blocks
 from blockzoo.blocks.deploy import to_deploy
-from blockzoo.blocks.fingerprint import fingerprint
+from blockzoo.blocks.fingerprint import Description, describe, fingerprint
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.blocks.registry import BlockFactory, BlockSpec, register_block
 
 __all__ = [
     "BlockFactory",
     "BlockSpec",
+    "Description",
+    "canonical_name",
+    "describe",
     "fingerprint",
     "get_block",
     "initialise",

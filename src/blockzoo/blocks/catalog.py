@@ -84,6 +84,20 @@ def forget(names: Iterable[str]) -> None:
             _stand_ins.pop(stand_in.name, None)
 
 
+def canonical_name(name: str) -> str:
+    """Return the one name that a block has in records, whatever it was asked for by.
+
+    >>> canonical_name("RepVGG"), canonical_name("./mine.py:Mine")
+    ('RepVGGBlock', 'mine.py:Mine')
+
+    Runs and imports nothing, so it takes a name that no block has as it is.
+    """
+    spec = registered(name)
+    if spec is not None:
+        return spec.name
+    return user_code.canonical_name(name) if user_code.names_user_code(name) else name
+
+
 def list_available_blocks() -> list[str]:
     """Return the names of all registered blocks, sorted, `classic/` ones last.
 

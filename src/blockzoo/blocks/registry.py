@@ -67,7 +67,8 @@ class BlockSpec:
     says that branches merge in its deploy form. `initialisation` is "policy" (see
     `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
     `defined_at` is the file and line of the factory. A spec with `elsewhere` stands in for a
-    user's block that this process does not load: what needs the block is done there.
+    user's block that this process does not load, of the class `class_name`: what needs the block
+    is done there.
 
     Raises `InputError` for a name that no record could keep.
     """
@@ -85,10 +86,30 @@ class BlockSpec:
     aliases: tuple[str, ...] = ()
     notes: str = ""
     defined_at: str = ""
+    class_name: str = ""
     elsewhere: Elsewhere | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         checked_name("block", self.name)
+
+    @property
+    def from_zoo(self) -> bool:
+        """Whether the block is BlockZoo's own; all code that builds another one is a user's."""
+        return self.elsewhere is None and _is_ours(self.factory)
+
+    @property
+    def identity_name(self) -> str:
+        """What identities call the block: of one by its path only the class, wherever it lies.
+
+        >>> from blockzoo.blocks import get_block
+        >>> get_block("RepVGG").identity_name
+        'RepVGGBlock'
+        """
+        if not user_code.names_user_code(self.name):
+            return self.name
+        target = inspect.unwrap(self.factory)
+        asked = self.name.rpartition(":")[2]
+        return self.class_name or getattr(target, "__qualname__", asked)
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, position: Position
@@ -134,7 +155,7 @@ class BlockSpec:
 
         What a block of BlockZoo refuses by `ValueError` is said without type and place.
         """
-        if not _is_ours(self.factory):
+        if not self.from_zoo:
             return user_errors.describe_error(error, self.defined_at)
         return in_one_line(str(error)) if type(error) is ValueError else one_line(error)
 
@@ -247,16 +268,6 @@ def _check_arguments(in_channels: int, out_channels: int, stride: int) -> None:
             raise InputError(f"{name} is {channels}; it must be 1 or more")
     if stride not in (1, 2):
         raise InputError(f"stride is {stride}; it must be 1 or 2")
-
-
-def is_foreign(spec: BlockSpec) -> bool:
-    """Tell whether the code of that block is a user's.
-
-    >>> from blockzoo.blocks import get_block
-    >>> is_foreign(get_block("Identity"))
-    False
-    """
-    return spec.elsewhere is not None or not _is_ours(spec.factory)
 
 
 def _is_ours(factory: BlockFactory) -> bool:

@@ -2,8 +2,8 @@
 
 A block of a user is named by its path, `path/to/file.py:MyBlock` or `package.module:MyBlock`. What
 goes wrong in it is said in one line that ends with the place in the user's own file. A file is run
-once per process, under a module name that holds a digest of its code, so that the fingerprint of a
-block changes with the code around it.
+once per process, under a module name that holds a digest of its code, so that two files of one name
+do not meet.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from blockzoo.blocks.fingerprint import FILE_MODULE_PREFIX, code_digest
+from blockzoo.blocks.source_code import code_digest
 from blockzoo.blocks.user_errors import (
     claim_failed_module,
     claim_file,
@@ -34,6 +35,7 @@ from blockzoo.core.position import Position
 
 Target = Callable[..., nn.Module]
 EXPECTED_SIGNATURE = "(in_channels, out_channels, stride, position), position may be left out"
+_FILE_MODULE_PREFIX = "blockzoo_user_"
 _FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
 
 _files: dict[Path, ModuleType] = {}
@@ -71,9 +73,8 @@ def load(path: str) -> LoadedBlock:
     if not container or not all(word.isidentifier() for word in attribute.split(".")):
         raise InputError(f"{path!r} names no class; write {_FORMS}")
     if container.endswith(".py"):
-        file = Path(container)
-        # With forward slashes and without "./", so that one block has one name in all results.
-        module, container = _module_of_file(file), file.as_posix()
+        file, container = Path(container), _shown(Path(container))
+        module = _module_of_file(file)
     elif all(word.isidentifier() for word in container.split(".")):
         module = import_module(container)
     else:
@@ -82,6 +83,29 @@ def load(path: str) -> LoadedBlock:
     name = f"{container}:{attribute}"
     check_target(target, name)
     return LoadedBlock(name, target)
+
+
+def canonical_name(path: str) -> str:
+    """Return the one name of a block by its path, however the file is spelled; runs nothing.
+
+    The file is named as it lies on the disk, below the current folder from there on.
+
+    >>> canonical_name(f"{Path.cwd()}/my.py:MyBlock"), canonical_name("./a/../my.py:MyBlock")
+    ('my.py:MyBlock', 'my.py:MyBlock')
+    >>> canonical_name("package.module:MyBlock")
+    'package.module:MyBlock'
+    """
+    container, _, attribute = path.rpartition(":")
+    return f"{_shown(Path(container))}:{attribute}" if container.endswith(".py") else path
+
+
+def _shown(file: Path) -> str:
+    """Return the file from the current folder on, else from the root, with forward slashes."""
+    try:
+        there, here = file.resolve(), Path.cwd().resolve()
+    except OSError:  # the current folder is gone
+        return file.as_posix()
+    return (there.relative_to(here) if there.is_relative_to(here) else there).as_posix()
 
 
 def import_module(name: str) -> ModuleType:
@@ -168,7 +192,7 @@ def _run_file(shown: str, path: Path) -> ModuleType:
     Messages name the file as `shown`, which is how the user wrote it.
     """
     code, digest = _compiled(shown, path)
-    module = ModuleType(f"{FILE_MODULE_PREFIX}{digest}")
+    module = ModuleType(f"{_FILE_MODULE_PREFIX}{digest}")
     module.__file__ = str(path)
     if str(path.parent) not in sys.path:
         # Last, so that nothing beside the file hides a library; for good, for imports in functions.
@@ -196,11 +220,14 @@ def _compiled(shown: str, path: Path) -> tuple[Any, str]:
         raise InputError(f"{shown} cannot be read: {error.strerror}") from error
     try:
         # From bytes, so that an encoding which the file declares is heeded.
-        tree = ast.parse(importlib.util.decode_source(content), filename=str(path))
+        source = importlib.util.decode_source(content)
+        tree = ast.parse(source, filename=str(path))
         # Without the `__future__` imports of this file, which `compile` would hand on.
         code = compile(tree, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{shown} is not Python: {describe_error(error)}") from error
+    # The source that runs, wherever one is looked up: the file may be edited meanwhile.
+    linecache.cache[str(path)] = len(content), None, source.splitlines(keepends=True), str(path)
     return code, code_digest(tree)
 
 

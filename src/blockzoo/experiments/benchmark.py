@@ -13,7 +13,6 @@ from typing import Literal
 from torch import nn
 
 from blockzoo.blocks import BlockSpec
-from blockzoo.blocks.registry import is_foreign
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay, differing_fields
@@ -158,7 +157,7 @@ def _under_test(
         way=timed.way,
         # A baseline that failed its gate is not there to be paired with; medians remain.
         baseline=timed.baseline_id if timed.baseline_id in passed else None,
-        foreign=is_foreign(timed.placement.spec),
+        foreign=not timed.placement.spec.from_zoo,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from blockzoo.blocks import canonical_name
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import checked_seed
@@ -62,6 +63,8 @@ class Protocol:
     latency_processes: int = 3
 
     def __post_init__(self) -> None:
+        # By its one name, so that a label does not depend on how a context was spelled.
+        object.__setattr__(self, "context", canonical_name(self.context))
         for name in ("blocks", "positions", "seeds"):
             if not getattr(self, name):
                 raise InputError(f"no {name} given; at least one is needed")

@@ -26,6 +26,7 @@ class CommonFields(TypedDict):
 
     block: str
     block_fingerprint: str
+    unsure: tuple[str, ...]
     positions: tuple[Position, ...]
     scaffold: ScaffoldSettings
     environment: Environment
@@ -71,6 +72,7 @@ def common_fields(
     return CommonFields(
         block=placement.spec.name,
         block_fingerprint=placement.recorded_fingerprint,
+        unsure=placement.fingerprints.unsure,
         positions=placement.positions if positions is None else positions,
         scaffold=scaffold_settings(placement.scaffold),
         environment=environment,

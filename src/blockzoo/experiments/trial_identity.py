@@ -1,7 +1,8 @@
 """What identifies a trial: a hash of everything that determines its result.
 
 Costs depend on the network alone, latencies on the machine as far as it counts, trainings on data,
-recipe and seed. Ids of placements at which the network is the same are the same.
+recipe and seed. Ids of placements at which the network is the same are the same. No id holds where
+a file lies, or which of several equal devices was used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.core.processes import Send
 from blockzoo.measure.machine.devices import resolve_device
@@ -45,9 +47,11 @@ def scaffold_settings(scaffold: ScaffoldConfig) -> ScaffoldSettings:
 def scaffold_identity(scaffold: ScaffoldConfig) -> dict[str, Any]:
     """Return what of the scaffold is part of a trial's identity: all that records keep of it.
 
-    The small stem is not named, so that trials from before there were others keep their ids.
+    A context by its path counts by its class alone, wherever it lies: its code is part of the
+    network's fingerprint.
     """
-    return scaffold_settings(scaffold).model_dump(exclude_defaults=True)
+    context = get_block(scaffold.context).identity_name
+    return {**scaffold_settings(scaffold).model_dump(), "context": context}
 
 
 def cost_trial_id(
@@ -62,7 +66,7 @@ def cost_trial_id(
     """
     return trial_id(
         "cost",
-        block=placement.spec.name,
+        block=placement.spec.identity_name,
         network=placement.fingerprints.network,
         scaffold=scaffold_identity(placement.scaffold),
         training_batch_size=training_batch_size if memory else None,
@@ -81,9 +85,9 @@ def latency_trial_id(
     settings = resolved(settings)
     return trial_id(
         "latency",
-        block=placement.spec.name,
+        block=placement.spec.identity_name,
         network=placement.fingerprints.network,
-        baseline=reference.spec.name,
+        baseline=reference.spec.identity_name,
         baseline_network=reference.fingerprints.network,
         scaffold=scaffold_identity(placement.scaffold),
         settings=_settings(settings),
@@ -101,20 +105,19 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
     where = resolve_device(settings.device)
     arithmetic = _arithmetic(placement, recipe, where)
     determinants = replace(recipe, **asdict(arithmetic)).determinants()
-    # Only where it is so, so that trials from before there was the choice keep their ids.
-    compilation = {"compiled": True} if settings.compiled else {}
     return trial_id(
         "training",
-        **compilation,
-        block=placement.spec.name,
+        compiled=settings.compiled,
+        block=placement.spec.identity_name,
         network=placement.fingerprints.network,
-        # Fingerprints tell the structure, and not how weights are drawn.
+        # Fingerprints of the zoo tell the structure, and not how weights are drawn.
         initialisation=(placement.spec.initialisation, placement.context.spec.initialisation),
         scaffold=scaffold_identity(scaffold),
         protocol=settings.protocol,
         # A recipe of the same values under another name trains the same.
         recipe={k: value for k, value in determinants.items() if k != "name"},
-        dataset=(data.name, data.fingerprint),
+        # Not its name, which may be a path: its fingerprint covers all of it.
+        dataset=data.fingerprint,
         split=(settings.validation_fraction, settings.split_seed),
         seed=settings.seed,
         # The kind alone, so that a sweep may go on on another GPU.
@@ -148,23 +151,14 @@ def resolved(settings: LatencySettings) -> LatencySettings:
 
 
 def _settings(settings: LatencySettings) -> dict[str, object]:
-    """Return the settings, the way to run among them as if its fields were theirs.
-
-    They once were, and there once were only hot caches: ids stay what they were.
-    """
-    flat = {**asdict(settings), **asdict(settings.way)}
-    del flat["way"]
-    return {k: v for k, v in flat.items() if (k, v) != ("cache", "hot")}
+    """Return the settings with the kind of device: which one it is, the environment tells."""
+    kind = torch.device(settings.way.device).type
+    return asdict(replace(settings, way=replace(settings.way, device=kind)))
 
 
 def _identity(settings: LatencySettings) -> dict[str, object]:
-    """Return what determines a latency of the environment: of the runtimes, only the one used.
-
-    Boost counts where it can be read; elsewhere ids stay what they were before it was.
-    """
+    """Return what determines a latency of the environment: of the runtimes, only the one used."""
     used = _RUNTIMES.get(settings.way.backend)
     left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
     described = describe_environment(settings.way.device)
-    if described["boost"] is None:
-        left_out |= {"boost"}
     return {name: value for name, value in described.items() if name not in left_out}

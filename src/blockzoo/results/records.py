@@ -40,7 +40,19 @@ from blockzoo.results.ranges import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: identities that left out code of other files, start values and more; else the same fields."""
+
+
+def identity_of(schema_version: int | None) -> str:
+    """Return the kind of identity that results of that schema version have; None: before any.
+
+    Results of two kinds are never put together: what they call the same block is not the same.
+
+    >>> identity_of(None), identity_of(1), identity_of(SCHEMA_VERSION)
+    ('1', '1', '2')
+    """
+    return "1" if schema_version is None or schema_version < 2 else "2"
 
 
 class _Frozen(BaseModel):
@@ -155,7 +167,10 @@ class MemoryUse(_Frozen):
 
 
 class Record(_Frozen):
-    """What all records share. `positions` are all positions at which the network is this one."""
+    """What all records share. `positions` are all positions at which the network is this one.
+
+    `unsure` says what of the block the fingerprint does not cover: it may have changed since.
+    """
 
     schema_version: Positive = SCHEMA_VERSION
     trial_id: Identity
@@ -165,11 +180,17 @@ class Record(_Frozen):
     created_at: Time = Field(default_factory=lambda: datetime.now(timezone.utc))
     block: Name
     block_fingerprint: str = ""
+    unsure: tuple[str, ...] = ()
     positions: Positions
     scaffold: ScaffoldSettings
     environment: Environment
     experiment_name: str = ""
     notes: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The kind of identity that `trial_id` and `block_fingerprint` are, see `identity_of`."""
+        return identity_of(self.schema_version)
 
 
 class CostRecord(Record):

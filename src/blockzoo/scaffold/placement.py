@@ -14,8 +14,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
-from blockzoo.blocks import fingerprint as fingerprint_of
+from blockzoo.blocks import BlockSpec, canonical_name, describe, get_block, to_deploy
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
@@ -28,10 +27,14 @@ _MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprints:
-    """What identifies a network (whichever stage is under test) and the stage under test in it."""
+    """What identifies a network (whichever stage is under test) and the stage under test in it.
+
+    `unsure` says what of the network they do not cover: it may have changed although they have not.
+    """
 
     network: str
     block: str
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Placement:
         `get_block` raises for a block of a file or module.
         """
         scaffold = scaffold or ScaffoldConfig()
+        # By its one name, so that one scaffold is one scaffold however its context was spelled.
+        scaffold = replace(scaffold, context=canonical_name(scaffold.context))
         get_block(scaffold.context)  # a context that is not registered is not the block's failure
         spec = get_block(block) if isinstance(block, str) else block
         return cls(spec, Position.parse(str(position)), scaffold)
@@ -128,9 +133,10 @@ class Placement:
         """The fingerprints of the network and of the stage under test.
 
         A block that cannot be built has none: its network is then named after the position, its
-        stage not at all.
+        stage not at all. Where a user's block is in the network the start values of seed 0 count
+        too; those of the zoo follow from their classes, hyperparameters and initialisation.
         """
-        return _fingerprints(self)
+        return _fingerprints(self, self.holds_user_code)
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -159,8 +165,14 @@ class Placement:
         Networks at two positions differ in no other stage than these two, so they are the same
         exactly when this holds at both.
         """
+        # Where start values count for the one, they count for the other.
         stage = self.fingerprints.block
-        return stage != "" and stage == self.context.fingerprints.block
+        return stage != "" and stage == _fingerprints(self.context, self.holds_user_code).block
+
+    @property
+    def holds_user_code(self) -> bool:
+        """Whether the block or the context is not the zoo's."""
+        return not (self.spec.from_zoo and get_block(self.scaffold.context).from_zoo)
 
 
 @lru_cache(maxsize=16)
@@ -177,21 +189,49 @@ def meta_context(scaffold: ScaffoldConfig) -> dict[str, nn.Module]:
     return Placement.of(scaffold.context, POSITIONS[0], scaffold).meta().parts()
 
 
-# Two short texts each, unlike the networks above: all blocks at all positions fit.
+# Short texts, unlike the networks above: all blocks at all positions fit.
 @lru_cache(maxsize=4096)
-def _fingerprints(placement: Placement) -> Fingerprints:
+def _fingerprints(placement: Placement, values: bool) -> Fingerprints:
     try:
         elsewhere = placement.spec.elsewhere
         if elsewhere is not None:
             task = (placement.spec.name, placement.position, placement.scaffold)
             return elsewhere(_fingerprints_there, task, kind="identity")
-        parts = placement.meta_parts()
+        return _with_values(placement) if values else _of_structure(placement)
     except Exception:  # noqa: BLE001 - a block is foreign code, and so are its errors
         # By position, so that failures at two positions never count as one network.
         return Fingerprints(network=f"not built: {placement.position}", block="")
+
+
+def _of_structure(placement: Placement, doubts: tuple[str, ...] = ()) -> Fingerprints:
+    return _described(placement.meta_parts(), placement.stage_name, values=False, doubts=doubts)
+
+
+def _with_values(placement: Placement) -> Fingerprints:
+    """Return the fingerprints of the network as built with seed 0; one with a user's code twice."""
+    builds = 2 if placement.holds_user_code else 1
+    try:
+        first, *others = (
+            _described(placement.build().parts(), placement.stage_name, values=True)
+            for _ in range(builds)
+        )
+    except BlockError as error:
+        # It may be too large for this machine, and still be known without its weights.
+        return _of_structure(placement, (f"its start values are not known: {error}",))
+    if all(other == first for other in others):
+        return first
+    reason = f"two builds of {placement.spec.name} with one seed differ"
+    return replace(first, unsure=(*first.unsure, reason))
+
+
+def _described(
+    parts: dict[str, nn.Module], stage: str, *, values: bool, doubts: tuple[str, ...] = ()
+) -> Fingerprints:
+    network = describe(nn.Sequential(*parts.values()), values=values)
     return Fingerprints(
-        network=fingerprint_of(nn.Sequential(*parts.values())),
-        block=fingerprint_of(parts[placement.stage_name]),
+        network=network.digest,
+        block=describe(parts[stage], values=values).digest,
+        unsure=(*network.unsure, *doubts),
     )
 
 

@@ -111,11 +111,19 @@ def test_the_driver_comes_from_the_system_file(tmp_path: Path) -> None:
 
 
 def test_auto_takes_cuda_where_there_is_one(two_gpus: None) -> None:
-    assert resolve_device("auto") == torch.device("cuda")
-    assert resolve_device("cuda") == torch.device("cuda")
+    assert resolve_device("auto") == torch.device("cuda:0")
+    assert resolve_device("cuda") == torch.device("cuda:0")
     assert resolve_device("cuda:1") == torch.device("cuda:1")
     assert resolve_device("cpu") == torch.device("cpu")
     assert available_devices() == ("cpu", "cuda:0", "cuda:1")
+
+
+def test_cuda_is_the_current_device_once_it_is_in_use(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert resolve_device("cuda") == resolve_device("cuda:1") == torch.device("cuda:1")
 
 
 def test_auto_is_the_cpu_otherwise(no_gpu: None) -> None:

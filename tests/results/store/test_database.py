@@ -173,7 +173,7 @@ def test_a_truncated_store_is_refused_and_left_alone(path: Path, keep: int) -> N
     assert path.stat().st_size == keep
 
 
-@pytest.mark.parametrize("version", ["2", "99", "-1", "new"])
+@pytest.mark.parametrize("version", ["3", "99", "-1", "new"])
 def test_a_store_of_another_version(path: Path, version: str) -> None:
     Store(path, create=True).close()
     execute(path, "UPDATE meta SET value = ?", version)
@@ -191,8 +191,8 @@ def test_a_store_that_lost_its_version(path: Path) -> None:
 def test_records_of_another_version_or_shape(path: Path) -> None:
     with Store(path, create=True) as store:
         store.put(cost())
-        execute(path, "UPDATE records SET payload = replace(payload, 'version\":1', 'version\":2')")
-        with pytest.raises(SchemaError, match="record cost, has results of schema version 2"):
+        execute(path, "UPDATE records SET payload = replace(payload, 'version\":2', 'version\":3')")
+        with pytest.raises(SchemaError, match="record cost, has results of schema version 3"):
             store.get("cost")
         execute(path, """UPDATE records SET payload = '{"kind": "cost"}'""")
         with pytest.raises(ResultsError, match=r"record cost, is not a record: cost\.trial_id"):
@@ -250,7 +250,7 @@ def test_an_unknown_future_field_says_update(path: Path) -> None:
         store.put(cost())
         execute(
             path,
-            "UPDATE records SET payload = replace(payload, '\"schema_version\":1', "
+            "UPDATE records SET payload = replace(payload, '\"schema_version\":2', "
             '\'"schema_version":7,"novelty":3\')',
         )
         with pytest.raises(SchemaError, match="update BlockZoo"):

@@ -124,7 +124,8 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "torch": "2.15.0",
         "blockzoo": "0.1.0",
         "commit": "abc123",
-        "schema_version": 1,
+        "schema_version": 2,
+        "unsure": "",
     }
     assert row == expected
 
@@ -358,8 +359,8 @@ def test_files_that_are_no_results(tmp_path: Path, content: bytes, message: str)
 def test_a_csv_of_a_newer_version(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_results_csv([training()], path)
-    path.write_text(path.read_text()[:-2] + "2\n")
-    with pytest.raises(SchemaError, match="schema version 2"):
+    path.write_text(path.read_text()[:-3] + "3,\n")
+    with pytest.raises(SchemaError, match="schema version 3"):
         read_results_csv(path)
 
 

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.columns import COLUMNS
+from blockzoo.results.table.columns import COLUMNS, IDENTITY
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import load_results
 from tests.record_samples import cost, latency, training
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_folder_store_url_and_csv_give_the_same_frame(folder: Path) -> None:
     frame = load_results(folder)
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == [*COLUMNS, IDENTITY]
     assert frame["block"].tolist() == ["A", "B"]
     assert_frame_equal(load_results(folder / "blockzoo.db"), frame)
     assert_frame_equal(load_results(f"sqlite:///{folder}/blockzoo.db"), frame)
@@ -59,7 +59,7 @@ def test_results_without_rows_give_a_frame_without_rows(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "results.csv"):
         frame = load_results(path)
         assert len(frame) == 0
-        assert list(frame.columns) == list(COLUMNS)
+        assert list(frame.columns) == [*COLUMNS, IDENTITY]
 
 
 def test_the_early_versions_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import REACHED, check_all
-from blockzoo.report.tables.summary import summary_table
+from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.report.visualize import visualize
 from blockzoo.results.export import export, import_bundle
@@ -24,6 +24,8 @@ def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:
     """Draw all plots that the results allow, in both formats unless told which."""
     for path in visualize(source, folder, formats=tuple(formats or ("png", "svg"))):
         show_written(path)
+    if line := older_identity_line(load_results(source)):
+        say(line)
 
 
 def import_records(bundle: Path, source: str, *, skip_bad: bool) -> None:
@@ -56,8 +58,11 @@ def export_records(source: str, file: Path) -> None:
 def show(source: str, *, robustness: bool, accuracies: Sequence[float]) -> None:
     """Show the summary, and the tables that were asked for."""
     tables = _training_tables(source, robustness, accuracies)
-    for table in (summary_table(summarize(load_results(source))), *tables):
+    frame = load_results(source)
+    for table in (summary_table(summarize(frame)), *tables):
         output_console().print(table)
+    if line := older_identity_line(frame):
+        say(line)
 
 
 def _training_tables(source: str, robustness: bool, accuracies: Sequence[float]) -> list[Table]:

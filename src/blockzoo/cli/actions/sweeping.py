@@ -18,7 +18,7 @@ from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.run import run_sweep
-from blockzoo.report.tables.summary import summary_table
+from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.visualize import visualize
 from blockzoo.results.table.frame import load_results
 
@@ -56,9 +56,12 @@ def sweep(
 
 
 def _show_sweep(protocol: Protocol, csv: Path, plots: bool) -> None:
-    summary = summarize(load_results(csv))
+    frame = load_results(csv)
+    summary = summarize(frame)
     # The file holds all that was ever run into this folder; shown is this sweep's protocol.
     output_console().print(summary_table(summary[summary.protocol == protocol.label]))
+    if line := older_identity_line(frame[frame.protocol == protocol.label]):
+        say(line)
     written = [csv]
     if plots and not summary.empty:
         written += visualize(csv, csv.parent / "plots")

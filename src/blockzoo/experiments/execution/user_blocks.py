@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 import psutil
 import torch
 
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockSpec, canonical_name, get_block
 from blockzoo.blocks.catalog import forget, introduce, is_user_code
 from blockzoo.blocks.registry import TrialKind, built_elsewhere
 from blockzoo.core.errors import BlockError, InputError
@@ -139,7 +139,7 @@ class UserBlocks:
             # Loading it again and again would take as long each time.
             self._lost[name] = error
             spec = BlockSpec(
-                name=name,
+                name=canonical_name(name),
                 family="user",
                 year=0,
                 paper="none (user)",
@@ -147,6 +147,7 @@ class UserBlocks:
                 licence="not stated",
                 formula="not stated",
                 factory=built_elsewhere,
+                class_name=name.rpartition(":")[2],
             )
         return replace(spec, elsewhere=partial(self._run, name))
 
@@ -305,4 +306,5 @@ def _run_guarded(job: _Job[Task, Value], send: Send) -> _Done[Value]:
 
 def _described(name: str, _: Send) -> BlockSpec:
     """Return the block's spec without what builds it, which is not to leave this process."""
-    return replace(get_block(name), factory=built_elsewhere)
+    spec = get_block(name)
+    return replace(spec, factory=built_elsewhere, class_name=spec.identity_name)

@@ -41,7 +41,7 @@ def failed_records(request: SweepRequest, trial: Trial, error: BaseException) ->
             settings = request.training_settings(trial.seed)
             records.append(TrainingRecord(**fields, **training_fields(settings)))
         elif trial.kind == "latency":
-            records.append(LatencyRecord(**fields, device=device.type))
+            records.append(LatencyRecord(**fields, device=str(device)))
         else:
             records.append(CostRecord(**fields))
     return tuple(records)

@@ -121,7 +121,9 @@ class TunedNetwork:
         space = search_space(self.protocol)
         (first,) = sobol_points(space, 1)  # another sequence is another search
         text = repr((untuned, sorted(space.items()), sorted(first.items())))
-        return f"{self.placement.spec.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return (
+            f"{self.placement.spec.identity_name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        )
 
 
 def tuned_to(protocol: Protocol, point: Point) -> Protocol:

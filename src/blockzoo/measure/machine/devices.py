@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -68,18 +68,23 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def resolve_device(text: str) -> torch.device:
-    """Return the device of that name; "auto" is the first CUDA device, or the CPU without one.
+    """Return the device of that name; "auto" is "cuda", or the CPU where there is none.
+
+    "cuda" is the current CUDA device, by its number, so that one device has one name.
 
     Raises `DeviceError`, listing what is there, for a device that is not there or not known.
 
     >>> resolve_device("cpu")
     device(type='cpu')
     """
-    if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = available_devices()
+    if text == "auto":
+        text = "cuda" if len(there) > 1 else "cpu"
     if text == "cuda" and len(there) > 1:
-        return torch.device("cuda")
+        # Asking before CUDA is in use would begin to use it; until then it is the first.
+        in_use: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
+        current = torch.cuda.current_device() if in_use() else 0
+        return torch.device("cuda", current)
     if text not in there:
         raise DeviceError(f"device {text!r} is not available; there is: {', '.join(there)}")
     return torch.device(text)

@@ -75,7 +75,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def resolved_way(way: RunWay) -> RunWay:
     """Return the way with its device by its own name; raises `DeviceError` where it is not there.
 
-    >>> resolved_way(RunWay(device="auto")).device in ("cpu", "cuda")
+    >>> resolved_way(RunWay(device="auto")).device in ("cpu", "cuda:0")
     True
     """
     return replace(way, device=str(resolve_device(way.device)))

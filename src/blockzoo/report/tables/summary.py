@@ -38,6 +38,21 @@ def summary_table(summary: pd.DataFrame) -> Table:
     return table
 
 
+def older_identity_line(frame: pd.DataFrame) -> str:
+    """Return one line on how many rows of a results frame are of an older identity, "" for none.
+
+    >>> older_identity_line(pd.DataFrame({"identity": ["1", "2"]}))
+    '1 of 2 rows are of an older identity (schema version 1 or none): no trial is done by them'
+    """
+    older = int((frame["identity"] == "1").sum())
+    if not older:
+        return ""
+    return (
+        f"{older} of {len(frame)} rows are of an older identity (schema version 1 or none): "
+        f"no trial is done by them"
+    )
+
+
 def _mean(
     row: Mapping[Hashable, Any],
     value: str,

@@ -11,7 +11,13 @@ from rich.text import Text
 
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
 from blockzoo.report.tables.measured import failed, where
-from blockzoo.results.records import Record, RobustnessMetrics, TrainingRecord
+from blockzoo.results.records import (
+    SCHEMA_VERSION,
+    Record,
+    RobustnessMetrics,
+    TrainingRecord,
+    identity_of,
+)
 from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
 
 if TYPE_CHECKING:  # they bring torch, which tables of stored records can do without
@@ -134,7 +140,8 @@ def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> Table:
 
 def _place(seeds: Seeds) -> tuple[str, str, str, str]:
     first = seeds[0]
-    return f"{first.dataset}, {first.protocol}", first.block, where(first), str(len(seeds))
+    older = "" if first.identity == identity_of(SCHEMA_VERSION) else " (older identity)"
+    return f"{first.dataset}, {first.protocol}{older}", first.block, where(first), str(len(seeds))
 
 
 def _percent(share: float | None) -> str:

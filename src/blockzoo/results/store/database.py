@@ -35,6 +35,7 @@ from blockzoo.results.store.schema import (
     create_schema,
     has_schema,
     lock_schema,
+    raise_version,
     row_of,
     upsert,
 )
@@ -117,6 +118,7 @@ class Store:
         rows = [row_of(record) for record in records]
         with self._transaction(write=True) as connection:
             if rows:  # else a row of nothing would be put
+                raise_version(connection)
                 connection.execute(upsert(connection.dialect), rows)
 
     def get(self, trial_id: str) -> AnyRecord | None:

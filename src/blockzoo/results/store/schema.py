@@ -27,6 +27,7 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -100,6 +101,13 @@ def create_schema(connection: Connection) -> None:
     """Create the tables and write the version; meant to run inside one transaction."""
     TABLES.create_all(connection)
     connection.execute(insert(META).values(key=_VERSION_KEY, value=str(SCHEMA_VERSION)))
+
+
+def raise_version(connection: Connection) -> None:
+    """Note that records of this version are in the store, for an older BlockZoo that opens it."""
+    versions = META.c.key == _VERSION_KEY
+    current = str(SCHEMA_VERSION)
+    connection.execute(update(META).where(versions, META.c.value != current).values(value=current))
 
 
 def _check_version(connection: Connection, location: str) -> None:

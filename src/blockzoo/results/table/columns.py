@@ -146,8 +146,12 @@ PROVENANCE_COLUMNS: dict[str, ColumnType] = {
     "blockzoo": "text",
     "commit": "text",
     "schema_version": "integer",
+    "unsure": "text",
 }
-"""Whether the trial went well or why not, what it was, and what it ran on."""
+"""Whether the trial went well or why not, what it was, and what it ran on.
+
+`unsure`: what of the block its fingerprint does not cover, joined by "; ".
+"""
 
 COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
@@ -159,3 +163,6 @@ COLUMNS: dict[str, ColumnType] = {
     **PROVENANCE_COLUMNS,
 }
 """All columns in the order of the file."""
+
+IDENTITY = "identity"
+"""A column of frames only, the last: "1" for results of schema version 1 and earlier, else "2"."""

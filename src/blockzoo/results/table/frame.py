@@ -11,10 +11,10 @@ import pandas as pd
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.ranges import LARGEST_COUNT
-from blockzoo.results.records import Record
+from blockzoo.results.records import Record, identity_of
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME
-from blockzoo.results.table.columns import COLUMNS, ColumnType
+from blockzoo.results.table.columns import COLUMNS, IDENTITY, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_results_csv
 from blockzoo.results.table.join import result_rows
 
@@ -28,8 +28,9 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
-    """Return the rows of a results folder, a store (file or URL) or a CSV, with `COLUMNS`.
+    """Return the rows of a results folder, a store (file or URL) or a CSV.
 
+    The columns are `COLUMNS` and `identity`.
     Of a folder the store is read, or `results.csv` where there is none. Text that is not known is
     "", a number NaN, an integer <NA>. Results that hold nothing yet give a frame without rows.
     Raises `ResultsError` for what is missing, damaged or no results file, `SchemaError` for results
@@ -47,7 +48,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 
 def results_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return the rows of the records with `COLUMNS` and the types of `load_results`."""
+    """Return the rows of the records with the columns and types of `load_results`."""
     return _frame(result_rows(records))
 
 
@@ -123,9 +124,11 @@ def _in_fractions(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     rows = list(rows)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {name: _column([row[name] for row in rows], kind) for name, kind in COLUMNS.items()}
     )
+    versions = (None if pd.isna(version) else int(version) for version in frame["schema_version"])
+    return frame.assign(**{IDENTITY: pd.Series(map(identity_of, versions), dtype="str")})
 
 
 def _column(values: list[object], kind: ColumnType) -> pd.Series:

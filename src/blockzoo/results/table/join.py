@@ -22,7 +22,8 @@ from blockzoo.results.records import (
 from blockzoo.results.selection import usual_way
 from blockzoo.results.table.values import Row, hardware, row_of
 
-_Placing = tuple[str, Position, ScaffoldSettings]
+_Placing = tuple[str, Position, ScaffoldSettings, str]
+"""Block, position, scaffold and kind of identity."""
 _Run = tuple[str, RunWay]
 """What latencies must have in common to be comparable: the hardware, and how they were run."""
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
@@ -65,7 +66,9 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
 
 
 def _placings(record: Record) -> list[_Placing]:
-    return [(record.block, position, record.scaffold) for position in record.positions]
+    return [
+        (record.block, position, record.scaffold, record.identity) for position in record.positions
+    ]
 
 
 def _places(measured: dict[_Placing, dict[str, _Costs]], record: Record) -> list[_Costs]:
@@ -122,7 +125,7 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
 
 
 def _untrained_rows(measured: Mapping[_Placing, Mapping[str, _Costs]]) -> Iterator[Row]:
-    for (_, position, _), structures in measured.items():
+    for (_, position, _, _), structures in measured.items():
         for costs in structures.values():
             if not costs.trained:
                 yield row_of(position, None, costs.cost, costs.latency)

@@ -65,6 +65,7 @@ def _identity(record: Record, position: Position) -> dict[str, object]:
         "blockzoo": environment.blockzoo,
         "commit": environment.commit,
         "schema_version": record.schema_version,
+        "unsure": "; ".join(record.unsure),
     }
 
 

@@ -36,7 +36,7 @@ class Good(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         self.act("run")
-        output: Tensor = nn.Sequential.forward(self, x)
+        output: Tensor = nn.Sequential.forward(self, x)  # type: ignore[no-untyped-call]
         return output
 
     def act(self, when: str) -> None:
