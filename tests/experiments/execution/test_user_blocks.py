@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blockzoo.blocks import canonical_name
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
@@ -102,7 +103,7 @@ def test_a_file_that_cannot_be_loaded_leaves_a_failed_record() -> None:
     with run_apart([name]):
         (record,) = profile_blocks([name], ["mid"], config=_SMALL, on_error="record")
     assert record.status == "failed"
-    assert record.block == name
+    assert record.block == canonical_name(name)
     assert "its process ended with status 0" in (record.reason or "")
 
 
