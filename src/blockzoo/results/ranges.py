@@ -61,8 +61,10 @@ def _in_64_bits(counts: dict[str, int]) -> dict[str, int]:
 def _usable_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """Check what tables read of a recipe, and that every number of it is one."""
     for name, value in recipe.items():
-        if isinstance(value, int | float) and not abs(value) <= LARGEST_COUNT:
-            raise ValueError(f"{name} must be a finite number of 64 bits")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be finite")
+        if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+            raise ValueError(f"{name} must be a number of 64 bits")
     for name in ("epochs", "batch_size"):
         value = recipe.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:

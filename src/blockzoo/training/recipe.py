@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from blockzoo.core.errors import InputError, UnknownNameError
-from blockzoo.core.ranges import BATCH, EPOCHS, LEARNING_RATE, PIXELS
+from blockzoo.core.ranges import BATCH, EPOCHS, PIXELS
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "plateau", "cosine"]
@@ -98,7 +98,9 @@ def _check_counts(recipe: Recipe) -> None:
 
 
 def _check_rates(recipe: Recipe) -> None:
-    LEARNING_RATE.checked("learning_rate", recipe.learning_rate)
+    # No upper end as on the command line: a study of divergence may ask for any.
+    if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
+        raise InputError(f"learning_rate is {recipe.learning_rate}; it must be above 0")
     for name in ("weight_decay", "warmup_epochs", "gradient_clip_norm"):
         value = getattr(recipe, name)
         if not (math.isfinite(value) and value >= 0):
