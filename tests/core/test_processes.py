@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from blockzoo.core.errors import BlockZooError, InputError, UnknownNameError
+from blockzoo.core.errors import BlockZooError, InputError
 from blockzoo.core.processes import (
     Answer,
     Ended,
@@ -74,11 +74,19 @@ class Secretive(Exception):
         self.lock = threading.Lock()
 
 
+class Demanding(Exception):
+    """Its constructor takes more than it keeps."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        del kind
+        super().__init__(name)
+
+
 def raises(error: str) -> None:
     if error == "secretive":
         raise Secretive
-    if error == "unknown name":
-        raise UnknownNameError("thing", "two", ["too"])  # its constructor takes more than it keeps
+    if error == "demanding":
+        raise Demanding("thing", "two")
     raise InputError(error)
 
 
@@ -88,8 +96,8 @@ def raises(error: str) -> None:
         ("seven", InputError("seven")),
         ("secretive", BlockZooError("Secretive: no way")),
         (
-            "unknown name",
-            BlockZooError("UnknownNameError: unknown thing 'two'; did you mean too?"),
+            "demanding",
+            BlockZooError("Demanding: two"),
         ),
     ],
 )
