@@ -27,7 +27,7 @@ import numpy as np
 from latency_repeatability import spread
 from numpy.typing import NDArray
 
-from blockzoo.stats.bootstrap import mean_of_medians, order_interval
+from blockzoo.stats.medians import mean_of_medians, order_interval
 from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
 
 Processes = list[NetworkSamples]

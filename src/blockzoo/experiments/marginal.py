@@ -27,7 +27,7 @@ from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import NO_CONTEXT, Placement
-from blockzoo.stats.bootstrap import Interval
+from blockzoo.stats.medians import Interval
 from blockzoo.stats.paired_rounds import paired
 
 

@@ -205,6 +205,7 @@ class LatencyRecord(Record):
     ratio: float | None = None
     ratio_interval: tuple[float, float] | None = None
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    verdict_reason: str = ""
     flags: tuple[str, ...] = ()
     parity_error: float | None = None
     energy_j_per_image: float | None = None
