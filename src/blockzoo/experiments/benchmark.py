@@ -1,5 +1,7 @@
 """The verb benchmark: scaffolded blocks in deploy form, gated, then timed against each other.
 
+Batch norms of the deploy form are folded into the layers before them, unless the way says not to.
+
 All networks that pass their gate, see `timed_placements.py`, are interleaved in one session, and
 each is compared with the baseline block at its own position, run in the same way.
 """
@@ -205,12 +207,19 @@ def _record(
         **common_fields(placement, _environment(timed.way), timed.positions),
         baseline=timed.baseline.spec.name,
         parity_error=timed.parity_error,
+        params_folded=_params_folded(timed),
         experiment_name=options.experiment_name,
         notes=options.notes,
         # Flat, as records have the way's fields.
         **vars(timed.way),
         **measured,
     )
+
+
+def _params_folded(timed: TimedPlacement) -> int | None:
+    if timed.network is None or timed.way.form != "folded":
+        return None
+    return sum(parameter.numel() for parameter in timed.network.parameters())
 
 
 def _environment(way: RunWay) -> Environment:

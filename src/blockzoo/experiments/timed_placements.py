@@ -7,13 +7,13 @@ does not is never timed.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy, to_folded
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
@@ -90,7 +90,7 @@ def _timed(placement: Placement, baseline: Placement, settings: LatencySettings)
 
 
 def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> TimedPlacement:
-    """Build the network and let it through, in deploy form, only if both its forms agree.
+    """Build the network and let it through, in the form to be timed, only if both forms agree.
 
     Whatever a block raises is kept as the reason or, with `raises`, raised.
     """
@@ -101,7 +101,7 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
         deploy_form, parity_error = check_merge(
             # On a fresh network most mistakes of a merge change nothing.
             with_nontrivial_state(net, seed, images),
-            to_deploy,
+            merge_into(timed.way.form, images),
             images,
             tolerance=settings.parity_tolerance,
         )
@@ -110,6 +110,15 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
             raise
         return replace(timed, reason=describe_error(error), traceback=traceback.format_exc())
     return replace(timed, network=deploy_form, parity_error=parity_error)
+
+
+def merge_into(form: str, example: Tensor) -> Callable[[nn.Module], nn.Module]:
+    """Return what makes of a network the form of that name, see `RunWay`; `example` is its input.
+
+    >>> merge_into("deploy", torch.zeros(1, 3, 8, 8)) is to_deploy
+    True
+    """
+    return to_deploy if form == "deploy" else lambda network: to_folded(network, example)
 
 
 def random_images(count: int, scaffold: ScaffoldConfig, seed: int) -> Tensor:

@@ -176,8 +176,11 @@ class LatencyRecord(Record):
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
-    ("cold"). `overhead_fraction` of the session was spent outside forward passes.
-    `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
+    ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
+    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
+    parameters of that form, where it was timed. `overhead_fraction` of the session was spent
+    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts;
+    where it was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -189,6 +192,7 @@ class LatencyRecord(Record):
     threads: int = 1
     cache: str = "hot"
     batch_size: int = 1
+    form: str = "deploy"
     samples_ms: tuple[float, ...] = ()
     process_counts: tuple[int, ...] = ()
     rounds: tuple[int, ...] = ()
@@ -208,6 +212,7 @@ class LatencyRecord(Record):
     verdict_reason: str = ""
     flags: tuple[str, ...] = ()
     parity_error: float | None = None
+    params_folded: int | None = None
     energy_j_per_image: float | None = None
     energy_counter: str | None = None
 

@@ -59,6 +59,7 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
         backends=chosen.backends or (),
         precisions=chosen.precisions or (),
         caches=chosen.caches or (),
+        forms=chosen.forms or (),
     )
     for way in ways:
         get_backend(way.backend)
