@@ -147,7 +147,7 @@ def test_a_norm_without_running_statistics_stays() -> None:
 
 def test_a_hook_keeps_the_norm() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
-    net[0].register_forward_hook(lambda module, inputs, output: output * 2)
+    net.get_submodule("0").register_forward_hook(lambda module, inputs, output: output * 2)
     assert folded(net)[0] == 1
 
 
@@ -157,8 +157,8 @@ def test_the_network_itself_stays_as_it_was() -> None:
     to_folded(net, IMAGES)
     assert norms(net) == 1
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert not net[0]._forward_hooks
-    assert not net[0]._forward_pre_hooks
+    assert not net.get_submodule("0")._forward_hooks
+    assert not net.get_submodule("0")._forward_pre_hooks
 
 
 @pytest.mark.parametrize("trainable", ["conv", "norm", "neither"])

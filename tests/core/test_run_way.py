@@ -21,6 +21,7 @@ from tests import record_samples
         ({"threads": 0}, "threads is 0; it must be 1 or more"),
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
         ({"cache": "warm"}, "cache is 'warm'; allowed: hot, cold"),
+        ({"form": "train"}, "form is 'train'; allowed: folded, deploy"),
     ],
 )
 def test_values_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -80,6 +81,7 @@ def test_a_label_leaves_out_what_goes_without_saying() -> None:
     assert way.label(()) == way.label(["cache"]) == ""
     unusual = replace(way, cache="cold", channels_last=True)
     assert unusual.label(["channels_last", "cache"]) == "cold caches, channels last"
+    assert replace(way, form="deploy").label(["form", "batch_size"]) == "batch 8, norms not folded"
 
 
 def test_what_is_plain_has_nothing_to_be_compared_with() -> None:

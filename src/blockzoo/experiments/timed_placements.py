@@ -17,6 +17,7 @@ from blockzoo.blocks import BlockSpec, to_deploy, to_folded
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
+from blockzoo.core.seeding import derived_seed
 from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.settings import LatencySettings
@@ -97,7 +98,8 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
     scaffold, seed = timed.placement.scaffold, settings.seed
     try:
         net = timed.placement.build(seed=seed).eval()
-        images = random_images(_PARITY_IMAGES, scaffold, seed)
+        # Others than those that are timed, which come of the seed itself.
+        images = random_images(_PARITY_IMAGES, scaffold, derived_seed(f"{seed}/gate"))
         deploy_form, parity_error = check_merge(
             # On a fresh network most mistakes of a merge change nothing.
             with_nontrivial_state(net, seed, images),

@@ -32,7 +32,8 @@ def warm_up(
     250000
     """
     watch, calls, before_ns, best_ns = Stopwatch(clock), 0, math.inf, math.inf
-    span_ns = min(plan.warmup_span_s, _BUDGET_SHARE * plan.budget_s) * 1e9
+    # Two spans are the least that tell anything, and they are within the longest warm-up.
+    span_ns = min(plan.warmup_span_s, _BUDGET_SHARE * plan.budget_s, plan.warmup_max_s / 2) * 1e9
     while True:
         times, made = _span(call, timer, clock, span_ns)
         calls += made
