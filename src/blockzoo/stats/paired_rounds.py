@@ -5,6 +5,7 @@ Noise that is common to a round cancels in whatever is computed round by round.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,22 @@ def paired_ratios(network: NetworkSamples, baseline: NetworkSamples) -> Samples:
     ours = middle_by_round(network.rounds, network.samples_ns)
     theirs = middle_by_round(baseline.rounds, baseline.samples_ns)
     return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
+
+
+def mean_ratio(processes: Sequence[Samples]) -> tuple[float, Interval]:
+    """Return the geometric mean of the processes' median ratios, and its 95% interval.
+
+    `processes` holds one array of ratios per process. Of logarithms: the arithmetic mean of A over
+    B and that of B over A are both above 1 where A and B are alike. Raises what `median_interval`
+    raises.
+
+    >>> ratio, (low, high) = mean_ratio([np.array([0.5]), np.array([1.0]), np.array([2.0])])
+    >>> round(ratio, 12), round(low * high, 12)
+    (1.0, 1.0)
+    """
+    logarithms = [np.log(ratios) for ratios in processes]
+    low, high = median_interval(logarithms)
+    return math.exp(mean_of_medians(logarithms)), (math.exp(low), math.exp(high))
 
 
 def middle_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:

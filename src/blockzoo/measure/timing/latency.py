@@ -15,7 +15,7 @@ import numpy as np
 
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
 from blockzoo.stats.medians import Interval, Samples, mean_of_medians, median_interval
-from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
+from blockzoo.stats.paired_rounds import NetworkSamples, mean_ratio, paired_ratios
 from blockzoo.stats.trend import trends
 from blockzoo.stats.verdicts import Ratio, judged
 
@@ -31,8 +31,8 @@ _WIDE = 0.01
 class LatencyResult:
     """What is known of one module; the fields of a latency record.
 
-    Times are milliseconds per call; `median_ms` and `ratio` are means of the processes' medians,
-    intervals are 95%, Student's t over processes.
+    Times are milliseconds per call; `median_ms` is the mean of the processes' medians and `ratio`
+    the geometric mean of theirs; intervals are 95%, Student's t over processes.
     `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
     samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
     over that of the baseline, the middle one of its samples in the round. `verdict_reason` says why
@@ -163,7 +163,7 @@ def _compared(
     ratios = [each for each in ratios if len(each)]
     if not ratios:
         return replace(result, flags=(*result.flags, "no baseline"))
-    interval = median_interval(ratios)
+    ratio, interval = mean_ratio(ratios)
     base_ms = mean_of_medians([np.array(base.samples_ns) / 1e6 for base in baseline])
     assert result.median_ms is not None
     verdict, reason = judged(
@@ -180,7 +180,7 @@ def _compared(
     )
     return replace(
         result,
-        ratio=mean_of_medians(ratios),
+        ratio=ratio,
         ratio_interval=interval,
         verdict=verdict,
         verdict_reason=reason,

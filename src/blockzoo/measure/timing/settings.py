@@ -96,10 +96,11 @@ class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
     `way`: how the network is run. `parity_tolerance`: see `measure/timing/parity.py`. `processes`:
-    fresh ones that share rounds and budget; 0 is this process, which starts at once, but one
-    process cannot tell how far others would differ. `keep_freed_memory`: fresh processes reuse
-    memory that a call freed, as under the allocators of servers, instead of getting it anew from
-    the system whenever glibc happens to have returned it. The rest says when to start and stop, see
+    fresh ones that share rounds and budget; 0 is this process, which starts at once. Fewer than
+    three cannot tell how far processes differ, and give no verdict. `keep_freed_memory`: fresh
+    processes reuse memory that a call freed, as under the allocators of servers, instead of getting
+    it anew from the system whenever glibc happens to have returned it. The rest says when to start
+    and stop, see
     `SamplingPlan`; a GPU is warmed up for at least a second per model whatever `warmup_min_s`.
 
     >>> settings = LatencySettings(way=RunWay(threads=2), budget_s=2.0)
