@@ -28,7 +28,7 @@ def warm_up(
     count as calls, but not as times; where it never did, infinity is returned.
 
     >>> plan = SamplingPlan(warmup_span_s=0.001)
-    >>> warm_up(lambda: None, lambda call, count: 250_000, plan)  # a timer that says 0.25 ms
+    >>> int(warm_up(lambda: None, lambda call, count: 250_000, plan))  # a timer that says 0.25 ms
     250000
     """
     watch, calls, before_ns, best_ns = Stopwatch(clock), 0, math.inf, math.inf
