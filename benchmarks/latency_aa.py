@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import to_deploy
+from blockzoo.blocks import to_folded
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.preparing import Network
@@ -71,7 +71,7 @@ def main() -> None:
     torch.set_num_threads(1)
     config = ScaffoldConfig(width=arguments.width)
     example = torch.randn(1, *config.input_shape)
-    net = to_deploy(ScaffoldNet(arguments.block, arguments.position, config))
+    net = to_folded(ScaffoldNet(arguments.block, arguments.position, config), example)
     subject = _calibrated(net, example, arguments.share)
     print(f"added work takes {subject.added_share:.1%} of the network's time")
     settings = LatencySettings(processes=arguments.processes, budget_s=arguments.budget_s)

@@ -7,7 +7,7 @@
 Reads the samples of whole runs, of the folder that `latency_repeatability.py --keep` filled or of
 what `--save-samples` wrote, and compares what could be reported of a cell. A time is the mean over
 processes of a quantile of the milliseconds, 0.5 in BlockZoo; a ratio the quotient of two such times
-or, in BlockZoo, the mean over processes of the median of the ratios to the baseline in each round.
+or, in BlockZoo, the geometric mean over processes of the median of the ratios in each round.
 The spread of a figure over the runs is (max - min) / median. Then the cells whose ratios differ
 most from process to process, beside what the rounds alone would make of equal processes: more
 rounds in a process make the latter smaller, only more processes the former.
@@ -27,8 +27,8 @@ import numpy as np
 from latency_repeatability import spread
 from numpy.typing import NDArray
 
-from blockzoo.stats.bootstrap import mean_of_medians, order_interval
-from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
+from blockzoo.stats.medians import order_interval
+from blockzoo.stats.paired_rounds import NetworkSamples, mean_ratio, paired_ratios
 
 Processes = list[NetworkSamples]
 """What a cell left in one process after the other."""
@@ -91,7 +91,7 @@ def _quotient(q: float, ours: Processes, base: Processes) -> float:
 
 
 def _paired_ratio(ours: Processes, base: Processes) -> float:
-    return mean_of_medians([paired_ratios(*pair) for pair in zip(ours, base, strict=True)])
+    return mean_ratio([paired_ratios(*pair) for pair in zip(ours, base, strict=True)])[0]
 
 
 def between_processes(runs: Runs) -> dict[str, dict[str, float]]:

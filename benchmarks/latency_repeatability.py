@@ -3,7 +3,7 @@
     python benchmarks/latency_repeatability.py --runs 5 --output repeatability.json
 
 Each run is the whole command, eleven blocks at three positions by default, in a process of its own,
-and then the naive method on the same networks in deploy form, so that both meet the same weather
+and then the naive method on the same networks in the same form, so that both meet the same weather
 (with `--naive after` only once all runs have ended, with `--naive none` not at all).
 The naive method is what many scripts do: one process per network, ten calls to warm up, the mean of
 100 calls. The spread of a figure over the runs is (max - min) / median. All on one thread, batch 1.
@@ -110,15 +110,15 @@ def _by_mean(arguments: argparse.Namespace, cells: Iterable[str]) -> Figures:
 def _mean_ms(arguments: argparse.Namespace) -> float:
     import torch
 
-    from blockzoo.blocks import to_deploy
+    from blockzoo.blocks import to_folded
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.scaffold.net import ScaffoldNet
 
     torch.set_num_threads(1)
     config = get_protocol(arguments.protocol).scaffold(classes=10, input_shape=(3, 32, 32))
     block, position = arguments.naive_child
-    net = to_deploy(ScaffoldNet(block, position, config))
     example = torch.randn(1, *config.input_shape)
+    net = to_folded(ScaffoldNet(block, position, config), example)
     seconds = []
     with torch.inference_mode():
         for _ in range(NAIVE_WARMUP):

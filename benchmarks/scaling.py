@@ -27,6 +27,7 @@ from scaling_page import scaling_page
 from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.cli.screen.consoles import progress
 from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.marginal import Additivity, Marginal, check_additivity, marginal_latencies
 from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.experiments.roofline import measure_roofline
@@ -53,7 +54,7 @@ def main() -> None:
     arguments = _arguments()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    settings = {name: getattr(arguments, name) for name in SETTINGS} | {"form": RunWay().form}
     for name, measure in _parts().items():
         path = work / f"{name}.json"
         if not path.exists():

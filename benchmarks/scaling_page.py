@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from zoo_backends_page import NORMS
 
 from blockzoo.analysis.scaling import (
     SCALING_AXES,
@@ -46,7 +47,7 @@ def scaling_page(record: Mapping[str, Part]) -> str:
         f"scaffold of protocol {settings['protocol']}, position {settings['position']} where "
         "nothing else is said, fp32, eager; batch 1, 32 x 32 pixels and one thread where these are "
         f"not what varies; {settings['processes']} fresh processes, {settings['budget_s']:g} s per "
-        "network and value.",
+        "network and value. " + NORMS[settings.get("form", "deploy")].replace("\n", " "),
         "",
     ]
     for axis in SCALING_AXES:

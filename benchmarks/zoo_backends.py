@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from zoo_backends_page import write_results
 
 from blockzoo.blocks import list_available_blocks
-from blockzoo.blocks.deploy import to_deploy
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import Position
-from blockzoo.core.run_way import RunWay
+from blockzoo.core.run_way import FORMS, RunWay
+from blockzoo.experiments.timed_placements import merge_into
 from blockzoo.measure.machine.devices import available_cores
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.backends import Loaded, get_backend
@@ -50,7 +50,7 @@ from blockzoo.stats.paired_rounds import NetworkSamples
 BASELINE = "ResNetBasicBlock"
 BACKENDS = ("eager", "compile", "export", "onnxruntime", "openvino")
 GATE_IMAGES = 4
-SETTINGS = ("position", "depth", "width", "context", "threads")
+SETTINGS = ("position", "depth", "width", "context", "threads", "form")
 
 
 def main() -> None:
@@ -94,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=config.width)
     parser.add_argument("--context", default=config.context)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--form", choices=FORMS, default=RunWay().form)
     parser.add_argument("--jobs", type=int, default=available_cores(), help="children that gate")
     parser.add_argument("--limit-s", type=int, default=300, help="for gating one cell")
     parser.add_argument("--processes", type=int, default=3, help="fresh ones that time a block")
@@ -250,7 +251,8 @@ def _loaded(
 def _network(block: str, arguments: argparse.Namespace) -> nn.Module:
     config = ScaffoldConfig(context=arguments.context, depth=arguments.depth, width=arguments.width)
     network = ScaffoldNet(block, arguments.position, config).eval()
-    return to_deploy(with_nontrivial_state(network, example=_images(GATE_IMAGES)))
+    images = _images(GATE_IMAGES)
+    return merge_into(arguments.form, images)(with_nontrivial_state(network, example=images))
 
 
 def _images(count: int) -> Tensor:
@@ -259,7 +261,7 @@ def _images(count: int) -> Tensor:
 
 
 def _options(name: str, arguments: argparse.Namespace) -> RunWay:
-    return RunWay(backend=name, threads=arguments.threads)
+    return RunWay(backend=name, threads=arguments.threads, form=arguments.form)
 
 
 def _slug(block: str) -> str:

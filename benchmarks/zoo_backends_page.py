@@ -21,8 +21,16 @@ gate: its output equals that of eager. `eager` is the median latency in millisec
 is that over {baseline} in eager; the other columns are latency over that of the same block in
 eager, below 1 where the backend is faster. Ratios are medians over rounds that timed both, with
 half the width of their 95% interval where that is above 0.5%. A number in parentheses is a reason,
-below the table.
+below the table. {norms}
 """
+NORMS = {
+    "folded": "Batch norms are folded into the layers before them.",
+    "deploy": (
+        "This is the form without folding: batch norms are where the blocks have them, and blocks\n"
+        "whose own merge folds them look faster for it than `blockzoo benchmark` shows them now."
+    ),
+}
+"""By form; records from before there was a choice are of the deploy form."""
 
 
 def write_results(
@@ -133,6 +141,7 @@ def _ratio(result: LatencyResult) -> tuple[float, tuple[float, float]] | None:
 def _page(record: Mapping[str, Any], backends: Sequence[str]) -> str:
     others = [name for name in backends if name != "eager"]
     head = ["block", "eager (ms)", "to baseline", *others]
+    norms = NORMS[record["settings"].get("form", "deploy")]
     reasons: dict[str, int] = {}
     rows = []
     for block, row in record["blocks"].items():
@@ -141,7 +150,7 @@ def _page(record: Mapping[str, Any], backends: Sequence[str]) -> str:
     lines = [
         "# Backends",
         "",
-        EXPLANATION.format(baseline=record["baseline"], **record["settings"]),
+        EXPLANATION.format(baseline=record["baseline"], norms=norms, **record["settings"]),
         _origin(record),
         "",
         f"| {' | '.join(head)} |",

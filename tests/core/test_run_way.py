@@ -21,6 +21,7 @@ from tests import record_samples
         ({"threads": 0}, "threads is 0; it must be 1 or more"),
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
         ({"cache": "warm"}, "cache is 'warm'; allowed: hot, cold"),
+        ({"form": "train"}, "form is 'train'; allowed: folded, deploy"),
     ],
 )
 def test_values_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -55,7 +56,8 @@ def test_a_record_says_how_its_network_was_run() -> None:
         device="cuda:1",
     )
     assert record_samples.latency(**vars(way)).way == way
-    assert record_samples.latency().way == RunWay()
+    # Records from before there was a choice lack the form, and have norms that are not folded.
+    assert record_samples.latency().way == RunWay(form="deploy")
 
 
 def test_ways_are_told_apart_by_every_field() -> None:
@@ -67,8 +69,9 @@ def test_ways_are_told_apart_by_every_field() -> None:
         {"batch_size": 2},
         {"channels_last": True},
         {"device": "cuda"},
+        {"form": "deploy"},
     ]
-    assert len({RunWay(), *(RunWay(**change) for change in changes)}) == 8
+    assert len({RunWay(), *(RunWay(**change) for change in changes)}) == 9
     for change in changes:
         assert differing_fields([RunWay(), RunWay(**change)]) == tuple(change)
     assert differing_fields([]) == differing_fields([RunWay(), RunWay()]) == ()
@@ -80,6 +83,7 @@ def test_a_label_leaves_out_what_goes_without_saying() -> None:
     assert way.label(()) == way.label(["cache"]) == ""
     unusual = replace(way, cache="cold", channels_last=True)
     assert unusual.label(["channels_last", "cache"]) == "cold caches, channels last"
+    assert replace(way, form="deploy").label(["form", "batch_size"]) == "batch 8, norms not folded"
 
 
 def test_what_is_plain_has_nothing_to_be_compared_with() -> None:

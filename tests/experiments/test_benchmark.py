@@ -17,10 +17,12 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments import benchmark, trial_identity
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
+from blockzoo.experiments.timed_placements import random_images
 from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.events import Event, Networks
+from blockzoo.measure.timing.parity import check_merge
 from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
@@ -348,3 +350,41 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
     (kept,) = run(CONV, options=BenchmarkOptions(energy=True))
     assert (kept.status, kept.energy_j_per_image) == ("ok", None)
     assert all(record.energy_counter is None for record in run(CONV))
+
+
+def test_norms_are_folded_unless_the_way_says_not_to_and_the_record_says_which() -> None:
+    ways = RunWay().crossed(forms=["folded", "deploy"])
+    records = run(CONV, MERGED, ways=ways)
+    by_form = {(record.block, record.form): record for record in records}
+    assert {form for _, form in by_form} == {"folded", "deploy"}
+    assert len({record.trial_id for record in records}) == 4
+    folded, deploy = by_form["Conv", "folded"], by_form["Conv", "deploy"]
+    network = Placement.of(CONV, "mid", CONFIG).build()
+    # Only the stem has a norm, of as many weights as biases: its biases become the convolution's.
+    assert folded.params_folded == sum(p.numel() for p in network.parameters()) - CONFIG.width
+    assert deploy.params_folded is None
+    assert folded.way == RunWay()
+    # Each is compared to the baseline in its own form.
+    assert [record.verdict == "baseline" for record in records] == [True, True, False, False]
+
+
+def test_an_older_record_is_of_the_form_without_folding() -> None:
+    (record,) = run(CONV)
+    older = record.model_dump(exclude={"form", "params_folded", "verdict_reason"})
+    assert LatencyRecord.model_validate(older).way.form == "deploy"
+
+
+def test_the_gate_looks_at_other_images_than_those_that_are_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Tensor] = []
+
+    def listening(module: nn.Module, merge: Any, example: Tensor, **more: Any) -> Any:
+        seen.append(example)
+        return check_merge(module, merge, example, **more)
+
+    monkeypatch.setattr("blockzoo.experiments.timed_placements.check_merge", listening)
+    run(CONV)
+    timed = random_images(1, CONFIG, SETTINGS.seed)
+    (images,) = seen
+    assert not any(torch.equal(image, timed[0]) for image in images)

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo.blocks import to_deploy
+from blockzoo.blocks import to_folded
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.run_way import RunWay
@@ -69,9 +69,11 @@ def test_networks_are_placed_under_the_measured_roof_and_failures_kept() -> None
     assert row.traffic is not None
     assert row.record.median_ms is not None
     # Merged: one convolution and bias per block, for both images of the batch.
-    deploy = to_deploy(ScaffoldNet("RepVGGBlock", "mid", SMALL).eval())
-    assert row.traffic.flops == 2 * count_macs(deploy, torch.zeros(2, 3, 32, 32))
-    assert row.traffic.parameters_bytes == 4 * sum(p.numel() for p in deploy.parameters())
+    images = torch.zeros(2, 3, 32, 32)
+    timed = to_folded(ScaffoldNet("RepVGGBlock", "mid", SMALL).eval(), images)
+    assert row.traffic.flops == 2 * count_macs(timed, images)
+    assert row.traffic.parameters_bytes == 4 * sum(p.numel() for p in timed.parameters())
+    assert row.record.params_folded == sum(p.numel() for p in timed.parameters())
     assert row.achieved.flops_per_s == pytest.approx(row.traffic.flops / row.record.median_ms * 1e3)
     share = row.achieved.flops_per_s / result.peaks.flops_per_s
     assert row.achieved.compute_share == pytest.approx(share)

@@ -22,7 +22,7 @@ def _benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(*samples_ns: float) -> dict[str, list[NetworkSamples]]:
-    base = NetworkSamples(rounds=(0, 0, 1, 2), samples_ns=(9.0, 11.0, 10.0, 10.0))
+    base = NetworkSamples(rounds=(0, 0, 0, 1, 2), samples_ns=(9.0, 11.0, 10.0, 10.0, 10.0))
     return {
         "base/early": [base],
         "own/early": [NetworkSamples(rounds=(0, 1, 2), samples_ns=samples_ns)],

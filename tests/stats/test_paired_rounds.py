@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from blockzoo.core.errors import InputError
 from blockzoo.measure.timing.latency import LatencyResult
-from blockzoo.stats.paired_rounds import paired
+from blockzoo.stats.paired_rounds import NetworkSamples, paired, paired_ratios
 
 
 def network(*processes: dict[int, float]) -> LatencyResult:
@@ -35,3 +36,20 @@ def test_networks_without_a_common_round_cannot_be_paired() -> None:
         paired(lambda a, b: a - b, network({0: 1.0}), network({1: 1.0}))
     with pytest.raises(InputError, match="different numbers of processes"):
         paired(lambda a, b: a - b, network({0: 1.0}), network({0: 1.0}, {0: 1.0}))
+
+
+@pytest.mark.parametrize("visits", [1, 2, 3, 4, 5])
+def test_a_network_against_itself_is_even_however_often_the_baseline_is_sampled(
+    visits: int,
+) -> None:
+    """The median of two or four skewed samples lies above that of one."""
+    generator = np.random.default_rng(visits)
+    rounds = 40_000
+    ours = NetworkSamples(
+        samples_ns=tuple(generator.lognormal(0, 0.5, rounds)), rounds=tuple(range(rounds))
+    )
+    theirs = NetworkSamples(
+        samples_ns=tuple(generator.lognormal(0, 0.5, rounds * visits)),
+        rounds=tuple(np.repeat(range(rounds), visits).tolist()),
+    )
+    assert np.median(paired_ratios(ours, theirs)) == pytest.approx(1.0, abs=0.012)

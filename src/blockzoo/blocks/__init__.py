@@ -7,6 +7,7 @@ of the zoo taken. The registry itself imports no block.
 from blockzoo.blocks.catalog import canonical_name, get_block, list_available_blocks
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.fingerprint import Description, describe, fingerprint
+from blockzoo.blocks.folding import to_folded
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.blocks.registry import BlockFactory, BlockSpec, register_block
 
@@ -22,4 +23,5 @@ __all__ = [
     "list_available_blocks",
     "register_block",
     "to_deploy",
+    "to_folded",
 ]

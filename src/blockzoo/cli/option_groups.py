@@ -111,18 +111,29 @@ class BenchmarkOptions(ScaffoldOptions):
             help="What a call finds in the caches: hot (its own data) or cold; repeatable.",
         ),
     ] = None
+    forms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="folded (batch norms in the layers before them) or deploy (norms as they are); "
+            "repeatable. (default: folded)",
+        ),
+    ] = None
     channels_last: Annotated[
         bool, typer.Option("--channels-last/--contiguous", help="Memory format.")
     ] = False
     processes: Annotated[
         int | None,
-        typer.Option("--processes", help="Fresh processes; 0 is this one. (default: 3)"),
+        typer.Option(
+            "--processes",
+            help="Fresh processes; 0 is this one, and fewer than 3 give no verdict. (default: 3)",
+        ),
         ranges.PROCESSES,
     ] = None
     rigorous: Annotated[
         bool, typer.Option("--rigorous", help="Twenty processes, longer budget.")
     ] = False
-    quick: Annotated[bool, typer.Option("--quick", help="One process.")] = False
+    quick: Annotated[bool, typer.Option("--quick", help="One process, no verdict.")] = False
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Block of the ratios. (default: the first)")
     ] = None

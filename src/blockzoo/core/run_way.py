@@ -17,6 +17,7 @@ from blockzoo.core.ranges import BATCH, THREADS
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 CACHES = ("hot", "cold")
+FORMS = ("folded", "deploy")
 # Whether there is such a device, `resolve_device` says; this is about what is spelled right.
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
@@ -28,7 +29,9 @@ class RunWay:
     `backend`: what executes it, see `measure/timing/backends`. `precision`: of weights, input and
     arithmetic; int8 is static quantisation of an fp32 network. `threads`: within one operation, on
     the CPU. `cache`: what a timed call finds in the caches, "hot" what the call before it left,
-    "cold" nothing of its own. `batch_size`: images per call. `channels_last`: the memory layout of
+    "cold" nothing of its own. `form`: of a block's network the deploy form with its batch norms
+    folded into the layers before them, or "deploy" without that; any other module is run as it is.
+    `batch_size`: images per call. `channels_last`: the memory layout of
     torch's tensors. `device`: cpu, cuda or cuda:N, or auto until `resolve_device` has chosen one.
 
     Two ways are equal, and hash alike, where all of this is. Raises `InputError` for values that
@@ -49,6 +52,7 @@ class RunWay:
     batch_size: int = 1
     channels_last: bool = False
     device: str = "cpu"
+    form: str = "folded"
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
@@ -59,6 +63,8 @@ class RunWay:
             raise InputError(f"cache is {self.cache!r}; allowed: {', '.join(CACHES)}")
         THREADS.checked("threads", self.threads)
         BATCH.checked("batch_size", self.batch_size)
+        if self.form not in FORMS:
+            raise InputError(f"form is {self.form!r}; allowed: {', '.join(FORMS)}")
 
     @classmethod
     def of(cls, record: object) -> RunWay:
@@ -86,6 +92,7 @@ class RunWay:
         precisions: Sequence[str] = (),
         threads: Sequence[int] = (),
         caches: Sequence[str] = (),
+        forms: Sequence[str] = (),
     ) -> tuple[RunWay, ...]:
         """Return every combination of these values, each once; where there are none, its own holds.
 
@@ -100,18 +107,21 @@ class RunWay:
             precisions or (self.precision,),
             threads or (self.threads,),
             caches or (self.cache,),
+            forms or (self.form,),
         )
         # A choice named twice is one way, not two that would be timed against each other.
         ways = (
-            replace(self, backend=backend, precision=precision, threads=count, cache=cache)
-            for backend, precision, count, cache in combinations
+            replace(
+                self, backend=backend, precision=precision, threads=count, cache=cache, form=form
+            )
+            for backend, precision, count, cache, form in combinations
         )
         return tuple(dict.fromkeys(ways))
 
     def label(self, names: Collection[str] | None = None) -> str:
         """Return the way in words for people; only the fields `names`, where they are given.
 
-        What goes without saying, hot caches and the usual layout, is left out.
+        What goes without saying, hot caches, the usual layout and folded norms, is left out.
 
         >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
         'bf16, cold caches'
@@ -123,6 +133,7 @@ class RunWay:
             "backend": self.backend,
             "threads": f"{self.threads} thread(s)",
             "cache": "" if self.cache == "hot" else f"{self.cache} caches",
+            "form": "" if self.form == "folded" else "norms not folded",
             "channels_last": "channels last" if self.channels_last else "",
             "device": self.device,
         }

@@ -1,5 +1,7 @@
 """The verb benchmark: scaffolded blocks in deploy form, gated, then timed against each other.
 
+Batch norms of the deploy form are folded into the layers before them, unless the way says not to.
+
 All networks that pass their gate, see `timed_placements.py`, are interleaved in one session, and
 each is compared with the baseline block at its own position, run in the same way.
 """
@@ -207,6 +209,7 @@ def _record(
         **common_fields(placement, _environment(timed.way), timed.positions),
         baseline=timed.baseline.spec.name,
         parity_error=timed.parity_error,
+        params_folded=timed.params_folded,
         experiment_name=options.experiment_name,
         notes=options.notes,
         # Flat, as records have the way's fields.

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.timed_placements import merge_into
 from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.preparing import Network
@@ -25,9 +25,9 @@ from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import NO_CONTEXT, Placement
-from blockzoo.stats.bootstrap import Interval
+from blockzoo.stats.medians import Interval
 from blockzoo.stats.paired_rounds import paired
 
 
@@ -143,9 +143,11 @@ def check_additivity(
     placements = [Placement.of(block, Position.MID, empty) for block in blocks]
     example = torch.randn(settings.way.batch_size, *empty.input_shape)
     # The base is shared by all blocks, and so is the session: its noise is the same for all.
-    networks = {"base": to_deploy(Placement.of(NO_CONTEXT, Position.MID, empty).build())}
+    merge = merge_into(settings.way.form, example)
+    built = {"base": Placement.of(NO_CONTEXT, Position.MID, empty).build()}
     for placement in placements:
-        networks |= dict(_networks(placement))
+        built |= dict(_networks(placement))
+    networks = {name: merge(network) for name, network in built.items()}
     results = measure_networks(
         [
             Network(name=name, model=net, example=example, way=settings.way)
@@ -160,13 +162,13 @@ def check_additivity(
     return [_additivity(placement.spec.name, results) for placement in placements]
 
 
-def _networks(alone: Placement) -> Iterator[tuple[str, nn.Module]]:
+def _networks(alone: Placement) -> Iterator[tuple[str, ScaffoldNet]]:
     """Yield the block alone at each position, all other stages empty, then in all of them."""
     name = alone.spec.name
     for position in POSITIONS:
-        yield f"{name} {position}", to_deploy(alone.at(position).build())
+        yield f"{name} {position}", alone.at(position).build()
     in_all = replace(alone, scaffold=replace(alone.scaffold, context=name))
-    yield f"{name} all", to_deploy(in_all.build())
+    yield f"{name} all", in_all.build()
 
 
 def _additivity(block: str, results: dict[str, LatencyResult]) -> Additivity:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
 from blockzoo.blocks import BlockSpec
 from blockzoo.blocks.user_errors import describe_error
@@ -17,6 +19,7 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.timed_placements import merge_into
 from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.costs.traffic import Traffic, measure_traffic
 from blockzoo.measure.timing.peaks import Peaks, PeakSettings, measure_peaks
@@ -140,5 +143,7 @@ def _row(record: LatencyRecord, placement: Placement, roof: Roof) -> RooflineRow
 def _traffic(placement: Placement, way: RunWay) -> Traffic:
     """Return what the network that was timed computes and moves in one call."""
     dtype = DTYPES[way.precision]
-    deploy_form = meta_deploy(placement.meta().eval()).to(dtype)
-    return measure_traffic(deploy_form, placement.scaffold.input_shape, way.batch_size, dtype)
+    shape = placement.scaffold.input_shape
+    network = meta_deploy(placement.meta().eval())
+    merge = merge_into(way.form, torch.empty(1, *shape, device="meta"))
+    return measure_traffic(merge(network).to(dtype), shape, way.batch_size, dtype)

@@ -7,19 +7,20 @@ does not is never timed.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks import BlockSpec, to_deploy, to_folded
 from blockzoo.blocks.registry import Elsewhere
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import BlockError, reason_of
 from blockzoo.core.position import Position
 from blockzoo.core.processes import Send
 from blockzoo.core.run_way import RunWay
+from blockzoo.core.seeding import derived_seed
 from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.timing.parity import check_merge, with_nontrivial_state
 from blockzoo.measure.timing.preparing import prepared
@@ -36,8 +37,8 @@ class TimedPlacement:
 
     `positions` are all at which both it and its baseline are the same networks as here, and
     `baseline_id` is the trial id of the baseline run in the same way. Of the gate: the `network` to
-    be timed, of a user's block as bytes that were prepared in its own process, and its
-    `parity_error`, or `reason` and `traceback` of why there is none.
+    be timed, of a user's block as bytes that were prepared in its own process, its parameters where
+    it is folded, and its `parity_error`, or `reason` and `traceback` of why there is none.
     """
 
     placement: Placement
@@ -47,6 +48,7 @@ class TimedPlacement:
     trial_id: str
     baseline_id: str
     network: nn.Module | bytes | None = None
+    params_folded: int | None = None
     parity_error: float | None = None
     reason: str | None = None
     traceback: str | None = None
@@ -95,7 +97,7 @@ def _timed(placement: Placement, baseline: Placement, settings: LatencySettings)
 
 
 def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> TimedPlacement:
-    """Build the network and let it through, in deploy form, only if both its forms agree.
+    """Build the network and let it through, in the form to be timed, only if both forms agree.
 
     Whatever a block raises is kept as the reason or, with `raises`, raised.
     """
@@ -105,11 +107,12 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
     scaffold, seed = timed.placement.scaffold, settings.seed
     try:
         net = timed.placement.build(seed=seed).eval()
-        images = random_images(_PARITY_IMAGES, scaffold, seed)
+        # Others than those that are timed, which come of the seed itself.
+        images = random_images(_PARITY_IMAGES, scaffold, derived_seed(f"{seed}/gate"))
         deploy_form, parity_error = check_merge(
             # On a fresh network most mistakes of a merge change nothing.
             with_nontrivial_state(net, seed, images),
-            to_deploy,
+            merge_into(timed.way.form, images),
             images,
             tolerance=settings.parity_tolerance,
         )
@@ -117,7 +120,13 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
         if raises:
             raise
         return replace(timed, reason=describe_error(error), traceback=traceback.format_exc())
-    return replace(timed, network=deploy_form, parity_error=parity_error)
+    params = sum(tensor.numel() for tensor in deploy_form.parameters())
+    return replace(
+        timed,
+        network=deploy_form,
+        params_folded=params if timed.way.form == "folded" else None,
+        parity_error=parity_error,
+    )
 
 
 def _gated_elsewhere(
@@ -142,6 +151,7 @@ class _GateSaid:
     """What `TimedPlacement` keeps of its gate."""
 
     network: bytes | None
+    params_folded: int | None
     parity_error: float | None
     reason: str | None
     traceback: str | None
@@ -162,10 +172,20 @@ def _prepared_there(
             gated = replace(gated, reason=reason_of(error), traceback=traceback.format_exc())
     return _GateSaid(
         network=payload,
+        params_folded=gated.params_folded,
         parity_error=gated.parity_error,
         reason=gated.reason,
         traceback=gated.traceback,
     )
+
+
+def merge_into(form: str, example: Tensor) -> Callable[[nn.Module], nn.Module]:
+    """Return what makes of a network the form of that name, see `RunWay`; `example` is its input.
+
+    >>> merge_into("deploy", torch.zeros(1, 3, 8, 8)) is to_deploy
+    True
+    """
+    return to_deploy if form == "deploy" else lambda network: to_folded(network, example)
 
 
 def random_images(count: int, scaffold: ScaffoldConfig, seed: int) -> Tensor:

@@ -225,8 +225,11 @@ class LatencyRecord(Record):
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
-    ("cold"). `overhead_fraction` of the session was spent outside forward passes.
-    `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
+    ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
+    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
+    parameters of that form, where it was timed. `overhead_fraction` of the session was spent
+    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts;
+    where it was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -238,6 +241,7 @@ class LatencyRecord(Record):
     threads: Positive = 1
     cache: Name = "hot"
     batch_size: Positive = 1
+    form: Name = "deploy"
     samples_ms: tuple[Amount, ...] = ()
     process_counts: tuple[Count, ...] = ()
     rounds: tuple[Count, ...] = ()
@@ -254,8 +258,10 @@ class LatencyRecord(Record):
     ratio: Amount | None = None
     ratio_interval: tuple[Finite, Finite] | None = None
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    verdict_reason: str = ""
     flags: tuple[str, ...] = ()
     parity_error: float | None = None
+    params_folded: Count | None = None
     energy_j_per_image: Finite | None = None
     energy_counter: str | None = None
 

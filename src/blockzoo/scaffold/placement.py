@@ -15,14 +15,13 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, canonical_name, describe, get_block, to_deploy
+from blockzoo.blocks.deploy import MERGING_METHODS
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 NO_CONTEXT = "Identity"
-_MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
-"""What `to_deploy` looks for; without any of them its copy would be all that it makes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +245,8 @@ def meta_deploy(part: nn.Module) -> nn.Module:
 
     Merging may need numbers; then it is done on numbers that mean nothing, and they are dropped.
     """
-    if not any(hasattr(module, name) for module in part.modules() for name in _MERGING_METHODS):
+    # Without any of them a copy would be all that `to_deploy` makes.
+    if not any(hasattr(module, name) for module in part.modules() for name in MERGING_METHODS):
         return part
     try:
         with RememberedShapes():

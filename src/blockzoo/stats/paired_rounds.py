@@ -5,6 +5,7 @@ Noise that is common to a round cancels in whatever is computed round by round.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from blockzoo.core.errors import InputError
-from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval
+from blockzoo.stats.medians import Interval, Samples, mean_of_medians, median_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +57,44 @@ def paired_ratios(network: NetworkSamples, baseline: NetworkSamples) -> Samples:
     >>> paired_ratios(ours, theirs).tolist()
     [0.8]
     """
-    ours = median_by_round(network.rounds, network.samples_ns)
-    theirs = median_by_round(baseline.rounds, baseline.samples_ns)
+    ours = middle_by_round(network.rounds, network.samples_ns)
+    theirs = middle_by_round(baseline.rounds, baseline.samples_ns)
     return np.array([ns / theirs[index] for index, ns in ours.items() if index in theirs])
 
 
-def median_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
-    """Return the median of each round's samples; a baseline has several in a round.
+def mean_ratio(processes: Sequence[Samples]) -> tuple[float, Interval]:
+    """Return the geometric mean of the processes' median ratios, and its 95% interval.
 
-    >>> median_by_round([0, 0, 0, 1], [3.0, 1.0, 2.0, 5.0])
-    {0: 2.0, 1: 5.0}
+    `processes` holds one array of ratios per process. Of logarithms: the arithmetic mean of A over
+    B and that of B over A are both above 1 where A and B are alike. Raises what `median_interval`
+    raises.
+
+    >>> ratio, (low, high) = mean_ratio([np.array([0.5]), np.array([1.0]), np.array([2.0])])
+    >>> round(ratio, 12), round(low * high, 12)
+    (1.0, 1.0)
+    """
+    logarithms = [np.log(ratios) for ratios in processes]
+    low, high = median_interval(logarithms)
+    return math.exp(mean_of_medians(logarithms)), (math.exp(low), math.exp(high))
+
+
+def middle_by_round(rounds: Sequence[int], samples: Sequence[float]) -> dict[int, float]:
+    """Return the middle one of each round's samples; a baseline has several in a round.
+
+    Of an even number the last is left out. The median of two or four is the mean of two samples,
+    which for skewed noise lies above the median of one: a network compared with itself would come
+    out faster. The middle one of an odd number is as likely above a further sample as below it.
+
+    >>> middle_by_round([0, 0, 0, 1, 2, 2], [3.0, 1.0, 2.0, 5.0, 4.0, 9.0])
+    {0: 2.0, 1: 5.0, 2: 4.0}
     """
     by_round: dict[int, list[float]] = {}
     for index, sample in zip(rounds, samples, strict=True):
         by_round.setdefault(index, []).append(sample)
-    return {index: statistics.median(of_round) for index, of_round in by_round.items()}
+    return {
+        index: statistics.median(of_round[: len(of_round) - (len(of_round) + 1) % 2])
+        for index, of_round in by_round.items()
+    }
 
 
 class Sampled(Protocol):
@@ -98,7 +122,7 @@ class Paired:
     rounds: int
 
 
-def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> Paired:
+def paired(compute: Callable[..., float], *networks: Sampled) -> Paired:
     """Return `compute(ms of the first network, ms of the second, ...)` over the rounds all share.
 
     The networks are of one session. Raises `InputError` where no round has all of them.
@@ -122,7 +146,7 @@ def paired(compute: Callable[..., float], *networks: Sampled, seed: int = 0) -> 
         raise InputError("no round has a sample of every network")
     return Paired(
         value=mean_of_medians(kept),
-        interval=median_interval(kept, seed=seed),
+        interval=median_interval(kept),
         rounds=sum(map(len, kept)),
     )
 
@@ -132,7 +156,7 @@ def _by_round(network: Sampled) -> list[dict[int, float]]:
     ends = np.cumsum(network.process_counts).tolist()
     starts = [0, *ends][:-1]
     return [
-        median_by_round(network.rounds[start:end], network.samples_ms[start:end])
+        middle_by_round(network.rounds[start:end], network.samples_ms[start:end])
         for start, end in zip(starts, ends, strict=True)
     ]
 

@@ -7,8 +7,10 @@ from typer.testing import CliRunner
 
 from blockzoo.cli.actions import timing
 from blockzoo.cli.app import app
+from blockzoo.core.errors import InputError
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.scaffold.net import ScaffoldConfig
+from tests.record_samples import latency
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,40 @@ def test_processes_and_budget(
     result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
     assert result.exit_code == 0
     assert [(s.processes, s.budget_s) for s in asked] == [(processes, budget_s)]
+
+
+@pytest.mark.parametrize(
+    ("options", "forms"),
+    [
+        ([], ["folded"]),
+        (["--form", "deploy"], ["deploy"]),
+        (["--form", "folded", "--form", "deploy"], ["folded", "deploy"]),
+    ],
+)
+def test_forms(options: list[str], forms: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def timed(*given: object, **_: object) -> list[object]:
+        ways = given[-2]
+        assert isinstance(ways, tuple)
+        asked.extend(way.form for way in ways)
+        return []
+
+    monkeypatch.setattr(timing, "timed", timed)
+    result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", *options])
+    assert result.exit_code == 0
+    assert asked == forms
+
+
+def test_an_unknown_form_is_one_line() -> None:
+    result = CliRunner().invoke(app, ["benchmark", "Identity", "--device", "cpu", "--form", "x"])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, InputError | SystemExit)
+
+
+def test_why_verdicts_are_undecided_is_said_once_for_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reasons = ["1 process; a verdict needs 3", "", "1 process; a verdict needs 3"]
+    timing._say_why_undecided([latency(str(i), verdict_reason=r) for i, r in enumerate(reasons)])
+    assert capsys.readouterr().err == "undecided (2): 1 process; a verdict needs 3\n"

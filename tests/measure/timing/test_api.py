@@ -66,6 +66,6 @@ def test_a_result_is_one_line() -> None:
 
 
 def test_the_statistics_do_not_load_torch() -> None:
-    code = "import sys, blockzoo.stats.bootstrap; print('torch' in sys.modules)"
+    code = "import sys, blockzoo.stats.medians; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

@@ -57,7 +57,46 @@ def test_ratio_is_paired_by_round() -> None:
     result = summarize([network(*other)], [network(*baseline)])
     assert result.ratio == pytest.approx(0.8)
     assert result.ratio_interval == pytest.approx((0.8, 0.8))
-    assert result.verdict == "faster"
+    assert result.verdict == "undecided"
+    assert result.verdict_reason.startswith("1 process")
+
+
+def test_three_processes_have_a_verdict_of_the_interval_over_them() -> None:
+    baseline = network(*[10.0] * 8)
+    faster = summarize([network(*[ms] * 8) for ms in (7.9, 8.0, 8.1)], [baseline] * 3)
+    assert (faster.verdict, faster.verdict_reason) == ("faster", "")
+    # Student's t of three logarithms: 4.303 of their standard error, 0.007217.
+    assert faster.ratio == pytest.approx((0.79 * 0.8 * 0.81) ** (1 / 3))
+    low, high = faster.ratio_interval or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.77552, 0.82519), abs=1e-4)
+    assert (low * high) ** 0.5 == pytest.approx(faster.ratio)
+    apart = summarize([network(*[ms] * 8) for ms in (9.0, 8.0, 10.0)], [baseline] * 3)
+    assert apart.verdict == "undecided"
+    assert apart.verdict_reason == "the interval is neither within 0.5% of 1 nor beyond it"
+
+
+def test_medians_that_say_otherwise_leave_it_undecided() -> None:
+    """In the rounds that both have the network is faster, and in all others far slower."""
+    ours = network(*[9.0] * 5, *[30.0] * 6)
+    theirs = network(*[10.0] * 5)
+    result = summarize([ours] * 3, [theirs] * 3)
+    assert result.ratio == pytest.approx(0.9)
+    assert result.verdict == "undecided"
+    assert result.verdict_reason == "the medians say otherwise: their ratio is 3.000"
+
+
+def test_noisy_samples_under_a_millisecond_leave_it_undecided() -> None:
+    ours, theirs = network(*[0.4, 0.5, 0.6] * 5), network(*[0.8, 1.0, 1.2] * 5)
+    result = summarize([ours] * 3, [theirs] * 3)
+    assert result.ratio_interval == pytest.approx((0.5, 0.5))
+    assert (result.verdict, result.verdict_reason) == ("undecided", "noisy and under 1 ms")
+
+
+def test_means_of_different_numbers_of_calls_leave_it_undecided() -> None:
+    ours, theirs = network(*[9.0] * 9, calls_per_sample=4), network(*[10.0] * 9)
+    result = summarize([ours] * 3, [theirs] * 3)
+    assert result.verdict == "undecided"
+    assert result.verdict_reason.startswith("its samples are means of more or fewer calls")
 
 
 def test_the_baseline_is_marked() -> None:
@@ -68,13 +107,13 @@ def test_the_baseline_is_marked() -> None:
 
 def test_processes_are_paired_each_with_its_own() -> None:
     slow, fast = network(*[20.0] * 6), network(*[10.0] * 6)
-    result = summarize([slow, fast], [slow, fast])
+    result = summarize([slow, fast, slow], [slow, fast, slow])
     assert result.ratio == 1.0
     assert result.verdict == "same"
-    assert result.median_ms == 15
+    assert result.median_ms == pytest.approx(50 / 3)
     assert result.interval_ms is not None
     assert result.interval_ms[0] < 10 < 20 < result.interval_ms[1]
-    assert result.process_counts == (6, 6)
+    assert result.process_counts == (6, 6, 6)
 
 
 def test_a_failed_network_says_why_and_nothing_more() -> None:
@@ -99,8 +138,9 @@ def test_a_failed_baseline_is_flagged() -> None:
         (network(*[8.0, 10.0, 12.0] * 3), ("noisy", "wide")),
         (network(*[10.0] * 3, *[10.2] * 3, *[10.6] * 3), ("drift", "wide")),
         (network(*[10.6] * 3, *[10.2] * 3, *[10.0] * 3), ("drift", "wide")),
-        (network(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ("wide",)),
-        (network(*[10.0] * 3, *[10.05] * 3, *[10.1] * 3), ()),
+        (network(*[10.0] * 3, *[10.2] * 3, *[10.4] * 3), ("drift", "wide")),
+        (network(*[10.0] * 3, *[10.05] * 3, *[10.09] * 3), ()),
+        (network(*[10.0, 10.6] * 5), ("wide",)),
         (network(*[0.9] * 9), ("under 1 ms",)),
         (network(*[10.0] * 9, converged=False), ("budget",)),
         (network(10.0, 10.0), ("too short",)),

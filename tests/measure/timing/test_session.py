@@ -323,8 +323,8 @@ def test_faults_cost_one_network() -> None:
     ]
     results = measure_networks(networks, SETTINGS, hang_s=6.0)
     failures = {name: result.failure for name, result in results.items()}
-    assert failures["killed"] == ("the measuring process died by SIGKILL while warm-up killed")
-    assert "stopped after hanging for 6 s while warm-up hangs" in (failures["hangs"] or "")
+    assert failures["killed"] == ("the measuring process died by SIGKILL while checking killed")
+    assert "stopped after hanging for 6 s while checking hangs" in (failures["hangs"] or "")
     assert failures["raises"] == "RuntimeError: no kernel"
     assert results["good"].process_counts == (8, 8)
     assert results["same"].ratio is not None
@@ -332,7 +332,7 @@ def test_faults_cost_one_network() -> None:
 
 
 class Sleeps(nn.Module):
-    """Takes 3 ms, so that with 10 ms of warm-up its calls are: 5 to warm up, then 2 a round."""
+    """Takes 3 ms, so that its calls are: 1 to look, 5 to warm up in 10 ms, then 2 a round."""
 
     def forward(self, x: Tensor) -> Tensor:
         time.sleep(0.003)
@@ -346,7 +346,7 @@ class DiesLater(Sleeps):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        if self.calls == 5 + 3 * 2 + 1:
+        if self.calls == 1 + 5 + 3 * 2 + 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 
@@ -525,3 +525,70 @@ def test_a_baseline_must_be_a_network() -> None:
         measure_networks(
             [Network(name="a", model=Raises(), example=EXAMPLE, baseline="z")], SETTINGS
         )
+
+
+class Stepwise(nn.Module):
+    """Answers otherwise from its twentieth call on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to the same shape."""
+        self.calls += 1
+        time.sleep(0.001)
+        return x * (1.0 if self.calls < 20 else 1.1)
+
+
+class Remembers(nn.Module):
+    """Keeps its answer to a tensor, and gives it again without looking at what is in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to the same shape."""
+        if x.data_ptr() not in self.answers:
+            time.sleep(0.001)
+            self.answers[x.data_ptr()] = x * 2
+        return self.answers[x.data_ptr()]
+
+
+@pytest.mark.parametrize("settings", [HERE, SETTINGS], ids=["here", "processes"])
+def test_a_network_whose_output_changes_is_failed_after_the_clock(
+    settings: LatencySettings,
+) -> None:
+    models = {"good": Sleeps(), "stepwise": Stepwise(), "remembers": Remembers()}
+    networks = [
+        Network(name=n, model=m, example=EXAMPLE, baseline="good") for n, m in models.items()
+    ]
+    plan = replace(settings, min_rounds=20, rounds_max=20 * max(settings.processes, 1))
+    results = measure_networks(networks, plan)
+    for name in ("stepwise", "remembers"):
+        failure = results[name].failure or ""
+        assert failure.startswith("ParityError: its output changed while it was timed")
+    assert results["good"].failure is None
+
+
+class ReturnsSeveral(nn.Module):
+    """Returns two tensors, and something that is none, by name."""
+
+    def forward(self, x: Tensor) -> dict[str, object]:
+        """Map (N, ...) to that."""
+        return {"sum": x.sum(), "same": x, "note": "done"}
+
+
+class ReturnsNan(nn.Module):
+    """Is not finite for most inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, ...) to the same shape."""
+        return x.sqrt()
+
+
+@pytest.mark.parametrize("model", [ReturnsSeveral(), ReturnsNan()])
+def test_what_a_network_returns_need_not_be_one_finite_tensor(model: nn.Module) -> None:
+    network = Network(name="it", model=model, example=EXAMPLE, baseline="it")
+    assert measure_networks([network], HERE)["it"].failure is None

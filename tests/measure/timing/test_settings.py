@@ -15,7 +15,7 @@ from blockzoo.measure.timing.settings import SamplingPlan
         ({"budget_s": float("nan")}, "budget_s is nan"),
         ({"target_relative_interval": -1.0}, "must be above 0"),
         ({"warmup_min_s": 6.0}, "warmup_max_s is 5.0; it must be 6.0 or more"),
-        ({"stop_on": "mood"}, "stop_on is 'mood'; allowed: median, ratio"),
+        ({"stop_on": "mood"}, "stop_on is 'mood'; allowed: median, ratio, verdict"),
     ],
 )
 def test_a_plan_that_cannot_work_is_refused(values: dict[str, float], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
         backends=chosen.backends or (),
         precisions=chosen.precisions or (),
         caches=chosen.caches or (),
+        forms=chosen.forms or (),
     )
     _require_some_possible(ways)
     require_usable(results, output)
@@ -208,9 +210,17 @@ def timed(
             options=SessionOptions(listener=listener, energy=chosen.energy),
         )
     output_console().print(measured.latency_table(records))
+    _say_why_undecided(records)
     if chosen.energy:
         _say_what_energy_needs(records)
     return records
+
+
+def _say_why_undecided(records: Sequence[LatencyRecord]) -> None:
+    """Say each reason once, with the number of networks that it holds for."""
+    for reason, count in Counter(record.verdict_reason for record in records).items():
+        if reason:
+            say(f"undecided ({count}): {reason}")
 
 
 def _say_what_energy_needs(records: Sequence[LatencyRecord]) -> None:

@@ -18,11 +18,11 @@ def benchmark(
     results: shared_options.SaveTo = None,
     output: shared_options.Output = None,
 ) -> None:
-    """Time blocks side by side in the scaffold, in deploy form.
+    """Time blocks side by side in the scaffold, in deploy form with batch norms folded.
 
-    The blocks of one position are timed in interleaved random rounds until the interval of each
-    median is within 1% of it; ratios to the baseline come from samples of the same round. A block
-    whose deploy form does not equal its training form is not timed.
+    The blocks of one position are timed in interleaved random rounds until each ratio to the
+    baseline is known well enough for its verdict, or the budget is spent; ratios come from samples
+    of the same round. A block whose timed form does not equal its training form is not timed.
     """
     from blockzoo.cli.actions import timing
 

@@ -28,7 +28,7 @@ from blockzoo.measure.timing.events import (
     Samples,
     State,
 )
-from blockzoo.stats.bootstrap import order_interval
+from blockzoo.stats.medians import order_interval
 from blockzoo.stats.paired_rounds import NetworkSamples
 
 # What is higher than the terminal, rich cuts off at its end.

@@ -39,9 +39,10 @@ def measure(
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
     names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
     without either in eager fp32, on the GPU if there is one; the batch is the example's. `quick`
-    takes one process and at most two seconds per model. `settings` says when to start and stop
-    instead, its processes included. Modules may be of any class, also one defined in a script or
-    notebook, but nothing in them may be bound to this process (open files, locks).
+    takes one process and at most two seconds per model, and so gives no verdict. `settings` says
+    when to start and stop instead, its processes included. Modules may be of any class, also one
+    defined in a script or notebook, but nothing in them may be bound to this process (open files,
+    locks).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,

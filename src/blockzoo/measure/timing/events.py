@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from blockzoo.stats.paired_rounds import NetworkSamples, Spent
 
-Stage = Literal["starting", "waiting", "preparing", "loading", "warm-up", "sampling"]
+Stage = Literal["starting", "waiting", "preparing", "loading", "warm-up", "sampling", "checking"]
 
 
 class Sample(NamedTuple):

@@ -14,16 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
-from blockzoo.stats.bootstrap import Interval, Samples, mean_of_medians, median_interval
-from blockzoo.stats.paired_rounds import NetworkSamples, paired_ratios
-from blockzoo.stats.verdicts import verdict_of
+from blockzoo.stats.medians import Interval, Samples, mean_of_medians, median_interval
+from blockzoo.stats.paired_rounds import NetworkSamples, mean_ratio, paired_ratios
+from blockzoo.stats.trend import trends
+from blockzoo.stats.verdicts import Ratio, judged
 
 # From these counts on, some sample lies above the percentile with 99% probability.
 _LEAST_FOR_P90 = 44
 _LEAST_FOR_P99 = 459
 # Shares of the median, and what they are called in flags.
 _NOISY_IQR = 0.10
-_DRIFT = 0.05
 _WIDE = 0.01
 
 
@@ -31,20 +31,21 @@ _WIDE = 0.01
 class LatencyResult:
     """What is known of one module; the fields of a latency record.
 
-    Times are milliseconds per call; `median_ms` and `ratio` are means of the processes' medians,
-    intervals are 95%, by bootstrap over processes, then rounds.
+    Times are milliseconds per call; `median_ms` is the mean of the processes' medians and `ratio`
+    the geometric mean of theirs; intervals are 95%, Student's t over processes.
     `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
     samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
-    over that of the baseline, the median of its samples in the round. A module that raised has a
-    `failure`, and nothing but its samples.
+    over that of the baseline, the middle one of its samples in the round. `verdict_reason` says why
+    a verdict is "undecided". A module that raised has a `failure`, and nothing but its samples.
 
     `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
     `rounds` in which round of its process each arose. `dropped_samples` were discarded because the
     clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
     share of the session after warm-up that was spent outside forward passes.
 
-    Flags: "noisy" (interquartile range above 10% of the median), "drift" (medians of the first and
-    last third differ by more than 5%), "under 1 ms", "budget" (stopped before the interval was as
+    Flags: "noisy" (interquartile range above 10% of the median), "drift" (in some process the
+    samples rise or fall, by a rank test at 1% over all processes, and by more than 1%), "under 1
+    ms", "budget" (stopped before the interval was as
     narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
     interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
     failed), "low clock" (samples were dropped for the GPU's clock), "throttled" (heat, power limit
@@ -67,6 +68,7 @@ class LatencyResult:
     ratio: float | None = None
     ratio_interval: Interval | None = None
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
+    verdict_reason: str = ""
     flags: tuple[str, ...] = ()
     failure: str | None = None
     traceback: str | None = None
@@ -82,6 +84,8 @@ class LatencyResult:
         elif self.ratio is not None and self.ratio_interval is not None:
             low, high = self.ratio_interval
             parts.append(f"{self.ratio:.3f} x baseline [{low:.3f}, {high:.3f}], {self.verdict}")
+        if self.verdict_reason:
+            parts.append(self.verdict_reason)
         if self.flags:
             parts.append(f"flags: {', '.join(self.flags)}")
         return "; ".join(parts)
@@ -93,7 +97,6 @@ def summarize(
     *,
     is_baseline: bool = False,
     batch_size: int = 1,
-    seed: int = 0,
 ) -> LatencyResult:
     """Return the result of one network sampled in one or more processes.
 
@@ -111,7 +114,7 @@ def summarize(
             return LatencyResult(**_raw(processes), failure=each.failure, traceback=each.traceback)
     # Each process weighs the same, however many samples it had time for.
     median_ms = mean_of_medians(samples)
-    interval = median_interval(samples, seed=seed)
+    interval = median_interval(samples)
     flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
     result = LatencyResult(
         **_raw(processes),
@@ -123,7 +126,7 @@ def summarize(
     )
     if is_baseline:
         return replace(result, ratio=1.0, ratio_interval=(1.0, 1.0), verdict="baseline")
-    return _compared(result, processes, baseline, seed) if baseline else result
+    return _compared(result, processes, baseline) if baseline else result
 
 
 def _raw(processes: Sequence[NetworkSamples]) -> dict[str, Any]:
@@ -151,7 +154,6 @@ def _compared(
     result: LatencyResult,
     processes: Sequence[NetworkSamples],
     baseline: Sequence[NetworkSamples],
-    seed: int,
 ) -> LatencyResult:
     """Add ratio, interval and verdict; only the flag when the baseline failed."""
     if any(each.failure is not None for each in baseline):
@@ -161,12 +163,27 @@ def _compared(
     ratios = [each for each in ratios if len(each)]
     if not ratios:
         return replace(result, flags=(*result.flags, "no baseline"))
-    interval = median_interval(ratios, seed=seed)
+    ratio, interval = mean_ratio(ratios)
+    base_ms = mean_of_medians([np.array(base.samples_ns) / 1e6 for base in baseline])
+    assert result.median_ms is not None
+    verdict, reason = judged(
+        Ratio(
+            interval=interval,
+            processes=len(ratios),
+            of_medians=result.median_ms / base_ms,
+            flags=result.flags,
+            like_calls=all(
+                each.calls_per_sample == base.calls_per_sample
+                for each, base in zip(processes, baseline, strict=True)
+            ),
+        )
+    )
     return replace(
         result,
-        ratio=mean_of_medians(ratios),
+        ratio=ratio,
         ratio_interval=interval,
-        verdict=verdict_of(interval),
+        verdict=verdict,
+        verdict_reason=reason,
     )
 
 
@@ -174,7 +191,7 @@ def _flags(pooled: Samples, processes: Sequence[Samples]) -> Iterator[str]:
     low, median, high = np.percentile(pooled, (25, 50, 75))
     if high - low > _NOISY_IQR * median:
         yield "noisy"
-    if any(_drifts(samples) for samples in processes):
+    if any(trends(samples, of=len(processes)) for samples in processes):
         yield "drift"
     if median < 1.0:
         yield "under 1 ms"
@@ -193,11 +210,3 @@ def _width_flag(interval: Interval, median_ms: float) -> Iterator[str]:
     low, high = interval
     if max(median_ms - low, high - median_ms) > _WIDE * median_ms:
         yield "wide"
-
-
-def _drifts(samples: Samples) -> bool:
-    third = len(samples) // 3
-    if not third:
-        return False
-    first, last = np.median(samples[:third]), np.median(samples[-third:])
-    return bool(abs(last / first - 1) > _DRIFT)

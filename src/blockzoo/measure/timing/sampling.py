@@ -1,10 +1,12 @@
 """The sampling engine: times named callables fairly on a noisy machine; knows nothing of torch.
 
 A network is a name and something to call. All networks are warmed up, then sampled in rounds: one
-sample of every network per round, of a baseline up to four, in an order drawn anew each round, so
+sample of every network per round, of a baseline up to three, in an order drawn anew each round, so
 that whatever the machine does in a round (clock, neighbors, heat) meets all networks alike and a
-ratio within a round is free of it. No network leaves early: its samples are what others are paired
-with, and a network that stopped in a lucky stretch would repeat worse than its interval says.
+ratio within a round is free of it. Samples of all networks are means of equally many calls, because
+the mean of many calls of a skewed noise has another median than a single call. No network leaves
+early: its samples are what others are paired with, and a network that stopped in a lucky stretch
+would repeat worse than its interval says.
 
 `_Session.sample_in_rounds` is the whole of a round, from the order to the decision to stop.
 """
@@ -24,10 +26,15 @@ import numpy as np
 
 from blockzoo.core.errors import InputError, one_line
 from blockzoo.measure.timing.clocks import Call, Clock, Stopwatch, Timer, wall_clock_timer
+from blockzoo.measure.timing.effort import (
+    baseline_visits,
+    calls_per_sample,
+    is_within,
+    needed_half_width,
+)
 from blockzoo.measure.timing.events import Stage
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.measure.timing.warmup import warm_up
-from blockzoo.stats.bootstrap import Samples, order_interval
 from blockzoo.stats.paired_rounds import NetworkSamples, Spent, paired_ratios
 
 Progress = Callable[[float, str], None]
@@ -35,7 +42,6 @@ Progress = Callable[[float, str], None]
 
 LEAST_ROUNDS = 3
 _CHECK_GROWTH = 1.05
-_MOST_VISITS = 4
 # A clock that stands still or runs backwards this many times in a row is not one to measure with.
 _MOST_DROPPED_IN_A_ROW = 5
 
@@ -114,6 +120,7 @@ class _Network:
     name: str
     call: Call
     timer: Timer
+    call_ns: float = math.inf
     calls_per_sample: int = 1
     dropped: int = 0
     dropped_in_a_row: int = 0
@@ -176,13 +183,18 @@ class _Session:
             self.listener.progress(0.0, f"warm-up {network.name}")
             with self._failing(network), _collection_paused():
                 self.listener.enter(network.name, "warm-up")
-                network.calls_per_sample = warm_up(network.call, network.timer, self.plan)
+                network.call_ns = warm_up(network.call, network.timer, self.plan, self.clock)
+        calls = calls_per_sample(
+            {network.name: network.call_ns for network in self.alive}, self.plan.min_sample_ms
+        )
+        for name, count in calls.items():
+            self.networks[name].calls_per_sample = count
 
     def sample_in_rounds(self) -> None:
         """Sample round by round until the plan says stop."""
         plan, listener, clock = self.plan, self.listener, self.clock
         order, watch, next_check = random.Random(plan.seed), Stopwatch(clock), 0
-        visits_of = {name: self._visits(name) for name in self.networks}
+        visits_of = {name: baseline_visits(self._compared(name)) for name in self.networks}
         for index in range(plan.rounds_max):
             # Order: drawn anew, so that no network always comes after the same other one.
             visits = [network for network in self.alive for _ in range(visits_of[network.name])]
@@ -227,14 +239,9 @@ class _Session:
         self.spent.total_ns += watch.elapsed_ns()
         listener.progress(1.0, "done")
 
-    def _visits(self, name: str) -> int:
-        """Return how often a network is sampled per round.
-
-        The noise of a baseline is in the ratios of all networks that are compared to it. Against n
-        of them sqrt(n) samples a round are the best use of the time; four do most of that.
-        """
-        compared = sum(base == name != other for other, base in self.baselines.items())
-        return min(max(round(math.sqrt(compared)), 1), _MOST_VISITS)
+    def _compared(self, name: str) -> int:
+        """Return how many other networks are compared to that one."""
+        return sum(base == name != other for other, base in self.baselines.items())
 
     @contextmanager
     def _failing(self, network: _Network) -> Iterator[None]:
@@ -252,16 +259,19 @@ class _Session:
 
     def _is_converged(self, network: _Network) -> bool:
         """Tell whether enough is known of the network: of its ratio, if that is what stops."""
+        # A baseline's own ratio is 1 from the start; what a verdict needs of it is its median.
         plan, baseline = self.plan, self.networks.get(self.baselines.get(network.name, ""))
         if len(set(network.rounds)) < plan.min_rounds or network.seconds < plan.min_seconds:
             return False
-        if plan.stop_on == "median" or baseline is None or baseline.failure:
-            judged: Samples = np.array(network.samples_ns)
-        else:
-            judged = paired_ratios(network.result(), baseline.result())
-        (low, high), center = order_interval(judged), float(np.median(judged))
-        relative = plan.target_relative_interval
-        return low >= center * (1 - relative) and high <= center * (1 + relative)
+        by_median = plan.stop_on == "median" or (plan.stop_on == "verdict" and baseline is network)
+        if by_median or baseline is None or baseline.failure:
+            return is_within(np.array(network.samples_ns), plan.target_relative_interval)
+        ratios = paired_ratios(network.result(), baseline.result())
+        if not len(ratios):
+            return False  # every sample of a round may have been dropped
+        if plan.stop_on == "ratio":
+            return is_within(ratios, plan.target_relative_interval)
+        return is_within(ratios, needed_half_width(float(np.median(ratios)), plan))
 
     def _report(self, share: float, index: int) -> None:
         networks = self.alive

@@ -1,7 +1,7 @@
 """Any modules, in any mix of backends, timed together in several fresh processes.
 
 Every process loads all networks, warms them up and samples them in rounds; the driver keeps all
-that arrives. Processes are alike, so each needs an interval only sqrt(P) times the target.
+that arrives. Processes are alike, so the interval that each aims at follows from that over all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from blockzoo.measure.timing.preparing import Network, prepare_all
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS, Progress
 from blockzoo.measure.timing.settings import LatencySettings, SamplingPlan
 from blockzoo.measure.timing.worker import ChildTask, Mark, PackedNetwork, measure_task
+from blockzoo.stats.medians import within_one_process
 from blockzoo.stats.paired_rounds import NetworkSamples, Spent
+from blockzoo.stats.verdicts import LEAST_PROCESSES
 
 _NO_SAMPLE = "no sample was taken"
 _SLOW_CLOCK = "the GPU's clock was below 75% of its default"
@@ -132,7 +134,7 @@ class _Session:
             self._report(finished)
             task = ChildTask(
                 networks=networks,
-                plan=_share(self.settings, finished),
+                plan=share_of(self.settings, finished),
                 baselines=dict(baselines),
                 mark_path=Mark.new(self.folder),
             )
@@ -212,7 +214,6 @@ class _Session:
             of_baseline,
             is_baseline=base == network.name,
             batch_size=len(network.example),
-            seed=self.settings.seed,
         )
         return replace(result, flags=(*result.flags, *self._flags(network.name)))
 
@@ -258,13 +259,18 @@ def _worth_keeping(processes: Sequence[NetworkSamples]) -> list[int]:
     return enough or [i for i, each in enumerate(processes) if each.samples_ns]
 
 
-def _share(settings: LatencySettings, index: int) -> SamplingPlan:
+def share_of(settings: LatencySettings, index: int) -> SamplingPlan:
     """Return what one of the processes has to do of the whole plan."""
     count = max(settings.processes, 1)
+    wider = within_one_process(count)
+    # So few processes get no verdict, however long they go on.
+    in_vain = settings.stop_on == "verdict" and count < LEAST_PROCESSES
     return replace(
         settings,
         rounds_max=max(math.ceil(settings.rounds_max / count), settings.min_rounds),
         budget_s=settings.budget_s / count,
-        target_relative_interval=settings.target_relative_interval * math.sqrt(count),
+        target_relative_interval=settings.target_relative_interval * wider,
+        target_same_interval=settings.target_same_interval * wider,
+        stop_on="median" if in_vain else settings.stop_on,
         seed=settings.seed + index,
     )

@@ -12,6 +12,7 @@ from blockzoo.core.ranges import CALLS, PROCESSES, ROUNDS
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.parity import TOLERANCE
+from blockzoo.stats.verdicts import SAME_WITHIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,18 @@ class SamplingPlan:
 
     A network is converged after `min_rounds` rounds and `min_seconds` of timed work when the 95%
     interval of its median lies within `target_relative_interval` of it; with `stop_on` "ratio",
-    when that of its ratio to the baseline does. The session ends when all networks are converged,
-    after `rounds_max` rounds, or when `budget_s` seconds per network are spent; then whatever is
-    not converged says so.
+    when that of its ratio to the baseline does. With "verdict", where there is a baseline, that of
+    the ratio decides too, and is to be as narrow as the verdict needs: within
+    `target_same_interval` where the ratio is near 1, so that "same" can be said, and wider in
+    proportion the further the ratio is beyond the band of "same". The session ends when all
+    networks are converged, after `rounds_max` rounds, or when `budget_s` seconds per network are
+    spent; then whatever is not converged says so.
 
-    A network is warm when a block of five samples no longer gains 2% on the best before, after
-    `warmup_calls` calls and `warmup_min_s`, and in any case after `warmup_max_s`. A sample repeats
-    its call until it lasts `min_sample_ms`, and is preceded by `prime_calls` calls that are not
-    timed, so that it does not pay for what the network before left in the caches.
+    A network is warm when it no longer gained 1% from one span of `warmup_span_s` (and no more than
+    a tenth of the budget) to the next, after `warmup_calls` calls and `warmup_min_s`, and in any
+    case after `warmup_max_s`. A sample repeats its call until that of the shortest network lasts
+    `min_sample_ms`, and is preceded by `prime_calls` calls that are not timed, so that it does not
+    pay for what the network before left in the caches.
 
     Raises `InputError` for values that cannot work.
     """
@@ -36,10 +41,12 @@ class SamplingPlan:
     rounds_max: int = 2000
     min_seconds: float = 0.5
     target_relative_interval: float = 0.01
-    stop_on: Literal["median", "ratio"] = "median"
+    target_same_interval: float = 0.6 * SAME_WITHIN
+    stop_on: Literal["median", "ratio", "verdict"] = "verdict"
     budget_s: float = 6.0
     # At the least: what still gets faster is warmed up further, up to `warmup_max_s`.
     warmup_calls: int = 10
+    warmup_span_s: float = 0.25
     warmup_min_s: float = 0.0
     warmup_max_s: float = 5.0
     min_sample_ms: float = 1.0
@@ -52,14 +59,14 @@ class SamplingPlan:
         self._require_at_least(self.min_rounds, "rounds_max")
         CALLS.checked("warmup_calls", self.warmup_calls)
         CALLS.checked("prime_calls", self.prime_calls)
-        for name in ("min_seconds", "warmup_min_s", "min_sample_ms"):
+        for name in ("min_seconds", "warmup_span_s", "warmup_min_s", "min_sample_ms"):
             self._require_at_least(0, name)
         self._require_at_least(self.warmup_min_s, "warmup_max_s")
-        for name in ("target_relative_interval", "budget_s"):
+        for name in ("target_relative_interval", "target_same_interval", "budget_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.stop_on not in ("median", "ratio"):
-            raise InputError(f"stop_on is {self.stop_on!r}; allowed: median, ratio")
+        if self.stop_on not in ("median", "ratio", "verdict"):
+            raise InputError(f"stop_on is {self.stop_on!r}; allowed: median, ratio, verdict")
 
     def _require_at_least(self, least: float, name: str) -> None:
         # Asked this way round, NaN is refused too.
@@ -86,10 +93,11 @@ class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
     `way`: how the network is run. `parity_tolerance`: see `measure/timing/parity.py`. `processes`:
-    fresh ones that share rounds and budget; 0 is this process, which starts at once, but one
-    process cannot tell how far others would differ. `keep_freed_memory`: fresh processes reuse
-    memory that a call freed, as under the allocators of servers, instead of getting it anew from
-    the system whenever glibc happens to have returned it. The rest says when to start and stop, see
+    fresh ones that share rounds and budget; 0 is this process, which starts at once. Fewer than
+    three cannot tell how far processes differ, and give no verdict. `keep_freed_memory`: fresh
+    processes reuse memory that a call freed, as under the allocators of servers, instead of getting
+    it anew from the system whenever glibc happens to have returned it. The rest says when to start
+    and stop, see
     `SamplingPlan`; a GPU is warmed up for at least a second per model whatever `warmup_min_s`.
 
     >>> settings = LatencySettings(way=RunWay(threads=2), budget_s=2.0)

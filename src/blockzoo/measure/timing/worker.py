@@ -13,6 +13,8 @@ import struct
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from blockzoo.measure.machine.devices import Devices
 from blockzoo.measure.machine.throttling import ThrottleWatch
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.backends.base import Loaded, set_up_torch
+from blockzoo.measure.timing.backends.gate import other_inputs, require_unchanged
 from blockzoo.measure.timing.clocks import Call, Timer, Timers
 from blockzoo.measure.timing.events import Done, Failed, Sample, Samples, Stage, State
 from blockzoo.measure.timing.guard import ProcessChangedError, ProcessGuard
@@ -33,7 +36,7 @@ from blockzoo.measure.timing.sampling import SamplingListener, sample_networks
 from blockzoo.measure.timing.settings import SamplingPlan
 from blockzoo.stats.paired_rounds import Spent
 
-_STAGES: tuple[Stage, ...] = ("starting", "loading", "warm-up", "sampling", "preparing")
+_STAGES: tuple[Stage, ...] = ("starting", "loading", "warm-up", "sampling", "preparing", "checking")
 _FLUSH_S = 0.25
 _GPU_WARMUP_S = 1.0
 
@@ -136,6 +139,7 @@ class _Sampler(SamplingListener):
         spent = Spent()
         with torch.inference_mode():
             loaded, timers = self._load()
+            expected = self._outputs(loaded)
             baselines = {
                 name: base
                 for name, base in self._task.baselines.items()
@@ -151,13 +155,22 @@ class _Sampler(SamplingListener):
                 listener=self,
                 spent=spent,
             )
+            throttled = self._watch.throttled()  # before what comes, which does not count
+            self._look_again(
+                {
+                    name: output
+                    for name, output in expected.items()
+                    if name in sampled and sampled[name].failure is None
+                },
+                loaded,
+            )
             self._look_at_process()
         self._flush()
         done = Done(
             # Without the samples, which were sent as they came.
             ends={name: replace(end, samples_ns=(), rounds=()) for name, end in sampled.items()},
             spent=spent,
-            throttled=self._watch.throttled(),
+            throttled=throttled,
         )
         for each in loaded.values():
             each.close()  # runtimes have threads of their own, which an exit may wait for
@@ -181,6 +194,35 @@ class _Sampler(SamplingListener):
             loaded[packed.name] = network
             timers[packed.name] = timer_for(torch.device(way.device), way.cache)
         return loaded, timers
+
+    def _outputs(self, loaded: dict[str, Loaded]) -> dict[str, Tensor]:
+        """Return what each network makes of inputs that are not timed; one that raises fails."""
+        outputs: dict[str, Tensor] = {}
+        for packed in self._task.networks:
+            if packed.name in loaded:
+                with self._failing(packed.name):
+                    output = loaded[packed.name].output
+                    outputs[packed.name] = output(other_inputs(packed.example))
+        for name in set(loaded) - set(outputs):
+            loaded.pop(name).close()
+        return outputs
+
+    def _look_again(self, expected: Mapping[str, Tensor], loaded: Mapping[str, Loaded]) -> None:
+        """Fail networks that, after the clock and by the call that was timed, answer otherwise."""
+        for packed in self._task.networks:
+            if packed.name in expected:
+                with self._failing(packed.name):
+                    found = loaded[packed.name].bound(other_inputs(packed.example))
+                    require_unchanged(expected[packed.name], found, packed.way)
+
+    @contextmanager
+    def _failing(self, name: str) -> Iterator[None]:
+        """Within it, outside of the clock, an error fails that network."""
+        self.enter(name, "checking")
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a network is foreign code
+            self.failed(name, one_line(error), traceback.format_exc())
 
     def enter(self, name: str, stage: Stage) -> None:
         self._look_at_process()

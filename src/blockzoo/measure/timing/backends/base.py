@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from blockzoo.core.errors import DeviceError, ModelError
 from blockzoo.core.run_way import RunWay
@@ -28,8 +29,10 @@ class Loaded:
 
     `call()` runs it once on the bound example, with nothing else in the way; on CUDA it may return
     before the work is done. `output(images)` (N, ...) runs it on other images, N as in the example,
-    and returns float32 on the CPU. `close()` lets go of everything, `held` included: what `call`
-    uses without a reference of its own.
+    and returns float32 on the CPU. `bound(images)` does so by `call` itself, the images being
+    written into the memory of the example for that time; it is `output` where that is so already.
+    `close()` lets go of everything, `held` included: what `call` uses without a reference of its
+    own.
     """
 
     def __init__(
@@ -38,13 +41,15 @@ class Loaded:
         output: Callable[[Tensor], Tensor],
         batch_size: int,
         *,
+        bound: Callable[[Tensor], Tensor] | None = None,
         held: object = None,
     ) -> None:
         self.call, self.output, self.batch_size, self.held = call, output, batch_size, held
+        self.bound = bound or output
 
     def close(self) -> None:
         """Let go of the network and its memory; neither `call` nor `output` works after it."""
-        self.call, self.output, self.held = _closed, _closed, None
+        self.call, self.output, self.bound, self.held = _closed, _closed, _closed, None
 
 
 def _closed(*_: Tensor) -> Tensor:
@@ -103,7 +108,7 @@ class Backend(ABC):
         Raises `ParityError` beyond the limits, `ModelError` for outputs that are not finite, and
         `InputError` where the images are no whole batches.
         """
-        return check_output(model, loaded.output, images, loaded.batch_size, way)
+        return check_output(model, loaded.bound, images, loaded.batch_size, way)
 
 
 REGISTERED: list[Backend] = []
@@ -161,21 +166,39 @@ def set_up_torch(way: RunWay) -> torch.device:
 
 
 def load_module(
-    module: Callable[[Tensor], Tensor], example: Tensor, way: RunWay, device: torch.device
+    module: Callable[[Tensor], Any], example: Tensor, way: RunWay, device: torch.device
 ) -> Loaded:
     """Return a torch callable bound to `example`; it runs in inference mode."""
     # Placed once, so that a timed call holds no copy of its input.
     ready = placed(example, way, device)
 
-    def call() -> Tensor:
+    def call() -> Any:
         with torch.inference_mode():
             return module(ready)
 
     def output(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            return module(placed(images, way, device)).float().cpu()
+            return _as_one(module(placed(images, way, device)))
 
-    return Loaded(call, output, len(example))
+    def bound(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            # The very tensor that is timed: a network could keep its answer to that.
+            usual = ready.clone()
+            ready.copy_(images)
+            try:
+                return _as_one(call())
+            finally:
+                ready.copy_(usual)
+
+    return Loaded(call, output, len(example), bound=bound)
+
+
+def _as_one(result: Any) -> Tensor:
+    """Return what a network returned as float32 on the CPU; several tensors one after the other."""
+    if isinstance(result, Tensor):
+        return result.to(device="cpu", dtype=torch.float32, copy=True)
+    leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    return torch.cat([torch.zeros(0), *(leaf.float().cpu().flatten() for leaf in leaves)])
 
 
 def load_bound(

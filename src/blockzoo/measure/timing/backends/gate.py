@@ -73,10 +73,7 @@ def check_output(
     other = _InBatches(output, batch_size)
     if way.precision == "int8":
         return _check_int8(_InBatches(eager, batch_size), other, _enough(images, batch_size))
-    if way.precision != "fp32":
-        tolerance = HALF_TOLERANCE
-    else:
-        tolerance = TF32_TOLERANCE if way.backend == "tensorrt" else TOLERANCE
+    tolerance = tolerance_of(way)
     try:
         return check_parity(_InBatches(eager, batch_size), other, images, tolerance=tolerance)
     except ParityError:
@@ -85,6 +82,60 @@ def check_output(
                 _InBatches(eager, batch_size), other, images, tolerance=_MOST_ROUNDING
             )
         raise
+
+
+def tolerance_of(way: RunWay) -> float:
+    """Return how far one output may be from another, relative to the largest, by precision.
+
+    >>> tolerance_of(RunWay()), tolerance_of(RunWay(precision="bf16"))
+    (0.0001, 0.05)
+    """
+    if way.precision != "fp32":
+        return HALF_TOLERANCE
+    return TF32_TOLERANCE if way.backend == "tensorrt" else TOLERANCE
+
+
+def other_inputs(example: Tensor, seed: int = _SEED) -> Tensor:
+    """Return inputs of the same shape and kind as `example`, but none of them itself.
+
+    They are its values in another order; where all are equal, standard normal ones.
+
+    >>> example = torch.arange(8.0)
+    >>> other_inputs(example).sort().values.equal(example), other_inputs(example).equal(example)
+    (True, False)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    flat = example.detach().cpu().flatten()
+    if not len(flat) or bool((flat == flat[0]).all()):
+        return torch.randn(example.shape, generator=generator).to(example.dtype)
+    return flat[torch.randperm(len(flat), generator=generator)].reshape(example.shape)
+
+
+def require_unchanged(before: Tensor, after: Tensor, way: RunWay) -> None:
+    """Raise `ParityError` where an output is not what it was for the same input.
+
+    Values that are not finite must be the same in both.
+
+    >>> require_unchanged(torch.ones(2), torch.ones(2) + 1e-6, RunWay())
+    """
+    if before.shape != after.shape:
+        raise ParityError(
+            f"its output changed while it was timed, from shape {tuple(before.shape)} to "
+            f"{tuple(after.shape)}"
+        )
+    finite = before.isfinite() & after.isfinite()
+    same = (before == after) | (before.isnan() & after.isnan())
+    if not bool((finite | same).all()):
+        raise ParityError("its output changed while it was timed: it is not finite where it was")
+    if not bool(finite.any()):
+        return
+    largest = before[finite].abs().max()
+    difference = (before[finite] - after[finite]).abs().max()
+    if difference > tolerance_of(way) * largest:
+        raise ParityError(
+            f"its output changed while it was timed, by {float(difference / largest):.2g} of the "
+            f"largest; allowed is {tolerance_of(way):.2g}"
+        )
 
 
 def _is_rounding(eager: nn.Module, other: nn.Module, images: Tensor, batch_size: int) -> bool:
