@@ -116,6 +116,33 @@ def test_batches_are_those_of_seed_and_epoch_whatever_the_network() -> None:
             assert torch.equal(seen, wanted)
 
 
+@pytest.mark.parametrize(("of_recipe", "of_data"), [(True, False), (False, True), (False, False)])
+def test_images_are_flipped_only_where_recipe_and_data_allow_it(
+    of_recipe: bool, of_data: bool
+) -> None:
+    """Each image has its left half dark: none is ever seen the other way round."""
+    images = DATA.x_train.clone()
+    images[..., :4], images[..., 4:] = 0, 200
+    data = replace(DATA, x_train=images, flip=of_data)
+    recipe = replace(TINY_RECIPE, crop_padding=0, flip=of_recipe)
+    net = Recorder()
+    fit(net, training_settings(data, recipe))
+    for batch in net.seen[True]:
+        assert bool((batch[..., :4] < batch[..., 4:]).all())
+
+
+def test_only_what_is_done_about_flipping_counts() -> None:
+    allowed = training_settings(DATA)
+    assert (allowed.recipe.flip, allowed.dataset) == (True, DATA)
+    still = [
+        training_settings(replace(DATA, flip=False)),
+        training_settings(DATA, replace(TINY_RECIPE, flip=False)),
+        training_settings(DATA.with_flip(False), replace(TINY_RECIPE, flip=False)),
+    ]
+    assert {(each.recipe.flip, each.dataset.flip) for each in still} == {(False, False)}
+    assert len({each.dataset.fingerprint for each in (allowed, *still)}) == 2
+
+
 def test_the_test_set_is_read_once_and_last() -> None:
     net = Recorder()
     run(net)

@@ -168,6 +168,14 @@ class TrainingOptions(BlockOptions):
             help="Leave out images of a folder that cannot be read, and say so.",
         ),
     ] = False
+    mirrored: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Flip training images left to right at random. "
+            "(default: only data sets known to allow it)",
+        ),
+    ] = None
     robustness: Annotated[
         bool,
         typer.Option(

@@ -27,7 +27,7 @@ class Recipe:
     not on biases and normalisation. `momentum` (Nesterov) is of "sgd" alone. `gradient_clip_norm`
     0 means no clipping. Images are padded by `crop_padding` black pixels and cropped back at
     random, and flipped left to right with probability 1/2 if both `flip` and the data set allow
-    it; `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
+    it (see `ImageDataset.flip`); `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
     `ema_decay` above 0 a moving average of the weights is what is validated, chosen and tested.
     `drop_path` is the probability that the last block of a scaffold is skipped for an image in
     training; towards the first block it falls to 0 (see `training.drop_path`).

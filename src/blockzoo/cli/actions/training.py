@@ -113,6 +113,7 @@ def sweep_request(
         protocol=get_protocol(chosen.protocol).changed(**changes),
         data_dir=chosen.data_dir,
         skip_bad_images=chosen.skip_bad_images,
+        flip=chosen.mirrored,
         device=chosen.device,
         compiled=chosen.compiled,
         options=_run_options(chosen),

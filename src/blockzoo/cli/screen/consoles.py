@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 # For its type alone: it would bring torch to commands that only read results.
 if TYPE_CHECKING:
+    from blockzoo.data import ImageDataset
     from blockzoo.experiments.sweep.plan import SweepRequest
 
 PLAIN_WIDTH = 160
@@ -37,7 +38,10 @@ def message_console() -> Console:
 
 
 def load_data(request: SweepRequest) -> None:
-    """Load the data set, with a bar while images are decoded; say how many were left out."""
+    """Load the data set, with a bar while images are decoded, and say in a line what it is.
+
+    That is the first line of a run. How many images were left out is the second, where some were.
+    """
     with ExitStack() as stack:
         bars: list[Callable[[float, str], None]] = []
 
@@ -47,9 +51,25 @@ def load_data(request: SweepRequest) -> None:
                 bars.append(stack.enter_context(progress("decode")))
             bars[0](fraction, text)
 
-        skipped = request.load_dataset(show).skipped
-    if skipped:
+        data = request.load_dataset(show)
+    say(described(data, flip=data.flip and request.protocol.recipe.flip))
+    if skipped := data.skipped:
         say(f"skipped {len(skipped)} bad images, first {skipped[0]}")
+
+
+def described(data: ImageDataset, *, flip: bool) -> str:
+    """Return what the data set is and whether its images are flipped, in one line.
+
+    >>> from blockzoo.data import load_dataset
+    >>> described(load_dataset("digits"), flip=False)
+    'data: digits, 10 classes, 1,438 images to train on and 359 to test on, 3x32x32, not flipped'
+    """
+    shape = "x".join(map(str, data.image_shape))
+    return (
+        f"data: {data.name}, {data.num_classes} classes, {len(data.x_train):,} images to train on "
+        f"and {len(data.x_test):,} to test on, {shape}, "
+        + ("flipped left to right at random" if flip else "not flipped")
+    )
 
 
 def say(line: str) -> None:
