@@ -140,7 +140,7 @@ def test_one_network_in_three_positions_is_one_trial() -> None:
         {"recipe": replace(RECIPE, precision="bf16")},
         {"recipe": replace(RECIPE, drop_path=0.1)},
         {"recipe": replace(RECIPE, flip=False)},
-        {"dataset": tiny_dataset(classes=3).with_flip(False)},
+        {"dataset": DATA.with_flip(False)},
         {"compiled": True},
         {"config": replace(CONFIG, width=8)},
         {"dataset": tiny_dataset(classes=3, per_class=7)},
@@ -170,7 +170,7 @@ def test_what_does_not_determine_the_result_leaves_the_identity(changes: dict[st
 
 
 def test_however_images_come_not_to_be_flipped_it_is_one_identity() -> None:
-    still = tiny_dataset(classes=3).with_flip(False)
+    still = DATA.with_flip(False)
     assert identity(recipe=replace(RECIPE, flip=False)) == identity(dataset=still)
     assert identity(dataset=still, recipe=replace(RECIPE, flip=False)) == identity(dataset=still)
 

@@ -23,8 +23,8 @@ class Recipe:
 
     `learning_rate` is the peak. `schedule`: "constant"; "plateau", x 0.1 after 5 epochs without a
     lower validation loss; "cosine", down to 0 over all steps. "constant" and "cosine" begin with
-    a linear warm-up of `warmup_epochs`. `weight_decay` acts on weights of two or more dimensions,
-    not on biases and normalisation. `momentum` (Nesterov) is of "sgd" alone. `gradient_clip_norm`
+    a linear warm-up of `warmup_epochs`. `weight_decay` acts on kernels, not on
+    biases, scales and normalisation (see `optimisation.kernels_of`). `momentum` (Nesterov) is of "sgd" alone. `gradient_clip_norm`
     0 means no clipping. Images are padded by `crop_padding` black pixels and cropped back at
     random, and flipped left to right with probability 1/2 if both `flip` and the data set allow
     it (see `ImageDataset.flip`); `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
