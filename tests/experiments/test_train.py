@@ -14,6 +14,7 @@ from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, Unk
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.train import scaffold_for, train_block, train_placement
 from blockzoo.experiments.trial_identity import training_trial_id
+from blockzoo.results.answers import answers_of
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
@@ -287,6 +288,9 @@ def test_a_record_tells_gradients_by_stage_and_memory() -> None:
     assert record.peak_memory_bytes is not None
     assert record.peak_memory_bytes > 10_000_000
     assert record.test_top5_accuracy is None
+    answers = answers_of(record)
+    assert answers is not None
+    assert (len(answers), answers.mean()) == (record.test_images, record.test_accuracy)
     assert record.test_accuracy == pytest.approx(sum(map(float, record.test_class_accuracy)) / 3)  # type: ignore[arg-type]
 
 

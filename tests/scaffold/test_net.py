@@ -137,11 +137,14 @@ class _DrawsElsewhere(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 1, stride)
         self.drawn = nn.Parameter(
-            torch.tensor([random.random(), float(np.random.standard_normal()), float(torch.rand(()))])
+            torch.tensor(
+                [random.random(), float(np.random.standard_normal()), float(torch.rand(()))]
+            )
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) * (random.random() + float(np.random.rand()))
+        y: Tensor = self.conv(x) * (random.random() + float(np.random.rand()))
+        return y
 
 
 def test_a_block_that_draws_from_numpy_and_random_follows_the_seed_alone() -> None:

@@ -28,8 +28,8 @@ from blockzoo.contract.cases import (
 from blockzoo.contract.findings import Line
 from blockzoo.contract.forms import COST_LINES, FORM_LINES
 from blockzoo.core.errors import BlockError
-from blockzoo.core.seeding import seeded
 from blockzoo.core.position import POSITIONS
+from blockzoo.core.seeding import seeded
 
 _NAMED_MAX = 4
 

@@ -262,6 +262,8 @@ class TrainingRecord(Record):
     the parts that batches were computed in where they did not fit into memory; the statistics of
     batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
     `compiled`: whether training steps ran compiled; if that was asked for in vain, notes say why.
+    `test_correct`: which of the `test_images` were answered rightly, a bit each (see `answers`);
+    `test_logits_sha256`: of all logits of the test set in its order, as float32.
     """
 
     kind: Literal["training"] = "training"
@@ -289,6 +291,9 @@ class TrainingRecord(Record):
     epochs: tuple[EpochMetrics, ...] = ()
     robustness: RobustnessMetrics | None = None
     compiled: bool = False
+    test_images: int | None = None
+    test_correct: str | None = None
+    test_logits_sha256: str | None = None
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

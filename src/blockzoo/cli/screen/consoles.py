@@ -38,10 +38,7 @@ def message_console() -> Console:
 
 
 def load_data(request: SweepRequest) -> None:
-    """Load the data set, with a bar while images are decoded, and say in a line what it is.
-
-    That is the first line of a run. How many images were left out is the second, where some were.
-    """
+    """Load the data set, with a bar while images are decoded."""
     with ExitStack() as stack:
         bars: list[Callable[[float, str], None]] = []
 
@@ -51,7 +48,15 @@ def load_data(request: SweepRequest) -> None:
                 bars.append(stack.enter_context(progress("decode")))
             bars[0](fraction, text)
 
-        data = request.load_dataset(show)
+        request.load_dataset(show)
+
+
+def say_data(request: SweepRequest) -> None:
+    """Say what is trained on: the first line of a run, once nothing more can be refused.
+
+    How many images were left out is the second, where some were.
+    """
+    data = request.dataset
     say(described(data, flip=data.flip and request.protocol.recipe.flip))
     if skipped := data.skipped:
         say(f"skipped {len(skipped)} bad images, first {skipped[0]}")
