@@ -2,8 +2,9 @@
 
 A search is a list of points, fixed before anything is tried: one that is known to work, then the
 first of one scrambled Sobol sequence, so that all searches over one space try the same points, and
-a longer search begins with the shorter one. A try is put into an SQLite file, in one transaction, when it has ended; a process
-that is killed loses the try in hand and nothing else, and the next one begins there.
+a longer search begins with the shorter one. A try is put into an SQLite file, in one transaction,
+when it has ended; a process that is killed loses the try in hand and nothing else, and the next one
+begins there.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ INSTALL = "pip install 'blockzoo[tune]'"
 class Search:
     """A search for the highest value, kept in the SQLite file `path` under `name`.
 
-    `start` is tried first, be it in the space or not: what is found is never worse. `space` holds the lowest and the highest value of each number; points are spread evenly over
-    their logarithms, or over the values themselves where the lowest is 0. A try is stopped after a
-    step, from `first_stop` on and before `last_step`, if its best value so far is below the median
-    that complete tries had at that step.
+    `start` is tried first, be it in the space or not: what is found is never worse. `space` holds
+    the lowest and the highest value of each number; points are spread evenly over their logarithms,
+    or over the values themselves where the lowest is 0. A try is stopped after a step, from
+    `first_stop` on and before `last_step`, if its best value so far is below the median that
+    complete tries had at that step.
     """
 
     path: Path
