@@ -112,10 +112,15 @@ class PartCost(_Frozen):
     name: str
     train: FormCost
     deploy: FormCost
+    training_macs: int | None = None
 
 
 class MemoryUse(_Frozen):
-    """Peak bytes and what they were made of at the moment of the peak."""
+    """Peak bytes and what they were made of at the moment of the peak.
+
+    `optimizer`: by which one a training step was made and whether the weights were averaged, such
+    as "adamw, averaged weights"; absent for inference and in older records, all of SGD.
+    """
 
     batch_size: int
     peak_bytes: int
@@ -124,6 +129,7 @@ class MemoryUse(_Frozen):
     optimizer_bytes: int
     activations_bytes: int
     temporaries_bytes: int
+    optimizer: str | None = None
 
 
 class Record(_Frozen):
@@ -152,7 +158,8 @@ class CostRecord(Record):
     names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
     have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
     and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
-    `measured_memory_device`.
+    `measured_memory_device`. `training_macs` are those of a training step for each of its images:
+    forward and backward, of the training form, whole and (`stage_training_macs`) the stage alone.
     """
 
     kind: Literal["cost"] = "cost"
@@ -168,6 +175,8 @@ class CostRecord(Record):
     measured_inference_bytes: int | None = None
     measured_training_bytes: int | None = None
     measured_memory_device: str | None = None
+    training_macs: int | None = None
+    stage_training_macs: int | None = None
 
 
 class LatencyRecord(Record):

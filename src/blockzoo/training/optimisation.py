@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from blockzoo.measure.costs.memory import TrainingStep
 from blockzoo.training.recipe import Recipe
 
 _LAYERS = (_ConvNd, nn.Linear, nn.Bilinear)
@@ -60,6 +61,20 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, fused=True)
     return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def step_of(recipe: Recipe) -> TrainingStep:
+    """Return what a step by that recipe holds in memory beside network and batch.
+
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> [step_of(get_recipe(name)).label for name in ("classic", "v1")]
+    ['adam', 'adamw, averaged weights']
+    """
+    return TrainingStep(
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum if recipe.optimizer == "sgd" else TrainingStep.momentum,
+        averaged=recipe.ema_decay > 0,
+    )
 
 
 def kernels_of(net: nn.Module) -> Iterator[nn.Parameter]:

@@ -24,6 +24,7 @@ from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
+from blockzoo.training.optimisation import step_of
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
 
@@ -150,7 +151,10 @@ def _placements(request: SweepRequest) -> Iterator[Placement]:
 def _costs(request: SweepRequest) -> Iterator[Trial]:
     for placement in _placements(request):
         # The training step whose memory is counted is the one that is trained.
-        identity = cost_trial_id(placement, training_batch_size=request.protocol.recipe.batch_size)
+        recipe = request.protocol.recipe
+        identity = cost_trial_id(
+            placement, training_batch_size=recipe.batch_size, training_step=step_of(recipe)
+        )
         yield Trial(
             kind="cost",
             blocks=(placement.spec.name,),

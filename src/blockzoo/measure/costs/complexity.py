@@ -63,7 +63,8 @@ class Complexity:
     2 x for a layer whose input needs no gradient: the first one, unless an input requires a
     gradient. Where a custom `autograd.Function` or checkpointing makes the backward pass do
     something else, it is run and its operations are counted. `uncounted`: the operations with
-    matrix-like work that is in neither, sorted. `uncounted_macs` are those of the forward pass by operation, where a formula is documented.
+    matrix-like work that is in neither, sorted. `uncounted_macs` are those of the forward pass by
+    operation, where a formula is documented.
     """
 
     macs: int
