@@ -107,7 +107,7 @@ class BenchmarkOptions(ScaffoldOptions):
     energy: Annotated[
         bool,
         typer.Option(
-            "--energy", help="Also measure joules per image; 13 s per block and position."
+            "--energy", help="Also measure joules per image; 39 s per block and position."
         ),
     ] = False
 

@@ -186,7 +186,8 @@ class LatencyRecord(Record):
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
     ("cold"). `overhead_fraction` of the session was spent outside forward passes.
-    `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
+    `energy_j_per_image` is beyond idle, of what `energy_counter` counts, where it was asked for:
+    the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it is not told from idle.
     """
 
     kind: Literal["latency"] = "latency"
@@ -218,6 +219,8 @@ class LatencyRecord(Record):
     parity_error: float | None = None
     energy_j_per_image: float | None = None
     energy_counter: str | None = None
+    energy_interval_j: tuple[float, float] | None = None
+    energy_repetitions_j: tuple[float, ...] = ()
 
     @property
     def way(self) -> RunWay:

@@ -193,8 +193,12 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
 
 
 def _energy(record: LatencyRecord) -> str:
-    joules = record.energy_j_per_image
-    return "-" if joules is None else f"{1e3 * joules:,.3f}"
+    joules, interval = record.energy_j_per_image, record.energy_interval_j
+    if joules is None or interval is None:  # a record from before it was repeated has no interval
+        return "-" if joules is None else f"{1e3 * joules:,.3f}"
+    low, high = (f"{1e3 * end:,.3f}" for end in interval)
+    not_above = "" if interval[0] > 0 else ", not told from idle"
+    return f"{1e3 * joules:,.3f} ({low} to {high}{not_above})"
 
 
 def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:
