@@ -45,7 +45,8 @@ class EnergyResult:
     """Joules per image beyond idle, the mean of `repetitions`, and what they follow from.
 
     `interval`: its 95% interval by Student's t. A repetition that took less power than idling
-    before it counts as what it is, below 0: without such readings the mean would be too high.
+    before it counts as what it is, below 0: without such readings the mean would be too high. An
+    interval that holds 0 does not tell the work from idling.
     Powers are means; `seconds` and `images` are of all repetitions together.
     """
 
@@ -57,11 +58,6 @@ class EnergyResult:
     idle_power_w: float
     seconds: float
     images: int
-
-    @property
-    def above_idle(self) -> bool:
-        """Whether the interval lies above 0; else the work is not told apart from idling."""
-        return self.interval[0] > 0
 
 
 class Counter(Protocol):

@@ -198,7 +198,8 @@ def _energy(record: LatencyRecord) -> str:
         return "-" if joules is None else f"{1e3 * joules:,.3f}"
     low, high = (f"{1e3 * end:,.3f}" for end in interval)
     not_above = "" if interval[0] > 0 else ", not told from idle"
-    return f"{1e3 * joules:,.3f} ({low} to {high}{not_above})"
+    n = len(record.energy_repetitions_j)
+    return f"{1e3 * joules:,.3f} ({low} to {high}, n = {n}{not_above})"
 
 
 def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:
