@@ -91,7 +91,24 @@ _ADDED_FORMULAS: Mapping[str, Callable[..., int]] = {
 
 def formula_of(func: Any, args: tuple[Any, ...]) -> Callable[..., int] | None:
     """Return the formula of the FLOPs of this operation; None where no exact one is known."""
-    if func.namespace != "aten" or is_sparse(args):
+    formula = _about(func)[0]
+    return None if formula is None or is_sparse(args) else formula
+
+
+# By id, because hashing an operation costs more than a look-up; the operation is kept so that no
+# other one gets its id. Networks repeat few operations thousands of times.
+_known: dict[int, tuple[Callable[..., int] | None, bool, Any]] = {}
+
+
+def _about(func: Any) -> tuple[Callable[..., int] | None, bool, Any]:
+    """Return the formula of an operation, whether it is to be named without, and itself."""
+    if id(func) not in _known:
+        _known[id(func)] = _registered(func), _looks_like_products(func), func
+    return _known[id(func)]
+
+
+def _registered(func: Any) -> Callable[..., int] | None:
+    if func.namespace != "aten":
         return None
     name = function_name(func)
     if name in _ADDED_FORMULAS:
@@ -105,6 +122,10 @@ def formula_of(func: Any, args: tuple[Any, ...]) -> Callable[..., int] | None:
 
 def does_unseen_work(func: Any) -> bool:
     """Return whether this operation is to be named where no formula of the MACs knows it."""
+    return _about(func)[1]
+
+
+def _looks_like_products(func: Any) -> bool:
     if func.namespace not in _PLAIN_NAMESPACES:
         return True
     name = function_name(func)
