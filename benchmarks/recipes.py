@@ -87,7 +87,8 @@ def parse() -> argparse.Namespace:
 
 def trained(options: argparse.Namespace) -> Iterator[TrainingRecord]:
     """Yield a record per seed, block and recipe, from the store or from a training."""
-    dataset = load_dataset(options.data)
+    # CIFAR's images, whatever file they come in.
+    dataset = load_dataset(options.data).with_flip(True)
     protocol = get_protocol(options.protocol).changed(width=options.width, depth=options.depth)
     scaffold = protocol.scaffold(classes=dataset.num_classes, input_shape=dataset.image_shape)
     with Store(options.results, create=True) as store:

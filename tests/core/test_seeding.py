@@ -16,6 +16,7 @@ from blockzoo.core.seeding import (
     generator_states,
     preserved,
     restore_generators,
+    seed_for,
     seeded,
 )
 
@@ -60,6 +61,28 @@ def test_states_of_gpus_that_are_not_here_are_left_out(
     with preserved():
         restore_generators({**generator_states(), "cuda": ["first", "second"]})
         assert restored == [("first", 0), ("second", 1)][:gpus]
+
+
+def test_without_gpus_nothing_is_asked_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for the state of a GPU starts CUDA, after which a process cannot be forked."""
+
+    def asked(*values: object) -> None:
+        raise AssertionError("CUDA was asked")
+
+    monkeypatch.setattr(torch.cuda, "is_available", asked)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", asked)
+    with seeded(3, gpus=False):
+        first = drawn()
+    with preserved(gpus=False):
+        seed_for("a part")
+        second = drawn()
+    with seeded(3, gpus=False):
+        assert drawn() == first
+    with preserved(gpus=False):
+        seed_for("a part")
+        assert drawn() == second
+        seed_for("another part")
+        assert all(one != other for one, other in zip(drawn(), second, strict=True))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -331,6 +331,8 @@ def test_what_is_measured_is_labelled_by_what_is_not_always_alike() -> None:
 
 def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = EnergyResult(
+        interval=(0.02, 0.03),
+        repetitions=(0.024, 0.025, 0.026),
         joules_per_image=0.25, counter="made up", power_w=9.0, idle_power_w=4.0, seconds=10.0,
         images=200,
     )  # fmt: skip

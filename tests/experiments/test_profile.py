@@ -15,11 +15,13 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import profile
 from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.experiments.trial_identity import cost_trial_id
-from blockzoo.measure.costs.memory import inference_memory, training_memory
+from blockzoo.measure.costs.memory import TrainingStep, inference_memory, training_memory
 from blockzoo.report.tables.measured import measured_memory_table
 from blockzoo.results.records import CostRecord, FormCost
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
+from blockzoo.training.optimisation import step_of
+from blockzoo.training.recipe import get_recipe
 
 SMALL = ScaffoldConfig(width=8, depth=2, classes=3, input_shape=(3, 17, 14))
 COUNTS = CostSettings(memory=False)
@@ -99,8 +101,8 @@ def test_memory_is_that_of_the_real_network() -> None:
     training = training_memory(net, SMALL.input_shape, 7)
     assert record.memory_inference is not None
     assert record.memory_training is not None
-    assert record.memory_inference.model_dump() == vars(inference)
-    assert record.memory_training.model_dump() == vars(training)
+    assert record.memory_inference.model_dump(exclude_none=True) == vars(inference)
+    assert record.memory_training.model_dump(exclude={"optimizer"}) == vars(training)
     assert training.optimizer_bytes == 4 * counted(net, SMALL).params_trainable
 
 
@@ -119,19 +121,28 @@ def test_measured_memory_is_near_the_counted_one() -> None:
 
 
 def test_memory_is_measured_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, str]] = []
+    asked: list[tuple[object, ...]] = []
 
-    def measured(net: nn.Module, shape: tuple[int, ...], batch: int = 1, device: str = "") -> int:
-        asked.append((batch, device))
+    def measured(
+        net: nn.Module,
+        shape: tuple[int, ...],
+        batch: int = 1,
+        device: str = "",
+        *step: TrainingStep,
+    ) -> int:
+        asked.append((batch, device, *step))
         return 7
 
     monkeypatch.setattr(profile, "resolve_device", lambda name: torch.device(f"{name}:3"))
     monkeypatch.setattr(profile, "measured_inference_memory", measured)
     monkeypatch.setattr(profile, "measured_training_memory", measured)
     (record,) = profile_blocks(
-        ["Identity"], ["mid"], config=SMALL, settings=CostSettings(measured_on="cuda")
+        ["Identity"],
+        ["mid"],
+        config=SMALL,
+        settings=CostSettings(measured_on="cuda", training_step=TrainingStep(optimizer="adam")),
     )
-    assert asked == [(1, "cuda:3"), (64, "cuda:3")]
+    assert asked == [(1, "cuda:3"), (64, "cuda:3", TrainingStep(optimizer="adam"))]
     assert (record.measured_memory_device, record.measured_training_bytes) == ("cuda:3", 7)
     table = measured_memory_table([record])
     assert table.title == "Peak memory, MB: counted from shapes and of the allocator of cuda:3"
@@ -153,6 +164,7 @@ def test_a_stage_of_plain_convolutions_by_hand() -> None:
         macs=(first + second) * height * width,
     )
     assert record.stage_train == record.stage_deploy
+    assert record.stage_training_macs == 3 * record.stage_train.macs
     assert record.positions == (Position.MID,)
     assert record.uncounted == ()
 
@@ -178,6 +190,13 @@ def test_parts_add_up_to_the_whole() -> None:
             total = sum(getattr(getattr(part, form), count) for part in record.parts)
             assert total == getattr(getattr(record, form), count)
     assert record.parts[3].train == record.stage_train
+    assert record.parts[3].training_macs == record.stage_training_macs
+    assert record.train is not None
+    # Forward, and two gradients for each product; the images that the stem is given need none.
+    assert [part.training_macs for part in record.parts] == [
+        (2 if part.name == "stem" else 3) * part.train.macs for part in record.parts
+    ]
+    assert record.training_macs == 3 * record.train.macs - record.parts[0].train.macs
     assert record.parts[4].train == FormCost(params_total=99, params_trainable=99, macs=96)
 
 
@@ -205,9 +224,30 @@ def test_the_trial_id_is_known_beforehand_and_tells_trials_apart() -> None:
         cost_trial_id(replace(mixer, scaffold=wider), training_batch_size=5),
         cost_trial_id(Placement.of(other, Position.MID, SMALL), training_batch_size=5),
     }
-    assert len(others | {known}) == 6
+    of_v1 = step_of(get_recipe("v1"))
+    others.add(cost_trial_id(mixer, training_batch_size=5, training_step=of_v1))
+    assert len(others | {known}) == 7
+    counts = cost_trial_id(mixer, memory=False, training_step=of_v1)
+    assert counts == cost_trial_id(mixer, memory=False)
     context = {cost_trial_id(Placement.of("ResNetBasicBlock", p, SMALL)) for p in POSITIONS}
     assert len(context) == 1
+
+
+def test_memory_is_that_of_the_recipes_own_step() -> None:
+    step = step_of(get_recipe("v1"))
+    settings = CostSettings(training_batch_size=7, training_step=step)
+    (record,) = profile_blocks(["RepMixer"], ["mid"], config=SMALL, settings=settings)
+    usual = profile_block("RepMixer", "mid", config=SMALL, training_batch_size=7)
+    assert record.memory_training is not None
+    assert usual.memory_training is not None
+    assert record.memory_training.optimizer == "adamw, averaged weights"
+    assert usual.memory_training.optimizer == "sgd, momentum 0.9"
+    # Two states and a copy, and a counter for each, where there was one state.
+    assert record.memory_training.optimizer_bytes > 3 * usual.memory_training.optimizer_bytes
+    assert record.trial_id == cost_trial_id(
+        Placement.of("RepMixer", Position.MID, SMALL), training_batch_size=7, training_step=step
+    )
+    assert record.trial_id != usual.trial_id
 
 
 def test_without_memory_there_is_none() -> None:

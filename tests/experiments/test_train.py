@@ -14,6 +14,7 @@ from blockzoo.core.errors import BlockError, DeviceError, DeviceMemoryError, Unk
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.train import scaffold_for, train_block, train_placement
 from blockzoo.experiments.trial_identity import training_trial_id
+from blockzoo.results.answers import answers_of
 from blockzoo.results.records import TrainingRecord
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
@@ -139,6 +140,8 @@ def test_one_network_in_three_positions_is_one_trial() -> None:
         {"recipe": replace(RECIPE, epochs=2)},
         {"recipe": replace(RECIPE, precision="bf16")},
         {"recipe": replace(RECIPE, drop_path=0.1)},
+        {"recipe": replace(RECIPE, flip=False)},
+        {"dataset": DATA.with_flip(False)},
         {"compiled": True},
         {"config": replace(CONFIG, width=8)},
         {"dataset": tiny_dataset(classes=3, per_class=7)},
@@ -165,6 +168,12 @@ def test_what_determines_the_result_changes_the_identity(changes: dict[str, Any]
 )
 def test_what_does_not_determine_the_result_leaves_the_identity(changes: dict[str, Any]) -> None:
     assert identity(**changes) == identity()
+
+
+def test_however_images_come_not_to_be_flipped_it_is_one_identity() -> None:
+    still = DATA.with_flip(False)
+    assert identity(recipe=replace(RECIPE, flip=False)) == identity(dataset=still)
+    assert identity(dataset=still, recipe=replace(RECIPE, flip=False)) == identity(dataset=still)
 
 
 class Branching(Plain):
@@ -279,6 +288,9 @@ def test_a_record_tells_gradients_by_stage_and_memory() -> None:
     assert record.peak_memory_bytes is not None
     assert record.peak_memory_bytes > 10_000_000
     assert record.test_top5_accuracy is None
+    answers = answers_of(record)
+    assert answers is not None
+    assert (len(answers), answers.mean()) == (record.test_images, record.test_accuracy)
     assert record.test_accuracy == pytest.approx(sum(map(float, record.test_class_accuracy)) / 3)  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from blockzoo.blocks import BlockSpec, fingerprint, get_block, list_available_blocks
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.seeding import preserved
 from blockzoo.experiments.part_costs import measured_parts
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
@@ -124,6 +125,40 @@ def test_building_leaves_the_global_generators_alone() -> None:
     states = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))
     ScaffoldNet("DYMicroBlock", "late", _SMALL, seed=9)
     ScaffoldNet(_needs_data(), "mid", _SMALL, seed=9)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert repr(np.random.get_state()) == states[2]
+
+
+class _DrawsElsewhere(nn.Module):
+    """A block whose constructor draws from all three global generators, whose forward from two."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, stride)
+        self.drawn = nn.Parameter(
+            torch.tensor(
+                [random.random(), float(np.random.standard_normal()), float(torch.rand(()))]
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x) * (random.random() + float(np.random.rand()))
+        return y
+
+
+def test_a_block_that_draws_from_numpy_and_random_follows_the_seed_alone() -> None:
+    spec = _spec(lambda i, o, s, _: _DrawsElsewhere(i, o, s), "DrawsElsewhere")
+    first = ScaffoldNet(spec, "mid", _SMALL, seed=1)
+    states = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))
+    with preserved():
+        drawn = random.random(), np.random.rand()
+        second = ScaffoldNet(spec, "mid", _SMALL, seed=1)
+        other = ScaffoldNet(spec, "mid", _SMALL, seed=2)
+    assert all(0 <= value < 1 for value in drawn)
+    assert _equal_states(first, second)
+    mine, theirs = (net.get_parameter("stage_mid.0.drawn") for net in (first, other))
+    assert bool((mine != theirs).all())
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert repr(np.random.get_state()) == states[2]

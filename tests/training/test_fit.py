@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import signal
@@ -18,6 +19,7 @@ from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError,
 from blockzoo.data import ImageDataset
 from blockzoo.data.batches import DeviceImages, channel_statistics
 from blockzoo.data.split import split_train_validation
+from blockzoo.results.answers import unpacked
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from blockzoo.training.log import LiveView
@@ -114,6 +116,46 @@ def test_batches_are_those_of_seed_and_epoch_whatever_the_network() -> None:
         assert len(net.seen[True]) == len(expected) == 6
         for seen, wanted in zip(net.seen[True], expected, strict=True):
             assert torch.equal(seen, wanted)
+
+
+@pytest.mark.parametrize(("of_recipe", "of_data"), [(True, False), (False, True), (False, False)])
+def test_images_are_flipped_only_where_recipe_and_data_allow_it(
+    of_recipe: bool, of_data: bool
+) -> None:
+    """Each image has its left half dark: none is ever seen the other way round."""
+    images = DATA.x_train.clone()
+    images[..., :4], images[..., 4:] = 0, 200
+    data = replace(DATA, x_train=images, flip=of_data)
+    recipe = replace(TINY_RECIPE, crop_padding=0, flip=of_recipe)
+    net = Recorder()
+    fit(net, training_settings(data, recipe))
+    for batch in net.seen[True]:
+        assert bool((batch[..., :4] < batch[..., 4:]).all())
+
+
+def test_only_what_is_done_about_flipping_counts() -> None:
+    allowed = training_settings(DATA)
+    assert (allowed.recipe.flip, allowed.dataset) == (True, DATA)
+    still = [
+        training_settings(replace(DATA, flip=False)),
+        training_settings(DATA, replace(TINY_RECIPE, flip=False)),
+        training_settings(DATA.with_flip(False), replace(TINY_RECIPE, flip=False)),
+    ]
+    assert {(each.recipe.flip, each.dataset.flip) for each in still} == {(False, False)}
+    assert len({each.dataset.fingerprint for each in (allowed, *still)}) == 2
+
+
+def test_the_answers_are_those_of_the_final_weights_image_by_image() -> None:
+    data, net = tiny_dataset(classes=3, per_class=6, test=7), tiny_net(3)
+    result = run(net, TINY_RECIPE, data)
+    statistics = channel_statistics(data.x_train[split_train_validation(data.y_train)[0]])
+    with torch.no_grad():
+        logits = net.eval()(statistics.normalise(data.x_test))
+    correct = (logits.argmax(1) == data.y_test).tolist()
+    assert result.test_images == 21
+    assert unpacked(result.test_correct, 21).tolist() == correct
+    assert result.test_accuracy == sum(correct) / 21
+    assert result.test_logits_sha256 == hashlib.sha256(logits.numpy().tobytes()).hexdigest()
 
 
 def test_the_test_set_is_read_once_and_last() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import math
 
 import pytest
 import torch
 
 from blockzoo.core.errors import DivergenceError
+from blockzoo.results.answers import unpacked
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.metrics import (
     STEPS_BETWEEN_CHECKS,
@@ -76,6 +78,33 @@ def test_top5_is_there_only_with_more_than_five_classes() -> None:
     many.add(torch.arange(8.0).expand(8, 8), torch.arange(8))
     assert few.top5_accuracy is None
     assert many.top5_accuracy == 5 / 8
+
+
+def test_answers_are_those_of_the_images_in_order_however_they_are_batched() -> None:
+    logits = torch.randn(21, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(21) % 4
+    whole, parts = TestMetrics(4), TestMetrics(4)
+    whole.add(logits, labels)
+    for first, last in ((0, 5), (5, 6), (6, 21)):
+        parts.add(logits[first:last], labels[first:last])
+    expected = logits.argmax(1) == labels
+    assert unpacked(parts.correct, parts.images).tolist() == expected.tolist()
+    assert parts.accuracy == int(expected.sum()) / 21
+    digest = hashlib.sha256(logits.numpy().tobytes()).hexdigest()
+    assert whole.logits_sha256 == parts.logits_sha256 == digest
+    assert whole.correct == parts.correct
+
+
+def test_the_hash_of_logits_is_of_single_precision() -> None:
+    """bf16 has no other representation of its values than float32 has."""
+    logits = torch.tensor([[0.5, 1.25]], dtype=torch.bfloat16)
+    half, single = TestMetrics(2), TestMetrics(2)
+    half.add(logits, torch.tensor([1]))
+    single.add(logits.float(), torch.tensor([1]))
+    assert half.logits_sha256 == single.logits_sha256
+    other = TestMetrics(2)
+    other.add(logits.float() + 1e-6, torch.tensor([1]))
+    assert other.logits_sha256 != single.logits_sha256
 
 
 def test_calibration_and_classes_by_hand() -> None:

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from blockzoo.training.optimisation import build_optimizer, build_scheduler, rate_factor
+from blockzoo.blocks import list_available_blocks
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
+from blockzoo.training.optimisation import (
+    build_optimizer,
+    build_scheduler,
+    kernels_of,
+    rate_factor,
+)
 from tests.training.samples import TINY_RECIPE, tiny_net
 
 
@@ -75,3 +83,116 @@ def test_other_schedules_go_by_step() -> None:
     optimizer = build_optimizer(tiny_net(), recipe)
     assert isinstance(build_scheduler(optimizer, recipe, 4), LambdaLR)
     assert optimizer.param_groups[1]["lr"] == pytest.approx(0.0025)
+
+
+BESIDE_BIASES_AND_NORMS = {
+    ("CascadedGroupAttention", "attention_biases"),
+    ("ConvBlock", "gamma"),
+    ("ConvNeXtBlock", "gamma"),
+    ("CrossCovarianceAttn", "temperature"),
+    ("Decomposition", "strength"),
+    ("EfficientAdditiveAttention", "w_g"),
+    ("EfficientViMBlock", "alpha"),
+    ("GlobalResponseNorm", "weight"),
+    ("HSMSSD", "A"),
+    ("HSMSSD", "D"),
+    ("LarKBlock", "gamma"),
+    ("LayerScale2d", "gamma"),
+    ("LearnableAffineBlock", "scale"),
+    ("MetaNeXtBlock", "gamma"),
+    ("NormFreeBlock", "skipinit_gain"),
+    ("ParameterList", "0"),
+    ("ParameterList", "1"),
+    ("ParameterList", "2"),
+    ("Residual", "gamma"),
+    ("Scale", "scale"),
+    ("ScaledResidual", "gamma"),
+    ("ScaledStdConv2d", "gain"),
+    ("SplitTransposeBlock", "gamma"),
+    ("SplitTransposeBlock", "gamma_xca"),
+    ("StarReLU", "scale"),
+    ("WTConv2d", "base_scale"),
+}
+
+
+def test_of_every_block_only_kernels_decay() -> None:
+    """What does not, beside biases and norms: scales however stored, gates, tables; by hand."""
+    scaffold = ScaffoldConfig(width=32, depth=1)
+    still: set[tuple[str, str]] = set()
+    for block in list_available_blocks():
+        for position in ("mid", "late"):
+            stage = Placement.of(block, position, scaffold).meta_stage()
+            kernels = {id(kernel) for kernel in kernels_of(stage)}
+            for path, parameter in stage.named_parameters():
+                owner, _, name = path.rpartition(".")
+                module = stage.get_submodule(owner)
+                if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) and name == "weight":
+                    assert id(parameter) in kernels, f"{block}: {path}"
+                elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+                    assert id(parameter) not in kernels, f"{block}: {path}"
+                elif id(parameter) not in kernels and name != "bias":
+                    still.add((type(module).__name__, name))
+    assert still == BESIDE_BIASES_AND_NORMS
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "shape", "decays"),
+    [
+        ("RepMixer", "0.layer_scale.gamma", (32, 1, 1), False),
+        ("IFormerConvBlock", "0.mixer.gamma", (1, 32, 1, 1), False),
+        ("ConvNeXtBlock", "0.gamma", (32,), False),
+        ("NFNetBlock", "0.conv1.gain", (16, 1, 1, 1), False),
+        ("EdgeNeXtSDTA", "0.xca.temperature", (4, 1, 1), False),
+        ("WTConvNeXtBlock", "0.conv_dw.scales.0", (128, 1, 1), False),
+        ("EfficientViMBlock", "0.block.alpha", (4, 32), False),
+        ("EfficientViTCGA", "0.mixer.m.attn.attention_biases", (4, 49), False),
+        ("ODConvBasicBlock", "0.branch.0.weight", (128, 32, 3, 3), True),
+        ("CondConvMBConv", "0.conv_pw.weight", (4, 6144), True),
+        ("DBBBasicBlock", "0.branch.0.before_dense.0.deviation", (32, 32, 1, 1), True),
+        ("ECABasicBlock", "0.se.conv.weight", (1, 1, 3), True),
+        ("MobileOneBlock", "0.0.conv_scale.conv.weight", (32, 1, 1, 1), True),
+        ("NFNetBlock", "0.conv1.weight", (16, 32, 1, 1), True),
+    ],
+)
+def test_whether_a_parameter_decays_does_not_hang_on_how_it_is_stored(
+    block: str, path: str, shape: tuple[int, ...], decays: bool
+) -> None:
+    stage = Placement.of(block, "early", ScaffoldConfig(width=32, depth=1)).meta_stage()
+    parameter = stage.get_parameter(path)
+    assert tuple(parameter.shape) == shape
+    assert (id(parameter) in {id(kernel) for kernel in kernels_of(stage)}) is decays
+
+
+class Held(nn.Module):
+    """A parameter that a module holds beside its layers."""
+
+    def __init__(self, name: str, *shape: int) -> None:
+        super().__init__()
+        self.register_parameter(name, nn.Parameter(torch.ones(shape)))
+
+
+@pytest.mark.parametrize(
+    ("module", "decayed"),
+    [
+        (Held("mix", 8, 8), 1),
+        (Held("mixing_kernel", 8, 1, 3, 3), 1),
+        (Held("multi_scale_weight", 8, 8), 1),
+        (Held("mix", 1, 8, 1, 1), 0),
+        (Held("pos_embed", 1, 8, 4, 4), 0),
+        (Held("relative_position_bias_table", 49, 4), 0),
+        (Held("logit_scale", 4, 1, 1), 0),
+        (nn.LayerNorm((8, 4, 4)), 0),
+        (nn.Embedding(10, 8), 0),
+        (nn.ConvTranspose2d(4, 8, 2), 1),
+        (nn.Bilinear(3, 4, 5), 1),
+        (nn.MultiheadAttention(8, 2), 2),
+        (nn.LSTM(4, 4), 2),
+        (nn.ParameterList([nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3, 1))]), 1),
+        (torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), 1),
+        (nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.PReLU(8)), 1),
+    ],
+)
+def test_kernels_of_layers_and_of_what_modules_hold_themselves(
+    module: nn.Module, decayed: int
+) -> None:
+    assert len(list(kernels_of(module))) == decayed

@@ -151,7 +151,7 @@ class BenchmarkOptions(ScaffoldOptions):
     energy: Annotated[
         bool,
         typer.Option(
-            "--energy", help="Also measure joules per image; 13 s per block and position."
+            "--energy", help="Also measure joules per image; 39 s per block and position."
         ),
     ] = False
 
@@ -214,6 +214,14 @@ class TrainingOptions(ApartOptions):
             help="Leave out images of a folder that cannot be read, and say so.",
         ),
     ] = False
+    mirrored: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Flip training images left to right at random. "
+            "(default: only data sets known to allow it)",
+        ),
+    ] = None
     robustness: Annotated[
         bool,
         typer.Option(

@@ -18,6 +18,7 @@ from blockzoo.blocks.fingerprint import fingerprint
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.seeding import seeded
 
 TOLERANCE = 1e-5
 """Largest difference between two forms of one function, relative to the largest output."""
@@ -84,9 +85,8 @@ class Case:
 
 @lru_cache(maxsize=512)
 def _trained(case: Case) -> nn.Module:
-    # No devices: all is on the CPU, and else the state of every GPU would be kept as well.
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(0)
+    # All is on the CPU, and else the state of every GPU would be kept as well.
+    with seeded(0, gpus=False), torch.enable_grad():
         block = case.awake()
         for _ in case.steps(block):
             pass

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-import torch
-
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
+from blockzoo.core.seeding import seeded
 
 
 class DoesNotApply(Exception):  # noqa: N818 - a verdict, no error
@@ -57,8 +56,7 @@ class Line:
         >>> BUILDS.judge(get_block("Identity")).verdict
         <Verdict.PASSES: 'passes'>
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0, gpus=False):
             try:
                 verdict, reason = Verdict.PASSES, self.run(spec)
             except DoesNotApply as why:

@@ -29,6 +29,7 @@ from blockzoo.contract.findings import Line
 from blockzoo.contract.forms import COST_LINES, FORM_LINES
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS
+from blockzoo.core.seeding import seeded
 
 _NAMED_MAX = 4
 
@@ -177,14 +178,14 @@ def _determinism(spec: BlockSpec) -> str:
     for case in cases(spec):
         twins = []
         for _ in range(2):
-            torch.manual_seed(7)
-            twins.append(case.build())
+            with seeded(7, gpus=False):
+                twins.append(case.build())
         _require_same_state(twins[0], twins[1], f"{case}: two blocks built from one seed")
         images, outputs = case.images(), []
         # Seeded anew for each, so that dropout and the like draw the same.
         for block in twins:
-            torch.manual_seed(7)
-            outputs.append(run(block, images))
+            with seeded(7, gpus=False):
+                outputs.append(run(block, images))
         if not torch.equal(*outputs):
             raise BlockError(f"{case}: training forward differs between two runs from one seed")
         _require_same_state(twins[0], twins[1], f"{case}: after a training forward the blocks")

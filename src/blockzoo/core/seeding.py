@@ -20,10 +20,13 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import SEED
 
 States = dict[str, Any]
+_LARGEST_SEED = 2**32 - 1  # that numpy's legacy generator takes
 
 
-def generator_states() -> States:
+def generator_states(*, gpus: bool = True) -> States:
     """Return the states as plain numbers and tensors, which a checkpoint can hold.
+
+    Without `gpus` those of CUDA are not among them.
 
     >>> with preserved():
     ...     states = generator_states()
@@ -37,7 +40,7 @@ def generator_states() -> States:
         "python": random.getstate(),
         "numpy": (np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if gpus and torch.cuda.is_available() else [],
     }
 
 
@@ -48,9 +51,10 @@ def restore_generators(states: States) -> None:
     keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    for gpu, state in enumerate(states["cuda"][:gpus]):
-        torch.cuda.set_rng_state(state, gpu)
+    if states["cuda"]:  # else nothing is asked of CUDA
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        for gpu, state in enumerate(states["cuda"][:gpus]):
+            torch.cuda.set_rng_state(state, gpu)
 
 
 def derived_seed(text: str) -> int:
@@ -73,8 +77,10 @@ def derived_generator(text: str) -> torch.Generator:
 
 
 @contextmanager
-def preserved() -> Iterator[None]:
+def preserved(*, gpus: bool = True) -> Iterator[None]:
     """Give the global generators back as they were, whatever is drawn from them meanwhile.
+
+    Without `gpus` CUDA's are left alone: asking for their states would start CUDA in this process.
 
     >>> with seeded(0):
     ...     with preserved():
@@ -82,16 +88,37 @@ def preserved() -> Iterator[None]:
     ...     random.random() == inside
     True
     """
-    before = generator_states()
+    before = generator_states(gpus=gpus)
     try:
         yield
     finally:
         restore_generators(before)
 
 
+def seed_for(text: str) -> None:
+    """Seed the generators of Python, numpy and torch's CPU for what `text` names; CUDA's stay.
+
+    To be used within `preserved`, which gives the caller's back.
+
+    >>> with preserved(gpus=False):
+    ...     seed_for("0/stem")
+    ...     first = random.random(), np.random.rand(), float(torch.rand(()))
+    ...     seed_for("0/stem")
+    ...     first == (random.random(), np.random.rand(), float(torch.rand(())))
+    True
+    """
+    seed = derived_seed(text)
+    random.seed(seed)
+    np.random.seed(seed & _LARGEST_SEED)
+    # The CPU's alone: `torch.manual_seed` would also reach GPUs, whose states are not put back.
+    torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, *, gpus: bool = True) -> Iterator[None]:
     """Seed the global generators and give them back as they were; raises as `checked_seed` does.
+
+    Without `gpus` CUDA's are neither seeded nor asked for.
 
     >>> with seeded(3):
     ...     first = torch.rand(2)
@@ -100,10 +127,10 @@ def seeded(seed: int) -> Iterator[None]:
     True
     """
     seed = checked_seed(seed)
-    with preserved():
+    with preserved(gpus=gpus):
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
+        (torch.manual_seed if gpus else torch.default_generator.manual_seed)(seed)
         yield
 
 

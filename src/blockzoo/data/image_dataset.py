@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,9 +25,9 @@ class ImageDataset:
     """Images and labels for training and test.
 
     `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
-    into `classes`. `flip`: whether an image flipped left to right keeps its label. `skipped`: files
-    that were left out, for they could not be read. Raises `InputError` for a name that no record
-    could keep.
+    into `classes`. `flip`: whether an image flipped left to right keeps its label, which no image
+    tells: True only where the source or its user says so. `skipped`: files that were left out, for
+    they could not be read. Raises `InputError` for a name that no record could keep.
     """
 
     name: str
@@ -57,6 +57,21 @@ class ImageDataset:
     def images_bytes(self) -> int:
         """Bytes of all images, for training and test."""
         return self.x_train.nbytes + self.x_test.nbytes
+
+    def with_flip(self, flip: bool) -> ImageDataset:
+        """Return this data set with `flip` as given: itself where that is so already.
+
+        >>> from blockzoo.data import load_dataset
+        >>> digits = load_dataset("digits")
+        >>> digits.with_flip(True).flip, digits.with_flip(False) is digits
+        (True, True)
+        """
+        return self if flip is self.flip else self._with_other_flip
+
+    @cached_property
+    def _with_other_flip(self) -> ImageDataset:
+        # Made once, for its fingerprint takes a pass over all pixels.
+        return replace(self, flip=not self.flip)
 
     @cached_property
     def fingerprint(self) -> str:

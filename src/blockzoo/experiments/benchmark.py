@@ -180,6 +180,8 @@ def _with_energy(
     energy = {
         "energy_j_per_image": measured.joules_per_image,
         "energy_counter": measured.counter,
+        "energy_interval_j": measured.interval,
+        "energy_repetitions_j": measured.repetitions,
     }
     return record.model_copy(update=energy)
 

@@ -22,6 +22,9 @@ from blockzoo.results.records import FormCost, PartCost
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement, meta_context, meta_deploy
 
+_IMAGES = 2
+"""In training: batch normalisation there refuses pooled features of a single image."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -62,11 +65,20 @@ def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
         # Most parts have nothing to merge; then both forms are one and counted once.
         (train_cost, trained) if deploy is part else _form_cost(deploy, features)
     )
+    # What comes before learns too, so that all parts but the first pass a gradient on.
+    images = features.expand(_IMAGES, -1, -1, -1).requires_grad_(name != "stem")
+    with in_mode(part, training=True):
+        in_training = count_complexity(part, images)
     return Part(
         train=part,
         deploy=deploy,
-        cost=PartCost(name=name, train=train_cost, deploy=deploy_cost),
-        uncounted=(*trained.uncounted, *deployed.uncounted),
+        cost=PartCost(
+            name=name,
+            train=train_cost,
+            deploy=deploy_cost,
+            training_macs=in_training.training_macs // _IMAGES,
+        ),
+        uncounted=(*trained.uncounted, *deployed.uncounted, *in_training.uncounted),
         uncounted_macs=deployed.uncounted_macs,
     )
 

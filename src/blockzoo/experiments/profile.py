@@ -29,7 +29,13 @@ from blockzoo.core.ranges import BATCH
 from blockzoo.experiments.part_costs import Part, measured_context, measured_parts, summed
 from blockzoo.experiments.recording import common_fields, failure_fields, recorded_environment
 from blockzoo.experiments.trial_identity import DEFAULT_TRAINING_BATCH_SIZE, cost_trial_id
-from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
+from blockzoo.measure.costs.memory import (
+    SGD_STEP,
+    MemoryPeak,
+    TrainingStep,
+    inference_memory,
+    training_memory,
+)
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
@@ -49,13 +55,15 @@ class CostSettings:
     """What of a cost is found out, beside parameters and MACs.
 
     `memory`: whether the peaks of inference and of a training step of `training_batch_size` are
-    counted. `measured_on`: the device on which both are also computed, each in a fresh process, to
-    record beside the counted peak what that process took, or CUDA's allocator in it. Raises
-    `InputError` for a batch size below 1.
+    counted, and `training_step` what such a step holds: by default SGD with momentum, else what a
+    recipe does (see `training.optimisation.step_of`). `measured_on`: the device on which both are
+    also computed, each in a fresh process, to record beside the counted peak what that process
+    took, or CUDA's allocator in it. Raises `InputError` for a batch size below 1.
     """
 
     training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE
     memory: bool = True
+    training_step: TrainingStep = SGD_STEP
     measured_on: str | None = None
 
     def __post_init__(self) -> None:
@@ -242,6 +250,7 @@ def _blank_record(placement: Placement, settings: CostSettings) -> CostRecord:
         placement,
         training_batch_size=settings.training_batch_size,
         memory=settings.memory,
+        training_step=settings.training_step,
     )
     return CostRecord(trial_id=identity, **common_fields(placement, recorded_environment()))
 
@@ -255,6 +264,8 @@ def _costs(placement: Placement, settings: CostSettings) -> dict[str, object]:
         "deploy": summed(part.cost.deploy for part in parts.values()),
         "stage_train": stage.cost.train,
         "stage_deploy": stage.cost.deploy,
+        "training_macs": sum(part.cost.training_macs or 0 for part in parts.values()),
+        "stage_training_macs": stage.cost.training_macs,
         "parts": tuple(part.cost for part in parts.values()),
         "uncounted": tuple(sorted({name for part in parts.values() for name in part.uncounted})),
         "uncounted_macs": dict(sum((Counter(p.uncounted_macs) for p in parts.values()), Counter())),
@@ -275,7 +286,10 @@ def _memory(
     deploy = nn.Sequential(*(part.deploy for part in parts.values()))
     return {
         "memory_inference": _memory_use(inference_memory(deploy, shape)),
-        "memory_training": _memory_use(training_memory(train, shape, settings.training_batch_size)),
+        "memory_training": _memory_use(
+            training_memory(train, shape, settings.training_batch_size, settings.training_step),
+            optimizer=settings.training_step.label,
+        ),
     }
 
 
@@ -289,10 +303,10 @@ def _measured_memory(placement: Placement, settings: CostSettings) -> dict[str, 
         "measured_memory_device": device,
         "measured_inference_bytes": measured_inference_memory(to_deploy(net), shape, device=device),
         "measured_training_bytes": measured_training_memory(
-            net, shape, settings.training_batch_size, device=device
+            net, shape, settings.training_batch_size, device, settings.training_step
         ),
     }
 
 
-def _memory_use(peak: MemoryPeak) -> MemoryUse:
-    return MemoryUse(**asdict(peak))
+def _memory_use(peak: MemoryPeak, optimizer: str | None = None) -> MemoryUse:
+    return MemoryUse(**asdict(peak), optimizer=optimizer)

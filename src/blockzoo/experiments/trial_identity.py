@@ -17,6 +17,7 @@ from torch import nn
 from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.core.processes import Send
+from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
@@ -59,17 +60,21 @@ def cost_trial_id(
     *,
     training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE,
     memory: bool = True,
+    training_step: TrainingStep = SGD_STEP,
 ) -> str:
     """Return the id of the record of what this placement costs.
 
-    Without `memory` the batch size of the training step plays no part.
+    Without `memory` batch size and optimizer of the training step play no part.
     """
+    # Only where it is another, so that costs from before there was a choice keep their ids.
+    other_step = memory and training_step != SGD_STEP
     return trial_id(
         "cost",
         block=placement.spec.identity_name,
         network=placement.fingerprints.network,
         scaffold=scaffold_identity(placement.scaffold),
         training_batch_size=training_batch_size if memory else None,
+        **({"training_step": asdict(training_step)} if other_step else {}),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.files import replacing
+from blockzoo.results.answers import export_answers
 from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.reading import parse_record
@@ -43,6 +44,8 @@ class _Header(BaseModel):
 def export(store: Store, path: str | Path) -> None:
     """Write the store to `path`: rows as .csv or .parquet, whole records as a .jsonl bundle.
 
+    As .npz it is which test images each training answered rightly, see `answers.export_answers`.
+
     Raises `InputError` for any other suffix and what the writer of that form raises.
 
     >>> with Store("results", create=True) as store:
@@ -50,7 +53,12 @@ def export(store: Store, path: str | Path) -> None:
     >>> Path("rows.csv").read_text().startswith("timestamp,block,dataset")
     True
     """
-    forms = {".csv": write_results_csv, ".parquet": export_parquet, ".jsonl": export_bundle}
+    forms: dict[str, Callable[[Store, str | Path], object]] = {
+        ".csv": write_results_csv,
+        ".parquet": export_parquet,
+        ".jsonl": export_bundle,
+        ".npz": export_answers,
+    }
     write = forms.get(Path(path).suffix.lower())
     if write is None:
         raise InputError(f"cannot export to {path}; its name must end in {', '.join(forms)}")

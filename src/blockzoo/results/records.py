@@ -152,10 +152,15 @@ class PartCost(_Frozen):
     name: Name
     train: FormCost
     deploy: FormCost
+    training_macs: int | None = None
 
 
 class MemoryUse(_Frozen):
-    """Peak bytes and what they were made of at the moment of the peak."""
+    """Peak bytes and what they were made of at the moment of the peak.
+
+    `optimizer`: by which one a training step was made and whether the weights were averaged, such
+    as "adamw, averaged weights"; absent for inference and in older records, all of SGD.
+    """
 
     batch_size: Positive
     peak_bytes: Count
@@ -164,6 +169,7 @@ class MemoryUse(_Frozen):
     optimizer_bytes: Count
     activations_bytes: Count
     temporaries_bytes: Count
+    optimizer: str | None = None
 
 
 class Record(_Frozen):
@@ -201,7 +207,8 @@ class CostRecord(Record):
     names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
     have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
     and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
-    `measured_memory_device`.
+    `measured_memory_device`. `training_macs` are those of a training step for each of its images:
+    forward and backward, of the training form, whole and (`stage_training_macs`) the stage alone.
     """
 
     kind: Literal["cost"] = "cost"
@@ -217,6 +224,8 @@ class CostRecord(Record):
     measured_inference_bytes: Count | None = None
     measured_training_bytes: Count | None = None
     measured_memory_device: str | None = None
+    training_macs: int | None = None
+    stage_training_macs: int | None = None
 
 
 class LatencyRecord(Record):
@@ -228,8 +237,9 @@ class LatencyRecord(Record):
     ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
     ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
     parameters of that form, where it was timed. `overhead_fraction` of the session was spent
-    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts;
-    where it was asked for.
+    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts,
+    where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it
+    is not told from idle.
     """
 
     kind: Literal["latency"] = "latency"
@@ -264,6 +274,8 @@ class LatencyRecord(Record):
     params_folded: Count | None = None
     energy_j_per_image: Finite | None = None
     energy_counter: str | None = None
+    energy_interval_j: tuple[float, float] | None = None
+    energy_repetitions_j: tuple[float, ...] = ()
 
     @property
     def way(self) -> RunWay:
@@ -317,6 +329,8 @@ class TrainingRecord(Record):
     the parts that batches were computed in where they did not fit into memory; the statistics of
     batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
     `compiled`: whether training steps ran compiled; if that was asked for in vain, notes say why.
+    `test_correct`: which of the `test_images` were answered rightly, a bit each (see `answers`);
+    `test_logits_sha256`: of all logits of the test set in its order, as float32.
     """
 
     kind: Literal["training"] = "training"
@@ -344,6 +358,9 @@ class TrainingRecord(Record):
     epochs: tuple[EpochMetrics, ...] = ()
     robustness: RobustnessMetrics | None = None
     compiled: bool = False
+    test_images: int | None = None
+    test_correct: str | None = None
+    test_logits_sha256: str | None = None
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

@@ -4,8 +4,9 @@ input (3, H, W) -> stem: 3x3 convolution, BN, ReLU -> stage A, stride 1 -> stage
 the channels -> stage C, stride 2, twice again -> global average pool, linear -> classes.
 Inputs of 128 pixels or more have the large stem: 7x7 convolution of stride 2, BN, ReLU, 3x3
 max-pool of stride 2 (K. He et al., Deep Residual Learning for Image Recognition, 2016).
-Every part draws its weights from a generator of its own, seeded by (seed, part), so that for one
-seed the stem, the other stages and the head start the same whatever the block under test.
+Every part draws its weights from generators seeded by (seed, part), those of Python, numpy and
+torch alike, so that for one seed the stem, the other stages and the head start the same whatever
+the block under test.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from blockzoo.blocks import BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
-from blockzoo.core.seeding import derived_seed
+from blockzoo.core.seeding import preserved, seed_for
 from blockzoo.measure.costs.meta import RememberedShapes
 
 LARGE_INPUT = 128
@@ -114,14 +115,14 @@ class ScaffoldNet(nn.Module):
         context = get_block(self.config.context)
         last_channels = self.config.stage_shape(Position.LATE)[1]
         # Whoever builds a network draws afterwards as if none had been built.
-        with torch.random.fork_rng(devices=[]):
-            _seed_part(seed, "stem")
+        with preserved(gpus=False):
+            seed_for(f"{seed}/stem")
             self.stem = _initialised(_stem(self.config))
             for stage in POSITIONS:
-                _seed_part(seed, f"stage {stage}")
+                seed_for(f"{seed}/stage {stage}")
                 spec = self.block if stage is self.position else context
                 self.add_module(f"stage_{stage}", _stage(spec, stage, self.config))
-            _seed_part(seed, "head")
+            seed_for(f"{seed}/head")
             self.head = _initialised(_head(last_channels, self.config.classes))
             # Inside, because a block that is tried with data draws random numbers.
             self._check_shapes()
@@ -208,11 +209,6 @@ def _head(channels: int, classes: int) -> nn.Sequential:
 def _initialised(part: nn.Sequential) -> nn.Sequential:
     initialise(part)
     return part
-
-
-def _seed_part(seed: int, part: str) -> None:
-    # The CPU's alone: `torch.manual_seed` would also reach GPUs, whose states are not put back.
-    torch.default_generator.manual_seed(derived_seed(f"{seed}/{part}"))
 
 
 def check_block_output(

@@ -101,6 +101,6 @@ def split_data(
         # Only when the training has ended, so that they take no memory of it.
         test_images=lambda: place(dataset.x_test, dataset.y_test),
         recipe=recipe,
-        flip=recipe.flip and dataset.flip,
+        flip=recipe.flip,
         seed=settings.seed,
     )

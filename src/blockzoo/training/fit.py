@@ -57,8 +57,9 @@ class FitResult:
     `best_epoch` was chosen on validation; `val_*` are of that epoch, `test_*` of its weights.
     `training_seconds`: all epochs with their validation, without set-up and test.
     `images_per_s`: training images over the seconds of training alone. `test_calibration_error`,
-    `peak_memory_bytes` and `micro_batch_size` are as in `TrainingRecord`. `compiled`: whether whole
-    batches ran compiled; `not_compiled`: why they did not though it was asked for, else "".
+    `test_correct`, `test_logits_sha256`, `peak_memory_bytes` and `micro_batch_size` are as in
+    `TrainingRecord`. `compiled`: whether whole batches ran compiled; `not_compiled`: why they did
+    not though it was asked for, else "".
     """
 
     best_epoch: int
@@ -69,6 +70,9 @@ class FitResult:
     test_top5_accuracy: float | None
     test_calibration_error: float
     test_class_accuracy: tuple[float | None, ...]
+    test_images: int
+    test_correct: str
+    test_logits_sha256: str
     training_seconds: float
     images_per_s: float
     peak_memory_bytes: int
@@ -241,6 +245,9 @@ def _result(loop: Loop, best: EpochMetrics, test: TestMetrics, arithmetic: Arith
         test_top5_accuracy=test.top5_accuracy,
         test_calibration_error=test.calibration_error,
         test_class_accuracy=test.class_accuracy,
+        test_images=test.images,
+        test_correct=test.correct,
+        test_logits_sha256=test.logits_sha256,
         training_seconds=sum(epoch.seconds for epoch in loop.history),
         images_per_s=loop.images_trained / loop.train_seconds,
         peak_memory_bytes=loop.peak_memory_bytes,

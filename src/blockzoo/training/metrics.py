@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockzoo.core.errors import DivergenceError
+from blockzoo.results.answers import packed
 from blockzoo.results.records import EpochMetrics
 from blockzoo.scaffold.net import ScaffoldNet
 
@@ -57,7 +59,7 @@ class RunningMetrics:
 
 
 class TestMetrics(RunningMetrics):
-    """A `RunningMetrics` that also knows calibration and the accuracy of each class."""
+    """A `RunningMetrics` that also knows calibration, the accuracy of each class, each answer."""
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
@@ -65,12 +67,17 @@ class TestMetrics(RunningMetrics):
         super().__init__()
         self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64)
         self._classes = torch.zeros(2, classes, dtype=torch.float64)
+        self._correct: list[Tensor] = []
+        self._logits = hashlib.sha256()
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count one batch: logits (N, classes), labels (N,)."""
         super().add(logits, labels)
-        sure, answers = (t.cpu() for t in logits.detach().float().softmax(dim=1).max(dim=1))
-        labels = labels.cpu()
+        logits, labels = logits.detach().float(), labels.cpu()
+        sure, answers = (t.cpu() for t in logits.softmax(dim=1).max(dim=1))
+        self._logits.update(logits.cpu().contiguous().numpy().data)
+        # Of the logits, as the accuracy is: in a softmax two that differ may round to one value.
+        self._correct.append(logits.argmax(dim=1).cpu() == labels)
         right = (answers == labels).double()
         # Bins hold their upper end and not their lower one, as in the paper.
         where = (sure * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
@@ -88,6 +95,16 @@ class TestMetrics(RunningMetrics):
         """
         _, sure, right = self._bins
         return float((sure - right).abs().sum()) / self.images
+
+    @property
+    def correct(self) -> str:
+        """Which images were answered rightly, in their order, as `results.answers` packs it."""
+        return packed(torch.cat(self._correct).numpy())
+
+    @property
+    def logits_sha256(self) -> str:
+        """SHA-256 of all logits in their order, as float32, in hexadecimal digits."""
+        return self._logits.hexdigest()
 
     @property
     def class_accuracy(self) -> tuple[float | None, ...]:

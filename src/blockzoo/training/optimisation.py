@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from blockzoo.measure.costs.memory import TrainingStep
 from blockzoo.training.recipe import Recipe
+
+_LAYERS = (_ConvNd, nn.Linear, nn.Bilinear)
+_NEVER_DECAYED = (
+    *(_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU),
+    *(nn.Embedding, nn.EmbeddingBag),
+)
+_NAMES_OF_KERNELS = frozenset({"weight", "weights", "kernel", "kernels", "filter", "filters"})
+_NAMES_OF_TABLES = frozenset(
+    {
+        *("bias", "biases", "scale", "scales", "gain", "gains", "gate", "gates", "temperature"),
+        *("alpha", "beta", "gamma", "pos", "position", "positions", "positional", "rel"),
+        *("relative", "embed", "embedding", "embeddings", "table", "tables", "token", "tokens"),
+    }
+)
+"""Words in the name of what may have several dimensions and is yet no kernel."""
 
 PLATEAU_FACTOR = 0.1
 PLATEAU_PATIENCE_EPOCHS = 5
@@ -27,10 +45,11 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
     [0.05, 0.0]
     """
     learning = [p for p in net.parameters() if p.requires_grad]
-    # Biases and the scales of norms are not decayed: they do not make a network more complex.
+    kernels = {id(kernel) for kernel in kernels_of(net)}
+    # Biases and scales are not decayed: they do not make a network more complex.
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in learning if id(p) in kernels], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in learning if id(p) not in kernels], "weight_decay": 0.0},
     ]
     rate = recipe.learning_rate
     if recipe.optimizer == "sgd":
@@ -42,6 +61,52 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, fused=True)
     return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def step_of(recipe: Recipe) -> TrainingStep:
+    """Return what a step by that recipe holds in memory beside network and batch.
+
+    >>> from blockzoo.training.recipe import get_recipe
+    >>> [step_of(get_recipe(name)).label for name in ("classic", "v1")]
+    ['adam', 'adamw, averaged weights']
+    """
+    return TrainingStep(
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum if recipe.optimizer == "sgd" else TrainingStep.momentum,
+        averaged=recipe.ema_decay > 0,
+    )
+
+
+def kernels_of(net: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters that weight decay falls on, by what they do, not by how they are stored.
+
+    These are kernels, which mix channels or places: `weight` of every convolution and linear layer,
+    and of the parameters that modules hold beside, those with two or more dimensions above 1. No
+    parameter of a normalisation or an embedding is one, no vector, be it stored as (C,), (C, 1, 1)
+    or (1, C, 1, 1), and nothing whose name says that it is a bias, a scale or a table of positions.
+
+    >>> layer = nn.Conv2d(4, 4, 1)
+    >>> layer.scale = nn.Parameter(torch.ones(4, 1, 1))
+    >>> [kernel is layer.weight for kernel in kernels_of(layer)]
+    [True]
+    """
+    for path, module in net.named_modules():
+        if isinstance(module, _NEVER_DECAYED):
+            continue
+        of_layer = "weight" if isinstance(module, _LAYERS) else None
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == of_layer or _is_kernel(f"{path}.{name}", parameter):
+                yield parameter
+
+
+def _is_kernel(path: str, parameter: nn.Parameter) -> bool:
+    """Tell whether a parameter that is no layer's `weight` is a kernel."""
+    # A list of parameters numbers them; its own name says what they are.
+    name = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
+    words = set(name.lower().split("_"))
+    if words & _NAMES_OF_TABLES and not words & _NAMES_OF_KERNELS:
+        return False
+    return sum(size > 1 for size in parameter.shape) >= 2
 
 
 def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:

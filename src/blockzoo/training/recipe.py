@@ -23,16 +23,16 @@ class Recipe:
     """How a network is trained; raises `InputError` for values that cannot work.
 
     `learning_rate` is the peak. `schedule`: "constant"; "plateau", x 0.1 after 5 epochs without a
-    lower validation loss; "cosine", down to 0 over all steps. "constant" and "cosine" begin with
-    a linear warm-up of `warmup_epochs`. `weight_decay` acts on weights of two or more dimensions,
-    not on biases and normalisation. `momentum` (Nesterov) is of "sgd" alone. `gradient_clip_norm`
-    0 means no clipping. Images are padded by `crop_padding` black pixels and cropped back at
-    random, and flipped left to right with probability 1/2 if both `flip` and the data set allow
-    it; `cutout` is the side in pixels of a square blacked out at random, 0 for none. With
-    `ema_decay` above 0 a moving average of the weights is what is validated, chosen and tested.
-    `drop_path` is the probability that the last block of a scaffold is skipped for an image in
-    training; towards the first block it falls to 0 (see `training.drop_path`).
-    `precision` and `channels_last` "auto" take what the device profits from.
+    lower validation loss; "cosine", down to 0 over all steps. "constant" and "cosine" begin with a
+    linear warm-up of `warmup_epochs`. `weight_decay` acts on kernels, not on biases, scales and
+    normalisation (see `optimisation.kernels_of`). `momentum` (Nesterov) is of "sgd" alone.
+    `gradient_clip_norm` 0 means no clipping. Images are padded by `crop_padding` black pixels and
+    cropped back at random, and flipped left to right with probability 1/2 if both `flip` and the
+    data set allow it (see `ImageDataset.flip`); `cutout` is the side in pixels of a square blacked
+    out at random, 0 for none. With `ema_decay` above 0 a moving average of the weights is what is
+    validated, chosen and tested. `drop_path` is the probability that the last block of a scaffold
+    is skipped for an image in training; towards the first block it falls to 0 (see
+    `training.drop_path`). `precision` and `channels_last` "auto" take what the device profits from.
     """
 
     name: str = "custom"

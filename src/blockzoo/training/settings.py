@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blockzoo.core.names import checked_name
 from blockzoo.core.seeding import checked_seed
@@ -18,8 +18,9 @@ class TrainingSettings:
     `seed` determines the initial weights, the data order, the augmentation and the network's own
     randomness. `validation_fraction` and `split_seed`: see `data/split.py`. `protocol`: the label
     that the record carries. `device`: "auto", "cpu", "cuda" or "cuda:N". `compiled`: whether whole
-    batches run compiled, which changes numbers within rounding. Raises `InputError` for a seed that
-    no generator takes.
+    batches run compiled, which changes numbers within rounding. Images are flipped where recipe and
+    data set both say so; afterwards both say what is done. Raises `InputError` for a seed that no
+    generator takes.
 
     >>> from blockzoo.data import load_dataset
     >>> from blockzoo.training.recipe import get_recipe
@@ -40,3 +41,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         checked_name("protocol", self.protocol)
         object.__setattr__(self, "seed", checked_seed(self.seed))
+        # What is done alone is recorded and part of the identity, not how it was decided.
+        flip = self.recipe.flip and self.dataset.flip
+        object.__setattr__(self, "recipe", replace(self.recipe, flip=flip))
+        object.__setattr__(self, "dataset", self.dataset.with_flip(flip))

@@ -51,6 +51,23 @@ def trained() -> list[TrainingRecord]:
     return [record for record in records if isinstance(record, TrainingRecord)]
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("option", "flip"), [([], False), (["--flip"], True), (["--no-flip"], False)]
+)
+def test_the_first_line_says_whether_images_are_flipped_and_so_does_the_record(
+    command: str, option: list[str], flip: bool, tiny_npz: Path
+) -> None:
+    chosen = [*COMMANDS[command], *TINY, "--dataset", str(tiny_npz), *option]
+    status, errors = run(*chosen)
+    said = "flipped left to right at random" if flip else "not flipped"
+    assert status == 0, errors
+    assert errors.splitlines()[0] == (
+        f"data: tiny, 3 classes, 60 images to train on and 30 to test on, 3x8x8, {said}"
+    )
+    assert [record.recipe["flip"] for record in trained()] == [flip]
+
+
 def test_what_is_not_given_is_as_in_the_protocol() -> None:
     request = sweep_request(TrainingOptions(blocks=["RepMixer"]), seeds=None)
     v1 = get_protocol("v1")

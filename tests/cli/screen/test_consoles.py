@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from blockzoo.cli.screen.consoles import load_data, output_console, say
+from blockzoo.cli.screen.consoles import load_data, output_console, say, say_data
+from tests.training.samples import TINY_RECIPE, tiny_dataset
 
 
 @pytest.mark.parametrize("steps", [[], [(0.5, "1 of 2"), (1.0, "2 of 2")]])
@@ -35,9 +37,14 @@ def test_the_bar_of_the_decoding_is_shown_where_there_is_some(
 
 
 def test_skipped_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    data = SimpleNamespace(skipped=("train/a/1.png", "test/b/2.png"))
-    load_data(SimpleNamespace(load_dataset=lambda show: data))  # type: ignore[arg-type]
-    assert capsys.readouterr().err == "skipped 2 bad images, first train/a/1.png\n"
+    data = replace(tiny_dataset(), skipped=("train/a/1.png", "test/b/2.png"))
+    protocol = SimpleNamespace(recipe=TINY_RECIPE)
+    say_data(SimpleNamespace(dataset=data, protocol=protocol))  # type: ignore[arg-type]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(
+        "data: tiny, 2 classes, 20 images to train on and 8 to test on, 3x8x8, "
+    )
+    assert second == "skipped 2 bad images, first train/a/1.png"
 
 
 @pytest.mark.parametrize("form", [str, lambda name: Text(name, style="red")])

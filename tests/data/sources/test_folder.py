@@ -32,7 +32,7 @@ def test_images_labels_and_classes(folder: Path) -> None:
     (folder / "train" / "box" / "notes.txt").write_text("not an image")
     (folder / "train" / ".cache").mkdir()
     data = load_dataset(str(folder))
-    assert (data.name, data.classes) == ("shapes", ("box", "ring"))
+    assert (data.name, data.classes, data.flip) == ("shapes", ("box", "ring"), False)
     assert data.image_shape == (3, 6, 4)
     assert data.x_train[:, 0, 0, 0].tolist() == [0, 1, 10, 11]
     assert data.y_train.tolist() == [0, 0, 1, 1]

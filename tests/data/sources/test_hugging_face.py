@@ -94,7 +94,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 def test_images_labels_and_classes(hub: Hub) -> None:
     data = load_dataset("hf:somebody/shapes:small")
     assert hub.asked == [("somebody/shapes", "small")]
-    assert (data.name, data.classes, data.flip) == ("hf:somebody/shapes:small", ("a", "b"), True)
+    assert (data.name, data.classes, data.flip) == ("hf:somebody/shapes:small", ("a", "b"), False)
     assert data.y_train.tolist() == [0, 0, 1, 1]
     assert data.y_test.tolist() == [1, 0]
     expected = np.stack([pixels(index).transpose(2, 0, 1) for index in (100, 101)])

@@ -35,12 +35,30 @@ def load(folder: Path, arrays: Arrays) -> ImageDataset:
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     arrays = good()
     data = load(tmp_path, arrays)
-    assert (data.name, data.classes, data.flip) == ("pets", ("cat", "dog", "eel"), True)
+    assert (data.name, data.classes, data.flip) == ("pets", ("cat", "dog", "eel"), False)
     assert data.image_shape == (3, 5, 7)
     assert data.num_classes == 3
     assert np.array_equal(data.x_train.numpy(), arrays["x_train"].transpose(0, 3, 1, 2))
     assert data.y_test.tolist() == [2, 1, 0]
     assert str(data.y_train.dtype) == "torch.int64"
+
+
+@pytest.mark.parametrize("value", [True, np.array([1]), np.array(0), np.bool_(False)])
+def test_a_key_says_whether_mirrored_images_keep_their_labels(tmp_path: Path, value: Any) -> None:
+    data = load(tmp_path, {**good(), "flip": value})
+    assert data.flip is bool(value)
+    plain = load(tmp_path, good())
+    assert (data.fingerprint == plain.fingerprint) is (not value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2, "2"), (0.5, "0.5"), ("yes", "yes"), ([True, False], "bool of shape (2,)")],
+)
+def test_another_flip_is_refused(tmp_path: Path, value: Any, text: str) -> None:
+    message = re.escape(f"pets.npz: flip is {text}; it must be True or False")
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, {**good(), "flip": np.array(value)})
 
 
 def test_grey_images_get_three_equal_channels(tmp_path: Path) -> None:

@@ -16,11 +16,19 @@ from blockzoo.experiments.tuning.search import Search, sobol_points
 from blockzoo.experiments.tuning.tries import Point, Report, Try, best_of
 
 SPACE = {"rate": (2e-4, 2e-2), "decay": (1e-4, 1e-1)}
+START = {"rate": 5e-3, "decay": 0.0}  # a recipe without decay lies outside of the space
 STEPS = 6
 
 
 def search_in(folder: Path, name: str = "one") -> Search:
-    return Search(path=folder / "tuning.db", name=name, space=SPACE, first_stop=2, last_step=STEPS)
+    return Search(
+        path=folder / "tuning.db",
+        name=name,
+        start=START,
+        space=SPACE,
+        first_stop=2,
+        last_step=STEPS,
+    )
 
 
 class Objective:
@@ -44,6 +52,26 @@ class Objective:
 
 def test_points_are_the_same_each_time_and_a_longer_list_begins_with_the_shorter() -> None:
     assert sobol_points(SPACE, 4) == sobol_points(SPACE, 16)[:4]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_the_first_point_is_the_known_one_and_is_kept_as_it_is(tmp_path: Path, count: int) -> None:
+    search = search_in(tmp_path)
+    assert search.points(count) == (START, *sobol_points(SPACE, 8)[: count - 1])
+    tried = search.run(Objective(), count)
+    assert search.run(_never, count) == tried  # from the file
+    assert tried[0].point == START
+
+
+def test_what_is_found_is_never_worse_than_the_known_point(tmp_path: Path) -> None:
+    """Elsewhere everything diverges."""
+
+    def objective(point: Point, report: Report) -> tuple[float, float]:
+        if point != START:
+            raise DivergenceError("the loss is nan")
+        return 0.5, 0.0
+
+    assert best_of(search_in(tmp_path).run(objective, 5)).point == START
 
 
 def test_points_fill_the_space_evenly_on_the_logarithm() -> None:
@@ -70,7 +98,8 @@ def test_no_points_and_no_optuna_are_one_clear_line(monkeypatch: pytest.MonkeyPa
 def test_tries_end_complete_stopped_or_diverged_and_the_best_is_complete(tmp_path: Path) -> None:
     objective = Objective()
     tries = search_in(tmp_path).run(objective, 12)
-    assert [found.point for found in tries] == list(sobol_points(SPACE, 12)) == objective.calls
+    assert [found.point for found in tries] == [START, *sobol_points(SPACE, 11)]
+    assert objective.calls == [found.point for found in tries]
     assert {found.state for found in tries} == {"complete", "stopped", "diverged"}
     for found in tries:
         if found.state == "complete":

@@ -19,7 +19,13 @@ from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.train import train_placement
 from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.experiments.tuning import trial
-from blockzoo.experiments.tuning.trial import TUNING_SEED, search_space, without_test
+from blockzoo.experiments.tuning.trial import (
+    TUNING_SEED,
+    recipe_point,
+    search_space,
+    tuned_to,
+    without_test,
+)
 from blockzoo.experiments.tuning.tries import Try
 from blockzoo.experiments.tuning.tune import (
     Tuning,
@@ -68,6 +74,14 @@ def with_noise_for_test(dataset: ImageDataset) -> ImageDataset:
         x_test=torch.randint(0, 256, dataset.x_test.shape, generator=generator, dtype=torch.uint8),
         y_test=dataset.y_test.flip(0),
     )
+
+
+@pytest.mark.parametrize("name", ["quick", "classic", "v1"])
+def test_the_first_point_is_the_recipes_own_training(name: str) -> None:
+    protocol = get_protocol(name)
+    point = recipe_point(protocol)
+    assert point.keys() == search_space(protocol).keys()
+    assert tuned_to(protocol, point) == protocol
 
 
 def test_every_block_tries_the_same_points_with_one_seed_that_is_never_reported(

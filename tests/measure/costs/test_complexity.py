@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -69,11 +70,47 @@ def test_macs_of_one_layer(layer: nn.Module, shape: tuple[int, ...], macs: int) 
         (torch.matmul, [(2, 3, 4), (2, 4, 5)], 120),
         (lambda a, b: torch.einsum("nij,nkj->nik", a, b), [(2, 3, 4), (2, 5, 4)], 120),
         (torch.mul, [(3, 4), (3, 4)], 0),
+        (
+            lambda x, w: torch.conv_tbc(x, w, torch.zeros(4, device=x.device)),
+            [(7, 2, 3), (5, 3, 4)],
+            3 * 2 * 4 * 5 * 3,
+        ),
+        (lambda c, a, b: c.addmm_(a, b), [(3, 5), (3, 4), (4, 5)], 60),
+        (lambda c, a, b: c.baddbmm_(a, b), [(2, 3, 5), (2, 3, 4), (2, 4, 5)], 120),
         (F.scaled_dot_product_attention, [(1, 2, 5, 8)] * 3, 2 * 2 * 5 * 5 * 8),
     ],
 )
 def test_macs_of_products(function: object, shapes: list[tuple[int, ...]], macs: int) -> None:
     assert count_macs(Apply(function), *map(torch.empty, shapes)) == macs
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "products"),
+    [
+        (F.linear, [(2, 3), (4, 3)], 24),
+        (torch.matmul, [(5, 2, 3), (5, 3, 4)], 120),
+        (F.conv1d, [(1, 2, 6), (3, 2, 3)], 3 * 2 * 3 * 4),
+        (F.conv2d, [(1, 2, 5, 5), (3, 2, 3, 3)], 3 * 2 * 9 * 9),
+        (F.conv_transpose2d, [(1, 2, 5, 5), (2, 3, 3, 3)], 2 * 3 * 9 * 25),
+    ],
+)
+def test_a_complex_product_is_four_real_ones(
+    function: Callable[..., Tensor], shapes: list[tuple[int, ...]], products: int
+) -> None:
+    values = (torch.empty(s, dtype=torch.complex64, requires_grad=True) for s in shapes)
+    counts = count_complexity(Apply(function), *values)
+    assert (counts.macs, counts.training_macs) == (4 * products, 3 * 4 * products)
+    assert counts.uncounted == ()
+
+
+def test_a_complex_convolution_among_real_ones() -> None:
+    def both(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(torch.view_as_complex(x), torch.view_as_complex(weight)).real + F.conv2d(
+            x[..., 0], weight[..., 0]
+        )
+
+    counts = count_complexity(Apply(both), torch.empty(1, 2, 5, 5, 2), torch.empty(3, 2, 3, 3, 2))
+    assert counts.macs == (4 + 1) * 3 * 2 * 9 * 9
 
 
 def test_training_macs_are_threefold_but_twofold_for_the_first_layer() -> None:

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.costs.memory import MemoryPeak, inference_memory, training_memory
+from blockzoo.measure.costs.memory import (
+    MemoryPeak,
+    TrainingStep,
+    inference_memory,
+    training_memory,
+)
 
 
 def linear(a: int, b: int) -> nn.Linear:
@@ -86,6 +91,35 @@ def test_plain_sgd_has_no_state_and_adam_has_two_moments_and_a_step_count() -> N
     assert plain.optimizer_bytes == 0
     assert plain.peak_bytes == 776 - 192
     assert adam.optimizer_bytes == 2 * 192 + 4
+
+
+@pytest.mark.parametrize(
+    ("step", "state_bytes"),
+    [
+        (TrainingStep(), 192),
+        (TrainingStep(momentum=0.0), 0),
+        (TrainingStep(optimizer="adam"), 2 * 192 + 4),
+        (TrainingStep(optimizer="adamw", averaged=True), 2 * 192 + 4 + 192),
+        (TrainingStep(averaged=True), 2 * 192),
+    ],
+)
+def test_a_step_holds_what_its_optimizer_and_its_average_do(
+    step: TrainingStep, state_bytes: int
+) -> None:
+    """Weights of 192 bytes: a state or two, a counter of 4 bytes, a copy; nothing else moves."""
+    peak = training_memory(linear(16, 3), (16,), 2, step)
+    assert peak.optimizer_bytes == state_bytes
+    assert peak.peak_bytes == 776 - 192 + state_bytes
+
+
+def test_the_average_holds_buffers_too() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(8), linear(8, 3))
+    plain, averaged = (
+        training_memory(net, (8,), 4, TrainingStep(averaged=averaged)) for averaged in (False, True)
+    )
+    held = 4 * (8 + 8 + 24) + 4 * (8 + 8) + 8  # weights, running statistics, a count of batches
+    assert averaged.optimizer_bytes - plain.optimizer_bytes == held
+    assert averaged.peak_bytes - plain.peak_bytes == held
 
 
 def test_momentum_takes_the_same_memory_for_one_parameter_at_a_time_as_for_all() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from blockzoo.core.errors import InputError, ModelError
 from blockzoo.core.position import Position
 from blockzoo.measure.costs import process_memory
-from blockzoo.measure.costs.memory import inference_memory, training_memory
+from blockzoo.measure.costs.memory import TrainingStep, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
@@ -74,6 +74,16 @@ def test_training_step_of_matrices_holds_weights_gradients_and_momentum() -> Non
     by_hand += 4 + hidden_gradient
     assert training_memory(net, (1024,), batch).peak_bytes == by_hand
     assert agree(measured_training_memory(net, (1024,), batch), by_hand)
+
+
+def test_training_step_of_adamw_with_an_average_holds_two_states_and_a_copy() -> None:
+    net, batch = linears(1024, 4096, 1024), 64
+    weights = 2 * 1024 * 4096 * 4
+    step = TrainingStep(optimizer="adamw", averaged=True)
+    counted = training_memory(net, (1024,), batch, step).peak_bytes
+    # Weights, gradients, two states and the average; beside them batches are small.
+    assert 5 * weights < counted < 5.2 * weights
+    assert agree(measured_training_memory(net, (1024,), batch, training=step), counted)
 
 
 def _training_peak(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[int, int]:

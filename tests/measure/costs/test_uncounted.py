@@ -41,6 +41,10 @@ def sampled(mode: str) -> Callable[[Tensor, Tensor], Tensor]:
         (Apply(torch.addmv), [(3,), (3, 4), (4,)], {"aten.addmv": 12}),
         (Apply(torch.addr), [(3, 4), (3,), (4,)], {"aten.addr": 12}),
         (Apply(torch.addbmm), [(3, 5), (2, 3, 4), (2, 4, 5)], {"aten.addbmm": 2 * 3 * 4 * 5}),
+        (Apply(torch.cdist), [(30, 8), (40, 8)], {"aten._euclidean_dist": 30 * 40 * 8}),
+        (Apply(torch.cdist), [(2, 5, 8), (2, 4, 8)], {"aten._cdist_forward": 2 * 5 * 4 * 8}),
+        (Apply(F.pdist), [(5, 8)], {"aten._pdist_forward": 10 * 8}),
+        (Apply(lambda a, b, c: a.addmv_(b, c)), [(3,), (3, 4), (4,)], {"aten.addmv_": 12}),
         (Apply(torch.linalg.vector_norm), [(3, 4)], {"aten.linalg_vector_norm": 12}),
         (
             Apply(sampled("bilinear")),
@@ -77,6 +81,85 @@ def test_an_operation_with_a_formula_tells_its_macs_apart(
     assert counts.macs == 0
     assert counts.uncounted_macs == macs
     assert counts.uncounted == tuple(macs)
+
+
+def in_coordinates(a: Tensor, b: Tensor) -> Tensor:
+    return a.to_sparse() @ b
+
+
+def in_rows(a: Tensor, b: Tensor) -> Tensor:
+    return a.to_sparse_csr() @ b
+
+
+def sampled_products(a: Tensor, b: Tensor) -> Tensor:
+    product: Tensor = torch.sparse.sampled_addmm(a.to_sparse_csr(), a, b)
+    return product
+
+
+def integers(a: Tensor, b: Tensor) -> Tensor:
+    return torch._int_mm(a.to(torch.int8), b.to(torch.int8))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("function", [in_coordinates, in_rows, sampled_products])
+def test_a_sparse_product_is_named_and_not_counted_as_if_it_were_dense(
+    function: Callable[..., Tensor],
+) -> None:
+    counts = count_complexity(Apply(function), torch.eye(3), torch.eye(3))
+    assert counts.macs == 0
+    assert counts.uncounted != ()
+    assert counts.uncounted_macs == {}
+    assert not any(" " in name for name in counts.uncounted)  # tables join names by spaces
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("inv", "det", "slogdet", "cholesky", "qr", "svd", "svdvals", "eigh", "eigvalsh", "pinv"),
+        *("matrix_exp", "matrix_rank", "cond", "lu_factor", "eig"),
+    ],
+)
+def test_what_linear_algebra_computes_is_named(name: str) -> None:
+    counts = count_complexity(Apply(getattr(torch.linalg, name)), torch.eye(3))
+    assert counts.uncounted != ()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: torch.linalg.solve(a, a),
+        lambda a: torch.linalg.solve_triangular(a, a, upper=True),
+        lambda a: torch.cholesky_solve(a, a),
+        torch.cholesky_inverse,
+        lambda a: torch.ormqr(a, a[0], a),
+        lambda a: torch.cdist(a, a, p=1),
+        lambda a: torch.fft.fft(a).abs(),
+    ],
+)
+def test_solvers_transforms_and_other_distances_are_named(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    assert count_complexity(Apply(function), torch.eye(3)).uncounted != ()
+
+
+def test_products_of_linear_algebra_and_of_integers_are_counted() -> None:
+    a = torch.empty(3, 3)
+    for function in (lambda a: torch.linalg.multi_dot([a, a, a]), lambda a: a.matrix_power(3)):
+        assert count_complexity(Apply(function), a).macs == 54
+    square = torch.empty(32, 32)
+    assert count_complexity(Apply(integers), square, square).macs == 32**3
+
+
+def test_a_complex_product_by_a_formula_is_four_real_ones() -> None:
+    matrix = torch.empty(3, 4, dtype=torch.complex64)
+    counts = count_complexity(Apply(torch.mv), matrix, torch.empty(4, dtype=torch.complex64))
+    assert counts.uncounted_macs == {"aten.mv": 48}
+
+
+def test_work_that_is_no_product_is_not_named() -> None:
+    layers = [nn.BatchNorm2d(4), nn.GELU(), nn.AvgPool2d(2), nn.Upsample(scale_factor=2)]
+    more = [nn.LayerNorm(8), nn.Dropout(), nn.Softmax(-1), nn.PixelShuffle(2), nn.Hardswish()]
+    assert count_complexity(nn.Sequential(*layers, *more), torch.empty(2, 4, 8, 8)).uncounted == ()
 
 
 def test_an_operation_without_a_formula_is_named_alone() -> None:

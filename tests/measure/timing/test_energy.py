@@ -67,19 +67,68 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], World]:
 
 def test_idle_power_is_subtracted(put: Callable[[World], World]) -> None:
     world = put(World())
+    joules = (50 - 20) * 0.25 / 4
     assert measure_energy(world.call, 4, "cpu") == EnergyResult(
-        joules_per_image=(50 - 20) * 0.25 / 4,
+        joules_per_image=joules,
+        interval=(joules, joules),
+        repetitions=(joules,) * 3,
         counter="made up",
         power_w=50.0,
         idle_power_w=20.0,
-        seconds=10.0,
-        images=160,
+        seconds=30.0,
+        images=480,
     )
-    assert world.calls == 1 + 40  # one before, so that idling is with the work loaded
+    assert world.calls == 1 + 3 * 40  # one before, so that idling is with the work loaded
 
 
-def test_work_that_takes_no_more_than_idling_has_no_energy(put: Callable[[World], World]) -> None:
-    assert measure_energy(put(World(busy_w=19.0)).call, 1, "cpu") is None
+def test_work_that_takes_less_than_idling_is_kept_as_it_is(put: Callable[[World], World]) -> None:
+    result = measure_energy(put(World(busy_w=19.0)).call, 1, "cpu")
+    assert result is not None
+    assert result.joules_per_image == pytest.approx(-0.25)
+    assert result.interval[0] <= 0
+
+
+class Unsteady(World):
+    """What else the machine does changes: each repetition has a power of its own."""
+
+    def __init__(self, *watts: float) -> None:
+        super().__init__()
+        self._watts = [*watts]
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.busy_w = self._watts.pop(0)
+
+
+def test_repetitions_below_idle_count_and_the_interval_is_students(
+    put: Callable[[World], World],
+) -> None:
+    """10, 2 and -6 W above idle, 0.25 s an image: 2.5, 0.5 and -1.5 J; t(2) = 4.303."""
+    result = measure_energy(put(Unsteady(30.0, 22.0, 14.0)).call, 1, "cpu")
+    assert result is not None
+    assert result.repetitions == pytest.approx((2.5, 0.5, -1.5))
+    assert result.joules_per_image == pytest.approx(0.5)  # dropping the last would make it 1.5
+    reach = 4.302653 * 2.0 / 3**0.5
+    assert result.interval == pytest.approx((0.5 - reach, 0.5 + reach), rel=1e-6)
+    assert result.interval[0] <= 0
+
+
+def test_more_repetitions_make_the_interval_narrower(put: Callable[[World], World]) -> None:
+    few = measure_energy(put(Unsteady(50.0, 52.0, 51.0)).call, 1, "cpu")
+    many = measure_energy(put(Unsteady(*(50.0, 52.0, 51.0) * 3)).call, 1, "cpu", repetitions=9)
+    assert few is not None
+    assert many is not None
+    assert few.interval[0] > 0
+    assert many.joules_per_image == pytest.approx(few.joules_per_image)
+    assert few.interval[0] < many.interval[0] < many.interval[1] < few.interval[1]
+
+
+@pytest.mark.parametrize("repetitions", [0, 1, 2])
+def test_fewer_than_three_repetitions_are_refused(
+    repetitions: int, put: Callable[[World], World]
+) -> None:
+    with pytest.raises(InputError, match=f"^{repetitions} repetitions given; an interval takes"):
+        measure_energy(put(World()).call, 1, "cpu", repetitions=repetitions)
 
 
 def test_a_counter_that_vanishes_leaves_none(put: Callable[[World], World]) -> None:
@@ -110,7 +159,7 @@ def test_a_network_runs_on_its_example_and_threads_come_back(
         Network(name="a", model=nn.Identity(), example=torch.ones(2, 3))
     )
     assert result is not None
-    assert (result.images, set(sizes)) == (80, {(2, 3)})
+    assert (result.images, set(sizes)) == (240, {(2, 3)})
     assert torch.get_num_threads() == 1
 
 
@@ -166,5 +215,5 @@ def test_a_matrix_product_on_a_gpu_takes_energy() -> None:
     matrix = torch.ones(4096, 4096, device="cuda")
     result = measure_energy(lambda: matrix @ matrix, 1, "cuda")
     assert result is not None
-    assert (result.counter, result.seconds >= LEAST_SECONDS) == ("nvml", True)
-    assert result.joules_per_image > 0
+    assert (result.counter, result.seconds >= 3 * LEAST_SECONDS) == ("nvml", True)
+    assert result.interval[0] > 0

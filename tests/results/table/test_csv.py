@@ -13,7 +13,7 @@ from blockzoo.results.table.cells import escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
 from blockzoo.results.table.csv import read_results_csv, write_results_csv
 from blockzoo.results.table.join import result_rows
-from tests.record_samples import ENVIRONMENT, SCAFFOLD, after, cost, latency, training
+from tests.record_samples import ENVIRONMENT, SCAFFOLD, after, cost, latency, memory, training
 
 EARLY_HEADER = (
     "timestamp,block,dataset,position,epochs,batch_size,lr,val_loss,val_acc,training_time,"
@@ -97,6 +97,9 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "measured_memory_mb": None,
         "measured_training_memory_mb": None,
         "measured_memory_device": None,
+        "training_macs": None,
+        "stage_training_macs": None,
+        "training_memory_optimizer": None,
         "latency_low_ms": 4.5,
         "latency_high_ms": 5.5,
         "latency_iqr_ms": None,
@@ -153,10 +156,19 @@ def test_uncounted_macs_are_known_where_every_operation_has_a_formula(
     assert (row["uncounted"], row["uncounted_macs"]) == (" ".join(names), told)
 
 
+def test_what_a_training_step_costs_is_told() -> None:
+    of_v1 = memory(64, 80_000_000).model_copy(update={"optimizer": "adamw, averaged weights"})
+    record = cost(training_macs=170_000, stage_training_macs=90_000, memory_training=of_v1)
+    (row,) = result_rows([record])
+    assert (row["training_macs"], row["stage_training_macs"]) == (170_000, 90_000)
+    assert row["training_memory_optimizer"] == "adamw, averaged weights"
+
+
 def test_a_file_from_before_a_column_was_added_reads_as_empty_there(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_results_csv([cost(uncounted_macs={"im2col": 3}, uncounted=("im2col",))], path)
     added = {"uncounted_macs", "measured_memory_mb", "measured_training_memory_mb"}
+    added |= {"training_macs", "stage_training_macs", "training_memory_optimizer"}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     kept = [name for name in COLUMNS if name not in added]

@@ -13,7 +13,7 @@ from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.training import sweep_request
 from blockzoo.cli.option_groups import TrainingOptions
-from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say
+from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say, say_data
 from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol
@@ -48,6 +48,7 @@ def sweep(
         SweepProgress(message_console()) as listener,
         trainers_side_by_side(side_by_side, request.device) as trainers,
     ):
+        say_data(request)
         result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
     _show_sweep(request.protocol, csv, plots)
     if result.failed:

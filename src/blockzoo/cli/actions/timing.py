@@ -28,12 +28,15 @@ from blockzoo.experiments.benchmark import BenchmarkOptions as SessionOptions
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.protocol import get_protocol
+from blockzoo.measure.costs.memory import SGD_STEP
 from blockzoo.measure.machine.devices import available_cores, resolve_device
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
 from blockzoo.results.records import LatencyRecord, Record
 from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.training.optimisation import step_of
+from blockzoo.training.recipe import get_recipe
 
 
 @blocks_apart
@@ -92,6 +95,7 @@ def profile(
     chosen: ScaffoldOptions,
     *,
     batch_size: int | None,
+    recipe: str | None,
     measure_memory: bool,
     device: str | None,
     warmup_runs: int | None,
@@ -100,7 +104,9 @@ def profile(
     output: Path | None,
 ) -> None:
     """Count what blocks cost and, where a device or a number of runs is given, time them too."""
-    shape, batch = chosen_shape(chosen.input_shape, batch_size, 64)
+    trained = None if recipe is None else get_recipe(recipe)
+    usual = CostSettings.training_batch_size if trained is None else trained.batch_size
+    shape, batch = chosen_shape(chosen.input_shape, batch_size, usual)
     config = scaffold_of(chosen, shape)
     names = chosen_blocks(chosen.blocks, chosen.everything)
     positions = chosen_positions(chosen.positions)
@@ -114,6 +120,7 @@ def profile(
             config=config,
             settings=CostSettings(
                 training_batch_size=batch,
+                training_step=SGD_STEP if trained is None else step_of(trained),
                 measured_on=(device or "cpu") if measure_memory else None,
             ),
             on_error="record",

@@ -18,13 +18,14 @@ from blockzoo.cli.actions.keeping import (
     require_usable,
 )
 from blockzoo.cli.option_groups import TrainingOptions
-from blockzoo.cli.screen.consoles import load_data, output_console, say
+from blockzoo.cli.screen.consoles import load_data, output_console, say, say_data
 from blockzoo.cli.screen.tuning_progress import TuningProgress
 from blockzoo.core.errors import UnknownNameError
 from blockzoo.data.residence import Residence
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import run_trainings
+from blockzoo.experiments.tuning.search import check_search
 from blockzoo.experiments.tuning.track import run_tuned_track
 from blockzoo.experiments.tuning.tune import TRIALS, TUNING_FILE
 from blockzoo.report.tables.training import (
@@ -51,6 +52,7 @@ def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path 
     load_data(request)
     records: list[Record] = []
     with open_store(chosen.results, create=True) as store:
+        say_data(request)
         for both in run_trainings(request, store, csv_path=csv_location(chosen.results)):
             records += both
             _say_what_failed(both)
@@ -74,16 +76,19 @@ def _say_what_failed(records: Sequence[Record]) -> None:
 def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:
     """Search each network's own recipe, train it with fresh seeds, and compare the tracks."""
     request = sweep_request(chosen, seeds=None if seeds is None else chosen_seeds(seeds))
+    trials = TRIALS if trials is None else trials
+    check_search(trials)
     require_usable(chosen.results, None)
     load_data(request)
     csv, listener, tracks = csv_location(chosen.results), TuningProgress(), []
     with open_store(chosen.results, create=True) as store:
+        say_data(request)
         for track in run_tuned_track(
             request,
             store,
             file=csv.parent / TUNING_FILE,
             csv_path=csv,
-            trials=TRIALS if trials is None else trials,
+            trials=trials,
             listener=listener,
         ):
             output_console().print(trials_table(track.tuning))
@@ -123,6 +128,7 @@ def sweep_request(
         protocol=get_protocol(chosen.protocol).changed(**changes),
         data_dir=chosen.data_dir,
         skip_bad_images=chosen.skip_bad_images,
+        flip=chosen.mirrored,
         device=chosen.device,
         compiled=chosen.compiled,
         options=_run_options(chosen),

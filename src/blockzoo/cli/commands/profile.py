@@ -18,14 +18,24 @@ from blockzoo.core import ranges
     "blockzoo profile classic/RepMixer --protocol classic --output costs.csv",
     "blockzoo profile RepMixer --width 32 --input-shape 1 3 64 64 --batch-size 128",
     "blockzoo profile ResNetBasicBlock RepMixer --position mid --measure-memory",
+    "blockzoo profile RepMixer --position mid --recipe v1",
 )
 @spread
 def profile(
     chosen: ScaffoldOptions,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", help="Batch of the training step. (default: 64)"),
+        typer.Option(
+            "--batch-size", help="Batch of the training step. (default: the recipe's, or 64)"
+        ),
         ranges.BATCH,
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="quick, classic or v1: whose training step. (default: SGD with momentum)",
+        ),
     ] = None,
     measure_memory: Annotated[
         bool,
@@ -46,14 +56,16 @@ def profile(
 
     Counts are exact, of the training form and of the deploy form, of the whole network and of the
     stage under test alone; FLOPs are 2 x MACs. Memory is the peak of inference at batch 1 and of
-    one training step. Nothing is computed, so any machine can profile any block, unless
-    `--measure-memory` asks for the peaks of real processes, to stand beside the counted ones.
+    one training step: by SGD with momentum, or as `--recipe` trains. Nothing is computed, so any
+    machine can profile any block, unless `--measure-memory` asks for the peaks of real processes,
+    to stand beside the counted ones.
     """
     from blockzoo.cli.actions import timing
 
     timing.profile(
         chosen,
         batch_size=batch_size,
+        recipe=recipe,
         measure_memory=measure_memory,
         device=device,
         warmup_runs=warmup_runs,

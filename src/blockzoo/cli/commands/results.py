@@ -40,13 +40,18 @@ def visualize(
     "blockzoo results results/blockzoo.db --export results.parquet",
     "blockzoo results --robustness --time-to 0.5 --time-to 0.6",
     "blockzoo results --export everything.jsonl",
+    "blockzoo results --export answers.npz",
     "blockzoo results --import everything.jsonl",
 )
 def results(
     source: shared_options.Source = "results",
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Write .csv, .parquet, or .jsonl (whole records)."),
+        typer.Option(
+            "--export",
+            help="Write .csv, .parquet, .jsonl (whole records) or .npz (which test images each "
+            "training answered rightly).",
+        ),
     ] = None,
     import_from: Annotated[
         Path | None,

@@ -20,8 +20,7 @@ def tune(
     chosen: TrainingOptions,
     trials: Annotated[
         int | None,
-        # Sobol points, which are spread evenly at powers of two.
-        typer.Option("--trials", help="Points tried, best a power of two. (default: 16)"),
+        typer.Option("--trials", help="Points tried, the recipe's own values first. (default: 16)"),
         ranges.TRIALS,
     ] = None,
     seeds: Annotated[

@@ -16,6 +16,7 @@ from blockzoo.core.text import visible
 
 # For its type alone: it would bring torch to commands that only read results.
 if TYPE_CHECKING:
+    from blockzoo.data import ImageDataset
     from blockzoo.experiments.sweep.plan import SweepRequest
 
 PLAIN_WIDTH = 160
@@ -59,7 +60,7 @@ def message_console() -> Console:
 
 
 def load_data(request: SweepRequest) -> None:
-    """Load the data set, with a bar while images are decoded; say how many were left out."""
+    """Load the data set, with a bar while images are decoded."""
     with ExitStack() as stack:
         bars: list[Callable[[float, str], None]] = []
 
@@ -69,9 +70,33 @@ def load_data(request: SweepRequest) -> None:
                 bars.append(stack.enter_context(progress("decode")))
             bars[0](fraction, text)
 
-        skipped = request.load_dataset(show).skipped
-    if skipped:
+        request.load_dataset(show)
+
+
+def say_data(request: SweepRequest) -> None:
+    """Say what is trained on: the first line of a run, once nothing more can be refused.
+
+    How many images were left out is the second, where some were.
+    """
+    data = request.dataset
+    say(described(data, flip=data.flip and request.protocol.recipe.flip))
+    if skipped := data.skipped:
         say(f"skipped {len(skipped)} bad images, first {skipped[0]}")
+
+
+def described(data: ImageDataset, *, flip: bool) -> str:
+    """Return what the data set is and whether its images are flipped, in one line.
+
+    >>> from blockzoo.data import load_dataset
+    >>> described(load_dataset("digits"), flip=False)
+    'data: digits, 10 classes, 1,438 images to train on and 359 to test on, 3x32x32, not flipped'
+    """
+    shape = "x".join(map(str, data.image_shape))
+    return (
+        f"data: {data.name}, {data.num_classes} classes, {len(data.x_train):,} images to train on "
+        f"and {len(data.x_test):,} to test on, {shape}, "
+        + ("flipped left to right at random" if flip else "not flipped")
+    )
 
 
 def say(line: str) -> None:

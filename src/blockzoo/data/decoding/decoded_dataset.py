@@ -38,13 +38,15 @@ def decoded_dataset(
     classes: Sequence[str],
     *,
     where: str,
+    flip: bool = False,
     skip_bad_images: bool,
     data_dir: Path | None,
     progress: Progress | None,
 ) -> ImageDataset:
     """Return the data set of the images of `source`: first those of the training split, then test.
 
-    `splits` are these two. `where` begins messages about the whole. Raises `DataError`.
+    `splits` are these two. `where` begins messages about the whole. `flip`: see `ImageDataset`; of
+    images that somebody brings it is not known. Raises `DataError`.
     """
     train, test = splits
     images = decoded(source, cache_dir(data_dir), skip_bad=skip_bad_images, progress=progress)
@@ -61,7 +63,7 @@ def decoded_dataset(
         x_test=x_test,
         y_test=test.labels[good[1]],
         classes=classes,
-        flip=True,
+        flip=flip,
         source=where,
     )
     names = [*train.names, *test.names]
@@ -74,7 +76,7 @@ def decoded_dataset(
 
 def _remember_fingerprint(dataset: ImageDataset, folder: Path) -> None:
     """Hash the data set, or take what that gave before; a changed copy is hashed on its own."""
-    about = hashlib.sha256(repr((dataset.classes, dataset.skipped)).encode())
+    about = hashlib.sha256(repr((dataset.classes, dataset.flip, dataset.skipped)).encode())
     for labels in (dataset.y_train, dataset.y_test):
         about.update(labels.numpy().data)
     file = folder / f"fingerprint-{about.hexdigest()[:16]}"

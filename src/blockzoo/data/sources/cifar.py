@@ -47,6 +47,6 @@ def _dataset(name: str, train: Any, test: Any) -> ImageDataset:
         x_test=test.data,
         y_test=np.asarray(test.targets),
         classes=train.classes,
-        flip=True,
+        flip=True,  # as its authors and all who train on it do
         source=name,
     )

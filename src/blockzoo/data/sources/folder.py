@@ -52,13 +52,14 @@ def load_splits(
     test: Path,
     resizing: Resizing,
     *,
+    flip: bool = False,
     skip_bad_images: bool,
     data_dir: Path | None,
     progress: Progress | None,
 ) -> ImageDataset:
     """Return the data set of the images in `train`/CLASS/ and `test`/CLASS/, two sibling folders.
 
-    Raises `DataError` naming the folder or file.
+    `flip`: see `ImageDataset`. Raises `DataError` naming the folder or file.
     """
     root = train.parent
     if not train.is_dir() or not test.is_dir():
@@ -82,6 +83,7 @@ def load_splits(
         (of_train, of_test),
         classes,
         where=str(root),
+        flip=flip,
         skip_bad_images=skip_bad_images,
         data_dir=data_dir,
         progress=progress,

@@ -45,6 +45,7 @@ def load_imagenet(
         folder / "train",
         folder / "val",
         Resizing(size=(side, side), how="crop"),
+        flip=True,
         skip_bad_images=skip_bad_images,
         data_dir=data_dir,
         progress=progress,

@@ -1,4 +1,4 @@
-"""A data set in one `.npz` file: x_train, y_train, x_test, y_test, classes."""
+"""A data set in one `.npz` file: x_train, y_train, x_test, y_test, classes, perhaps flip."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from blockzoo.core.errors import DataError
 from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "classes")
+_FLIP = "flip"
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -27,20 +28,30 @@ _UNREADABLE = (
 def load_npz(path: Path) -> ImageDataset:
     """Return the data set in that file; its name is the file's stem.
 
-    The arrays are those of `dataset_from_arrays`; `classes` is an array of strings. Flipped images
-    are taken to keep their labels; a recipe with `flip=False` says otherwise. Raises `DataError`
+    The arrays are those of `dataset_from_arrays`; `classes` is an array of strings. `flip`, which
+    may be left out, is True where images flipped left to right keep their labels: without it they
+    are not flipped, for nothing else tells a mirrored digit from a mirrored cat. Raises `DataError`
     for a file that is missing, is no `.npz`, is cut short, or lacks or misuses an array.
     """
     arrays = _read(path)
-    classes = arrays.pop("classes")
+    classes, flip = arrays.pop("classes"), _flip(arrays.pop(_FLIP, None), path)
     if classes.ndim != 1 or classes.dtype.kind != "U":
         raise DataError(
             f"{path}: classes is {classes.dtype} of shape {classes.shape}; "
             f"it must be a list of strings"
         )
     return dataset_from_arrays(
-        path.stem, classes=classes.tolist(), flip=True, source=str(path), **arrays
+        path.stem, classes=classes.tolist(), flip=flip, source=str(path), **arrays
     )
+
+
+def _flip(value: Array | None, path: Path) -> bool:
+    if value is None:
+        return False
+    if value.size != 1 or value.dtype.kind not in "biu" or value.item() not in (0, 1):
+        text = value.item() if value.size == 1 else f"{value.dtype} of shape {value.shape}"
+        raise DataError(f"{path}: flip is {text}; it must be True or False")
+    return bool(value.item())
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -61,7 +72,8 @@ def _arrays(opened: object, path: Path) -> dict[str, Array]:
     missing = [name for name in _ARRAYS if name not in opened.files]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(opened.files)}")
-    return {name: _array(opened, name, path) for name in _ARRAYS}
+    wanted = (*_ARRAYS, _FLIP) if _FLIP in opened.files else _ARRAYS
+    return {name: _array(opened, name, path) for name in wanted}
 
 
 def _array(opened: NpzFile, name: str, path: Path) -> Array:

@@ -24,6 +24,7 @@ from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
+from blockzoo.training.optimisation import step_of
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
 
@@ -38,13 +39,15 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 class SweepRequest:
     """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
 
-    `data_dir` and `skip_bad_images`: see `load_dataset`. `compiled`: see `TrainingSettings`.
+    `data_dir` and `skip_bad_images`: see `load_dataset`. `flip`: whether images are flipped left to
+    right, in the place of what the data set says. `compiled`: see `TrainingSettings`.
     `options` say how trainings are run and what their records are named.
     """
 
     protocol: Protocol
     data_dir: Path | None = None
     skip_bad_images: bool = False
+    flip: bool | None = None
     device: str = "auto"
     compiled: bool = False
     options: RunOptions = field(default_factory=RunOptions)
@@ -60,7 +63,8 @@ class SweepRequest:
     def load_dataset(self, progress: Progress | None = None) -> ImageDataset:
         """Return the data set; `progress(fraction, text)` is called while images are decoded."""
         listener = _DecodingListener(progress=progress)
-        return _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, listener)
+        data = _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, listener)
+        return data if self.flip is None else data.with_flip(self.flip)
 
     @property
     def scaffold(self) -> ScaffoldConfig:
@@ -147,7 +151,10 @@ def _placements(request: SweepRequest) -> Iterator[Placement]:
 def _costs(request: SweepRequest) -> Iterator[Trial]:
     for placement in _placements(request):
         # The training step whose memory is counted is the one that is trained.
-        identity = cost_trial_id(placement, training_batch_size=request.protocol.recipe.batch_size)
+        recipe = request.protocol.recipe
+        identity = cost_trial_id(
+            placement, training_batch_size=recipe.batch_size, training_step=step_of(recipe)
+        )
         yield Trial(
             kind="cost",
             blocks=(placement.spec.name,),

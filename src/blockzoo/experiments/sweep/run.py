@@ -29,6 +29,7 @@ from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
+from blockzoo.training.optimisation import step_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +138,12 @@ def run_recorded(
 
 def measure_cost(request: SweepRequest, placement: Placement) -> list[CostRecord]:
     """Return the cost of that placement, as one record; failed if it cannot be had."""
+    recipe = request.protocol.recipe
     return profile_blocks(
         [placement.spec],
         [placement.position],
         config=placement.scaffold,
-        settings=CostSettings(training_batch_size=request.protocol.recipe.batch_size),
+        settings=CostSettings(training_batch_size=recipe.batch_size, training_step=step_of(recipe)),
         on_error="record",
     )
 

@@ -29,6 +29,7 @@ SEQUENCE_SEED = 0
 STARTUP_TRIES = 4
 """Tries that must have run to their end before one is stopped early."""
 _INDEX, _TIE, _REASON = "index", "tie_breaker", "reason"
+_ANY_VALUE = FloatDistribution(0.0, 1e300)
 _STATES: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -42,8 +43,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class KeptStudy:
     """The tries of one search in its file. Raises `ResultsError` where the file cannot be used."""
 
-    def __init__(self, path: Path, study: Study, space: Space, first_stop: int) -> None:
-        self._path, self._study, self._space = path, study, space
+    def __init__(self, path: Path, study: Study, first_stop: int) -> None:
+        self._path, self._study = path, study
         self._pruner = MedianPruner(n_startup_trials=STARTUP_TRIES, n_warmup_steps=first_stop)
 
     def tries(self) -> dict[int, Try]:
@@ -64,7 +65,8 @@ class KeptStudy:
             state=_STATES[attempt.state],
             value=attempt.value,
             params=dict(attempt.point),
-            distributions=_distributions(self._space),
+            # Wide: the recipe's own values may lie outside of the space.
+            distributions=dict.fromkeys(attempt.point, _ANY_VALUE),
             intermediate_values=dict(attempt.curve),
             user_attrs=attributes,
         )
@@ -79,7 +81,7 @@ class KeptStudy:
 
 
 @contextmanager
-def opened(path: Path, name: str, space: Space, first_stop: int) -> Iterator[KeptStudy]:
+def opened(path: Path, name: str, first_stop: int) -> Iterator[KeptStudy]:
     """Open the search of that name in the file, or begin it there."""
     make_folder(path.parent)
     with _clear_faults(path):
@@ -91,7 +93,7 @@ def opened(path: Path, name: str, space: Space, first_stop: int) -> Iterator[Kep
             study = optuna.create_study(
                 storage=storage, study_name=name, direction="maximize", load_if_exists=True
             )
-        yield KeptStudy(path, study, space, first_stop)
+        yield KeptStudy(path, study, first_stop)
     finally:
         storage.remove_session()
         storage.engine.dispose()

@@ -1,9 +1,10 @@
 """Quasi-random search over a few numbers, resumable.
 
-A search is a list of points, fixed before anything is tried: the first of one scrambled Sobol
-sequence, so that all searches over one space try the same points, and a longer search begins with
-the shorter one. A try is put into an SQLite file, in one transaction, when it has ended; a process
-that is killed loses the try in hand and nothing else, and the next one begins there.
+A search is a list of points, fixed before anything is tried: one that is known to work, then the
+first of one scrambled Sobol sequence, so that all searches over one space try the same points, and
+a longer search begins with the shorter one. A try is put into an SQLite file, in one transaction,
+when it has ended; a process that is killed loses the try in hand and nothing else, and the next one
+begins there.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ INSTALL = "pip install 'blockzoo[tune]'"
 class Search:
     """A search for the highest value, kept in the SQLite file `path` under `name`.
 
-    `space` holds the lowest and the highest value of each number; points are spread evenly over
-    their logarithms, or over the values themselves where the lowest is 0. A try is stopped after a
-    step, from `first_stop` on and before `last_step`, if its best value so far is below the median
-    that complete tries had at that step.
+    `start` is tried first, be it in the space or not: what is found is never worse. `space` holds
+    the lowest and the highest value of each number; points are spread evenly over their logarithms,
+    or over the values themselves where the lowest is 0. A try is stopped after a step, from
+    `first_stop` on and before `last_step`, if its best value so far is below the median that
+    complete tries had at that step.
     """
 
     path: Path
     name: str
+    start: Point
     space: Space
     first_stop: int
     last_step: int
@@ -55,8 +58,8 @@ class Search:
         second one that decides between equals. `on_try` is called for each try, also for those
         found done. `DivergenceError` ends a try, anything else that is raised the search.
         """
-        points = sobol_points(self.space, tries)
-        with _optuna().opened(self.path, self.name, self.space, self.first_stop) as study:
+        points = self.points(tries)
+        with _optuna().opened(self.path, self.name, self.first_stop) as study:
             kept = study.tries()
             for index, point in enumerate(points):
                 if index not in kept:
@@ -65,6 +68,12 @@ class Search:
                 if on_try is not None:
                     on_try(kept[index])
         return tuple(kept[index] for index in range(len(points)))
+
+    def points(self, count: int) -> tuple[Point, ...]:
+        """Return the first points; raises `InputError` as `check_search` does."""
+        check_search(count)
+        others = sobol_points(self.space, count - 1) if count > 1 else ()
+        return (self.start, *others)
 
     def _try(
         self,
@@ -101,15 +110,20 @@ def sobol_points(space: Space, count: int) -> tuple[Point, ...]:
     >>> len(points), points[:2] == sobol_points({"learning_rate": (0.01, 1.0)}, 2)
     (4, True)
     """
-    TRIALS.checked("trials", count)
+    check_search(count)
     points: tuple[Point, ...] = _optuna().sobol_points(space, count)
     return points
 
 
-def _optuna() -> ModuleType:
-    """Return the door to Optuna; raises `InputError` where it is not installed."""
+def check_search(tries: int) -> None:
+    """Raise `InputError` for a number of tries out of range, and where Optuna is not installed."""
+    TRIALS.checked("trials", tries)
     if find_spec("optuna") is None:
         raise InputError(f"tuning needs Optuna: {INSTALL}")
+
+
+def _optuna() -> ModuleType:
+    """Return the door to Optuna."""
     # An optional package, which takes a second to import.
     from blockzoo.experiments.tuning import optuna_study
 

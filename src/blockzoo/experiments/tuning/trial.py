@@ -47,6 +47,16 @@ def search_space(protocol: Protocol) -> Space:
     }
 
 
+def recipe_point(protocol: Protocol) -> Point:
+    """Return the recipe's own values of what is tuned, the first point of every search.
+
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> recipe_point(get_protocol("v1"))
+    {'learning_rate': 0.002, 'weight_decay': 0.05, 'drop_path': 0.0}
+    """
+    return {name: getattr(protocol.recipe, name) for name in search_space(protocol)}
+
+
 def without_test(dataset: ImageDataset) -> ImageDataset:
     """Return the data set with the first training image of each class in the place of its test.
 
@@ -120,10 +130,10 @@ class TunedNetwork:
         untuned = training_trial_id(self.placement, settings)
         space = search_space(self.protocol)
         (first,) = sobol_points(space, 1)  # another sequence is another search
-        text = repr((untuned, sorted(space.items()), sorted(first.items())))
-        return (
-            f"{self.placement.spec.identity_name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        )
+        start = recipe_point(self.protocol)
+        text = repr((untuned, *(sorted(each.items()) for each in (space, start, first))))
+        name = self.placement.spec.identity_name
+        return f"{name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def tuned_to(protocol: Protocol, point: Point) -> Protocol:

@@ -4,121 +4,46 @@ One MAC is one multiplication and one addition; FLOPs are 2 x MACs. Convolutions
 products count, with the formulas of `torch.utils.flop_counter`, whose figures are FLOPs. By
 convention element-wise work, normalisation, pooling and biases do not. Operations that do the work
 of a convolution or a matrix product where no formula sees it are named, and what they come to by
-a documented formula is kept apart from the MACs. Counts are of the module in the mode it is in, for
-the inputs given: one image if the batch is 1.
+a documented formula is kept apart from the MACs (see `products.py`). Counts are of the module in
+the mode it is in, for the inputs given: one image if the batch is 1.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from blockzoo.measure.costs.meta import call, run_operation, stand_in, stand_ins, without_data
-
-aten = torch.ops.aten
-
-_MATRIX_OPERANDS: dict[Any, tuple[int, int]] = {
-    aten.mm: (0, 1),
-    aten.bmm: (0, 1),
-    aten.addmm: (1, 2),
-    aten.baddbmm: (1, 2),
-    aten.convolution: (0, 1),
-    aten._convolution: (0, 1),
-}
-"""Where an operation that multiplies two tensors has them among its arguments."""
-
-_ADDED_FORMULAS: dict[Any, Callable[..., int]] = dict.fromkeys(
-    (
-        aten._scaled_dot_product_flash_attention_for_cpu,
-        aten._scaled_dot_product_fused_attention_overrideable,
-    ),
-    flop_registry[aten._scaled_dot_product_efficient_attention],
+from blockzoo.measure.costs.backward import (
+    UNKNOWN_BACKWARD,
+    factors_with_gradient,
+    has_own_backward,
+    saving_is_changed,
 )
-"""Fused attention that not every release of torch counts: its formula is that of the others."""
-
-_UNSEEN_NAMES = frozenset(
-    {
-        *("addbmm", "addmv", "addr", "dot", "mv", "vdot"),
-        *("_cdist_forward", "_trilinear", "col2im", "im2col", "grid_sampler_2d"),
-        *("grid_sampler_3d", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_cudnn_rnn", "mkldnn_rnn_layer"),
-    }
+from blockzoo.measure.costs.meta import (
+    call,
+    run_operation,
+    stand_in,
+    stand_ins,
+    tensors_in,
+    without_data,
 )
-"""ATen operations that multiply and add as matrices do (or lay data out for it)."""
-
-# Operations of these namespaces are known one by one; those of any other are custom kernels.
-_PLAIN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
-
-
-def does_unseen_work(func: Any) -> bool:
-    """Return whether this operation is to be named where no formula of the MACs knows it."""
-    if func.namespace not in _PLAIN_NAMESPACES:
-        return True
-    name = _name(func)
-    return name in _UNSEEN_NAMES or name.startswith("linalg_")
-
-
-def estimated_macs(func: Any, args: tuple[Any, ...], output: Any) -> int | None:
-    """Return the MACs of such an operation by its documented formula; None where it has none."""
-    formula = _FORMULAS.get(f"{func.namespace}.{_name(func)}")
-    return None if formula is None else formula(args, output)
-
-
-def _name(func: Any) -> str:
-    name: str = func._schema.name.split("::")[1]
-    return name
-
-
-def _size_of(index: int) -> Callable[[tuple[Any, ...], Any], int]:
-    """Return the formula of one MAC per value of that argument."""
-    return lambda args, output: math.prod(args[index].shape)
-
-
-def _vector_norm(args: tuple[Any, ...], output: Any) -> int | None:
-    # Only the Euclidean norm multiplies: one product for each value.
-    order = args[1] if len(args) > 1 else 2
-    return math.prod(args[0].shape) if order == 2 else None
-
-
-def _grid_sample(args: tuple[Any, ...], output: Tensor) -> int:
-    # Each value read is a weighted sum of the values around the place it is read at.
-    dimensions, mode = output.dim() - 2, args[2]
-    corners = {0: 2**dimensions, 1: 0, 2: 4**dimensions}  # bilinear, nearest, bicubic
-    macs: int = corners[mode] * output.numel()
-    return macs
-
-
-def _deformable_convolution(args: tuple[Any, ...], output: Tensor) -> int:
-    images, weight = args[0], args[1]
-    uses_mask = bool(args[-1])
-    window, places = math.prod(weight.shape[2:]), math.prod(output.shape[2:])
-    # Beside the product with the kernel each sample is interpolated between four pixels, and
-    # multiplied by its mask where there is one.
-    sampled = output.shape[0] * images.shape[1] * window * places
-    macs: int = output.numel() * math.prod(weight.shape[1:]) + (5 if uses_mask else 4) * sampled
-    return macs
-
-
-_FORMULAS: Mapping[str, Callable[[tuple[Any, ...], Any], int | None]] = {
-    "aten.addbmm": lambda args, output: math.prod(args[1].shape) * args[2].shape[2],
-    "aten.addmv": _size_of(1),
-    "aten.addr": lambda args, output: output.numel(),
-    "aten.mv": _size_of(0),
-    "aten.dot": _size_of(0),
-    "aten.vdot": _size_of(0),
-    "aten.linalg_vector_norm": _vector_norm,
-    "aten.grid_sampler_2d": _grid_sample,
-    "aten.grid_sampler_3d": _grid_sample,
-    "aten.im2col": lambda args, output: output.numel(),
-    "torchvision.deform_conv2d": _deformable_convolution,
-}
+from blockzoo.measure.costs.products import (
+    CONVOLUTIONS,
+    does_unseen_work,
+    estimated_macs,
+    formula_of,
+    function_name,
+    is_complex,
+    real_products,
+    shown_name,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +61,10 @@ class Complexity:
     The gradient of one factor of a product costs what the product costs, grouped convolutions
     included, so `training_macs`, of a forward and a backward pass, are 3 x the forward pass, and
     2 x for a layer whose input needs no gradient: the first one, unless an input requires a
-    gradient. `uncounted`: the operations with matrix-like work that is in neither, sorted.
-    `uncounted_macs` are those of the forward pass by operation, where a formula is documented.
+    gradient. Where a custom `autograd.Function` or checkpointing makes the backward pass do
+    something else, it is run and its operations are counted. `uncounted`: the operations with
+    matrix-like work that is in neither, sorted. `uncounted_macs` are those of the forward pass by
+    operation, where a formula is documented.
     """
 
     macs: int
@@ -179,8 +106,11 @@ def count_complexity(module: nn.Module, *inputs: object) -> Complexity:
     def run(device: str) -> Complexity:
         counter = _Counter()
         parameters, buffers = stand_ins(module, device)
-        with torch.enable_grad(), counter:
-            call(module, parameters, buffers, [_moved(value, device) for value in inputs])
+        with torch.enable_grad(), counter, _ComplexConvolutions(counter):
+            output = call(module, parameters, buffers, [_moved(value, device) for value in inputs])
+            outputs = [value for value in tensors_in(output) if value.requires_grad]
+            if counter.recomputes or has_own_backward(outputs):
+                _count_backward(counter, outputs, device)
         return counter.result()
 
     return without_data(run)
@@ -193,22 +123,42 @@ def _moved(value: object, device: str) -> object:
     return stand_in(value, device).requires_grad_(value.requires_grad)
 
 
+def _count_backward(counter: _Counter, outputs: list[Tensor], device: str) -> None:
+    """Run the backward pass and count it operation by operation, where no rule tells its cost."""
+    counter.begin_backward()
+    try:
+        torch.autograd.backward(outputs, [torch.ones_like(value) for value in outputs])
+    except Exception:
+        if device == "meta":  # the run on the CPU decides
+            raise
+        counter.name_backward()
+
+
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation of a forward pass and adds up what it costs, and its backward."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._macs = self._backward_macs = 0
+        self.macs = self.backward_macs = 0
+        self.recomputes = self._in_backward = False
         self._uncounted: set[str] = set()
         self._uncounted_macs: Counter[str] = Counter()
 
     def result(self) -> Complexity:
         return Complexity(
-            macs=self._macs,
-            training_macs=self._macs + self._backward_macs,
+            macs=self.macs,
+            training_macs=self.macs + self.backward_macs,
             uncounted=tuple(sorted(self._uncounted)),
             uncounted_macs=dict(self._uncounted_macs),
         )
+
+    def begin_backward(self) -> None:
+        """Count what runs from here on as the backward pass, in the place of the rule."""
+        self._in_backward, self.backward_macs = True, 0
+
+    def name_backward(self) -> None:
+        """Name the backward pass as one that could be neither run nor counted."""
+        self._uncounted.add(UNKNOWN_BACKWARD)
 
     def __torch_dispatch__(
         self,
@@ -218,12 +168,11 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        operation = func._overloadpacket
-        formula = flop_registry.get(operation) or _ADDED_FORMULAS.get(operation)
+        formula = formula_of(func, args)
         if formula is None:
             return self._run_uncounted(func, args, kwargs)
         output = run_operation(func, args, kwargs)
-        self._count(operation, formula, args, kwargs, output)
+        self._count(func, formula(*args, **kwargs, out_val=output), args)
         return output
 
     def _run_uncounted(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -232,34 +181,57 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if output is not NotImplemented:
             return output
         output = run_operation(func, args, kwargs)
-        if does_unseen_work(func):
-            name = str(func._overloadpacket)
+        if does_unseen_work(func) and not self._is_gradient_of_named(func):
+            name = shown_name(func, args)
             self._uncounted.add(name)
             macs = estimated_macs(func, args, output)
-            if macs is not None:
+            if macs is not None and not self._in_backward:
                 self._uncounted_macs[name] += macs
         return output
 
-    def _count(
-        self,
-        operation: Any,
-        formula: Callable[..., int],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        output: Any,
-    ) -> None:
-        macs = formula(*args, **kwargs, out_val=output) // 2  # torch's figures are FLOPs
-        self._macs += macs
+    def _is_gradient_of_named(self, func: Any) -> bool:
+        """Tell whether this is the backward pass of an operation that is named already."""
+        forward = function_name(func).strip("_").removesuffix("_backward")
+        names = {name.split(".")[1].split("[")[0].strip("_") for name in self._uncounted}
+        return self._in_backward and forward in {name.removesuffix("_forward") for name in names}
+
+    def _count(self, func: Any, flops: int, args: tuple[Any, ...]) -> None:
+        macs = real_products(args) * (flops // 2)  # torch's figures are FLOPs
+        if self._in_backward:
+            self.backward_macs += macs
+            return
+        self.macs += macs
         if torch.is_grad_enabled():
-            self._backward_macs += macs * _factors_with_gradient(operation, args)
+            self.backward_macs += macs * factors_with_gradient(func, args)
+            # What is saved for the backward pass is not kept: it will be computed once more.
+            self.recomputes = self.recomputes or saving_is_changed()
 
 
-def _factors_with_gradient(operation: Any, args: tuple[Any, ...]) -> int:
-    """Return how many of the two factors of a product need a gradient.
+class _ComplexConvolutions(TorchFunctionMode):
+    """Counts a convolution of complex numbers as four of real ones, as other products are.
 
-    Fused attention is two products in one operation; all its operands are taken alike.
+    PyTorch computes it by three, with additions in the place of the fourth: an operation counter
+    sees these alone.
     """
-    if operation in _MATRIX_OPERANDS:
-        return sum(args[index].requires_grad for index in _MATRIX_OPERANDS[operation])
-    needs_gradient = any(value.requires_grad for value in args if isinstance(value, Tensor))
-    return 2 if needs_gradient else 0
+
+    def __init__(self, counter: _Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run one function; PyTorch calls this."""
+        kwargs = kwargs or {}
+        if func not in CONVOLUTIONS or not is_complex((*args, *kwargs.values())):
+            return func(*args, **kwargs)
+        counter = self._counter
+        before = counter.macs, counter.backward_macs
+        output = func(*args, **kwargs)
+        counter.macs += (counter.macs - before[0]) // 3
+        counter.backward_macs += (counter.backward_macs - before[1]) // 3
+        return output

@@ -7,7 +7,7 @@ categories at the moment of the peak:
 
 parameters     the module's parameters and buffers
 gradients      storages that are some parameter's `.grad` after the backward pass
-optimizer      tensors in the optimizer's state
+optimizer      tensors in the optimizer's state, and the average of the weights where one is kept
 activations    inputs, targets, and what the forward pass (the loss included) made and still holds
 temporaries    what the backward pass or the optimizer step made, if it is none of the above
 
@@ -55,9 +55,42 @@ class MemoryPeak:
     temporaries_bytes: int
 
 
-def sgd_with_momentum(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return SGD with momentum 0.9: one state tensor per parameter, all stepped in place."""
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, foreach=True)
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """What a training step holds beside network and batch; its kernels change all of it in place.
+
+    `optimizer`: "sgd" has a state per parameter, or none without `momentum`; "adam" and "adamw"
+    have two and a step counter. `averaged`: whether a moving average of weights and buffers is
+    kept.
+
+    >>> TrainingStep(optimizer="adamw", averaged=True).label
+    'adamw, averaged weights'
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "sgd"
+    momentum: float = 0.9
+    averaged: bool = False
+
+    @property
+    def label(self) -> str:
+        """A short name for people and records: "sgd, momentum 0.9"."""
+        of_sgd = (
+            f", momentum {self.momentum:g}" if self.optimizer == "sgd" and self.momentum else ""
+        )
+        return f"{self.optimizer}{of_sgd}{', averaged weights' if self.averaged else ''}"
+
+    def make(
+        self, parameters: list[nn.Parameter], *, fused: bool | None = None
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer; with `fused` its kernels are those that trainings use."""
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=0.1, momentum=self.momentum, fused=fused)
+        kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return kind(parameters, lr=0.1, fused=fused)
+
+
+SGD_STEP = TrainingStep()
+"""SGD with momentum 0.9: what is counted where no recipe is named."""
 
 
 def inference_memory(
@@ -90,15 +123,16 @@ def training_memory(
     module: nn.Module,
     input_shape: tuple[int, ...],
     batch_size: int,
-    optimizer: OptimizerFactory = sgd_with_momentum,
+    optimizer: TrainingStep | OptimizerFactory = SGD_STEP,
 ) -> MemoryPeak:
     """Return the peak of one step of training by cross-entropy: forward, backward, optimizer.
 
     The module maps (batch_size, *input_shape) to logits (batch_size, classes) and runs in training
     mode. The step is one of many: the optimizer has its state, and the gradients of the step before
-    are gone (`zero_grad` before the forward pass). Other optimizers step one parameter after the
-    other, as PyTorch does on a CPU, unless they are made with `foreach=True`. Raises `InputError`
-    for a module without trainable parameters.
+    are gone (`zero_grad` before the forward pass). A `TrainingStep` changes its state in place, as
+    fused kernels do. Optimizers that a function makes are stepped as they are, one parameter after
+    the other unless made with `foreach=True`. Raises `InputError` for a module without trainable
+    parameters.
 
     >>> peak = training_memory(nn.Linear(4, 2), (4,), batch_size=8)
     >>> peak.parameters_bytes, peak.optimizer_bytes  # SGD with momentum: one value a parameter
@@ -116,18 +150,21 @@ def _train_one_step(
     module: nn.Module,
     input_shape: tuple[int, ...],
     batch_size: int,
-    optimizer_factory: OptimizerFactory,
+    how: TrainingStep | OptimizerFactory,
     device: str,
 ) -> MemoryPeak:
     ledger = _Ledger()
     parameters, buffers = stand_ins(module, device)
     trainable = [value for value in parameters.values() if value.requires_grad]
+    step = how if isinstance(how, TrainingStep) else None
     with RememberedShapes():
-        optimizer = _with_state(optimizer_factory(trainable))
+        optimizer = _with_state(step.make(trainable) if step else how(trainable))  # type: ignore[operator]
+    averaged = (*parameters.values(), *buffers.values()) if step and step.averaged else ()
+    average = [stand_in(value, device) for value in averaged]
     images = torch.zeros(batch_size, *input_shape, device=device)
     targets = torch.zeros(batch_size, dtype=torch.long, device=device)
     ledger.enter("parameters", (*parameters.values(), *buffers.values()))
-    ledger.enter("optimizer", state_tensors(optimizer))
+    ledger.enter("optimizer", [*state_tensors(optimizer), *average])
     ledger.enter("activations", [images, targets])
     with torch.enable_grad(), ledger:
         logits = call(module, parameters, buffers, [images])
@@ -136,7 +173,8 @@ def _train_one_step(
         ledger.new_storages_are = "temporaries"
         loss.backward()  # type: ignore[no-untyped-call]
         ledger.enter("gradients", [value.grad for value in trainable if value.grad is not None])
-        optimizer.step()
+        if step is None:  # fused kernels make nothing, and run on no tensor without data
+            optimizer.step()
     ledger.enter("optimizer", state_tensors(optimizer))
     return ledger.peak(batch_size)
 
@@ -159,7 +197,7 @@ def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """Return all tensors in the optimizer's state.
 
     >>> layer = nn.Linear(4, 2)
-    >>> optimizer = sgd_with_momentum(list(layer.parameters()))
+    >>> optimizer = TrainingStep().make(list(layer.parameters()))
     >>> state_tensors(optimizer)  # before the first step
     []
     """

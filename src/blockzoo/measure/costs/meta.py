@@ -68,6 +68,22 @@ def call(
     return torch.func.functional_call(module, {**parameters, **buffers}, tuple(inputs))
 
 
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in what a module returns or an operation takes, however nested.
+
+    >>> [tuple(tensor.shape) for tensor in tensors_in((torch.ones(2), {"a": [torch.ones(3)]}, 4))]
+    [(2,), (3,)]
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+
+
 @contextmanager
 def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     """Put every part of the module in training or eval mode, and back as it was afterwards.

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from blockzoo.core.errors import InputError, ModelError, one_line
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
 from blockzoo.core.ranges import BATCH
-from blockzoo.measure.costs.memory import sgd_with_momentum, state_tensors
+from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep, state_tensors
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 
 _MMAP_THRESHOLD_BYTES = 65536
@@ -47,7 +47,7 @@ class _Task:
     input_shape: tuple[int, ...]
     batch_size: int
     device: str
-    training: bool
+    training: TrainingStep | None
 
 
 def measured_inference_memory(
@@ -59,20 +59,24 @@ def measured_inference_memory(
     Raises `InputError` for a batch size below 1 and `ModelError` with one line where the process
     fails, dies or is not done after 600 s.
     """
-    return _in_fresh_process(module, input_shape, batch_size, device, training=False)
+    return _in_fresh_process(module, input_shape, batch_size, device, training=None)
 
 
 def measured_training_memory(
-    module: nn.Module, input_shape: tuple[int, ...], batch_size: int, device: str = "cpu"
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    batch_size: int,
+    device: str = "cpu",
+    training: TrainingStep = SGD_STEP,
 ) -> int:
-    """Return the peak bytes of one step of training: forward, cross-entropy, backward, SGD.
+    """Return the peak bytes of one step of training: forward, cross-entropy, backward, optimizer.
 
-    The step is one of many, by SGD with momentum, as in `memory.training_memory`. Raises
-    what `measured_inference_memory` does, and `InputError` without trainable parameters.
+    The step is one of many, with fused kernels, as in `memory.training_memory`. Raises what
+    `measured_inference_memory` does, and `InputError` without trainable parameters.
     """
     if not any(value.requires_grad for value in module.parameters()):
         raise InputError("training memory asked for a module that has no trainable parameters")
-    return _in_fresh_process(module, input_shape, batch_size, device, training=True)
+    return _in_fresh_process(module, input_shape, batch_size, device, training=training)
 
 
 def _in_fresh_process(
@@ -81,7 +85,7 @@ def _in_fresh_process(
     batch_size: int,
     device: str,
     *,
-    training: bool,
+    training: TrainingStep | None,
 ) -> int:
     BATCH.checked("batch size", batch_size)
     task = _Task(
@@ -109,13 +113,16 @@ def _measure(task: _Task) -> int:
     module = load_module_bytes(task.payload).to(device)
     # Batch normalisation in training cannot do with a single value per channel.
     small = min(2, task.batch_size) if task.training else 1
+    average: list[Tensor] = []
     if task.training:
         module.train()
         trainable = [value for value in module.parameters() if value.requires_grad]
-        optimizer = sgd_with_momentum(trainable)
+        optimizer = task.training.make(trainable, fused=True)
+        if task.training.averaged:
+            average = [v.detach().clone() for v in (*module.parameters(), *module.buffers())]
         step = _training_step(module, optimizer)
         step(torch.zeros(small, *task.input_shape, device=device))
-        held = [*module.parameters(), *module.buffers(), *state_tensors(optimizer)]
+        held = [*module.parameters(), *module.buffers(), *state_tensors(optimizer), *average]
     else:
         module.eval()
         step = _forward_pass(module)

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.seeding import seeded
 from blockzoo.measure.costs.meta import in_mode
 
 NARROW = 8
@@ -70,8 +71,7 @@ def receptive_field(
     5×5
     """
     sizes = tuple(lengths)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed, gpus=False), torch.inference_mode(False):
         # Double precision: a dependence through many layers may be smaller than fp32 tells from 0.
         probe = _without_zeros(copy.deepcopy(module).cpu().double())
         with in_mode(probe, training=False):
@@ -93,8 +93,7 @@ def effective_receptive_field(
     >>> field.width
     1.0
     """
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed, gpus=False), torch.inference_mode(False):
         probe = copy.deepcopy(module).cpu().float()
         with in_mode(probe, training=False):
             gradient = _middle_gradient(probe, torch.randn(inputs, channels, size, size))

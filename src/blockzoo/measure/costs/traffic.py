@@ -9,7 +9,7 @@ machine's ratio of FLOPs to bandwidth (Williams et al., "Roofline", 2009).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from blockzoo.measure.costs.complexity import count_macs
-from blockzoo.measure.costs.meta import call, in_mode, run_operation, stand_ins, without_data
+from blockzoo.measure.costs.meta import (
+    call,
+    in_mode,
+    run_operation,
+    stand_ins,
+    tensors_in,
+    without_data,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ def measure_traffic(
         features = torch.zeros(batch_size, *input_shape, device=device, dtype=dtype)
         with torch.no_grad(), counter:
             output = call(module, parameters, buffers, [features])
-        return counter.moved_bytes, _size(features) + sum(map(_size, _tensors(output)))
+        return counter.moved_bytes, _size(features) + sum(map(_size, tensors_in(output)))
 
     with in_mode(module, training=False):
         moved, ends = without_data(run)
@@ -127,16 +134,8 @@ class _Mover(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # A view moves nothing; `_unsafe_view` is one, though its schema does not say so.
         if not func.is_view and not func._schema.name.endswith("_unsafe_view"):
             moved = (*args, *kwargs.values(), output)
-            self.moved_bytes += sum(map(_size, _tensors(moved)))
+            self.moved_bytes += sum(map(_size, tensors_in(moved)))
         return output
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
 
 
 def _size(tensor: Tensor) -> int:

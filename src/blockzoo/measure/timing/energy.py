@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Protocol
 
 import torch
@@ -28,9 +29,11 @@ from blockzoo.measure.machine.nvml import Gpu
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.clocks import threads_restored
 from blockzoo.measure.timing.preparing import Network
+from blockzoo.stats.paired_seeds import mean_interval
 
 LEAST_SECONDS = 10.0
 """Counters move in steps, of up to 0.1 s on a GPU: shorter work is too coarse to the last step."""
+LEAST_REPETITIONS = 3
 _POWERCAP = Path("/sys/class/powercap")
 # Enough that waiting takes a small share, few enough that the clock is looked at in time.
 _CALLS_PER_WAIT = 16
@@ -39,9 +42,17 @@ _CALLS_PER_WAIT = 16
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyResult:
-    """Joules per image beyond idle, and what they follow from: both powers, time and images."""
+    """Joules per image beyond idle, the mean of `repetitions`, and what they follow from.
+
+    `interval`: its 95% interval by Student's t. A repetition that took less power than idling
+    before it counts as what it is, below 0: without such readings the mean would be too high. An
+    interval that holds 0 does not tell the work from idling.
+    Powers are means; `seconds` and `images` are of all repetitions together.
+    """
 
     joules_per_image: float
+    interval: tuple[float, float]
+    repetitions: tuple[float, ...]
     counter: str
     power_w: float
     idle_power_w: float
@@ -66,13 +77,14 @@ def measure_energy(
     *,
     seconds: float = LEAST_SECONDS,
     idle_seconds: float = 3.0,
+    repetitions: int = LEAST_REPETITIONS,
 ) -> EnergyResult | None:
     """Call for at least `seconds` and return the energy per image beyond that of an idle device.
 
     `call()` runs a batch of `images_per_call` images, on CUDA perhaps without waiting for the end.
-    The idle power is measured before, over `idle_seconds`, with the work loaded. None where there
-    is no counter to read, and where the work took no more power than idling, as happens when
-    something else stopped in between. Raises `InputError` for no images or too little time.
+    The idle power is measured before, over `idle_seconds`, with the work loaded; both are repeated,
+    for what else the machine does is not the same each time. None where there is no counter to
+    read. Raises `InputError` for no images, too little time or fewer than three repetitions.
 
     >>> measure_energy(lambda: None, 1, "cpu", seconds=1.0)
     Traceback (most recent call last):
@@ -85,12 +97,52 @@ def measure_energy(
         )
     if (counter := find_counter(device)) is None:  # before anything is loaded or waited for
         return None
+    if repetitions < LEAST_REPETITIONS:
+        raise InputError(
+            f"{repetitions} repetitions given; an interval takes at least {LEAST_REPETITIONS}"
+        )
     batch = _batched(call, torch.device(device))
     batch()  # loads what is loaded at the first call, so that idling is with it
     try:
-        return _beyond_idle(counter, batch, images_per_call, seconds, idle_seconds)
+        each = [
+            _beyond_idle(counter, batch, images_per_call, seconds, idle_seconds)
+            for _ in range(repetitions)
+        ]
     except OSError:  # the counter is gone
         return None
+    return _result(each, counter.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repetition:
+    """Idling, then the work."""
+
+    idle_power_w: float
+    power_w: float
+    seconds: float
+    images: int
+
+    @property
+    def joules_per_image(self) -> float:
+        # Below 0 where something else stopped in between: then as often too high as too low.
+        return (self.power_w - self.idle_power_w) * self.seconds / self.images
+
+
+def _result(each: Sequence[_Repetition], counter: str) -> EnergyResult:
+    joules = [one.joules_per_image for one in each]
+    found = mean_interval(joules)
+    assert found.low is not None
+    assert found.high is not None
+    return EnergyResult(
+        joules_per_image=found.mean,
+        interval=(found.low, found.high),
+        repetitions=tuple(joules),
+        counter=counter,
+        power_w=mean(one.power_w for one in each),
+        idle_power_w=mean(one.idle_power_w for one in each),
+        seconds=sum(one.seconds for one in each),
+        images=sum(one.images for one in each),
+    )
 
 
 def _beyond_idle(
@@ -99,8 +151,8 @@ def _beyond_idle(
     images_per_call: int,
     seconds: float,
     idle_seconds: float,
-) -> EnergyResult | None:
-    """Measure idling, then the work; None where the work took no more power than idling."""
+) -> _Repetition:
+    """Measure idling, then the work."""
     idle_power_w, _ = _power(counter, lambda: time.sleep(idle_seconds))
     calls = 0
 
@@ -111,16 +163,7 @@ def _beyond_idle(
     power_w, worked_s = _power(counter, work)
     # Per call and not per second: the clock may fall as the device gets warm.
     images = calls * images_per_call
-    if power_w <= idle_power_w:  # something else stopped meanwhile; a negative energy says nothing
-        return None
-    return EnergyResult(
-        joules_per_image=(power_w - idle_power_w) * worked_s / images,
-        counter=counter.name,
-        power_w=power_w,
-        idle_power_w=idle_power_w,
-        seconds=worked_s,
-        images=images,
-    )
+    return _Repetition(power_w=power_w, idle_power_w=idle_power_w, seconds=worked_s, images=images)
 
 
 def measure_network_energy(network: Network) -> EnergyResult | None:

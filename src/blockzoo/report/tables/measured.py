@@ -36,7 +36,10 @@ def cost_table(records: Sequence[CostRecord]) -> Table:
     table = Table(title="Cost of one image (whole network | stage under test)", box=None)
     table.add_column("block")
     table.add_column("position")
-    for title in ("params train", "params deploy", "MMACs deploy", "stage params", "stage MMACs"):
+    for title in (
+        *("params train", "params deploy", "MMACs deploy", "MMACs training"),
+        *("stage params", "stage MMACs"),
+    ):
         table.add_column(title, justify="right")
     table.add_column("inference MB", justify="right")
     table.add_column("training MB", justify="right")
@@ -52,6 +55,7 @@ def _cost_cells(record: CostRecord) -> list[str | Text]:
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
         f"{record.deploy.macs / MEGA:,.2f}",
+        "-" if record.training_macs is None else f"{record.training_macs / MEGA:,.2f}",
         f"{record.stage_deploy.params_total:,}",
         f"{record.stage_deploy.macs / MEGA:,.2f}",
         _megabytes(record.memory_inference),
@@ -64,20 +68,26 @@ def _megabytes(memory: MemoryUse | None) -> str:
 
 
 def parts_table(record: CostRecord) -> Table:
-    """Return the cost of one network part by part, and its memory by category."""
+    """Return the cost of one network part by part.
+
+    "MACs train" is a forward pass of the training form, "MACs training" forward and backward.
+    """
     table = Table(title=f"{record.block}, {where(record)}: part by part", box=None)
     table.add_column("part")
-    for title in ("params train", "params deploy", "MACs train", "MACs deploy", "FLOPs deploy"):
+    table.add_column("params train", justify="right")
+    for title in ("params deploy", "MACs train", "MACs deploy", "FLOPs deploy", "MACs training"):
         table.add_column(title, justify="right")
     for part in record.parts:
-        table.add_row(part.name, *_form_cells(part.train, part.deploy))
+        table.add_row(part.name, *_form_cells(part.train, part.deploy, part.training_macs))
     if record.uncounted:
         table.caption = f"Not among the MACs: {_uncounted(record)}"
     if record.train is not None and record.deploy is not None:
         table.add_section()
-        table.add_row("whole", *_form_cells(record.train, record.deploy), style="bold")
+        whole = _form_cells(record.train, record.deploy, record.training_macs)
+        table.add_row("whole", *whole, style="bold")
     if record.stage_train is not None and record.stage_deploy is not None:
-        table.add_row("stage under test", *_form_cells(record.stage_train, record.stage_deploy))
+        stage = _form_cells(record.stage_train, record.stage_deploy, record.stage_training_macs)
+        table.add_row("stage under test", *stage)
     return table
 
 
@@ -89,15 +99,16 @@ def _uncounted(record: CostRecord) -> str:
     )
 
 
-def _form_cells(train: FormCost, deploy: FormCost) -> list[str]:
+def _form_cells(train: FormCost, deploy: FormCost, training_macs: int | None) -> list[str]:
     numbers = (
         train.params_total,
         deploy.params_total,
         train.macs,
         deploy.macs,
         deploy.flops,
+        training_macs,
     )
-    return [f"{number:,}" for number in numbers]
+    return ["-" if number is None else f"{number:,}" for number in numbers]
 
 
 def memory_table(record: CostRecord) -> Table:
@@ -112,7 +123,8 @@ def memory_table(record: CostRecord) -> Table:
     for name, memory in runs:
         if memory is not None:
             cells = [f"{getattr(memory, f'{title}_bytes'):,}" for title in titles]
-            table.add_row(f"{name}, batch {memory.batch_size}", *cells)
+            by = f" ({memory.optimizer})" if memory.optimizer else ""
+            table.add_row(f"{name}, batch {memory.batch_size}{by}", *cells)
     return table
 
 
@@ -181,8 +193,13 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
 
 
 def _energy(record: LatencyRecord) -> str:
-    joules = record.energy_j_per_image
-    return "-" if joules is None else f"{1e3 * joules:,.3f}"
+    joules, interval = record.energy_j_per_image, record.energy_interval_j
+    if joules is None or interval is None:  # a record from before it was repeated has no interval
+        return "-" if joules is None else f"{1e3 * joules:,.3f}"
+    low, high = (f"{1e3 * end:,.3f}" for end in interval)
+    not_above = "" if interval[0] > 0 else ", not told from idle"
+    n = len(record.energy_repetitions_j)
+    return f"{1e3 * joules:,.3f} ({low} to {high}, n = {n}{not_above})"
 
 
 def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:

@@ -104,13 +104,18 @@ COST_COLUMNS: dict[str, ColumnType] = {
     "measured_memory_mb": "number",
     "measured_training_memory_mb": "number",
     "measured_memory_device": "text",
+    "training_macs": "integer",
+    "stage_training_macs": "integer",
+    "training_memory_optimizer": "text",
 }
 """Both forms of the whole scaffold, the stage under test alone, the peak of one training step.
 
 `uncounted` names operations that no counter saw, joined by spaces; `uncounted_macs` are theirs in
 the deploy form, in no other count, and empty where one of them has no documented formula.
 `measured_memory_mb` is what a process really took on `measured_memory_device` for what `memory_mb`
-counts, `measured_training_memory_mb` for `training_memory_mb`.
+counts, `measured_training_memory_mb` for `training_memory_mb`. `training_macs` is forward and
+backward for one image of a training step, `training_memory_optimizer` what `training_memory_mb` is
+of.
 """
 
 LATENCY_COLUMNS: dict[str, ColumnType] = {

@@ -144,6 +144,9 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
         "measured_memory_mb": _in_mb(record.measured_inference_bytes),
         "measured_training_memory_mb": _in_mb(record.measured_training_bytes),
         "measured_memory_device": record.measured_memory_device,
+        "training_macs": record.training_macs,
+        "stage_training_macs": record.stage_training_macs,
+        "training_memory_optimizer": step and step.optimizer,
     }
 
 

@@ -1,0 +1,44 @@
+"""What the tables of measurements say, cell by cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockzoo.report.tables.measured import cost_table, latency_table, memory_table, parts_table
+from tests.record_samples import cost, latency, memory
+
+
+@pytest.mark.parametrize(
+    ("interval", "cell"),
+    [
+        ((0.012, 0.0127), "12.346 (12.000 to 12.700, n = 3)"),
+        ((-0.001, 0.0257), "12.346 (-1.000 to 25.700, n = 3, not told from idle)"),
+        ((0.0, 0.0247), "12.346 (0.000 to 24.700, n = 3, not told from idle)"),
+    ],
+)
+def test_energy_has_its_interval_and_says_where_it_is_no_more_than_idling(
+    interval: tuple[float, float], cell: str
+) -> None:
+    record = latency(
+        energy_j_per_image=0.0123456,
+        energy_interval_j=interval,
+        energy_repetitions_j=(0.012, 0.0123, 0.0127),
+    )
+    assert cell in str([column._cells for column in latency_table([record]).columns])
+
+
+def test_what_a_training_step_costs_is_in_the_tables() -> None:
+    step = memory(64, 80_000_000).model_copy(update={"optimizer": "adamw, averaged weights"})
+    record = cost(training_macs=172_345_678, stage_training_macs=90_001, memory_training=step)
+    cells = str([column._cells for column in cost_table([record]).columns])
+    assert "172.35" in cells
+    parts = str([column._cells for column in parts_table(record).columns])
+    assert "172,345,678" in parts
+    assert "90,001" in parts
+    rows = str([column._cells for column in memory_table(record).columns])
+    assert "training step, batch 64 (adamw, averaged weights)" in rows
+
+
+def test_a_record_from_before_training_macs_has_a_dash() -> None:
+    (column,) = (c for c in cost_table([cost()]).columns if c.header == "MMACs training")
+    assert column._cells == ["-"]
