@@ -32,6 +32,7 @@ def sweep(
     latency_budget_s: float | None,
     plots: bool,
     side_by_side: int,
+    trust_unsure: bool,
 ) -> None:
     """Run what the store does not hold yet of the sweep, then show its summary and plots."""
     request = sweep_request(
@@ -40,6 +41,7 @@ def sweep(
         latency_budget_s=latency_budget_s,
         protocols_blocks=True,
     )
+    request = replace(request, trust_unsure=trust_unsure)
     require_usable(chosen.results, None)
     load_data(request)
     csv = csv_location(chosen.results)

@@ -38,6 +38,13 @@ def sweep(
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
+    trust_unsure: Annotated[
+        bool,
+        typer.Option(
+            "--trust-unsure",
+            help="Take stored results also of blocks that may have changed unseen.",
+        ),
+    ] = False,
     side_by_side: Annotated[
         int,
         typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
@@ -58,4 +65,5 @@ def sweep(
         latency_budget_s=latency_budget,
         plots=plots,
         side_by_side=side_by_side,
+        trust_unsure=trust_unsure,
     )

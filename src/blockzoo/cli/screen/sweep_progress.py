@@ -95,6 +95,14 @@ class SweepProgress(SweepListener):
         self._console.print(
             f"{len(plan.trials)} trials to run, {plan.done} already in the store", highlight=False
         )
+        for block, reasons in plan.unsure.items():
+            self._console.print(
+                Text(
+                    f"{block} is measured anew each time (--trust-unsure: not), for it may have "
+                    f"changed unseen: {reasons[0]}"
+                ),
+                soft_wrap=True,
+            )
 
     def started(self, trial: Trial) -> None:
         """Name the trial in hand."""

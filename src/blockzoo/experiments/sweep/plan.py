@@ -8,7 +8,7 @@ positions is trained once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,7 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 class SweepRequest:
     """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
 
+    `trust_unsure`: take what the store holds also of blocks whose identity is unsure.
     `data_dir` and `skip_bad_images`: see `load_dataset`. `flip`: whether images are flipped left to
     right, in the place of what the data set says. `compiled`: see `TrainingSettings`.
     `options` say how trainings are run and what their records are named.
@@ -48,6 +49,7 @@ class SweepRequest:
     data_dir: Path | None = None
     skip_bad_images: bool = False
     flip: bool | None = None
+    trust_unsure: bool = False
     device: str = "auto"
     compiled: bool = False
     options: RunOptions = field(default_factory=RunOptions)
@@ -113,17 +115,23 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be run, in order, and how many results the store already holds."""
+    """What is to be run, in order, and how many results the store already holds.
+
+    `unsure`: by block, what its identity does not cover. Its results are not taken from the store.
+    """
 
     trials: tuple[Trial, ...]
     done: int
+    unsure: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def make_plan(request: SweepRequest, store: Store) -> Plan:
     """Return the trials of `request` whose results are missing from `store`, or failed there.
 
     Raises `UnknownNameError` for an unknown block and `DataError` for a data set that cannot be
-    used. A block that cannot be built gets the one trial that records why.
+    used. A block that cannot be built gets the one trial that records why. What the store holds of
+    a block whose identity is unsure counts as missing, for the block may have changed, unless
+    `request.trust_unsure`.
 
     >>> import tempfile
     >>> from blockzoo.experiments.protocol import get_protocol
@@ -133,13 +141,33 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     >>> [trial.label for trial in plan.trials][::3]
     ['cost Identity early', 'latency Identity early', 'training Identity early, seed 0']
     """
-    done = store.ok_ids()
+    done, unsure = store.ok_ids(), {} if request.trust_unsure else _unsure(request)
     wanted: dict[tuple[str, ...], Trial] = {}
-    for trial in (*_costs(request), *_latencies(request, done), *_trainings(request)):
+    for trial in (*_costs(request), *_latencies(request, done, unsure), *_trainings(request)):
         # A network that is the same at several positions has one training: that of the first.
         wanted.setdefault(trial.trial_ids, trial)
-    missing = [trial for trial in wanted.values() if not done.issuperset(trial.trial_ids)]
-    return Plan(trials=tuple(missing), done=len(wanted) - len(missing))
+    missing = [
+        trial
+        for trial in wanted.values()
+        if not done.issuperset(trial.trial_ids) or _rests_on(unsure, request, trial)
+    ]
+    return Plan(trials=tuple(missing), done=len(wanted) - len(missing), unsure=unsure)
+
+
+def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:
+    """Return by block what the identities of its placements do not cover."""
+    unsure: dict[str, tuple[str, ...]] = {}
+    for placement in _placements(request):
+        reasons = placement.fingerprints.unsure
+        if reasons:
+            unsure.setdefault(placement.spec.name, reasons)
+    return unsure
+
+
+def _rests_on(unsure: Container[str], request: SweepRequest, trial: Trial) -> bool:
+    """Tell whether one of the blocks, or of a latency the baseline, is among the unsure."""
+    baseline = request.protocol.blocks[:1] if trial.kind == "latency" else ()
+    return any(block in unsure for block in (*trial.blocks, *baseline))
 
 
 def _placements(request: SweepRequest) -> Iterator[Placement]:
@@ -164,7 +192,7 @@ def _costs(request: SweepRequest) -> Iterator[Trial]:
         )
 
 
-def _latencies(request: SweepRequest, done: set[str]) -> Iterator[Trial]:
+def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) -> Iterator[Trial]:
     protocol = request.protocol
     for position in protocol.positions:
         baseline = request.placement(protocol.blocks[0], position)
@@ -175,7 +203,11 @@ def _latencies(request: SweepRequest, done: set[str]) -> Iterator[Trial]:
             )
             for placement in placements
         }
-        missing = {block: identity for block, identity in ids.items() if identity not in done}
+        missing = {
+            block: identity
+            for block, identity in ids.items()
+            if identity not in done or block in unsure or protocol.blocks[0] in unsure
+        }
         # All that is there is one trial found done; what is missing is measured together.
         chosen = missing or ids
         yield Trial(
