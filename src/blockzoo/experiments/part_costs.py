@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from types import FunctionType
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from blockzoo.blocks import BlockSpec
 from blockzoo.core.position import POSITIONS, Position
@@ -22,6 +24,7 @@ from blockzoo.results.records import FormCost, PartCost
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement, meta_context, meta_deploy
 
+_READ = ("blockzoo.", "timm.", "torchvision.")
 _IMAGES = 2
 """In training: batch normalisation there refuses pooled features of a single image."""
 
@@ -60,15 +63,18 @@ def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
     # Without data: counts follow from shapes, and a large scaffold fits into no memory.
     deploy = meta_deploy(part)
     features = torch.empty(1, *part_input_shapes(config)[name], device="meta")
+    # What comes before learns too, so that all parts but the first pass a gradient on.
+    features.requires_grad_(name != "stem")
     train_cost, trained = _form_cost(part, features)
     deploy_cost, deployed = (
         # Most parts have nothing to merge; then both forms are one and counted once.
         (train_cost, trained) if deploy is part else _form_cost(deploy, features)
     )
-    # What comes before learns too, so that all parts but the first pass a gradient on.
-    images = features.expand(_IMAGES, -1, -1, -1).requires_grad_(name != "stem")
-    with in_mode(part, training=True):
-        in_training = count_complexity(part, images)
+    # Counting again takes a third of the time of a profile, and most are alike in both modes.
+    in_training, images = trained, 1
+    kinds = {type(module) for module in part.modules()}
+    if any(map(_heeds_mode, kinds)):
+        in_training, images = _complexity_in_training(part, features), _IMAGES
     return Part(
         train=part,
         deploy=deploy,
@@ -76,10 +82,34 @@ def _measure(name: str, part: nn.Module, config: ScaffoldConfig) -> Part:
             name=name,
             train=train_cost,
             deploy=deploy_cost,
-            training_macs=in_training.training_macs // _IMAGES,
+            training_macs=in_training.training_macs // images,
         ),
         uncounted=(*trained.uncounted, *deployed.uncounted, *in_training.uncounted),
         uncounted_macs=deployed.uncounted_macs,
+    )
+
+
+def _complexity_in_training(part: nn.Module, features: torch.Tensor) -> Complexity:
+    with in_mode(part, training=True):
+        return count_complexity(part, features.expand(_IMAGES, -1, -1, -1))
+
+
+def _heeds_mode(kind: type) -> bool:
+    """Tell whether a layer may multiply otherwise in training than in eval mode.
+
+    No layer of torch does, nor a norm made of one of torch's. Of BlockZoo's and the libraries that
+    its zoo is built of it is those whose code looks at the mode; of others it is not known.
+    """
+    if kind.__module__.startswith("torch.nn.") or issubclass(kind, _BatchNorm):
+        return False
+    if not kind.__module__.startswith(_READ):
+        return True
+    own = (base for base in kind.__mro__ if base.__module__.startswith(_READ))
+    members = (member for base in own for member in vars(base).values())
+    return any(
+        "training" in member.__code__.co_names
+        for member in members
+        if isinstance(member, FunctionType)
     )
 
 
