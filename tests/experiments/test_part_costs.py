@@ -18,7 +18,8 @@ class OneMoreInTraining(nn.Module):
         self.aux = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) + self.aux(x) if self.training else self.conv(x)
+        output: Tensor = self.conv(x)
+        return output + self.aux(x) if self.training else output
 
 
 def test_a_branch_of_training_alone_is_in_the_macs_of_training_alone() -> None:
