@@ -653,7 +653,10 @@ def test_ways_to_run_that_differ_have_columns_and_the_others_are_in_the_title(
     records = [latency(backend=name, threads=1, batch_size=8) for name in ("eager", "openvino")]
     Console(width=200).print(latency_table(records))
     title, heads, first, second = capsys.readouterr().out.splitlines()[:4]
-    assert title.strip() == "Latency in deploy form: batch 8, fp32, 1 thread(s), cpu, Some CPU"
+    assert (
+        title.strip()
+        == "Latency in deploy form: batch 8, fp32, 1 thread(s), norms not folded, cpu, Some CPU"
+    )
     assert heads.split()[:4] == ["block", "position", "backend", "median"]
     assert [line.split()[:4] for line in (first, second)] == [
         ["A", "mid", "eager", "5.000"],

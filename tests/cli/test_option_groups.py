@@ -39,15 +39,15 @@ from blockzoo.cli.option_groups import (
         (
             sweep,
             TrainingOptions,
-            ["quick", "seeds", "latency_budget", "plots", "side_by_side"],
+            ["quick", "seeds", "latency_budget", "plots", "trust_unsure", "side_by_side"],
         ),
         (tune, TrainingOptions, ["trials", "seeds"]),
         (benchmark, BenchmarkOptions, ["results", "output"]),
         (
             profile,
             ScaffoldOptions,
-            ["batch_size", "measure_memory", "device", "warmup_runs", "benchmark_runs", "results",
-             "output"],
+            ["batch_size", "recipe", "measure_memory", "device", "warmup_runs", "benchmark_runs",
+             "results", "output"],
         ),
         (marginal, TimingOptions, ["additivity", "processes", "budget", "output"]),
         (roofline, TimingOptions, ["precision", "budget", "plot", "output"]),

@@ -141,7 +141,7 @@ def test_blocks_are_compared_with_the_first_at_their_position() -> None:
         assert (base.verdict, base.ratio, base.baseline) == ("baseline", 1.0, "Conv")
         assert other.baseline == "Conv"
         paired = np.array(other.samples_ms) / np.array(base.samples_ms)
-        assert other.ratio == pytest.approx(np.median(paired))
+        assert other.ratio == pytest.approx(np.exp(np.median(np.log(paired))))
 
 
 def test_a_record_says_how_it_was_made() -> None:

@@ -288,7 +288,7 @@ def test_a_block_that_fails_is_recorded_and_the_others_go_on() -> None:
     early, mid, late = profile_blocks([block], config=SMALL, on_error="record")
     assert [early.status, mid.status, late.status] == ["ok", "failed", "ok"]
     assert mid.reason is not None
-    assert mid.reason.startswith("BlockError: block Made up cannot be built")
+    assert mid.reason.startswith("block Made up cannot be built")
     assert mid.traceback is not None
     assert "no middle" in mid.traceback
     assert mid.positions == (Position.MID,)

@@ -150,7 +150,7 @@ def test_the_command_prints_writes_and_draws(
         (["--precision", "fp8"], "precision is 'fp8'"),
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
         (["--threads", "0"], "threads is 0"),
-        (["--batch-size", "0"], "batch size is 0"),
+        (["--batch-size", "0"], "--batch-size is 0"),
         (["--position", "middle"], "unknown position 'middle'"),
         (["NoSuchBlock"], "unknown block 'NoSuchBlock'"),
     ],

@@ -71,6 +71,7 @@ class ApartOptions(BlockOptions):
             metavar="GIB",
             help="What its process may take. (default: nine tenths of the machine's)",
         ),
+        ranges.GIBIBYTES,
     ] = None
 
 

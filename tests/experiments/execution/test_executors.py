@@ -98,7 +98,7 @@ def test_an_error_or_a_death_side_by_side_is_that_of_its_job_alone() -> None:
     }
     assert {task: type(error) for task, error in errors.items()} == {
         1: InputError,
-        2: BlockZooError,
+        2: UnknownNameError,
         3: BlockZooError,
     }
     assert {task: ran[task].result() for task in (0, 4, 5)} == {0: 0, 4: 40, 5: 50}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
@@ -12,6 +11,7 @@ from blockzoo.blocks.registry import TrialKind
 from blockzoo.cli.option_groups import ApartOptions
 from blockzoo.cli.screen.consoles import say
 from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.ranges import SECONDS
 from blockzoo.experiments.execution.user_blocks import TrialLimits, load_here, run_apart
 
 _BYTES_PER_GIB = 2**30
@@ -68,17 +68,12 @@ def chosen_time_limits(texts: Sequence[str] | None) -> dict[TrialKind, float | N
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
+        return SECONDS.checked("--time-limit", float(text))
     except ValueError:
-        raise InputError(f"time limit is {text!r}; give seconds, or training=SECONDS") from None
-    if not (seconds > 0 and math.isfinite(seconds)):
-        raise InputError(f"time limit is {text} s; it must be above 0")
-    return seconds
+        raise InputError(f"--time-limit is {text!r}; give seconds, or KIND=SECONDS") from None
 
 
 def _bytes(gibibytes: float | None) -> int | None:
     if gibibytes is None:
         return None
-    if not (gibibytes > 0 and math.isfinite(gibibytes)):
-        raise InputError(f"memory limit is {gibibytes:g} GiB; it must be above 0")
     return max(1, int(gibibytes * _BYTES_PER_GIB))

@@ -27,7 +27,7 @@ import torch
 from blockzoo.blocks import BlockSpec, canonical_name, get_block
 from blockzoo.blocks.catalog import forget, introduce, is_user_code
 from blockzoo.blocks.registry import TrialKind, built_elsewhere
-from blockzoo.core.errors import BlockError, InputError
+from blockzoo.core.errors import BlockError
 from blockzoo.core.process_state import Change, changes_since, process_state
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
 from blockzoo.core.seeding import preserved
@@ -105,9 +105,9 @@ class UserBlocks:
     def introduce(self, names: Iterable[str]) -> None:
         """Have every user's block among `names` run apart from now on; others are left alone.
 
-        Raises `InputError` for a file, module or class that is not there or is no block. A block
-        whose code cannot be loaded is introduced all the same: its trials fail, each with the
-        reason.
+        Raises what `get_block` raises for a file, module or class that is not there, that is no
+        block, or whose code raises as it is loaded. One that ends its process then, or never comes
+        to an end, is introduced all the same: its trials fail, each with the reason.
         """
         for name in names:
             if not _is_inside and is_user_code(name):
@@ -133,9 +133,7 @@ class UserBlocks:
     def _stand_in(self, name: str) -> BlockSpec:
         try:
             spec = self._run(name, _described, name, kind="identity")
-        except InputError:
-            raise
-        except BlockError as error:
+        except _EndedError as error:
             # Loading it again and again would take as long each time.
             self._lost[name] = error
             spec = BlockSpec(
@@ -191,7 +189,7 @@ class UserBlocks:
                 raise error from _ThereError(trace)
             case Ended(reason=reason):
                 self._let_go(worker)
-                raise BlockError(f"block {name}: its process {reason}")
+                raise _EndedError(f"block {name}: its process {reason}")
 
     def _taken(self, name: str) -> Worker:
         with self._lock:
@@ -240,6 +238,10 @@ def _require_same_arithmetic(name: str, kind: TrialKind, changes: tuple[Change, 
             f"block {name}: it changed {', '.join(computed)}, so that it was not computed as "
             f"others are"
         )
+
+
+class _EndedError(BlockError):
+    """The process of a block ended."""
 
 
 class _ThereError(Exception):
