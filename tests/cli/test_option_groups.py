@@ -24,7 +24,7 @@ from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
 from blockzoo.cli.option_groups import (
     BenchmarkOptions,
-    ScaffoldOptions,
+    ProfileOptions,
     ScalingOptions,
     TimingOptions,
     TrainingOptions,
@@ -43,12 +43,7 @@ from blockzoo.cli.option_groups import (
         ),
         (tune, TrainingOptions, ["trials", "seeds"]),
         (benchmark, BenchmarkOptions, ["results", "output"]),
-        (
-            profile,
-            ScaffoldOptions,
-            ["batch_size", "recipe", "measure_memory", "device", "warmup_runs", "benchmark_runs",
-             "results", "output"],
-        ),
+        (profile, ProfileOptions, ["results", "output"]),
         (marginal, TimingOptions, ["additivity", "processes", "budget", "output"]),
         (roofline, TimingOptions, ["precision", "budget", "plot", "output"]),
         (scaling, ScalingOptions, ["budget", "processes", "plot", "results", "output"]),

@@ -92,6 +92,38 @@ class ScaffoldOptions(ApartOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileOptions(ScaffoldOptions):
+    """Whose training step `profile` counts, and what it also runs."""
+
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", help="Batch of the training step. (default: the recipe's, or 64)"
+        ),
+        ranges.BATCH,
+    ] = None
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="quick, classic or v1: whose training step. (default: SGD with momentum)",
+        ),
+    ] = None
+    measure_memory: Annotated[
+        bool,
+        typer.Option(
+            "--measure-memory",
+            help="Also compute both, on --device or the CPU, and read the processes' peaks.",
+        ),
+    ] = False
+    device: Annotated[
+        str | None, typer.Option("--device", help="Also time the blocks on cpu, cuda or cuda:N.")
+    ] = None
+    warmup_runs: shared_options.WarmupRuns = None
+    benchmark_runs: shared_options.BenchmarkRuns = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions(ScaffoldOptions):
     """How `benchmark` runs the networks, and how much time it takes for them."""
 

@@ -18,7 +18,7 @@ from blockzoo.cli.actions.choices import (
 )
 from blockzoo.cli.actions.keeping import fail_if_any_failed, keep, require_usable
 from blockzoo.cli.actions.machine import warn_of_contention
-from blockzoo.cli.option_groups import BenchmarkOptions, ScaffoldOptions
+from blockzoo.cli.option_groups import BenchmarkOptions, ProfileOptions, ScaffoldOptions
 from blockzoo.cli.screen.consoles import message_console, output_console, progress, say
 from blockzoo.cli.screen.timing_table import LiveTable, showing
 from blockzoo.core.errors import InputError
@@ -33,7 +33,7 @@ from blockzoo.measure.machine.devices import available_cores, resolve_device
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
-from blockzoo.results.records import LatencyRecord, Record
+from blockzoo.results.records import CostRecord, LatencyRecord, Record
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.training.optimisation import step_of
 from blockzoo.training.recipe import get_recipe
@@ -91,57 +91,58 @@ def _require_some_possible(ways: Sequence[RunWay]) -> None:
 
 
 @blocks_apart
-def profile(
-    chosen: ScaffoldOptions,
-    *,
-    batch_size: int | None,
-    recipe: str | None,
-    measure_memory: bool,
-    device: str | None,
-    warmup_runs: int | None,
-    benchmark_runs: int | None,
-    results: str | None,
-    output: Path | None,
-) -> None:
+def profile(chosen: ProfileOptions, results: str | None, output: Path | None) -> None:
     """Count what blocks cost and, where a device or a number of runs is given, time them too."""
-    trained = None if recipe is None else get_recipe(recipe)
-    usual = CostSettings.training_batch_size if trained is None else trained.batch_size
-    shape, batch = chosen_shape(chosen.input_shape, batch_size, usual)
-    config = scaffold_of(chosen, shape)
+    recipe = None if chosen.recipe is None else get_recipe(chosen.recipe)
+    usual = CostSettings.training_batch_size if recipe is None else recipe.batch_size
+    shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, usual)
+    config, device = scaffold_of(chosen, shape), chosen.device
     names = chosen_blocks(chosen.blocks, chosen.everything)
     positions = chosen_positions(chosen.positions)
     get_block(config.context)
     resolve_device(device or "cpu")
     require_usable(results, output)
+    settings = CostSettings(
+        training_batch_size=batch,
+        training_step=SGD_STEP if recipe is None else step_of(recipe),
+        measured_on=(device or "cpu") if chosen.measure_memory else None,
+    )
+    records: list[Record] = [*_profiled(names, positions, config, settings)]
+    runs = (chosen.warmup_runs, chosen.benchmark_runs)
+    if device is not None or any(number is not None for number in runs):
+        # At batch 1, whatever `--batch-size` says: that is the batch of the training step.
+        records += timed(names, positions, config, latency_settings(device or "auto", 1, *runs))
+    keep(records, results, output)
+    fail_if_any_failed(records)
+
+
+def _profiled(
+    names: Sequence[str],
+    positions: Sequence[Position],
+    config: ScaffoldConfig,
+    settings: CostSettings,
+) -> list[CostRecord]:
+    """Count with a bar shown, and print the tables of the results."""
+    measures = settings.measured_on is not None
     with progress("profile") as update:
         costs = profile_blocks(
             names,
             positions,
             config=config,
-            settings=CostSettings(
-                training_batch_size=batch,
-                training_step=SGD_STEP if trained is None else step_of(trained),
-                measured_on=(device or "cpu") if measure_memory else None,
-            ),
+            settings=settings,
             on_error="record",
             progress=lambda done, total, text: update(done / total, text),
             # Measured peaks are of processes that have the machine to themselves.
-            processes=1 if measure_memory else available_cores(),
+            processes=1 if measures else available_cores(),
         )
     output_console().print(measured.cost_table(costs))
     # One network can be shown in full; of many, one table is what can be read.
     if len(costs) == 1 and costs[0].status == "ok":
         output_console().print(measured.parts_table(costs[0]))
         output_console().print(measured.memory_table(costs[0]))
-    if measure_memory:
+    if measures:
         output_console().print(measured.measured_memory_table(costs))
-    records: list[Record] = [*costs]
-    if device is not None or warmup_runs is not None or benchmark_runs is not None:
-        # At batch 1, whatever `--batch-size` says: that is the batch of the training step.
-        settings = latency_settings(device or "auto", 1, warmup_runs, benchmark_runs)
-        records += timed(names, positions, config, settings)
-    keep(records, results, output)
-    fail_if_any_failed(records)
+    return costs
 
 
 def scaffold_of(chosen: ScaffoldOptions, input_shape: tuple[int, int, int]) -> ScaffoldConfig:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
-from blockzoo.cli.option_groups import ScaffoldOptions, spread
-from blockzoo.core import ranges
+from blockzoo.cli.option_groups import ProfileOptions, spread
 
 
 @examples(
@@ -22,33 +17,7 @@ from blockzoo.core import ranges
 )
 @spread
 def profile(
-    chosen: ScaffoldOptions,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", help="Batch of the training step. (default: the recipe's, or 64)"
-        ),
-        ranges.BATCH,
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            help="quick, classic or v1: whose training step. (default: SGD with momentum)",
-        ),
-    ] = None,
-    measure_memory: Annotated[
-        bool,
-        typer.Option(
-            "--measure-memory",
-            help="Also compute both, on --device or the CPU, and read the processes' peaks.",
-        ),
-    ] = False,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Also time the blocks on cpu, cuda or cuda:N.")
-    ] = None,
-    warmup_runs: shared_options.WarmupRuns = None,
-    benchmark_runs: shared_options.BenchmarkRuns = None,
+    chosen: ProfileOptions,
     results: shared_options.SaveTo = None,
     output: shared_options.Output = None,
 ) -> None:
@@ -62,14 +31,4 @@ def profile(
     """
     from blockzoo.cli.actions import timing
 
-    timing.profile(
-        chosen,
-        batch_size=batch_size,
-        recipe=recipe,
-        measure_memory=measure_memory,
-        device=device,
-        warmup_runs=warmup_runs,
-        benchmark_runs=benchmark_runs,
-        results=results,
-        output=output,
-    )
+    timing.profile(chosen, results, output)
