@@ -198,8 +198,9 @@ def _fingerprints(placement: Placement, values: bool) -> Fingerprints:
             return elsewhere(_fingerprints_there, task, kind="identity")
         return _with_values(placement) if values else _of_structure(placement)
     except Exception:  # noqa: BLE001 - a block is foreign code, and so are its errors
-        # By position, so that failures at two positions never count as one network.
-        return Fingerprints(network=f"not built: {placement.position}", block="")
+        # By position, so that failures at two positions never count as one network, and by the
+        # whole name, for two files may hold a class of one name.
+        return Fingerprints(network=f"not built: {placement.label}", block="")
 
 
 def _of_structure(placement: Placement, doubts: tuple[str, ...] = ()) -> Fingerprints:

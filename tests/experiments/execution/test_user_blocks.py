@@ -108,6 +108,13 @@ def test_a_file_that_cannot_be_loaded_leaves_a_failed_record() -> None:
     assert "its process ended with status 0" in (record.reason or "")
 
 
+def test_two_files_whose_classes_have_one_name_are_two_failures() -> None:
+    files = [f"{_FOLDER / f'at_import_{what}.py'}:A" for what in ("exits", "loops")]
+    with run_apart(files, TrialLimits(time_s={"identity": 2.0})):
+        records = profile_blocks(files, ["mid"], config=_SMALL, on_error="record")
+    assert len({record.trial_id for record in records}) == 2
+
+
 @pytest.mark.parametrize("limits", [{"time_s": {"cost": 0.0}}, {"memory_bytes": 0}])
 def test_a_limit_is_above_zero(limits: dict[str, dict[str, float]]) -> None:
     with pytest.raises(InputError, match="it must be above 0"):
