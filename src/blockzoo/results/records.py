@@ -225,7 +225,8 @@ class LatencyRecord(Record):
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
-    ("cold"). `overhead_fraction` of the session was spent outside forward passes.
+    ("cold"). `session`: the run in which it was timed, whose rounds it shares with its baseline; ""
+    in older records. `overhead_fraction` of the session was spent outside forward passes.
     `energy_j_per_image` is beyond idle, of what `energy_counter` counts; where it was asked for.
     """
 
@@ -238,6 +239,7 @@ class LatencyRecord(Record):
     threads: Positive = 1
     cache: Name = "hot"
     batch_size: Positive = 1
+    session: str = ""
     samples_ms: tuple[Amount, ...] = ()
     process_counts: tuple[Count, ...] = ()
     rounds: tuple[Count, ...] = ()

@@ -153,6 +153,25 @@ PROVENANCE_COLUMNS: dict[str, ColumnType] = {
 `unsure`: what of the block its fingerprint does not cover, joined by "; ".
 """
 
+COMPARABILITY_COLUMNS: dict[str, ColumnType] = {
+    "dataset_fingerprint": "text",
+    "compiled": "text",
+    "stem": "text",
+    "stem_bias": "text",
+    "latency_channels_last": "text",
+    "latency_form": "text",
+    "latency_verdict_reason": "text",
+    "latency_session": "text",
+    "latency_environment": "text",
+    "latency_torch": "text",
+    "latency_governor": "text",
+}
+"""What else results must have in common to be put together; yes or no where that is the answer.
+
+`latency_session` is the run that a latency was timed in, "" where that was not kept;
+`latency_environment` a digest of the machine and the software that it was timed with.
+"""
+
 COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
     **PROTOCOL_COLUMNS,
@@ -161,6 +180,7 @@ COLUMNS: dict[str, ColumnType] = {
     **COST_COLUMNS,
     **LATENCY_COLUMNS,
     **PROVENANCE_COLUMNS,
+    **COMPARABILITY_COLUMNS,
 }
 """All columns in the order of the file."""
 

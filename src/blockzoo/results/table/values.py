@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timezone
@@ -9,6 +11,7 @@ from datetime import timezone
 from blockzoo.core.position import Position
 from blockzoo.results.records import (
     CostRecord,
+    Environment,
     LatencyRecord,
     MemoryUse,
     Record,
@@ -18,6 +21,8 @@ from blockzoo.results.records import (
 from blockzoo.results.table.columns import COLUMNS
 
 BYTES_PER_MB = 1_000_000
+_PASSING = {"commit", "cpu_mhz", "load_average", "thermal_events", "gpu_clock_mhz", "threads"}
+"""Fields of an environment that change while it stays what it is, and threads: those of the way."""
 Row = Mapping[str, object]
 
 
@@ -66,7 +71,13 @@ def _identity(record: Record, position: Position) -> dict[str, object]:
         "commit": environment.commit,
         "schema_version": record.schema_version,
         "unsure": "; ".join(record.unsure),
+        "stem": scaffold.stem,
+        "stem_bias": _yes_or_no(scaffold.stem_bias),
     }
+
+
+def _yes_or_no(answer: bool) -> str:
+    return "yes" if answer else "no"
 
 
 def hardware(record: Record, device: str) -> str:
@@ -81,6 +92,8 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         return {}
     return {
         "dataset": record.dataset,
+        "dataset_fingerprint": record.dataset_fingerprint,
+        "compiled": _yes_or_no(record.compiled),
         "protocol": record.protocol,
         "seed": record.seed,
         "device": record.device,
@@ -180,6 +193,11 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_hardware": hardware(record, record.device),
         # Those of which there are columns; the others `row_of` leaves out.
         **{f"latency_{name}": value for name, value in asdict(record.way).items()},
+        "latency_channels_last": _yes_or_no(record.channels_last),
+        "latency_session": record.session,
+        "latency_environment": _environment_digest(record.environment),
+        "latency_torch": record.environment.torch,
+        "latency_governor": record.environment.governor,
         "latency_baseline": record.baseline,
         "latency_ratio": record.ratio,
         "latency_ratio_low": ratio_low,
@@ -187,6 +205,15 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_verdict": record.verdict,
         "latency_flags": " ".join(record.flags),
     }
+
+
+def _environment_digest(environment: Environment) -> str:
+    """Return 8 hexadecimal digits of all of the environment that does not change by itself.
+
+    Medians of two environments are not comparable; ratios, each to a baseline of its own, are.
+    """
+    described = environment.model_dump(exclude=_PASSING)
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
 
 _KIND_WORDS = {TrainingRecord: "training", CostRecord: "cost", LatencyRecord: "latency"}
