@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from blockzoo.analysis.groups import Terms
 from blockzoo.analysis.summary import summarize
 from blockzoo.core.errors import InputError, ResultsError, in_one_line
 from blockzoo.core.files import replacing
@@ -33,8 +34,9 @@ def visualize(
     """Draw every figure that the results allow and return the files written.
 
     `results` is a store, its URL, a results CSV, or the folder of one. The files are named
-    `accuracy_vs_COST_DATASET_PROTOCOL.FORMAT`, in `output_dir`, which by default is `plots` beside
-    the results. A figure whose cost or accuracy is nowhere known is left out, with a warning.
+    `accuracy_vs_COST_DATASET_PROTOCOL.FORMAT`, and where one name of data and protocol stands for
+    results that differ in more, with what differs behind it. They are in `output_dir`, which by
+    default is `plots` beside the results. A figure whose cost or accuracy is nowhere known is left out, with a warning.
     Raises `ResultsError` for results that cannot be read, that are empty or allow no figure, and
     for a folder that cannot be written; `InputError` for a format that is not png or svg.
     """
@@ -57,7 +59,10 @@ def visualize(
 
 
 def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]]:
-    """Yield the file stem and the figure of every data set, protocol and cost that has one."""
+    """Yield the file stem and the figure of all that may stand in one, for each cost that has one.
+
+    That is what was trained on the same terms: a data set, a protocol, an arithmetic, a scaffold.
+    """
     summary = summarize(frame)
     if summary.empty:
         raise ResultsError(f"{source} allows no figure: no block was trained on a data set")
@@ -65,15 +70,21 @@ def _figures(frame: pd.DataFrame, *, source: str) -> Iterator[tuple[str, Figure]
     looks = assign_looks(summary["block"])
     missing: list[str] = []
     stems: set[str] = set()
-    for (dataset, protocol), results in summary.groupby(["dataset", "protocol"]):
+    for _, results in summary.groupby(list(Terms._fields)):
+        dataset, protocol, variant = (
+            str(results[name].iloc[0]) for name in ("dataset", "protocol", "variant")
+        )
         for cost in COST_AXES:
             try:
                 figure = plot_accuracy(results, cost, looks=looks)
             except ResultsError as error:
-                missing.append(f"no figure of {cost.title} on {dataset}: {error}")
+                # Without ratios there is no latency either, or it is of before there were any.
+                if not cost.relative:
+                    which = f"{dataset} ({variant})" if variant else dataset
+                    missing.append(f"no figure of {cost.title} on {which}: {error}")
                 continue
             yield (
-                _free_stem(f"accuracy_vs_{cost.name}", (str(dataset), str(protocol)), stems),
+                _free_stem(f"accuracy_vs_{cost.name}", (dataset, protocol, variant), stems),
                 figure,
             )
     if not stems:
