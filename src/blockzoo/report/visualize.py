@@ -36,7 +36,8 @@ def visualize(
     `results` is a store, its URL, a results CSV, or the folder of one. The files are named
     `accuracy_vs_COST_DATASET_PROTOCOL.FORMAT`, and where one name of data and protocol stands for
     results that differ in more, with what differs behind it. They are in `output_dir`, which by
-    default is `plots` beside the results. A figure whose cost or accuracy is nowhere known is left out, with a warning.
+    default is `plots` beside the results. A figure whose cost or accuracy is nowhere known is left
+    out, with a warning.
     Raises `ResultsError` for results that cannot be read, that are empty or allow no figure, and
     for a folder that cannot be written; `InputError` for a format that is not png or svg.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockzoo.core.errors import ResultsError, SchemaError
+from blockzoo.core.position import Position
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.cells import escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
@@ -415,3 +416,22 @@ def test_negative_numbers_stay_numbers(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_results_csv([training(val_loss=-0.5)], path)
     assert read_results_csv(path)[0]["val_loss"] == "-0.5"
+
+
+def test_rows_are_of_the_positions_asked_for_and_of_no_others() -> None:
+    everywhere = ("early", "mid", "late")
+    late = (Position.LATE,)
+    records = [
+        training(positions=everywhere, asked=late),
+        cost(positions=everywhere, asked=late),
+        latency(positions=everywhere, asked=late),
+    ]
+    assert [row["position"] for row in result_rows(records)] == ["late"]
+    assert [row["position"] for row in result_rows(records[1:])] == ["late"]
+    # What was measured beside the training at another position has a row of its own there.
+    early = cost(positions=everywhere, asked=(Position.EARLY,))
+    rows = result_rows([records[0], early])
+    assert [(row["position"], row["dataset"]) for row in rows] == [
+        ("late", "digits"),
+        ("early", None),
+    ]

@@ -8,7 +8,8 @@ positions is trained once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -109,10 +110,15 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be run, in order, and how many results the store already holds."""
+    """What is to be run, in order, and how many results the store already holds.
+
+    `asked`: by trial id, all positions at which its result is wanted; one network may be the same
+    at several.
+    """
 
     trials: tuple[Trial, ...]
     done: int
+    asked: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
 
 
 def make_plan(request: SweepRequest, store: Store) -> Plan:
@@ -131,11 +137,14 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     """
     done = store.ok_ids()
     wanted: dict[tuple[str, ...], Trial] = {}
+    asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
     for trial in (*_costs(request), *_latencies(request, done), *_trainings(request)):
+        for identity in trial.trial_ids:
+            asked[identity] = tuple(dict.fromkeys((*asked[identity], trial.position)))
         # A network that is the same at several positions has one training: that of the first.
         wanted.setdefault(trial.trial_ids, trial)
     missing = [trial for trial in wanted.values() if not done.issuperset(trial.trial_ids)]
-    return Plan(trials=tuple(missing), done=len(wanted) - len(missing))
+    return Plan(trials=tuple(missing), done=len(wanted) - len(missing), asked=dict(asked))
 
 
 def _placements(request: SweepRequest) -> Iterator[Placement]:

@@ -97,6 +97,7 @@ def run_sweep(
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
     _remove_leftovers(request.options.checkpoints, store)
+    store.ask(plan.asked)
     # Written even where nothing is left to run: the file may be older than the store.
     mirror.refresh()
     listener.planned(plan)
@@ -107,7 +108,7 @@ def run_sweep(
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 # The checkpoint goes only when the record is safe.
-                store.put(record)
+                store.put(record.asked_at(plan.asked.get(record.trial_id, ())))
                 remove_checkpoint(request.options.checkpoints, record.trial_id)
             # A trial of latencies has a record per block, and some may fail alone.
             failed += sum(record.status == "failed" for record in outcome.records)

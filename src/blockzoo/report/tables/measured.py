@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.launching import launch_bound
+from blockzoo.core.position import Position
 from blockzoo.core.run_way import differing_fields
 from blockzoo.results.records import (
     CostRecord,
@@ -22,8 +23,8 @@ MEGA = 1e6
 
 
 def where(record: Record) -> str:
-    """Return the positions the record stands for, as early/mid."""
-    return "/".join(position.value for position in record.positions)
+    """Return the positions that were asked for and that the record stands for, as early/mid."""
+    return "/".join(p.value for p in record.positions if p in record.shown)
 
 
 def failed(reason: str | None) -> Text:
@@ -32,7 +33,7 @@ def failed(reason: str | None) -> Text:
 
 
 def cost_table(records: Sequence[CostRecord]) -> Table:
-    """Return one row per record: counts of network and stage, in training and deploy form."""
+    """Return one row per network and position: counts of network and stage, in both forms."""
     table = Table(title="Cost of one image (whole network | stage under test)", box=None)
     table.add_column("block")
     table.add_column("position")
@@ -41,19 +42,21 @@ def cost_table(records: Sequence[CostRecord]) -> Table:
     table.add_column("inference MB", justify="right")
     table.add_column("training MB", justify="right")
     for record in records:
-        table.add_row(record.block, where(record), *_cost_cells(record))
+        for position in record.shown:
+            table.add_row(record.block, str(position), *_cost_cells(record, position))
     return table
 
 
-def _cost_cells(record: CostRecord) -> list[str | Text]:
-    if record.train is None or record.deploy is None or record.stage_deploy is None:
+def _cost_cells(record: CostRecord, position: Position) -> list[str | Text]:
+    stage = record.stage_at(position)
+    if record.train is None or record.deploy is None or stage is None:
         return [failed(record.reason)]
     return [
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
         f"{record.deploy.macs / MEGA:,.2f}",
-        f"{record.stage_deploy.params_total:,}",
-        f"{record.stage_deploy.macs / MEGA:,.2f}",
+        f"{stage.deploy.params_total:,}",
+        f"{stage.deploy.macs / MEGA:,.2f}",
         _megabytes(record.memory_inference),
         _megabytes(record.memory_training),
     ]
@@ -76,8 +79,11 @@ def parts_table(record: CostRecord) -> Table:
     if record.train is not None and record.deploy is not None:
         table.add_section()
         table.add_row("whole", *_form_cells(record.train, record.deploy), style="bold")
-    if record.stage_train is not None and record.stage_deploy is not None:
-        table.add_row("stage under test", *_form_cells(record.stage_train, record.stage_deploy))
+    for position in record.shown:
+        if (stage := record.stage_at(position)) is not None:
+            # Of several each says which it is.
+            which = f" ({position})" if len(record.shown) > 1 else ""
+            table.add_row(f"stage under test{which}", *_form_cells(stage.train, stage.deploy))
     return table
 
 

@@ -71,6 +71,11 @@ def _placings(record: Record) -> list[_Placing]:
     ]
 
 
+def _shown(record: Record) -> list[_Placing]:
+    """Return the places of the record of which there are rows: those that were asked for."""
+    return [placing for placing in _placings(record) if placing[1] in record.shown]
+
+
 def _places(measured: dict[_Placing, dict[str, _Costs]], record: Record) -> list[_Costs]:
     """Return where the costs of the record's structure are kept, in each of its places."""
     structures = [measured.setdefault(placing, {}) for placing in _placings(record)]
@@ -104,7 +109,7 @@ def _run_of(record: LatencyRecord) -> _Run:
 def _training_rows(
     training: TrainingRecord, measured: Mapping[_Placing, Mapping[str, _Costs]]
 ) -> Iterator[Row]:
-    for placing in _placings(training):
+    for placing in _shown(training):
         costs = _costs_of(training, measured.get(placing, {}))
         costs.trained = True
         yield row_of(placing[1], training, costs.cost, costs.latency)
@@ -127,5 +132,6 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
 def _untrained_rows(measured: Mapping[_Placing, Mapping[str, _Costs]]) -> Iterator[Row]:
     for (_, position, _, _), structures in measured.items():
         for costs in structures.values():
-            if not costs.trained:
+            asked = any(position in record.shown for record in costs.records())
+            if asked and not costs.trained:
                 yield row_of(position, None, costs.cost, costs.latency)

@@ -37,7 +37,7 @@ def row_of(
     values = {
         **_identity(sources[0], position),
         **_training(training),
-        **_cost(cost),
+        **_cost(cost, position),
         **_latency(latency),
         **_outcome(sources),
     }
@@ -135,10 +135,11 @@ def _robustness(robustness: RobustnessMetrics | None) -> dict[str, object]:
     }
 
 
-def _cost(record: CostRecord | None) -> dict[str, object]:
+def _cost(record: CostRecord | None, position: Position) -> dict[str, object]:
     if record is None:
         return {}
-    train, deploy, stage = record.train, record.deploy, record.stage_deploy
+    train, deploy, part = record.train, record.deploy, record.stage_at(position)
+    stage = part and part.deploy
     step = record.memory_training
     return {
         "params_total": train and train.params_total,
