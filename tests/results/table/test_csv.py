@@ -236,7 +236,7 @@ def test_the_newest_good_cost_is_taken() -> None:
 def test_where_both_were_timed_the_hot_latency_is_taken() -> None:
     hot, cold = latency("hot", median_ms=5.0), latency("cold", median_ms=6.0, cache="cold")
     for order in ([hot, cold], [cold, hot]):
-        (row,) = result_rows(order)
+        (row,) = result_rows([training(), *order])
         assert (row["latency_ms"], row["latency_cache"]) == (5.0, "hot")
 
 
@@ -245,7 +245,8 @@ def test_the_latency_with_the_usual_settings_is_taken_and_of_those_the_newest() 
     repeated = latency("again", "A", median_ms=6.0, created_at=after(1))
     unusual = latency("batch", "A", median_ms=60.0, batch_size=64, created_at=after(2))
     only = latency("only", "D", median_ms=70.0, batch_size=64)
-    rows = result_rows([unusual, repeated, only, *usual])
+    trained = [training(f"t{block}", block) for block in "ABCD"]
+    rows = result_rows([unusual, repeated, only, *usual, *trained])
     assert {row["block"]: row["latency_ms"] for row in rows} == {
         "A": 6.0,
         "B": 5.0,

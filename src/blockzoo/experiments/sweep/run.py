@@ -26,7 +26,7 @@ from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.latencies import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
 
@@ -162,7 +162,7 @@ def run_trainings(
         (cost,) = measure_cost(request, placement)
         store.put_all([trained, cost])
         remove_checkpoint(request.options.checkpoints, trained.trial_id)
-        write_results_csv(store, csv_path)
+        write_csv_files(store, csv_path)
         yield trained, cost
         if trained.status == "failed":
             # A kernel that asserted takes CUDA from this process, and all that follow would fail
@@ -290,7 +290,7 @@ class _CsvMirror:
         if self._path is None:
             return
         start = time.monotonic()
-        write_results_csv(self._store, self._path)
+        write_csv_files(self._store, self._path)
         end = time.monotonic()
         self._next = end + (end - start) / self._SHARE
 

@@ -22,7 +22,7 @@ from blockzoo.experiments.tuning.tune import Tuning, tune, tuned_settings
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.latencies import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import remove_checkpoint
 
@@ -82,7 +82,7 @@ def run_tuned_track(
             listener.failed(placement, error)
             require_working(resolve_device(request.device), placement.label)
             continue
-        write_results_csv(store, csv_path)
+        write_csv_files(store, csv_path)
         yield track
 
 
