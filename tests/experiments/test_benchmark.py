@@ -348,3 +348,16 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
     (kept,) = run(CONV, options=BenchmarkOptions(energy=True))
     assert (kept.status, kept.energy_j_per_image) == ("ok", None)
     assert all(record.energy_counter is None for record in run(CONV))
+
+
+def test_a_record_says_where_it_was_asked_for_and_which_run_it_shares_with_others() -> None:
+    config = replace(CONFIG, context="ConvBNAct")
+    blocks = ["ConvBNAct", "Identity"]
+    first = benchmark_blocks(blocks, ["late", "mid"], config=config, settings=SETTINGS)
+    again = benchmark_blocks(blocks[:1], ["mid"], config=config, settings=SETTINGS)
+    (shared,) = [record for record in first if record.block == "ConvBNAct"]
+    assert shared.positions == (Position.EARLY, Position.MID, Position.LATE)
+    assert shared.asked == (Position.LATE, Position.MID)
+    assert again[0].asked == (Position.MID,)
+    assert len({record.session for record in first}) == 1
+    assert {again[0].session} & {record.session for record in first} == set()

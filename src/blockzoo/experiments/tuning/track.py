@@ -123,7 +123,8 @@ def _tuned(
         for seed in protocol.seeds:
             records.append(_trained(request, store, tuning, seed, counter))
             counter.ended()
-        store.put_all(measure_cost(request, placement))
+        costs = measure_cost(request, placement)
+        store.put_all(cost.asked_at(request.protocol.positions) for cost in costs)
     return Track(tuning=tuning, comparison=_compared(request, store, tuning, records))
 
 
@@ -137,9 +138,10 @@ def _trained(
     stored = store.get(identity)
     # One that failed is tried again, as in a sweep.
     if isinstance(stored, TrainingRecord) and stored.status == "ok":
+        store.ask({identity: request.protocol.positions})
         return stored
     record = train_seed(request, tuning, seed, counter.epoch)
-    store.put(record)
+    store.put(record.asked_at(request.protocol.positions))
     remove_checkpoint(request.options.checkpoints, identity)
     return record
 
@@ -149,7 +151,6 @@ def _compared(
 ) -> TrackComparison:
     default = store.records(
         kind="training",
-        status="ok",
         block=tuning.placement.spec.name,
         protocol=request.protocol.label,
     )
