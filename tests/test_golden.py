@@ -374,7 +374,7 @@ def test_what_is_measured_again_does_not_mix_with_results_stored_before(stored: 
     assert all(row["flops"] is None for row in rows if row["schema_version"] == 2)
     assert frame[frame.identity == "2"].flops.isna().all()
     assert frame[frame.identity == "1"].flops.notna().all()
-    assert all(len({record.schema_version for record in group}) == 1 for group in seeds)
+    assert all(len({record.schema_version for record in group.records}) == 1 for group in seeds)
     line = older_identity_line(frame)
     assert line.startswith(f"{before} of {len(frame)} rows are of an older identity")
     assert older_identity_line(frame[frame.identity == "2"]) == ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from blockzoo.experiments.tuning.tune import train_tuned, tune_block
     from blockzoo.results.store.database import Store
     from blockzoo.results.table.frame import load_results
+    from blockzoo.results.table.latencies import load_latencies
     from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 __version__ = VERSION
@@ -39,6 +40,7 @@ _HOME = {
     "get_protocol": "experiments.protocol",
     "list_available_blocks": "blocks",
     "load_dataset": "data",
+    "load_latencies": "results.table.latencies",
     "load_results": "results.table.frame",
     "profile_block": "experiments.profile",
     "profile_blocks": "experiments.profile",
@@ -60,6 +62,7 @@ __all__ = [
     "get_protocol",
     "list_available_blocks",
     "load_dataset",
+    "load_latencies",
     "load_results",
     "profile_block",
     "profile_blocks",

@@ -46,6 +46,9 @@ def test_without_a_default_track_or_common_seeds_there_is_no_difference() -> Non
         {"dataset_fingerprint": "another"},
         {"positions": (Position.LATE,)},
         {"device": "cuda"},
+        {"precision": "bf16"},
+        {"channels_last": True},
+        {"compiled": True},
         {"block": "Another"},
     ],
 )
@@ -60,3 +63,12 @@ def test_the_last_result_of_a_seed_counts_and_none_is_no_result() -> None:
     tracks = compare_tracks(default, [record(0, 0.5)])
     assert tracks.default is not None
     assert (tracks.default.n, tracks.default.mean) == (1, 0.9)
+
+
+def test_failed_seeds_of_both_tracks_are_counted() -> None:
+    lost = {"status": "failed", "reason": "diverged", "block_fingerprint": ""}
+    default = [record(0, 0.5), *(record(seed, None, **lost) for seed in range(1, 4))]
+    tracks = compare_tracks(default, [record(0, 0.6), record(1, None, **lost)])
+    assert (tracks.default_failed, tracks.tuned_failed) == (3, 1)
+    assert tracks.default is not None
+    assert (tracks.default.n, tracks.tuned.n) == (1, 1)

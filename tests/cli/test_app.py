@@ -29,6 +29,7 @@ from blockzoo.results.records import CostRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import read_results_csv
+from blockzoo.results.table.latencies import load_latencies
 from tests.record_samples import latency
 
 COMMANDS = [
@@ -248,10 +249,11 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
     assert "InvertedResidual" in output
     assert "21 trials to run, 0 already" in errors
     plots = sorted(path.name for path in (tmp_path / "results" / "plots").iterdir())
-    assert len(plots) == 6
+    assert len(plots) == 8
     assert {path.partition("_tiny")[0] for path in plots} == {
         "accuracy_vs_flops",
         "accuracy_vs_latency",
+        "accuracy_vs_latency_ratio",
         "accuracy_vs_memory",
     }
     assert run("results")[1].count("InvertedResidual") == 3
@@ -261,7 +263,21 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
     assert run("results", "copy", "--import", "all.jsonl")[0] == 0
     assert run("results", "copy")[1] == run("results")[1]
     assert run("visualize", "results/results.csv", "-o", "figures", "--format", "svg")[0] == 0
-    assert len(list((tmp_path / "figures").iterdir())) == 3
+    assert len(list((tmp_path / "figures").iterdir())) == 4
+    assert (tmp_path / "results" / "latencies.csv").is_file()
+
+
+def test_a_store_of_latencies_alone_shows_exports_and_plots_them(run: Run, tmp_path: Path) -> None:
+    with Store(tmp_path / "results", create=True) as store:
+        store.put_all([latency("1"), latency("2", precision="int8", ratio=0.6)])
+    status, output, _ = run("results")
+    assert status == 0
+    assert "0.600" in output
+    assert "int8" in output
+    assert run("results", "--latencies", "--export", "all.csv")[0] == 0
+    assert len(load_latencies(tmp_path / "all.csv")) == 2
+    assert run("visualize", "--format", "svg")[0] == 0
+    assert (tmp_path / "results" / "plots" / "latency_B.svg").is_file()
 
 
 @pytest.mark.parametrize(

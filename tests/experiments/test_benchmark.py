@@ -390,3 +390,16 @@ def test_the_gate_looks_at_other_images_than_those_that_are_timed(
     timed = random_images(1, CONFIG, SETTINGS.seed)
     (images,) = seen
     assert not any(torch.equal(image, timed[0]) for image in images)
+
+
+def test_a_record_says_where_it_was_asked_for_and_which_run_it_shares_with_others() -> None:
+    config = replace(CONFIG, context="ConvBNAct")
+    blocks = ["ConvBNAct", "Identity"]
+    first = benchmark_blocks(blocks, ["late", "mid"], config=config, settings=SETTINGS)
+    again = benchmark_blocks(blocks[:1], ["mid"], config=config, settings=SETTINGS)
+    (shared,) = [record for record in first if record.block == "ConvBNAct"]
+    assert shared.positions == (Position.EARLY, Position.MID, Position.LATE)
+    assert shared.asked == (Position.LATE, Position.MID)
+    assert again[0].asked == (Position.MID,)
+    assert len({record.session for record in first}) == 1
+    assert {again[0].session} & {record.session for record in first} == set()

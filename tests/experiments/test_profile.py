@@ -13,11 +13,13 @@ from blockzoo.blocks import BlockSpec, to_deploy
 from blockzoo.core.errors import BlockError, DeviceError, InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import profile
+from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.experiments.trial_identity import cost_trial_id
 from blockzoo.measure.costs.memory import TrainingStep, inference_memory, training_memory
-from blockzoo.report.tables.measured import measured_memory_table
+from blockzoo.report.tables.measured import cost_table, measured_memory_table, parts_table
 from blockzoo.results.records import CostRecord, FormCost
+from blockzoo.results.table.join import result_rows
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.optimisation import step_of
@@ -207,8 +209,36 @@ def test_the_context_block_is_one_record_for_all_positions() -> None:
         *(("RepMixer", (position,)) for position in POSITIONS),
     ]
     late = profile_block("ResNetBasicBlock", "late", config=SMALL, memory=False)
-    unlike = {"created_at", "environment"}
+    unlike = {"created_at", "environment", "asked", "stage_train", "stage_deploy"}
     assert late.model_dump(exclude=unlike) == records[0].model_dump(exclude=unlike)
+    assert (records[0].asked, late.asked) == (POSITIONS, (Position.LATE,))
+
+
+def test_the_stage_under_test_is_that_of_the_position_also_where_the_network_is_one() -> None:
+    # Convolutions of 3 x 3 without bias, a norm each; the first at mid and late with a shortcut.
+    scaffold = replace(SMALL, width=16)
+    expected = {"early": 9_344, "mid": 33_088, "late": 131_712}
+    for position, params in expected.items():
+        record = profile_block("ResNetBasicBlock", position, config=scaffold, memory=False)
+        assert record.stage_train is not None
+        assert record.stage_train.params_total == params
+        assert stage_cost("ResNetBasicBlock", position, scaffold).train == record.stage_train
+    (every,) = profile_blocks(["ResNetBasicBlock"], config=scaffold, settings=COUNTS)
+    at_each = {str(p): every.stage_at(p) for p in POSITIONS}
+    assert {name: part and part.train.params_total for name, part in at_each.items()} == expected
+    rows = {row["position"]: row["stage_params_deploy"] for row in result_rows([every])}
+    assert rows == expected
+    late = profile_block("ResNetBasicBlock", "late", config=scaffold, memory=False)
+    (row,) = result_rows([late])
+    assert (row["position"], row["stage_params_deploy"]) == ("late", expected["late"])
+    (cells,) = (
+        column.cells for column in cost_table([late]).columns if column.header == "position"
+    )
+    assert list(cells) == ["late"]
+    (parts, cells) = (list(column.cells) for column in parts_table(late).columns[:2])
+    assert cells[parts.index("stage under test")] == "131,712"
+    (parts, cells) = (list(column.cells) for column in parts_table(every).columns[:2])
+    assert cells[parts.index("stage under test (mid)")] == "33,088"
 
 
 def test_the_trial_id_is_known_beforehand_and_tells_trials_apart() -> None:

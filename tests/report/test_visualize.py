@@ -9,7 +9,9 @@ import pytest
 
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.report.visualize import visualize
+from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
+from tests.record_samples import latency
 
 KINDS = ("latency", "flops", "memory")
 
@@ -167,3 +169,13 @@ def test_results_behind_a_url_have_their_plots_in_the_results_folder(
     written = visualize("postgresql+psycopg://host/blockzoo", formats=["svg"])
     assert {path.parent for path in written} == {Path("results", "plots")}
     assert all(path.is_file() for path in written)
+
+
+def test_a_store_of_latencies_alone_gives_a_figure_of_them_for_each_baseline(
+    tmp_path: Path,
+) -> None:
+    with Store(tmp_path, create=True) as store:
+        store.put_all([latency("1"), latency("2", precision="int8"), latency("3", baseline="C")])
+    written = visualize(tmp_path, formats=["svg"])
+    assert [path.name for path in written] == ["latency_B.svg", "latency_C.svg"]
+    assert "A mid int8" in written[0].read_text()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from blockzoo.analysis.groups import Terms, differences, with_failures
 from blockzoo.core.position import POSITIONS
 from blockzoo.results.selection import counting, usual_way
 from blockzoo.stats.paired_seeds import mean_interval
 
-GROUP = ["dataset", "protocol", "block", "position"]
+TITLE = ["dataset", "protocol", "block", "position"]
+"""The columns by which people know a group."""
 
 SUMMARY_COLUMNS = (
-    *GROUP,
+    *TITLE,
     "n",
     "failed",
     "accuracy",
@@ -31,11 +33,23 @@ SUMMARY_COLUMNS = (
     "latency_high_ms",
     "latency_batch_size",
     "latency_hardware",
+    "latency_baseline",
+    "latency_ratio",
+    "latency_ratio_low",
+    "latency_ratio_high",
+    "latency_verdict",
+    "latency_timing",
+    "latency_timed_with",
+    "variant",
+    *(name for name in Terms._fields if name not in TITLE),
 )
 """`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form.
 
 `corruption_accuracy` and `shift_consistency` are means over the seeds that were tested so, NaN for
-none.
+none. `latency_ratio` is to `latency_baseline`, timed in the same rounds. `latency_timing` tells
+medians apart that are not comparable, see `timings`; `latency_timed_with` are versions in words.
+`variant` says in words what tells a group from others of its data set and protocol; the last are
+the terms that all seeds of a group share.
 """
 
 _LATENCY_SETTINGS = [
@@ -46,36 +60,66 @@ _LATENCY_SETTINGS = [
     "latency_threads",
     "latency_cache",
     "latency_batch_size",
+    "latency_channels_last",
+    "latency_form",
+    "latency_baseline",
 ]
-_LATENCY_VALUES = ["latency_ms", "latency_low_ms", "latency_high_ms"]
+_LATENCY_VALUES = [
+    "latency_ms",
+    "latency_low_ms",
+    "latency_high_ms",
+    "latency_ratio",
+    "latency_ratio_low",
+    "latency_ratio_high",
+]
+_LATENCY_TEXTS = ["latency_hardware", "latency_baseline", "latency_verdict"]
+_LATENCY_ORIGIN = ["latency_session", "latency_environment", "latency_torch", "latency_governor"]
 _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
 _COSTS = ["flops", "params_deploy", "params_total", "memory_mb"]
 _ROBUSTNESS = {"corruption_accuracy": "corruption_acc", "shift_consistency": "shift_consistency"}
-_TEXTS = frozenset({*GROUP, "accuracy_source", "latency_hardware"})
+_TEXTS = frozenset(
+    {*Terms._fields, *TITLE, *_LATENCY_TEXTS, "accuracy_source", "variant"}
+    | {"latency_timing", "latency_timed_with"}
+)
 _SOURCES = {"test": "test_acc", "validation": "val_acc"}
+_Group = tuple[tuple[str, str], Terms]
+"""Block and position, and on what terms the block was trained there."""
 _POSITION_ORDER = {position.value: position.stage_index for position in POSITIONS}
 
 
 def summarize(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per (dataset, protocol, block, position) of a frame of `load_results`.
+    """Return one row per block, position and terms of training of a frame of `load_results`.
+
+    The terms (`analysis/groups.py`) are data set, protocol and whatever else makes seeds one group:
+    the fingerprint of the data, the arithmetic, the scaffold, the kind of identity.
 
     The accuracy is the mean over seeds with its 95% Student-t interval (NaN for one seed, never
     beyond 0 and 1), of the test set, or of validation where fewer seeds have a test accuracy:
     `accuracy_source` says which. Which of several results counts is said in `results/selection.py`.
-    A group whose seeds all failed has n = 0 and accuracy NaN.
+    A group whose seeds all failed has n = 0 and accuracy NaN. A seed that failed before it knew
+    its arithmetic counts with every group that it may belong to.
     Latencies are comparable within a data set and protocol: those measured with other settings
-    (hardware, batch size, ...) than most groups are left out. Rows without a data set, those of
-    blocks that were not trained, do not appear.
+    (hardware, batch size, baseline, ...) than most groups are left out. Rows without a data set,
+    those of blocks that were not trained, do not appear.
     """
-    used = [*GROUP, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS, *_LATENCY_VALUES, *_LATENCY_SETTINGS]
+    used = dict.fromkeys([*TITLE, *Terms._fields, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS])
+    used |= dict.fromkeys([*_LATENCY_VALUES, *_LATENCY_SETTINGS, *_LATENCY_TEXTS, *_LATENCY_ORIGIN])
     # Files from before there was a choice say nothing.
     frame = frame.assign(latency_cache=frame["latency_cache"].replace("", "hot"))
-    trained = frame.loc[frame["dataset"] != "", used].sort_values("timestamp", kind="stable")
+    trained = frame.loc[frame["dataset"] != "", [*used]].sort_values("timestamp", kind="stable")
     # Without any group the empty frame itself, because `concat` refuses an empty list.
-    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(GROUP[:2])] or [trained])
-    rows = [_group(key, rows) for key, rows in trained.groupby(GROUP)]
-    # Grouping sorted the positions by the alphabet; a table reads early, mid, late.
-    rows.sort(key=_place)
+    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(TITLE[:2])] or [trained])
+    groups = with_failures(
+        [(_subject(row), Terms.of_row(row)) for row in trained.to_dict("records")],
+        # Not "ok", for rows of the early version do not say how they ended.
+        list(trained["status"] != "failed"),
+    )
+    ordered = sorted(groups, key=_place)
+    variants = differences([terms for _, terms in ordered])
+    rows = [
+        _group(group, trained.iloc[groups[group]]) | {"variant": variant}
+        for group, variant in zip(ordered, variants, strict=True)
+    ]
     return pd.DataFrame(
         {
             name: pd.Series([row[name] for row in rows], dtype=_dtype(name))
@@ -84,9 +128,28 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _place(row: dict[str, object]) -> tuple[object, ...]:
-    position = _POSITION_ORDER.get(str(row["position"]), len(POSITIONS))
-    return *(row[name] for name in GROUP[:3]), position
+def timings(summary: pd.DataFrame) -> list[str]:
+    """Return the timings of a summary whose medians are not comparable, [] where all are.
+
+    Blocks that were timed at one position in several runs, or with several environments, compare by
+    their ratios to the baseline that was timed beside them, and by nothing else.
+    """
+    timed = summary[summary["latency_ms"].notna() & (summary["latency_timing"] != "")]
+    environments = {timing.partition("/")[0] for timing in timed["latency_timing"]}
+    together = all(rows["latency_timing"].nunique() == 1 for _, rows in timed.groupby(["position"]))
+    if len(environments) <= 1 and together:
+        return []
+    return list(dict.fromkeys(timed["latency_timing"]))
+
+
+def _subject(row: Mapping[Hashable, object]) -> tuple[str, str]:
+    return str(row["block"]), str(row["position"])
+
+
+def _place(group: _Group) -> tuple[object, ...]:
+    """Return what sorts: data set, protocol, block, position in the order early, mid, late."""
+    (block, position), terms = group
+    return terms.title, block, _POSITION_ORDER.get(position, len(POSITIONS)), terms
 
 
 def _dtype(column: str) -> str:
@@ -99,7 +162,7 @@ def _one_timing(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one data set and protocol without latencies of unusual settings."""
     timed = rows[rows["latency_ms"].notna()]
     ways = pd.Series(list(_tuples(rows, _LATENCY_SETTINGS)), index=rows.index)
-    usual = usual_way(zip(_tuples(timed, GROUP), ways[timed.index], strict=True))
+    usual = usual_way(zip(_tuples(timed, TITLE), ways[timed.index], strict=True))
     kept = rows.copy()
     kept.loc[[way != usual for way in ways], _LATENCY_VALUES] = np.nan
     return kept
@@ -111,20 +174,21 @@ def _tuples(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[object, ..
     return texts.where(texts.notna(), "").itertuples(index=False, name=None)
 
 
-def _group(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
+def _group(group: _Group, rows: pd.DataFrame) -> dict[str, object]:
     """Return the summary of one group; its rows are sorted by time."""
-    assert isinstance(key, tuple)
+    (block, position), terms = group
     kept = counting(
         list(rows["block_fingerprint"]),
         [None if np.isnan(seed) else seed for seed in rows["seed"].astype(float)],
         list(rows["status"] != "failed"),
     )
     latest = rows.iloc[kept]
-    # Not "ok", for rows of the early version do not say how they ended.
     done = latest[latest["status"] != "failed"]
     timed = latest[latest["latency_ms"].notna()]
     return {
-        **dict(zip(GROUP, key, strict=True)),
+        **terms._asdict(),
+        "block": block,
+        "position": position,
         "failed": len(latest) - len(done),
         **_accuracy(done),
         **{name: float(done[column].mean()) for name, column in _ROBUSTNESS.items()},
@@ -134,8 +198,21 @@ def _group(key: Hashable, rows: pd.DataFrame) -> dict[str, object]:
         **{name: _newest(timed[name].tail(1)) for name in _LATENCY_VALUES},
         "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),
         # Joined, because there is one row or none.
-        "latency_hardware": "".join(timed["latency_hardware"].tail(1)),
+        **{name: "".join(timed[name].tail(1)) for name in _LATENCY_TEXTS},
+        "latency_timing": "".join(_timing(row) for row in timed.tail(1).to_dict("records")),
+        "latency_timed_with": "".join(_timed_with(row) for row in timed.tail(1).to_dict("records")),
     }
+
+
+def _timing(row: Mapping[Hashable, object]) -> str:
+    """Return environment and run of a latency, "" where neither was kept."""
+    environment, session = row["latency_environment"], row["latency_session"]
+    return f"{environment}/{session}" if environment or session else ""
+
+
+def _timed_with(row: Mapping[Hashable, object]) -> str:
+    words = {"torch": row["latency_torch"], "governor": row["latency_governor"]}
+    return ", ".join(f"{name} {value}" for name, value in words.items() if value)
 
 
 def _accuracy(done: pd.DataFrame) -> dict[str, object]:

@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import inf, isinf
 from statistics import median
 
+from blockzoo.analysis.groups import Terms, with_failures
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.selection import counting
 
-Seeds = tuple[TrainingRecord, ...]
-"""Trainings of one data set, protocol, block, place and kind of identity that went well, by seed;
-one at least."""
 
-_Key = tuple[str, str, str, tuple[int, ...], str]
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """The trainings of one block in one place on the same terms, by seed.
+
+    `records` went well, one at least; `failed` seeds did not.
+    """
+
+    records: tuple[TrainingRecord, ...]
+    failed: int
+
+    @property
+    def terms(self) -> Terms:
+        """On what terms all of them were trained."""
+        return Terms.of(self.records[0])
 
 
 def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
-    """Return the trainings of each data set, protocol, block, place and kind of identity, sorted.
+    """Return the trainings of each data set, protocol, block, place and terms, sorted.
 
-    Failures are left out; which of several results counts is said in `results/selection.py`.
+    Terms are all that `analysis/groups.py` names. Which of several results counts is said in
+    `results/selection.py`. Where every seed failed there is nothing to return.
     """
-    groups: dict[_Key, list[TrainingRecord]] = {}
-    for record in sorted(records, key=lambda record: record.created_at):
-        if record.status == "ok":
-            groups.setdefault(_key(record), []).append(record)
-    return [_counting(groups[key]) for key in sorted(groups)]
+    by_time = sorted(records, key=lambda record: record.created_at)
+    groups = with_failures(
+        [(_subject(record), Terms.of(record)) for record in by_time],
+        [record.status == "ok" for record in by_time],
+    )
+    # By name and place first, and only then by what tells groups of one name apart.
+    found = sorted(groups, key=lambda group: (group[1].title, group[0], group[1]))
+    counted = (_counting([by_time[index] for index in groups[group]]) for group in found)
+    return [seeds for seeds in counted if seeds.records]
 
 
-def _key(record: TrainingRecord) -> _Key:
-    places = tuple(position.stage_index for position in record.positions)
-    return record.dataset, record.protocol, record.block, places, record.identity
+def _subject(record: TrainingRecord) -> tuple[str, tuple[int, ...]]:
+    return record.block, tuple(position.stage_index for position in record.positions)
 
 
 def _counting(records: list[TrainingRecord]) -> Seeds:
@@ -38,9 +54,11 @@ def _counting(records: list[TrainingRecord]) -> Seeds:
     kept = counting(
         [record.block_fingerprint for record in records],
         [record.seed for record in records],
-        [True] * len(records),
+        [record.status == "ok" for record in records],
     )
-    return tuple(sorted((records[index] for index in kept), key=lambda record: record.seed))
+    counted = sorted((records[index] for index in kept), key=lambda record: record.seed)
+    well = tuple(record for record in counted if record.status == "ok")
+    return Seeds(records=well, failed=len(counted) - len(well))
 
 
 def time_to_accuracy(record: TrainingRecord, accuracy: float) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
+from uuid import uuid4
 
 from torch import nn
 
@@ -105,7 +106,9 @@ def benchmark_blocks(
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
     # Before the clock starts on any of them, so that nothing is built between two rounds.
     results = _time_together(gated, settings, progress, options.listener)
-    records = [_record(each, results, options) for each in gated]
+    # By chance: what two runs have in common, their records say otherwise.
+    session = uuid4().hex[:12]
+    records = [_record(each, results, options, session) for each in gated]
     if not options.energy:
         return records
     return [_with_energy(*pair, settings) for pair in zip(records, gated, strict=True)]
@@ -141,7 +144,7 @@ def _labels(gated: Sequence[TimedPlacement], passed: Container[str]) -> dict[str
     differing, labels = differing_fields(each.way for each in gated), {}
     for each in gated:
         if each.trial_id in passed:
-            place = f"{each.placement.spec.name} {'/'.join(map(str, each.positions))}"
+            place = f"{each.placement.spec.name} {'/'.join(map(str, each.asked))}"
             labels[each.trial_id] = f"{place} {each.way.label(differing)}".rstrip()
     return labels
 
@@ -191,7 +194,10 @@ _SHARED = {field.name for field in fields(LatencyResult)} & set(LatencyRecord.mo
 
 
 def _record(
-    timed: TimedPlacement, results: Mapping[str, LatencyResult], options: BenchmarkOptions
+    timed: TimedPlacement,
+    results: Mapping[str, LatencyResult],
+    options: BenchmarkOptions,
+    session: str,
 ) -> LatencyRecord:
     """Return the record of a network; raises `BlockError` if it failed and `on_error` says so."""
     placement = timed.placement
@@ -208,7 +214,8 @@ def _record(
         status="ok" if result.failure is None else "failed",
         reason=result.failure,
         # Fewer positions than the placement's own, where the baseline is not the same at all.
-        **common_fields(placement, _environment(timed.way), timed.positions),
+        **common_fields(placement, _environment(timed.way), timed.positions, timed.asked),
+        session=session,
         baseline=timed.baseline.spec.name,
         parity_error=timed.parity_error,
         params_folded=timed.params_folded,

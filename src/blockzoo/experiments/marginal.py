@@ -97,9 +97,7 @@ def marginal_latencies(
         _marginal(record, empty[position], position)
         for record in records
         if record.block != NO_CONTEXT
-        for position in record.positions
-        # A record may stand for more positions than were asked for.
-        if position in {Position.parse(str(p)) for p in positions}
+        for position in record.shown
     ]
 
 

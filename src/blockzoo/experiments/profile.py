@@ -82,9 +82,9 @@ def profile_block(
 
     Counts are for one image, in eval mode. The memory of inference is of the deploy form at batch
     1, that of training of one step of the training form by SGD with momentum; `memory=False` leaves
-    both out. Where the network is the same at several positions, `stage_train` and `stage_deploy`
-    are of the first of the record's `positions`; `parts` has the stages of the others. Raises
-    `InputError` for a batch size below 1 and what `ScaffoldNet` raises.
+    both out. `stage_train` and `stage_deploy` are of the stage at this position, also where the
+    network is the same at several. Raises `InputError` for a batch size below 1 and what
+    `ScaffoldNet` raises.
 
     >>> record = profile_block("ConvBNAct", "mid", config=ScaffoldConfig(depth=1), memory=False)
     >>> record.stage_deploy.macs == 128 * 64 * 9 * 16**2
@@ -167,8 +167,11 @@ class _Job:
         records: list[CostRecord] = []
         for placement in self.placements:
             # A record stands for all positions at which the network is the same.
-            if not any(placement.position in record.positions for record in records):
+            same = next((r for r in records if placement.position in r.positions), None)
+            if same is None:
                 records.append(_recorded(placement, self.settings, raises=self.raises))
+            else:
+                records[records.index(same)] = same.asked_at([placement.position])
         return records
 
 
@@ -227,8 +230,7 @@ def _recorded(placement: Placement, settings: CostSettings, *, raises: bool) -> 
             task = (placement.spec.name, placement.position, placement.scaffold)
             return elsewhere(_recorded_there, (*task, settings, raises), kind="cost")
         record = _blank_record(placement, settings)
-        # All records of one network are of the first position that it stands for.
-        costs = _costs(placement.at(record.positions[0]), settings)
+        costs = _costs(placement, settings)
         return record.model_copy(update=costs)
     except Exception as error:
         if raises:

@@ -28,6 +28,7 @@ class CommonFields(TypedDict):
     block_fingerprint: str
     unsure: tuple[str, ...]
     positions: tuple[Position, ...]
+    asked: tuple[Position, ...]
     scaffold: ScaffoldSettings
     environment: Environment
 
@@ -60,10 +61,12 @@ def common_fields(
     placement: Placement,
     environment: Environment,
     positions: tuple[Position, ...] | None = None,
+    asked: tuple[Position, ...] = (),
 ) -> CommonFields:
     """Return what every record of that placement carries.
 
-    `positions` are those it stands for, where that is not all at which its network is the same.
+    `positions` are those it stands for, where that is not all at which its network is the same;
+    `asked` those it was wanted at, where that is not the placement's alone.
 
     >>> fields = common_fields(Placement.of("RepMixer", "mid"), recorded_environment())
     >>> fields["block"], fields["positions"], fields["scaffold"].width
@@ -74,6 +77,7 @@ def common_fields(
         block_fingerprint=placement.recorded_fingerprint,
         unsure=placement.fingerprints.unsure,
         positions=placement.positions if positions is None else positions,
+        asked=asked or (placement.position,),
         scaffold=scaffold_settings(placement.scaffold),
         environment=environment,
     )

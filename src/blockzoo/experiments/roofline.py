@@ -99,9 +99,9 @@ def measure_roofline(
     peaks = before.best(_peaks(settings, peak_settings))
     bare = RooflineResult(peaks=peaks, rows=())
     by_name = {placement.spec.name: placement for placement in placements}
-    # The network is the same at all of a record's positions, so the first will do.
+    # The network is the same at all positions asked for, so the first will do.
     rows = (
-        _row(record, by_name[record.block].at(record.positions[0]), bare.roof) for record in records
+        _row(record, by_name[record.block].at(record.shown[0]), bare.roof) for record in records
     )
     return replace(bare, rows=tuple(rows))
 

@@ -35,7 +35,8 @@ _PARITY_IMAGES = 4
 class TimedPlacement:
     """One placement, the way it is run, and what it is compared with; then what its gate said.
 
-    `positions` are all at which both it and its baseline are the same networks as here, and
+    `positions` are all at which both it and its baseline are the same networks as here, `asked`
+    those of them at which it is to be timed, and
     `baseline_id` is the trial id of the baseline run in the same way. Of the gate: the `network` to
     be timed, of a user's block as bytes that were prepared in its own process, its parameters where
     it is folded, and its `parity_error`, or `reason` and `traceback` of why there is none.
@@ -44,6 +45,7 @@ class TimedPlacement:
     placement: Placement
     baseline: Placement
     positions: tuple[Position, ...]
+    asked: tuple[Position, ...] = ()
     way: RunWay
     trial_id: str
     baseline_id: str
@@ -77,7 +79,9 @@ def timed_placements(
             for way in ways:
                 each = _timed(replace(reference, spec=spec), reference, replace(settings, way=way))
                 # A network that is the same at several positions, as its baseline is, comes once.
-                timed.setdefault(each.trial_id, each)
+                first = timed.setdefault(each.trial_id, each)
+                asked = tuple(dict.fromkeys((*first.asked, position)))
+                timed[each.trial_id] = replace(first, asked=asked)
     return list(timed.values())
 
 

@@ -107,8 +107,7 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
     built has an id too, for the record that says why.
     """
     scaffold, recipe, data = placement.scaffold, settings.recipe, settings.dataset
-    where = resolve_device(settings.device)
-    arithmetic = _arithmetic(placement, recipe, where)
+    arithmetic = trained_arithmetic(placement, settings)
     determinants = replace(recipe, **asdict(arithmetic)).determinants()
     return trial_id(
         "training",
@@ -126,8 +125,16 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
         split=(settings.validation_fraction, settings.split_seed),
         seed=settings.seed,
         # The kind alone, so that a sweep may go on on another GPU.
-        device=where.type,
+        device=resolve_device(settings.device).type,
     )
+
+
+def trained_arithmetic(placement: Placement, settings: TrainingSettings) -> Arithmetic:
+    """Return the precision and the layout that "auto" comes to for this training.
+
+    Of a block that cannot be built, what they would be for a network without narrow layers.
+    """
+    return _arithmetic(placement, settings.recipe, resolve_device(settings.device))
 
 
 # Asked of another process for a block of a user's.

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blockzoo.core.errors import InputError, ResultsError
@@ -26,6 +27,7 @@ from blockzoo.results.store.reading import parse_record
 from blockzoo.results.store.schema import check_schema_version, payload_of
 from blockzoo.results.table.csv import write_results_csv
 from blockzoo.results.table.frame import results_frame
+from blockzoo.results.table.latencies import latencies_frame, write_latencies_csv
 
 _PART = 500
 """Records that are put at once."""
@@ -41,10 +43,11 @@ class _Header(BaseModel):
     records: int
 
 
-def export(store: Store, path: str | Path) -> None:
+def export(store: Store, path: str | Path, *, latencies: bool = False) -> None:
     """Write the store to `path`: rows as .csv or .parquet, whole records as a .jsonl bundle.
 
     As .npz it is which test images each training answered rightly, see `answers.export_answers`.
+    With `latencies` the rows are those of `latencies.csv`: one a timing.
 
     Raises `InputError` for any other suffix and what the writer of that form raises.
 
@@ -59,6 +62,8 @@ def export(store: Store, path: str | Path) -> None:
         ".jsonl": export_bundle,
         ".npz": export_answers,
     }
+    if latencies:
+        forms = {".csv": write_latencies_csv, ".parquet": export_latencies_parquet}
     write = forms.get(Path(path).suffix.lower())
     if write is None:
         raise InputError(f"cannot export to {path}; its name must end in {', '.join(forms)}")
@@ -70,7 +75,15 @@ def export_parquet(store: Store, path: str | Path) -> int:
 
     Raises `ResultsError` without pyarrow (`blockzoo[parquet]`) and when the file cannot be written.
     """
-    frame = results_frame(store.records())
+    return _write_parquet(results_frame(store.records()), path)
+
+
+def export_latencies_parquet(store: Store, path: str | Path) -> int:
+    """Write the rows of `latencies.csv` as a Parquet table; see `export_parquet`."""
+    return _write_parquet(latencies_frame(store.records()), path)
+
+
+def _write_parquet(frame: pd.DataFrame, path: str | Path) -> int:
     with replacing(path) as scratch:
         try:
             frame.to_parquet(scratch, engine="pyarrow", index=False)

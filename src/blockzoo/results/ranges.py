@@ -96,6 +96,7 @@ Identity = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_sh
 """An id: as long as the column that holds it."""
 Lines = Annotated[str, AfterValidator(_lines)]
 """What an error said, which may be anything: control characters in it are kept escaped."""
+SomePositions = Annotated[tuple[Position, ...], AfterValidator(_each_once)]
 Positions = Annotated[tuple[Position, ...], Field(min_length=1), AfterValidator(_each_once)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 Scale = Annotated[str, AfterValidator(_scale)]

@@ -12,12 +12,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.results.ranges import (
     Amount,
@@ -34,6 +35,7 @@ from blockzoo.results.ranges import (
     RecipeValues,
     Scale,
     Seed,
+    SomePositions,
     Time,
 )
 
@@ -175,6 +177,8 @@ class MemoryUse(_Frozen):
 class Record(_Frozen):
     """What all records share. `positions` are all positions at which the network is this one.
 
+    `asked`: at which of them somebody wanted it, first things first, none in older records. Tables
+    have rows of these alone.
     `unsure` says what of the block the fingerprint does not cover: it may have changed since.
     """
 
@@ -188,22 +192,45 @@ class Record(_Frozen):
     block_fingerprint: str = ""
     unsure: tuple[str, ...] = ()
     positions: Positions
+    asked: SomePositions = ()
     scaffold: ScaffoldSettings
     environment: Environment
     experiment_name: str = ""
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _asked_where_it_is(self) -> Self:
+        if not {*self.asked} <= {*self.positions}:
+            raise ValueError("asked holds a position at which the network is not this one")
+        return self
 
     @property
     def identity(self) -> str:
         """The kind of identity that `trial_id` and `block_fingerprint` are, see `identity_of`."""
         return identity_of(self.schema_version)
 
+    @property
+    def shown(self) -> tuple[Position, ...]:
+        """The positions at which this result is shown: those asked for; all where none are kept."""
+        return self.asked or self.positions
+
+    def asked_at(self, positions: Iterable[Position]) -> Self:
+        """Return the record of a network that was asked for at these positions too.
+
+        Positions at which the network is not this one do not count. What a cost says of its stage
+        is of the first, which stays the first.
+        """
+        wanted = dict.fromkeys((*self.shown, *positions))
+        asked = tuple(position for position in wanted if position in self.positions)
+        return self if asked == self.shown else self.model_copy(update={"asked": asked})
+
 
 class CostRecord(Record):
     """Parameters, MACs and memory of a scaffolded block.
 
     `train` and `deploy` are of the whole scaffold, `stage_train` and `stage_deploy` of the stage
-    under test alone (the scaffold minus the same scaffold with an identity stage). `uncounted`
+    under test alone (the scaffold minus the same scaffold with an identity stage), at the position
+    first asked for; `stage_at` has those of the others. `uncounted`
     names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
     have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
     and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
@@ -227,6 +254,22 @@ class CostRecord(Record):
     training_macs: int | None = None
     stage_training_macs: int | None = None
 
+    def stage_at(self, position: Position) -> PartCost | None:
+        """Return the cost of the stage under test at that position; None where it is not known."""
+        name = f"stage_{position}"
+        # The network is the same, so what stands there is the block, whoever put it there.
+        found = next((part for part in self.parts if part.name == name), None)
+        if found is not None and position in self.positions:
+            return found
+        if position != self.shown[0] or self.stage_train is None or self.stage_deploy is None:
+            return None
+        return PartCost(
+            name=name,
+            train=self.stage_train,
+            deploy=self.stage_deploy,
+            training_macs=self.stage_training_macs,
+        )
+
 
 class LatencyRecord(Record):
     """Latency of a scaffolded block in deploy form: every sample and what follows from them.
@@ -236,10 +279,11 @@ class LatencyRecord(Record):
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
     ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
     ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
-    parameters of that form, where it was timed. `overhead_fraction` of the session was spent
-    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts,
-    where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it
-    is not told from idle.
+    parameters of that form, where it was timed. `session`: the run in which it was timed, whose
+    rounds it shares with its baseline; "" in older records. `overhead_fraction` of the session was
+    spent outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter`
+    counts, where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j`
+    holds 0 it is not told from idle.
     """
 
     kind: Literal["latency"] = "latency"
@@ -252,6 +296,7 @@ class LatencyRecord(Record):
     cache: Name = "hot"
     batch_size: Positive = 1
     form: Name = "deploy"
+    session: str = ""
     samples_ms: tuple[Amount, ...] = ()
     process_counts: tuple[Count, ...] = ()
     rounds: tuple[Count, ...] = ()

@@ -387,3 +387,21 @@ def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
     assert learned(2) == alone
     assert epochs == []  # those of other processes are not told of
     assert kinds == sorted(kinds, key=["cost", "latency", "training"].index)
+
+
+def test_rows_follow_what_was_asked_for_and_not_where_the_network_is_the_same(
+    tiny_npz: Path, store: Store, tmp_path: Path
+) -> None:
+    def swept(*positions: Position) -> tuple[SweepResult, list[tuple[str, str]]]:
+        request = request_of(tiny_npz, "ResNetBasicBlock", positions=positions, seeds=(0,))
+        result = run_sweep(request, store, csv_path=tmp_path / "results.csv")
+        rows = read_results_csv(tmp_path / "results.csv")
+        return result, [(row["position"], row["trial_id"]) for row in rows]
+
+    _, late = swept(Position.LATE)
+    assert [position for position, _ in late] == ["late"]
+    again, both = swept(Position.EARLY)
+    assert again.ran == 0
+    # One training stands for both, which its id says.
+    assert {position for position, _ in both} == {"early", "late"}
+    assert len({trial for _, trial in both}) == 1

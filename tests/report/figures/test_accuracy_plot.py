@@ -22,7 +22,14 @@ from matplotlib.transforms import Bbox
 
 from blockzoo.core.errors import InputError, ResultsError, UnknownNameError
 from blockzoo.report.figures.accuracy_plot import plot_accuracy, render
-from blockzoo.report.figures.points import FLOPS, LATENCY, MEMORY, CostAxis, select_results
+from blockzoo.report.figures.points import (
+    FLOPS,
+    LATENCY,
+    LATENCY_RATIO,
+    MEMORY,
+    CostAxis,
+    select_results,
+)
 from blockzoo.report.figures.style import MARKERS, assign_looks
 
 NAN = float("nan")
@@ -36,6 +43,7 @@ def summary_row(block: str, position: str, **values: object) -> dict[str, object
         "block": block,
         "position": position,
         "n": 5,
+        "failed": 0,
         "accuracy": 0.7,
         "accuracy_low": 0.69,
         "accuracy_high": 0.71,
@@ -47,6 +55,12 @@ def summary_row(block: str, position: str, **values: object) -> dict[str, object
         "latency_high_ms": 2.1,
         "latency_batch_size": 1.0,
         "latency_hardware": "A CPU",
+        "latency_ratio": 0.5,
+        "latency_ratio_low": 0.4,
+        "latency_ratio_high": 0.6,
+        "latency_baseline": "B",
+        "latency_verdict": "faster",
+        "latency_timing": "environment/session",
         **values,
     }
 
@@ -403,3 +417,47 @@ def test_plots_need_neither_torch_nor_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def crosses(figure: Figure) -> list[Line2D]:
+    return [line for line in axes_of(figure).lines if line.get_marker() == "x"]
+
+
+def test_a_result_with_failed_seeds_is_crossed_out_and_told_also_on_the_front() -> None:
+    summary = three_cells().assign(n=[3, 5, 5], failed=[7, 0, 0])  # late, which is on the front
+    figure = plot_accuracy(summary, LATENCY)
+    assert [places(cross) for cross in crosses(figure)] == [[(2.0, 60.0)]]
+    assert (2.0, 60.0) in places(line(figure, "Pareto front"))
+    (cross,) = crosses(figure)
+    assert cross.get_zorder() > max(point.get_zorder() for point in points(figure))
+    told = " ".join(texts(figure).split())
+    assert "Seeds that failed are in no mean: 7 of 10 of RepMixer late." in told
+    assert "some seeds failed" in [text.get_text() for text in legends(figure)[0].get_texts()]
+
+
+def test_without_failures_nothing_is_crossed_out() -> None:
+    figure = plot_accuracy(three_cells(), LATENCY)
+    assert crosses(figure) == []
+    assert "failed" not in texts(figure)
+
+
+def test_latencies_that_were_timed_apart_are_drawn_by_ratio_and_by_nothing_else() -> None:
+    rows = [
+        summary_row("A", "mid", latency_ms=5.0, latency_ratio=0.9, latency_timing="1/a"),
+        summary_row("B", "mid", latency_ms=4.0, latency_ratio=1.0, latency_timing="2/b")
+        | {"latency_verdict": "baseline"},
+    ]
+    summary = pd.DataFrame(rows)
+    with pytest.raises(ResultsError, match="timed apart, in 2 runs or environments"):
+        plot_accuracy(summary, LATENCY)
+    figure = plot_accuracy(summary, LATENCY_RATIO)
+    assert {places(point)[0][0] for point in points(figure)} == {0.9, 1.0}
+    told = " ".join(texts(figure).split())
+    assert "Ratios are to B." in told
+    assert "Verdicts: 1 baseline, 1 faster." in told
+
+
+def test_one_figure_is_of_one_set_of_terms() -> None:
+    rows = [summary_row("A", "mid", precision=each) for each in ("fp32", "bf16")]
+    with pytest.raises(ResultsError, match="one figure shows one precision; given bf16, fp32"):
+        plot_accuracy(pd.DataFrame(rows), FLOPS)

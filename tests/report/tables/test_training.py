@@ -115,3 +115,16 @@ def test_what_cannot_be_told_is_one_line(tmp_path: Path) -> None:
     status, _, error = results(str(tmp_path), "--robustness")
     assert (status, error.count("\n")) == (2, 1)
     assert "was tested so; train with --robustness" in error
+
+
+def test_means_over_seeds_tell_the_seeds_that_failed_and_what_sets_groups_apart() -> None:
+    lost = [
+        training(f"f{seed}", seed=seed, status="failed", reason="diverged", robustness=None)
+        for seed in range(3, 10)
+    ]
+    records = [*(training(f"t{seed}", seed=seed) for seed in range(3)), *lost]
+    other = training("bf16", precision="bf16")
+    for table in (robustness_tables([*records, other])[1], time_table([*records, other], [0.5])):
+        cells = {str(c.header): [str(cell) for cell in c.cells] for c in table.columns}
+        assert cells["data"] == ["digits, quick (bf16)", "digits, quick (fp32)"]
+        assert cells["seeds"] == ["1", "3 (7 of 10 failed)"]

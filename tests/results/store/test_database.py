@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 
 from blockzoo.core.errors import ResultsError, SchemaError
+from blockzoo.core.position import Position
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store import schema
 from blockzoo.results.store.database import Store
@@ -358,3 +359,36 @@ def test_killing_writers_leaves_every_record_that_was_acknowledged(path: Path) -
         assert len(found) <= len(acknowledged) + kill + 1  # put, but killed before saying so
         assert all(record.notes == "x" * 6000 for record in records)
     assert len(acknowledged) >= 5
+
+
+EARLY, MID, LATE = Position.EARLY, Position.MID, Position.LATE
+
+
+def test_a_network_is_shown_wherever_anybody_asked_for_it(path: Path) -> None:
+    everywhere = ("early", "mid", "late")
+    with Store(path, create=True) as store:
+        store.put(cost(positions=everywhere, asked=(LATE,)))
+        store.put(cost(positions=everywhere, asked=(EARLY,), created_at=after(1)))
+        (record,) = store.records()
+        assert (record.asked, record.created_at) == ((EARLY, LATE), after(1))
+        # An older one, which does not take its place, was asked for all the same.
+        store.put(cost(positions=everywhere, asked=(MID,)))
+        (record,) = store.records()
+        assert ({*record.asked}, record.created_at) == ({EARLY, MID, LATE}, after(1))
+
+
+def test_a_result_that_is_there_can_be_asked_for_elsewhere(path: Path) -> None:
+    with Store(path, create=True) as store:
+        store.put(cost(positions=("early", "late"), asked=(LATE,)))
+        # At mid it is another network, and nothing is known of "none".
+        store.ask({"cost": (MID, EARLY), "none": (EARLY,)})
+        (record,) = store.records()
+        assert record.asked == (LATE, EARLY)
+
+
+def test_records_that_do_not_say_are_shown_everywhere(path: Path) -> None:
+    with Store(path, create=True) as store:
+        store.put(cost(positions=("early", "late")))
+        store.put(cost(positions=("early", "late"), asked=(LATE,), created_at=after(1)))
+        (record,) = store.records()
+    assert {*record.shown} == {EARLY, LATE}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockzoo.core.errors import ResultsError, SchemaError
+from blockzoo.core.position import Position
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.cells import escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
@@ -129,6 +130,17 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "commit": "abc123",
         "schema_version": 2,
         "unsure": "",
+        "dataset_fingerprint": "",
+        "compiled": "no",
+        "stem": "small",
+        "stem_bias": "no",
+        "latency_channels_last": "no",
+        "latency_form": None,
+        "latency_verdict_reason": None,
+        "latency_session": "",
+        "latency_environment": row["latency_environment"],
+        "latency_torch": "2.15.0",
+        "latency_governor": None,
     }
     assert row == expected
 
@@ -236,7 +248,7 @@ def test_the_newest_good_cost_is_taken() -> None:
 def test_where_both_were_timed_the_hot_latency_is_taken() -> None:
     hot, cold = latency("hot", median_ms=5.0), latency("cold", median_ms=6.0, cache="cold")
     for order in ([hot, cold], [cold, hot]):
-        (row,) = result_rows(order)
+        (row,) = result_rows([training(), *order])
         assert (row["latency_ms"], row["latency_cache"]) == (5.0, "hot")
 
 
@@ -245,7 +257,8 @@ def test_the_latency_with_the_usual_settings_is_taken_and_of_those_the_newest() 
     repeated = latency("again", "A", median_ms=6.0, created_at=after(1))
     unusual = latency("batch", "A", median_ms=60.0, batch_size=64, created_at=after(2))
     only = latency("only", "D", median_ms=70.0, batch_size=64)
-    rows = result_rows([unusual, repeated, only, *usual])
+    trained = [training(f"t{block}", block) for block in "ABCD"]
+    rows = result_rows([unusual, repeated, only, *usual, *trained])
     assert {row["block"]: row["latency_ms"] for row in rows} == {
         "A": 6.0,
         "B": 5.0,
@@ -371,7 +384,11 @@ def test_files_that_are_no_results(tmp_path: Path, content: bytes, message: str)
 def test_a_csv_of_a_newer_version(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_results_csv([training()], path)
-    path.write_text(path.read_text()[:-3] + "3,\n")
+    row = {**read_results_csv(path)[0], "schema_version": "3"}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        writer.writerow(row)
     with pytest.raises(SchemaError, match="schema version 3"):
         read_results_csv(path)
 
@@ -412,3 +429,22 @@ def test_negative_numbers_stay_numbers(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_results_csv([training(val_loss=-0.5)], path)
     assert read_results_csv(path)[0]["val_loss"] == "-0.5"
+
+
+def test_rows_are_of_the_positions_asked_for_and_of_no_others() -> None:
+    everywhere = ("early", "mid", "late")
+    late = (Position.LATE,)
+    records = [
+        training(positions=everywhere, asked=late),
+        cost(positions=everywhere, asked=late),
+        latency(positions=everywhere, asked=late),
+    ]
+    assert [row["position"] for row in result_rows(records)] == ["late"]
+    assert [row["position"] for row in result_rows(records[1:])] == ["late"]
+    # What was measured beside the training at another position has a row of its own there.
+    early = cost(positions=everywhere, asked=(Position.EARLY,))
+    rows = result_rows([records[0], early])
+    assert [(row["position"], row["dataset"]) for row in rows] == [
+        ("late", "digits"),
+        ("early", None),
+    ]

@@ -12,6 +12,7 @@ from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME, is_postgres, store_path
 from blockzoo.results.table.csv import CSV_NAME, write_results_csv
+from blockzoo.results.table.latencies import write_csv_files
 
 
 def open_store(results: str, *, create: bool) -> Store:
@@ -59,7 +60,7 @@ def keep(records: Sequence[Record], results: str | None, output: Path | None) ->
             for record in records:
                 store.put(record)
             # All rows of the store and not these alone: the file beside a store mirrors it.
-            write_results_csv(store, csv_location(results))
+            write_csv_files(store, csv_location(results))
     if output is not None:
         write_results_csv(records, output)
 

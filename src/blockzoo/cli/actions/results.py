@@ -13,11 +13,13 @@ from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import REACHED, check_all
+from blockzoo.report.tables.latencies import latencies_table
 from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.report.visualize import visualize
 from blockzoo.results.export import export, import_bundle
 from blockzoo.results.table.frame import load_results
+from blockzoo.results.table.latencies import load_latencies
 
 
 def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:
@@ -48,18 +50,26 @@ def show_bad(source: str) -> None:
     output_console().print("every record can be read")
 
 
-def export_records(source: str, file: Path) -> None:
-    """Write the whole store to a file, whose suffix says how."""
+def export_records(source: str, file: Path, *, latencies: bool) -> None:
+    """Write the whole store to a file, whose suffix says how; or its latencies alone."""
     with open_store(source, create=False) as store:
-        export(store, file)
+        export(store, file, latencies=latencies)
     show_written(file)
 
 
-def show(source: str, *, robustness: bool, accuracies: Sequence[float]) -> None:
-    """Show the summary, and the tables that were asked for."""
+def show(source: str, *, robustness: bool, accuracies: Sequence[float], latencies: bool) -> None:
+    """Show the summary, and the tables that were asked for.
+
+    Where nothing was trained, the latencies are all there is to show.
+    """
     tables = _training_tables(source, robustness, accuracies)
-    frame = load_results(source)
-    for table in (summary_table(summarize(frame)), *tables):
+    frame, timed = load_results(source), load_latencies(source)
+    summary = summarize(frame)
+    if summary.empty and not timed.empty:
+        tables = [latencies_table(timed), *tables]
+    else:
+        tables = [summary_table(summary), *tables, *([latencies_table(timed)] * latencies)]
+    for table in tables:
         output_console().print(table)
     if line := older_identity_line(frame):
         say(line)

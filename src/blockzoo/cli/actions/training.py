@@ -67,7 +67,7 @@ def _say_what_failed(records: Sequence[Record]) -> None:
     """Say why a training or else its costs failed; the first of `records` is the training."""
     # What fails in training is likely to fail again as costs are counted.
     for record in [record for record in records if record.status == "failed"][:1]:
-        subject = f"{record.block} ({record.positions[0]})"
+        subject = f"{record.block} ({record.shown[0]})"
         what = "" if record is records[0] else f"cost of {subject}: "
         say(f"failed: {what}{record.reason}")
 

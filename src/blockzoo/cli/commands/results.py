@@ -38,6 +38,7 @@ def visualize(
 @examples(
     "blockzoo results",
     "blockzoo results results/blockzoo.db --export results.parquet",
+    "blockzoo results --latencies --export latencies.parquet",
     "blockzoo results --robustness --time-to 0.5 --time-to 0.6",
     "blockzoo results --export everything.jsonl",
     "blockzoo results --export answers.npz",
@@ -64,6 +65,10 @@ def results(
     bad: Annotated[
         bool, typer.Option("--bad", help="List the records that cannot be read, and why not.")
     ] = False,
+    latencies: Annotated[
+        bool,
+        typer.Option("--latencies", help="Show, or export, every timing: one row each."),
+    ] = False,
     robustness: Annotated[
         bool,
         typer.Option("--robustness", help="Also show accuracy on changed test images."),
@@ -89,8 +94,8 @@ def results(
     if import_from is not None:
         action.import_records(import_from, source, skip_bad=skip_bad)
     if export is not None:
-        action.export_records(source, export)
+        action.export_records(source, export, latencies=latencies)
     if bad:
         action.show_bad(source)
     elif import_from is None and export is None:
-        action.show(source, robustness=robustness, accuracies=time_to or [])
+        action.show(source, robustness=robustness, accuracies=time_to or [], latencies=latencies)

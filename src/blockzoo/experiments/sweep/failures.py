@@ -11,6 +11,7 @@ from blockzoo.experiments.recording import (
     training_fields,
 )
 from blockzoo.experiments.sweep.plan import SweepRequest, Trial
+from blockzoo.experiments.trial_identity import trained_arithmetic
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
 
@@ -27,8 +28,9 @@ def failed_records(request: SweepRequest, trial: Trial, error: BaseException) ->
     environment, failure = recorded_environment(device), failure_fields(error)
     records: list[Record] = []
     for block, identity in zip(trial.blocks, trial.trial_ids, strict=True):
+        placement = request.placement(block, trial.position)
         fields: _Fields = {
-            **common_fields(request.placement(block, trial.position), environment),
+            **common_fields(placement, environment),
             **failure,
             "trial_id": identity,
             "experiment_name": request.options.experiment_name,
@@ -39,7 +41,17 @@ def failed_records(request: SweepRequest, trial: Trial, error: BaseException) ->
         if trial.kind == "training":
             assert trial.seed is not None
             settings = request.training_settings(trial.seed)
-            records.append(TrainingRecord(**fields, **training_fields(settings)))
+            # On the terms on which it would have counted, so that it is shown beside the others.
+            arithmetic = trained_arithmetic(placement, settings)
+            records.append(
+                TrainingRecord(
+                    **fields,
+                    **training_fields(settings),
+                    precision=arithmetic.precision,
+                    channels_last=arithmetic.channels_last,
+                    compiled=settings.compiled,
+                )
+            )
         elif trial.kind == "latency":
             records.append(LatencyRecord(**fields, device=str(device)))
         else:

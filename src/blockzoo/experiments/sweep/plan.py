@@ -8,6 +8,7 @@ positions is trained once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -118,11 +119,14 @@ class Plan:
     """What is to be run, in order, and how many results the store already holds.
 
     `unsure`: by block, what its identity does not cover. Its results are not taken from the store.
+    `asked`: by trial id, all positions at which its result is wanted; one network may be the same
+    at several.
     """
 
     trials: tuple[Trial, ...]
     done: int
     unsure: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
 
 
 def make_plan(request: SweepRequest, store: Store) -> Plan:
@@ -143,7 +147,10 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     """
     done, unsure = store.ok_ids(), {} if request.trust_unsure else _unsure(request)
     wanted: dict[tuple[str, ...], Trial] = {}
+    asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
     for trial in (*_costs(request), *_latencies(request, done, unsure), *_trainings(request)):
+        for identity in trial.trial_ids:
+            asked[identity] = tuple(dict.fromkeys((*asked[identity], trial.position)))
         # A network that is the same at several positions has one training: that of the first.
         wanted.setdefault(trial.trial_ids, trial)
     missing = [
@@ -151,7 +158,12 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
         for trial in wanted.values()
         if not done.issuperset(trial.trial_ids) or _rests_on(unsure, request, trial)
     ]
-    return Plan(trials=tuple(missing), done=len(wanted) - len(missing), unsure=unsure)
+    return Plan(
+        trials=tuple(missing),
+        done=len(wanted) - len(missing),
+        unsure=unsure,
+        asked=dict(asked),
+    )
 
 
 def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:

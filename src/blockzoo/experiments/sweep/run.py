@@ -26,7 +26,7 @@ from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.latencies import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
 from blockzoo.training.optimisation import step_of
@@ -98,6 +98,7 @@ def run_sweep(
     mirror = _CsvMirror(store, csv_path)
     plan = make_plan(request, store)
     _remove_leftovers(request.options.checkpoints, store)
+    store.ask(plan.asked)
     # Written even where nothing is left to run: the file may be older than the store.
     mirror.refresh()
     listener.planned(plan)
@@ -108,7 +109,7 @@ def run_sweep(
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 # The checkpoint goes only when the record is safe.
-                store.put(record)
+                store.put(record.asked_at(plan.asked.get(record.trial_id, ())))
                 remove_checkpoint(request.options.checkpoints, record.trial_id)
             # A trial of latencies has a record per block, and some may fail alone.
             failed += sum(record.status == "failed" for record in outcome.records)
@@ -163,7 +164,7 @@ def run_trainings(
         (cost,) = measure_cost(request, placement)
         store.put_all([trained, cost])
         remove_checkpoint(request.options.checkpoints, trained.trial_id)
-        write_results_csv(store, csv_path)
+        write_csv_files(store, csv_path)
         yield trained, cost
         if trained.status == "failed":
             # A kernel that asserted takes CUDA from this process, and all that follow would fail
@@ -291,7 +292,7 @@ class _CsvMirror:
         if self._path is None:
             return
         start = time.monotonic()
-        write_results_csv(self._store, self._path)
+        write_csv_files(self._store, self._path)
         end = time.monotonic()
         self._next = end + (end - start) / self._SHARE
 

@@ -22,7 +22,7 @@ from blockzoo.experiments.tuning.tune import Tuning, tune, tuned_settings
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.latencies import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import remove_checkpoint
 
@@ -82,7 +82,7 @@ def run_tuned_track(
             listener.failed(placement, error)
             require_working(resolve_device(request.device), placement.label)
             continue
-        write_results_csv(store, csv_path)
+        write_csv_files(store, csv_path)
         yield track
 
 
@@ -123,7 +123,8 @@ def _tuned(
         for seed in protocol.seeds:
             records.append(_trained(request, store, tuning, seed, counter))
             counter.ended()
-        store.put_all(measure_cost(request, placement))
+        costs = measure_cost(request, placement)
+        store.put_all(cost.asked_at(request.protocol.positions) for cost in costs)
     return Track(tuning=tuning, comparison=_compared(request, store, tuning, records))
 
 
@@ -137,9 +138,10 @@ def _trained(
     stored = store.get(identity)
     # One that failed is tried again, as in a sweep.
     if isinstance(stored, TrainingRecord) and stored.status == "ok":
+        store.ask({identity: request.protocol.positions})
         return stored
     record = train_seed(request, tuning, seed, counter.epoch)
-    store.put(record)
+    store.put(record.asked_at(request.protocol.positions))
     remove_checkpoint(request.options.checkpoints, identity)
     return record
 
@@ -149,7 +151,6 @@ def _compared(
 ) -> TrackComparison:
     default = store.records(
         kind="training",
-        status="ok",
         block=tuning.placement.spec.name,
         protocol=request.protocol.label,
     )

@@ -46,12 +46,14 @@ def plot_accuracy(
 ) -> Figure:
     """Draw the accuracy of every block and position against one cost.
 
-    `summary` is of one data set and protocol, as `blockzoo.analysis.summary.summarize` gives it.
+    A result of which some seeds failed is crossed out. `summary` is of one data set, protocol and
+    set of terms, as `blockzoo.analysis.summary.summarize` gives it.
     `looks`, from `assign_looks`, keeps a block's look the same over several figures. Raises
     `ResultsError` for a summary of several, and where no result has an accuracy and the cost.
 
     >>> from blockzoo.report.figures.points import FLOPS
-    >>> row = {"dataset": "digits", "protocol": "quick", "block": "A", "position": "mid", "n": 1}
+    >>> row = {"dataset": "digits", "protocol": "quick", "block": "A", "position": "mid"}
+    >>> row |= {"n": 1, "failed": 0}
     >>> row |= {"accuracy": 0.9, "accuracy_low": None, "accuracy_high": None}
     >>> row |= {"accuracy_source": "test", "flops": 2e6}
     >>> figure = plot_accuracy(pd.DataFrame([row]), FLOPS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -14,7 +15,14 @@ from matplotlib.transforms import ScaledTranslation
 from blockzoo.core.position import POSITIONS
 from blockzoo.report.figures.colours import QUIET
 from blockzoo.report.figures.points import CostAxis, Interval, Selection
-from blockzoo.report.figures.style import MARKER_POINTS, BlockLook, Marks, front_line, lone_marker
+from blockzoo.report.figures.style import (
+    MARKER_POINTS,
+    BlockLook,
+    Marks,
+    failure_cross,
+    front_line,
+    lone_marker,
+)
 
 _GAP_INCHES = 0.14
 _LEGEND_POINTS, _NOTE_POINTS = 8.0, 7.5
@@ -91,6 +99,8 @@ def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
         for position in POSITIONS
     }
     entries["Pareto front"] = front_line()
+    if selection.with_failures:
+        entries["some seeds failed"] = failure_cross(MARKER_POINTS[POSITIONS[1]])
     if selection.has_intervals:
         entries["95% interval"] = Line2D(
             [], [], linestyle="none", marker="|", markersize=11, color=QUIET
@@ -153,7 +163,8 @@ def subtitle_of(selection: Selection) -> str:
     most = max(result.seeds for result in selection.results)
     count = str(most) if fewest == most else f"{fewest} to {most}"
     seeds = "one seed per result" if most == 1 else f"mean of {count} seeds"
-    return f"protocol {selection.protocol}, {seeds}" if selection.protocol else seeds
+    protocol = f"protocol {selection.protocol}" if selection.protocol else ""
+    return ", ".join(filter(None, (protocol, selection.variant, seeds)))
 
 
 def note_of(axes: Axes, selection: Selection, cost: CostAxis) -> list[str]:
@@ -171,9 +182,33 @@ def note_of(axes: Axes, selection: Selection, cost: CostAxis) -> list[str]:
         f"{_results(shared)} exactly on another.": shared,
         f"{_results(unpriced)} without {cost.title} not shown.": unpriced,
         f"{_results(untrained)} without accuracy not shown.": untrained,
+        _failures(selection): selection.with_failures,
+        f"Ratios are to {' or '.join(selection.baselines)}.": selection.baselines,
+        f"Verdicts: {_verdicts(selection)}.": _verdicts(selection),
         f"Latency measured on {' and '.join(selection.hardware)}.": selection.hardware,
     }
     return [sentence for sentence, holds in sentences.items() if holds]
+
+
+_NAMED = 6
+"""Results with failed seeds that the note names; the others it counts."""
+
+
+def _failures(selection: Selection) -> str:
+    """Return the sentence on results of which some seeds failed."""
+    named = [
+        f"{each.failed} of {each.seeds + each.failed} of {each.block} {each.position}"
+        for each in selection.with_failures[:_NAMED]
+    ]
+    more = len(selection.with_failures) - len(named)
+    also = f" and some of {_results(more)} more" if more else ""
+    return f"Seeds that failed are in no mean: {', '.join(named)}{also}."
+
+
+def _verdicts(selection: Selection) -> str:
+    """Return how many results have each verdict on their latency, as "2 faster, 1 undecided"."""
+    counts = Counter(result.verdict for result in selection.results if result.verdict)
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
 
 
 def _results(count: int) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from blockzoo.analysis.groups import Terms
+from blockzoo.analysis.summary import timings
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import Position
 from blockzoo.stats.pareto import pareto_front
@@ -27,7 +29,8 @@ class CostAxis:
 
     `interval` names the columns of its 95% interval. `units` are (factor, name), largest first; the
     largest that is not above the largest cost is taken. A `timed` cost depends on the machine and
-    the batch size.
+    the batch size; a `relative` one is to a baseline that was timed beside it, so that it compares
+    blocks of several runs and machines.
     """
 
     name: str
@@ -37,6 +40,7 @@ class CostAxis:
     units: tuple[tuple[float, str], ...]
     interval: tuple[str, str] | None = None
     timed: bool = False
+    relative: bool = False
 
     def unit(self, largest: float) -> tuple[float, str]:
         """Return the (factor, name) of the unit in which `largest` reads well.
@@ -57,6 +61,16 @@ LATENCY = CostAxis(
     interval=("latency_low_ms", "latency_high_ms"),
     timed=True,
 )
+LATENCY_RATIO = CostAxis(
+    name="latency_ratio",
+    title="latency ratio",
+    column="latency_ratio",
+    label="Latency, deploy form, over that of the baseline timed beside it",
+    units=((1.0, "ratio"),),
+    interval=("latency_ratio_low", "latency_ratio_high"),
+    timed=True,
+    relative=True,
+)
 FLOPS = CostAxis(
     name="flops",
     title="FLOPs",
@@ -71,12 +85,15 @@ MEMORY = CostAxis(
     label="Peak memory of inference, batch 1",
     units=((1.0, "MB"),),
 )
-COST_AXES = (LATENCY, FLOPS, MEMORY)
+COST_AXES = (LATENCY, LATENCY_RATIO, FLOPS, MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One point: accuracies in percent, costs in the unit of its axis, 95% intervals or None."""
+    """One point: accuracies in percent, costs in the unit of its axis, 95% intervals or None.
+
+    The mean is over `seeds`; `failed` ones are not in it.
+    """
 
     block: str
     position: Position
@@ -85,13 +102,16 @@ class Result:
     cost_interval: Interval | None
     accuracy_interval: Interval | None
     seeds: int
+    failed: int = 0
+    verdict: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """The results of one figure, how many were left out and why, and what the axes say.
 
-    `protocol` is "" where it is not known. `hardware` and `batch_sizes` are of the timed cost.
+    `protocol` is "" where it is not known, `variant` where nothing else tells the results from
+    those of other figures. `hardware`, `batch_sizes` and `baselines` are of the timed cost.
     """
 
     dataset: str
@@ -103,6 +123,13 @@ class Selection:
     accuracy_sources: tuple[str, ...]
     hardware: tuple[str, ...] = ()
     batch_sizes: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    variant: str = ""
+
+    @property
+    def with_failures(self) -> tuple[Result, ...]:
+        """The results of which some seeds failed: their means are of those that did not."""
+        return tuple(result for result in self.results if result.failed)
 
     @property
     def has_intervals(self) -> bool:
@@ -139,16 +166,25 @@ class Selection:
 
 
 def select_results(summary: pd.DataFrame, cost: CostAxis) -> Selection:
-    """Choose what can be drawn from the summary of one data set and protocol.
+    """Choose what can be drawn from the summary of one data set and protocol, on one set of terms.
 
-    Raises `ResultsError` for a summary of several, and where no result has accuracy and cost.
+    Raises `ResultsError` for a summary of several, where no result has accuracy and cost, and for
+    latencies that were timed apart, which compare by their ratios only.
     """
+    for name in Terms._fields:
+        if name in summary:
+            _only(summary, name)
     has_accuracy, has_cost = _finite(summary["accuracy"]), _finite(summary[cost.column])
     chosen = summary[has_accuracy & has_cost]
     if chosen.empty:
         raise ResultsError(
             f"nothing to plot: of {len(summary)} results, {int(has_accuracy.sum())} have an "
             f"accuracy and {int(has_cost.sum())} a {cost.title}, but none has both"
+        )
+    if cost.timed and not cost.relative and (apart := timings(chosen)):
+        raise ResultsError(
+            f"they were timed apart, in {len(apart)} runs or environments; "
+            f"the figure of {LATENCY_RATIO.title} compares them"
         )
     factor, unit = cost.unit(float(chosen[cost.column].astype(float).max()))
     return Selection(
@@ -162,6 +198,8 @@ def select_results(summary: pd.DataFrame, cost: CostAxis) -> Selection:
         accuracy_sources=_texts(chosen["accuracy_source"]),
         hardware=_texts(chosen["latency_hardware"]) if cost.timed else (),
         batch_sizes=_texts(chosen["latency_batch_size"]) if cost.timed else (),
+        baselines=_texts(chosen["latency_baseline"]) if cost.relative else (),
+        variant=_only(summary, "variant") if "variant" in summary else "",
     )
 
 
@@ -193,6 +231,8 @@ def _result(row: Mapping[Any, object], cost: CostAxis, factor: float) -> Result:
         cost_interval=_interval(row, cost.interval, 1 / factor) if cost.interval else None,
         accuracy_interval=_interval(row, ("accuracy_low", "accuracy_high"), 100),
         seeds=int(_number(row["n"])),
+        failed=int(_number(row["failed"])),
+        verdict=str(row["latency_verdict"]) if cost.relative else "",
     )
 
 

@@ -116,7 +116,7 @@ def scaling_figure(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Figur
     timed = [record for record in records if record.status == "ok"]
     first, samples = timed[0], [len(record.samples_ms) for record in timed]
     # A network that is the same at several positions stands for all of them.
-    position = next(p for p in POSITIONS if all(p in record.positions for record in timed))
+    position = next(p for p in POSITIONS if all(p in record.shown for record in timed))
     environment = first.environment
     where = environment.accelerator or environment.processor
     title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"

@@ -112,7 +112,8 @@ def house_style() -> Iterator[None]:
 
 FRONT_LABEL = "Pareto front"
 # Drawn in this order; the points lie between 3 and 4, each at a height of its own.
-_JOINS, _BARS, _FRONT, _POINTS = 2.0, 2.1, 2.2, 3.0
+_JOINS, _BARS, _FRONT, _POINTS, _CROSSES = 2.0, 2.1, 2.2, 3.0, 4.0
+_FAILURE = "#c00000"
 # Opacities: what lies under a point still shows through it.
 _FACE_OF_FRONT, _FACE_OF_OTHERS = 0.6, 0.12
 
@@ -157,6 +158,24 @@ def lone_marker(look: BlockLook, *, diameter_points: float, on_front: bool = Fal
     )
 
 
+def failure_cross(diameter_points: float) -> Line2D:
+    """Return the mark of a result of which some seeds failed, at no place yet.
+
+    >>> failure_cross(8.0).get_marker()
+    'x'
+    """
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker="x",
+        # Past the marker's edge, so that it is seen on any of them.
+        markersize=1.3 * diameter_points,
+        markeredgecolor=_FAILURE,
+        markeredgewidth=1.4,
+    )
+
+
 def front_line() -> Line2D:
     """Return the front's line, at no place yet: the best accuracy for at most a given cost."""
     return Line2D(
@@ -188,6 +207,12 @@ def draw_results(axes: Axes, selection: Selection, marks: Marks) -> None:
         point = marks.point(result, on_front=result in front)
         point.set_zorder(_POINTS + rank / len(ordered))
         axes.add_line(point)
+        if result.failed:
+            cross = failure_cross(marks.diameter_points(result))
+            cross.set_data([result.cost], [result.accuracy])
+            cross.set_label(f"{result.block}/{result.position}, failed seeds")
+            cross.set_zorder(_CROSSES)
+            axes.add_line(cross)
 
 
 def _draw_front(axes: Axes, front: Sequence[Result]) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.launching import launch_bound
+from blockzoo.core.position import Position
 from blockzoo.core.run_way import differing_fields
 from blockzoo.results.records import (
     CostRecord,
@@ -22,8 +23,8 @@ MEGA = 1e6
 
 
 def where(record: Record) -> str:
-    """Return the positions the record stands for, as early/mid."""
-    return "/".join(position.value for position in record.positions)
+    """Return the positions that were asked for and that the record stands for, as early/mid."""
+    return "/".join(p.value for p in record.positions if p in record.shown)
 
 
 def failed(reason: str | None) -> Text:
@@ -32,7 +33,7 @@ def failed(reason: str | None) -> Text:
 
 
 def cost_table(records: Sequence[CostRecord]) -> Table:
-    """Return one row per record: counts of network and stage, in training and deploy form."""
+    """Return one row per network and position: counts of network and stage, in both forms."""
     table = Table(title="Cost of one image (whole network | stage under test)", box=None)
     table.add_column("block")
     table.add_column("position")
@@ -44,20 +45,22 @@ def cost_table(records: Sequence[CostRecord]) -> Table:
     table.add_column("inference MB", justify="right")
     table.add_column("training MB", justify="right")
     for record in records:
-        table.add_row(record.block, where(record), *_cost_cells(record))
+        for position in record.shown:
+            table.add_row(record.block, str(position), *_cost_cells(record, position))
     return table
 
 
-def _cost_cells(record: CostRecord) -> list[str | Text]:
-    if record.train is None or record.deploy is None or record.stage_deploy is None:
+def _cost_cells(record: CostRecord, position: Position) -> list[str | Text]:
+    stage = record.stage_at(position)
+    if record.train is None or record.deploy is None or stage is None:
         return [failed(record.reason)]
     return [
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
         f"{record.deploy.macs / MEGA:,.2f}",
         "-" if record.training_macs is None else f"{record.training_macs / MEGA:,.2f}",
-        f"{record.stage_deploy.params_total:,}",
-        f"{record.stage_deploy.macs / MEGA:,.2f}",
+        f"{stage.deploy.params_total:,}",
+        f"{stage.deploy.macs / MEGA:,.2f}",
         _megabytes(record.memory_inference),
         _megabytes(record.memory_training),
     ]
@@ -85,9 +88,12 @@ def parts_table(record: CostRecord) -> Table:
         table.add_section()
         whole = _form_cells(record.train, record.deploy, record.training_macs)
         table.add_row("whole", *whole, style="bold")
-    if record.stage_train is not None and record.stage_deploy is not None:
-        stage = _form_cells(record.stage_train, record.stage_deploy, record.stage_training_macs)
-        table.add_row("stage under test", *stage)
+    for position in record.shown:
+        if (stage := record.stage_at(position)) is not None:
+            # Of several each says which it is.
+            which = f" ({position})" if len(record.shown) > 1 else ""
+            cells = _form_cells(stage.train, stage.deploy, stage.training_macs)
+            table.add_row(f"stage under test{which}", *cells)
     return table
 
 

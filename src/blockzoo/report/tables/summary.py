@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from blockzoo.analysis.summary import timings
+
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
 """Columns that are shown where any block was tested so."""
 
@@ -19,23 +21,53 @@ def summary_table(summary: pd.DataFrame) -> Table:
         table.add_column(title)
     # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
-    titles = ("latency ms", "MFLOPs", "params", "memory MB")
+    titles = ("latency ms", "ratio", "verdict", "MFLOPs", "params", "memory MB")
+    marks = {timing: f" [{n}]" for n, timing in enumerate(timings(summary), start=1)}
     for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):
         table.add_column(title, justify="right")
     for row in summary.to_dict("records"):
         table.add_row(
-            f"{row['dataset']}, {row['protocol']}",
+            _data(row),
             str(row["block"]),
             str(row["position"]),
-            str(row["n"]),
+            seeds_text(row["n"], row["failed"]),
             _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2),
             *(_number(row[name], 100.0, 2) for name in shown),
-            _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3),
+            _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3)
+            + marks.get(str(row["latency_timing"]), ""),
+            _mean(row, "latency_ratio", "latency_ratio_low", "latency_ratio_high", digits=3),
+            str(row["latency_verdict"]) or "-",
             _number(row["flops"], 1e-6, 1),
             _number(row["params"], 1.0, 0),
             _number(row["memory_mb"], 1.0, 1),
         )
+    table.caption = _timing_caption(summary, marks)
     return table
+
+
+def seeds_text(well: int, failed: int) -> str:
+    """Return how many seeds a mean is of, and how many failed and are not in it.
+
+    >>> seeds_text(10, 0), seeds_text(3, 7)
+    ('10', '3 (7 of 10 failed)')
+    """
+    return f"{well} ({failed} of {well + failed} failed)" if failed else str(well)
+
+
+def _data(row: Mapping[Hashable, Any]) -> str:
+    """Return data set and protocol, and what tells this row from others of both."""
+    suffix = f" ({row['variant']})" if row["variant"] else ""
+    return f"{row['dataset']}, {row['protocol']}{suffix}"
+
+
+def _timing_caption(summary: pd.DataFrame, marks: Mapping[str, str]) -> str | None:
+    baselines = sorted({*summary["latency_baseline"][summary["latency_ratio"].notna()]} - {""})
+    sentences = [f"ratio: to {' or '.join(baselines)}, timed beside it"] if baselines else []
+    if marks:
+        words = summary.drop_duplicates("latency_timing").set_index("latency_timing")
+        named = (f"{mark.strip()} {words.latency_timed_with[key]}" for key, mark in marks.items())
+        sentences.append(f"timed apart, so compare ratios, not ms: {'; '.join(named)}")
+    return "; ".join(sentences) or None
 
 
 def older_identity_line(frame: pd.DataFrame) -> str:

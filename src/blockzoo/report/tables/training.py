@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
 from blockzoo.report.tables.measured import failed, where
+from blockzoo.report.tables.summary import seeds_text
 from blockzoo.results.records import (
     SCHEMA_VERSION,
     Record,
@@ -67,12 +69,13 @@ def robustness_tables(records: Sequence[Record]) -> list[Table]:
 
     Nothing where no training was tested so.
     """
-    tested = [
-        record
-        for record in records
-        if isinstance(record, TrainingRecord) and record.robustness is not None
-    ]
-    return [_changes_table(tested), _severity_table(tested)] if tested else []
+    trainings = [record for record in records if isinstance(record, TrainingRecord)]
+    tested = [record for record in trainings if record.robustness is not None]
+    if not tested:
+        return []
+    # A seed that failed was not tested, and is to be told beside the means of those that were.
+    told = [r for r in trainings if r.robustness is not None or r.status == "failed"]
+    return [_changes_table(tested), _severity_table(told)]
 
 
 def _changes_table(records: Sequence[TrainingRecord]) -> Table:
@@ -85,9 +88,10 @@ def _changes_table(records: Sequence[TrainingRecord]) -> Table:
         table.add_column(title, justify="right")
     for scale in scales:
         table.add_column(f"at {scale}x", justify="right")
-    for record, some in zip(records, robustness, strict=True):
+    suffixes = differences([Terms.of(record) for record in records])
+    for record, some, suffix in zip(records, robustness, suffixes, strict=True):
         table.add_row(
-            f"{record.dataset}, {record.protocol}",
+            _data_cell(record, suffix),
             record.block,
             where(record),
             str(record.seed),
@@ -102,19 +106,20 @@ def _changes_table(records: Sequence[TrainingRecord]) -> Table:
 
 
 def _severity_table(records: Sequence[TrainingRecord]) -> Table:
-    most = max(len(v) for r in records for v in _robustness(r).corruption_accuracy.values())
+    groups = by_seeds(records)
+    of_groups = [[_robustness(r).corruption_accuracy for r in seeds.records] for seeds in groups]
+    most = max(len(values) for (first, *_) in of_groups for values in first.values())
     table = Table(title="Test accuracy % by severity, mean over seeds", box=None)
     for title in ("data", "block", "position", "seeds", "corruption"):
         table.add_column(title)
     for title in (*(str(severity + 1) for severity in range(most)), "mean"):
         table.add_column(title, justify="right")
-    for seeds in by_seeds(records):
-        of_seeds = [_robustness(record).corruption_accuracy for record in seeds]
+    for place, of_seeds in zip(_places(groups), of_groups, strict=True):
         for name in of_seeds[0]:
             at_each = zip(*(accuracies[name] for accuracies in of_seeds), strict=True)
             means = [fmean(values) for values in at_each]
             cells = map(_percent, (*means, fmean(means)))
-            table.add_row(*_place(seeds), name.replace("_", " "), *cells)
+            table.add_row(*place, name.replace("_", " "), *cells)
     return table
 
 
@@ -130,18 +135,35 @@ def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> Table:
         table.add_column(title)
     for accuracy in accuracies:
         table.add_column(f"{100 * accuracy:g} %", justify="right")
-    trainings = (record for record in records if isinstance(record, TrainingRecord))
-    for seeds in by_seeds(trainings):
-        times = [median_time_to_accuracy(seeds, accuracy) for accuracy in accuracies]
-        table.add_row(*_place(seeds), *("-" if time is None else f"{time:.1f}" for time in times))
+    groups = by_seeds(record for record in records if isinstance(record, TrainingRecord))
+    for seeds, place in zip(groups, _places(groups), strict=True):
+        times = [median_time_to_accuracy(seeds.records, accuracy) for accuracy in accuracies]
+        table.add_row(*place, *("-" if time is None else f"{time:.1f}" for time in times))
     table.caption = "median of seeds; -: at most half got there"
     return table
 
 
-def _place(seeds: Seeds) -> tuple[str, str, str, str]:
-    first = seeds[0]
-    older = "" if first.identity == identity_of(SCHEMA_VERSION) else " (older identity)"
-    return f"{first.dataset}, {first.protocol}{older}", first.block, where(first), str(len(seeds))
+def _places(groups: Sequence[Seeds]) -> list[tuple[str, str, str, str]]:
+    """Return the first cells of each row: data and what differs in it, block, position, seeds."""
+    firsts = [seeds.records[0] for seeds in groups]
+    return [
+        (
+            _data_cell(first, suffix),
+            first.block,
+            where(first),
+            seeds_text(len(seeds.records), seeds.failed),
+        )
+        for seeds, first, suffix in zip(
+            groups, firsts, differences([seeds.terms for seeds in groups]), strict=True
+        )
+    ]
+
+
+def _data_cell(record: TrainingRecord, suffix: str) -> str:
+    older = "older identity"
+    if record.identity != identity_of(SCHEMA_VERSION) and older not in suffix:
+        suffix = ", ".join(filter(None, (suffix, older)))
+    return f"{record.dataset}, {record.protocol}{f' ({suffix})' if suffix else ''}"
 
 
 def _percent(share: float | None) -> str:
@@ -190,9 +212,9 @@ def tracks_table(tracks: Sequence[Track]) -> Table:
             track.tuning.placement.spec.name,
             "/".join(compared.positions),
             *_values(track.tuning.best.point),
-            "0" if default is None else str(default.n),
+            seeds_text(0 if default is None else default.n, compared.default_failed),
             _mean(default, least=0.0),
-            str(compared.tuned.n),
+            seeds_text(compared.tuned.n, compared.tuned_failed),
             _mean(compared.tuned, least=0.0),
             _mean(compared.difference, least=-1.0),
         )

@@ -10,16 +10,17 @@ write-ahead log cannot, and whose last record survives a power cut.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
+from blockzoo.core.position import Position
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store.engines import (
     check_file,
@@ -35,6 +36,7 @@ from blockzoo.results.store.schema import (
     create_schema,
     has_schema,
     lock_schema,
+    payload_of,
     raise_version,
     row_of,
     upsert,
@@ -108,18 +110,61 @@ class Store:
         """Keep the record; when this returns it is on the disk.
 
         An ok record takes the place of a failed one of its id and never the other way; of two that
-        are both ok, or both failed, the one made later stays.
+        are both ok, or both failed, the one made later stays. Either way it is shown at all
+        positions that any of them was asked for at.
         """
         self.put_all([record])
 
     def put_all(self, records: Iterable[Record]) -> None:
         """Keep all the records, or none if that fails, in one transaction."""
         # Outside the transaction: a record that cannot be written locks out nobody.
-        rows = [row_of(record) for record in records]
+        every = list(records)
+        rows = [row_of(record) for record in every]
+        # Few: most networks are the same at one position only, and need not be read first.
+        shared = [record for record in every if len(record.positions) > 1]
         with self._transaction(write=True) as connection:
             if rows:  # else a row of nothing would be put
+                asked = self._asked(connection, shared)
                 raise_version(connection)
                 connection.execute(upsert(connection.dialect), rows)
+                self._ask(connection, asked)
+
+    def ask(self, positions: Mapping[str, Collection[Position]]) -> None:
+        """Have records that are there, by trial id, shown at those positions too.
+
+        Where a network is the same at several positions one record stands for all, and a table has
+        rows of those that somebody asked for.
+        """
+        with self._transaction(write=True) as connection:
+            self._ask(connection, positions)
+
+    def _asked(
+        self, connection: Connection, records: Iterable[Record]
+    ) -> dict[str, list[Position]]:
+        """Return the positions that these and the stored records of their ids were asked for at."""
+        asked: dict[str, list[Position]] = {}
+        for record in records:
+            if record.trial_id not in asked:
+                stored = self._readable(connection, record.trial_id)
+                asked[record.trial_id] = [] if stored is None else [*stored.shown]
+            asked[record.trial_id] += record.shown
+        return asked
+
+    def _ask(self, connection: Connection, positions: Mapping[str, Collection[Position]]) -> None:
+        for each, wanted in positions.items():
+            stored = self._readable(connection, each)
+            if stored is None or (more := stored.asked_at(wanted)) is stored:
+                continue
+            payload = {"payload": payload_of(more)}
+            connection.execute(update(RECORDS).where(RECORDS.c.trial_id == each).values(payload))
+
+    def _readable(self, connection: Connection, trial_id: str) -> AnyRecord | None:
+        query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
+        try:
+            payload = connection.scalar(query)
+            return None if payload is None else self._parse(trial_id, payload)
+        except ResultsError:  # it stays as it is, and whoever reads it is told
+            return None
 
     def get(self, trial_id: str) -> AnyRecord | None:
         """Return the record of that trial, or None."""

@@ -10,7 +10,14 @@ from typing import Literal
 
 ColumnType = Literal["text", "integer", "number"]
 
-EARLY_COLUMNS: dict[str, ColumnType] = {
+EARLY_TRAINING_STEP_COLUMNS: dict[str, ColumnType] = {
+    "training_macs": "integer",
+    "stage_training_macs": "integer",
+    "training_memory_optimizer": "text",
+}
+"""Forward and backward for one image of a training step; what `training_memory_mb` is of."""
+
+COLUMNS: dict[str, ColumnType] = {
     "timestamp": "text",
     "block": "text",
     "dataset": "text",
@@ -104,18 +111,13 @@ COST_COLUMNS: dict[str, ColumnType] = {
     "measured_memory_mb": "number",
     "measured_training_memory_mb": "number",
     "measured_memory_device": "text",
-    "training_macs": "integer",
-    "stage_training_macs": "integer",
-    "training_memory_optimizer": "text",
 }
 """Both forms of the whole scaffold, the stage under test alone, the peak of one training step.
 
 `uncounted` names operations that no counter saw, joined by spaces; `uncounted_macs` are theirs in
 the deploy form, in no other count, and empty where one of them has no documented formula.
 `measured_memory_mb` is what a process really took on `measured_memory_device` for what `memory_mb`
-counts, `measured_training_memory_mb` for `training_memory_mb`. `training_macs` is forward and
-backward for one image of a training step, `training_memory_optimizer` what `training_memory_mb` is
-of.
+counts, `measured_training_memory_mb` for `training_memory_mb`.
 """
 
 LATENCY_COLUMNS: dict[str, ColumnType] = {
@@ -158,6 +160,25 @@ PROVENANCE_COLUMNS: dict[str, ColumnType] = {
 `unsure`: what of the block its fingerprint does not cover, joined by "; ".
 """
 
+COMPARABILITY_COLUMNS: dict[str, ColumnType] = {
+    "dataset_fingerprint": "text",
+    "compiled": "text",
+    "stem": "text",
+    "stem_bias": "text",
+    "latency_channels_last": "text",
+    "latency_form": "text",
+    "latency_verdict_reason": "text",
+    "latency_session": "text",
+    "latency_environment": "text",
+    "latency_torch": "text",
+    "latency_governor": "text",
+}
+"""What else results must have in common to be put together; yes or no where that is the answer.
+
+`latency_session` is the run that a latency was timed in, "" where that was not kept;
+`latency_environment` a digest of the machine and the software that it was timed with.
+"""
+
 COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
     **PROTOCOL_COLUMNS,
@@ -166,6 +187,8 @@ COLUMNS: dict[str, ColumnType] = {
     **COST_COLUMNS,
     **LATENCY_COLUMNS,
     **PROVENANCE_COLUMNS,
+    **COMPARABILITY_COLUMNS,
+    **TRAINING_STEP_COLUMNS,
 }
 """All columns in the order of the file."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -38,7 +38,7 @@ def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> Non
     early = _early_rows(Path(path))
     rows = result_rows(source.records() if isinstance(source, Store) else source)
     with replacing(path) as scratch:
-        _write_rows([*early, *rows], scratch)
+        write_rows([*early, *rows], scratch, COLUMNS)
 
 
 def _early_rows(path: Path) -> list[Row]:
@@ -47,9 +47,12 @@ def _early_rows(path: Path) -> list[Row]:
     return [row for row in read_results_csv(path) if not row["schema_version"]]
 
 
-def _write_rows(rows: Iterable[Row], path: Path) -> None:
+def write_rows(rows: Iterable[Row], path: Path, columns: Collection[str]) -> None:
+    """Write those columns of the rows to a new file."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(_LineEnds(file), list(COLUMNS), lineterminator=_QUOTED_ENDS)
+        writer = csv.DictWriter(
+            _LineEnds(file), list(columns), lineterminator=_QUOTED_ENDS, extrasaction="ignore"
+        )
         writer.writeheader()
         writer.writerows(map(_as_cells, rows))
 
@@ -87,9 +90,19 @@ def read_results_csv(path: str | Path) -> list[dict[str, str]]:
     Raises `ResultsError` for a file that is no results CSV or is truncated, `SchemaError` for one
     of a newer version.
     """
+    return read_rows(path, COLUMNS, EARLY_COLUMNS)
+
+
+def read_rows(
+    path: str | Path, columns: Collection[str], required: Collection[str] | None = None
+) -> list[dict[str, str]]:
+    """Return those columns of a CSV, every cell as its text; see `read_results_csv`.
+
+    `required` columns must be there, all if None.
+    """
     text = _read_text(path)
     header, *lines = _parse(text, path) or [[]]
-    _check_header(header, path)
+    _check_header(header, path, columns if required is None else required)
     # The early version's files may have been edited by hand; BlockZoo ends every line of its own.
     if not text.endswith("\n") and ("schema_version" in header or not lines):
         raise ResultsError(f"{path} is truncated: its last row does not end")
@@ -102,13 +115,13 @@ def read_results_csv(path: str | Path) -> list[dict[str, str]]:
             )
         by_column = dict(zip(header, line, strict=True))
         check_schema_version(by_column.get("schema_version") or 1, location=str(path))
-        cells = {name: by_column.get(name, "") for name in COLUMNS}
+        cells = {name: by_column.get(name, "") for name in columns}
         rows.append({n: unescaped_cell(cell) if _is_text(n) else cell for n, cell in cells.items()})
     return rows
 
 
-def _check_header(header: list[str], path: str | Path) -> None:
-    missing = [name for name in EARLY_COLUMNS if name not in header]
+def _check_header(header: list[str], path: str | Path, required: Collection[str]) -> None:
+    missing = [name for name in required if name not in header]
     if missing:
         some = ", ".join(missing[:4]) + (" and others" if len(missing) > 4 else "")
         raise ResultsError(f"{path} is not a BlockZoo results file: no column {some}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +14,10 @@ from blockzoo.results.ranges import LARGEST_COUNT
 from blockzoo.results.records import Record, identity_of
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME
-from blockzoo.results.table.columns import COLUMNS, IDENTITY, ColumnType
-from blockzoo.results.table.csv import CSV_NAME, read_results_csv
+from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, IDENTITY, ColumnType
+from blockzoo.results.table.csv import CSV_NAME, read_rows
 from blockzoo.results.table.join import result_rows
+from blockzoo.results.table.values import Row
 
 # Int64 with a capital is pandas' own, in which a value may be missing.
 _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "float64"}
@@ -41,28 +42,44 @@ def load_results(path: str | Path) -> pd.DataFrame:
     >>> len(frame), list(frame.columns)[:4]
     (0, ['timestamp', 'block', 'dataset', 'position'])
     """
+    return load_table(path, result_rows, COLUMNS, [CSV_NAME])
+
+
+def load_table(
+    path: str | Path,
+    rows_of: Callable[[Iterable[Record]], Iterable[Row]],
+    columns: Mapping[str, ColumnType],
+    csv_names: Sequence[str],
+) -> pd.DataFrame:
+    """Return a table of results from wherever they lie, see `load_results`.
+
+    `rows_of` makes its rows of the records of a store; in a folder without one the
+    first of the files `csv_names` is read.
+    """
     if "://" in str(path):
-        return _load_store(path)
-    source = _source(Path(path))
-    return _load_store(source) if _is_store(source) else _load_csv(source)
+        return _load_store(path, rows_of, columns)
+    source = _source(Path(path), csv_names)
+    if _is_store(source):
+        return _load_store(source, rows_of, columns)
+    return _load_csv(source, columns)
 
 
 def results_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return the rows of the records with the columns and types of `load_results`."""
-    return _frame(result_rows(records))
+    return typed_frame(result_rows(records), COLUMNS)
 
 
-def _source(path: Path) -> Path:
+def _source(path: Path, csv_names: Sequence[str]) -> Path:
     """Return the file that the path means; raises `ResultsError` where there is none."""
     if not path.is_dir():
         if not path.exists():
             raise ResultsError(f"{path} does not exist: there are no results there")
         return path
     # The store first: the CSV is made from it, and may lag behind while a sweep runs.
-    for name in (STORE_NAME, CSV_NAME):
+    for name in (STORE_NAME, *csv_names):
         if (path / name).is_file():
             return path / name
-    raise ResultsError(f"folder {path} holds no results: neither {STORE_NAME} nor {CSV_NAME}")
+    raise ResultsError(f"folder {path} holds no results: neither {STORE_NAME} nor {csv_names[-1]}")
 
 
 def _is_store(path: Path) -> bool:
@@ -75,18 +92,24 @@ def _is_store(path: Path) -> bool:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _load_store(location: str | Path) -> pd.DataFrame:
+def _load_store(
+    location: str | Path,
+    rows_of: Callable[[Iterable[Record]], Iterable[Row]],
+    columns: Mapping[str, ColumnType],
+) -> pd.DataFrame:
     with Store(location) as store:
-        return results_frame(store.records())
+        return typed_frame(rows_of(store.records()), columns)
 
 
-def _load_csv(path: Path) -> pd.DataFrame:
-    rows = read_results_csv(path)
+def _load_csv(path: Path, columns: Mapping[str, ColumnType]) -> pd.DataFrame:
+    # The early version's files have the latencies that they have under its columns.
+    rows = read_rows(path, columns, [name for name in EARLY_COLUMNS if name in columns])
     try:
-        frame = _frame([{name: _value(row[name], name) for name in COLUMNS} for row in rows])
+        values = [{name: _value(row[name], name) for name in columns} for row in rows]
+        frame = typed_frame(values, columns)
     except ValueError as error:
         raise ResultsError(f"{path} is damaged: {error}") from None
-    return _in_fractions(frame)
+    return _in_fractions(frame) if "val_acc" in columns else frame
 
 
 def _value(text: str, column: str) -> object:
@@ -122,10 +145,13 @@ def _in_fractions(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(val_acc=frame["val_acc"].where(~percent, frame["val_acc"] / 100))
 
 
-def _frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+def typed_frame(
+    rows: Iterable[Mapping[str, object]], columns: Mapping[str, ColumnType]
+) -> pd.DataFrame:
+    """Return those columns of the rows, each as its type, and `identity`."""
     rows = list(rows)
     frame = pd.DataFrame(
-        {name: _column([row[name] for row in rows], kind) for name, kind in COLUMNS.items()}
+        {name: _column([row[name] for row in rows], kind) for name, kind in columns.items()}
     )
     versions = (None if pd.isna(version) else int(version) for version in frame["schema_version"])
     return frame.assign(**{IDENTITY: pd.Series(map(identity_of, versions), dtype="str")})

@@ -1,13 +1,14 @@
 """Records joined into the rows of `results.csv`.
 
-One row per training and position it stands for, with the cost and the latency of the same block in
-the same scaffold; a block that was measured and not trained has a row with the training empty.
+One row per training and position asked for, with the cost and the latency of the same block in the
+same scaffold. What was measured and not trained has the training empty, and a row for each way in
+which it was timed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from blockzoo.core.position import Position
@@ -20,21 +21,24 @@ from blockzoo.results.records import (
     TrainingRecord,
 )
 from blockzoo.results.selection import usual_way
+from blockzoo.results.table.columns import COST_COLUMNS
 from blockzoo.results.table.values import Row, hardware, row_of
 
 _Placing = tuple[str, Position, ScaffoldSettings, str]
 """Block, position, scaffold and kind of identity."""
-_Run = tuple[str, RunWay]
-"""What latencies must have in common to be comparable: the hardware, and how they were run."""
+_Run = tuple[str, RunWay, str | None]
+"""What latencies must have in common to be comparable: hardware, how they were run, baseline."""
 _Measured = TypeVar("_Measured", CostRecord, LatencyRecord)
 
 
 @dataclass(kw_only=True)
 class _Costs:
-    """The best cost and latency record of one structure of one block in one place."""
+    """The best cost and latency records of one structure of one block in one place."""
 
     cost: CostRecord | None = None
     latency: LatencyRecord | None = None
+    latencies: dict[_Run, LatencyRecord] = field(default_factory=dict)
+    """The best of each way of running; `latency` is one of them."""
     trained: bool = False
 
     def records(self) -> list[Record]:
@@ -60,6 +64,8 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
     for latency in _usual_last(latencies):
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
+            run = _run_of(latency)
+            costs.latencies[run] = _better(costs.latencies.get(run), latency)
     rows = [row for training in trainings for row in _training_rows(training, measured)]
     # After the trainings, which mark the costs that they take.
     return rows + list(_untrained_rows(measured))
@@ -69,6 +75,11 @@ def _placings(record: Record) -> list[_Placing]:
     return [
         (record.block, position, record.scaffold, record.identity) for position in record.positions
     ]
+
+
+def _shown(record: Record) -> list[_Placing]:
+    """Return the places of the record of which there are rows: those that were asked for."""
+    return [placing for placing in _placings(record) if placing[1] in record.shown]
 
 
 def _places(measured: dict[_Placing, dict[str, _Costs]], record: Record) -> list[_Costs]:
@@ -88,7 +99,8 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
     for record in latencies:
         if record.status == "ok":
             of_scaffold = timed.setdefault(record.scaffold, [])
-            of_scaffold += [(placing, _run_of(record)) for placing in _placings(record)]
+            # A network that is the same at several positions is one, and counts once.
+            of_scaffold.append((_placings(record)[0], _run_of(record)))
     usual = {
         scaffold: usual_way(of_scaffold, prefer=lambda run: run[1].cache == "hot")
         for scaffold, of_scaffold in timed.items()
@@ -98,13 +110,13 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
 
 def _run_of(record: LatencyRecord) -> _Run:
     # The device alone is not enough: "cuda" is another GPU on another machine.
-    return hardware(record, record.device), record.way
+    return hardware(record, record.device), record.way, record.baseline
 
 
 def _training_rows(
     training: TrainingRecord, measured: Mapping[_Placing, Mapping[str, _Costs]]
 ) -> Iterator[Row]:
-    for placing in _placings(training):
+    for placing in _shown(training):
         costs = _costs_of(training, measured.get(placing, {}))
         costs.trained = True
         yield row_of(placing[1], training, costs.cost, costs.latency)
@@ -127,5 +139,42 @@ def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Co
 def _untrained_rows(measured: Mapping[_Placing, Mapping[str, _Costs]]) -> Iterator[Row]:
     for (_, position, _, _), structures in measured.items():
         for costs in structures.values():
-            if not costs.trained:
-                yield row_of(position, None, costs.cost, costs.latency)
+            if costs.trained:
+                continue
+            timed = [each for each in costs.latencies.values() if position in each.shown]
+            if timed:
+                yield from (row_of(position, None, costs.cost, each) for each in timed)
+            elif costs.cost is not None and position in costs.cost.shown:
+                yield row_of(position, None, costs.cost, None)
+
+
+_OF_COST = (*COST_COLUMNS, "params_total", "params_trainable", "flops", "memory_mb")
+
+
+def timing_rows(records: Iterable[Record]) -> list[Row]:
+    """Return one row per latency and position asked for, by time, with the cost of the structure.
+
+    All there are, also what was timed again or otherwise: nothing is chosen. Costs of another
+    structure are not joined.
+    """
+    by_time = sorted(records, key=lambda record: record.created_at)
+    costs: dict[tuple[_Placing, str], CostRecord] = {}
+    for cost in (record for record in by_time if isinstance(record, CostRecord)):
+        for placing in _placings(cost):
+            key = placing, cost.block_fingerprint
+            costs[key] = _better(costs.get(key), cost)
+    return [
+        _timing_row(placing[1], latency, costs.get((placing, latency.block_fingerprint)))
+        for latency in by_time
+        if isinstance(latency, LatencyRecord)
+        for placing in _shown(latency)
+    ]
+
+
+def _timing_row(position: Position, latency: LatencyRecord, cost: CostRecord | None) -> Row:
+    row = row_of(position, None, None, latency)
+    if cost is None:
+        return row
+    # Of the cost its columns alone: when and how it ended is said of the timing.
+    counted = row_of(position, None, cost, None)
+    return {**row, **{name: counted[name] for name in _OF_COST}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timezone
@@ -9,6 +11,7 @@ from datetime import timezone
 from blockzoo.core.position import Position
 from blockzoo.results.records import (
     CostRecord,
+    Environment,
     LatencyRecord,
     MemoryUse,
     Record,
@@ -18,6 +21,8 @@ from blockzoo.results.records import (
 from blockzoo.results.table.columns import COLUMNS
 
 BYTES_PER_MB = 1_000_000
+_PASSING = {"commit", "cpu_mhz", "load_average", "thermal_events", "gpu_clock_mhz", "threads"}
+"""Fields of an environment that change while it stays what it is, and threads: those of the way."""
 Row = Mapping[str, object]
 
 
@@ -32,7 +37,7 @@ def row_of(
     values = {
         **_identity(sources[0], position),
         **_training(training),
-        **_cost(cost),
+        **_cost(cost, position),
         **_latency(latency),
         **_outcome(sources),
     }
@@ -66,7 +71,13 @@ def _identity(record: Record, position: Position) -> dict[str, object]:
         "commit": environment.commit,
         "schema_version": record.schema_version,
         "unsure": "; ".join(record.unsure),
+        "stem": scaffold.stem,
+        "stem_bias": _yes_or_no(scaffold.stem_bias),
     }
+
+
+def _yes_or_no(answer: bool) -> str:
+    return "yes" if answer else "no"
 
 
 def hardware(record: Record, device: str) -> str:
@@ -81,6 +92,8 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         return {}
     return {
         "dataset": record.dataset,
+        "dataset_fingerprint": record.dataset_fingerprint,
+        "compiled": _yes_or_no(record.compiled),
         "protocol": record.protocol,
         "seed": record.seed,
         "device": record.device,
@@ -122,10 +135,11 @@ def _robustness(robustness: RobustnessMetrics | None) -> dict[str, object]:
     }
 
 
-def _cost(record: CostRecord | None) -> dict[str, object]:
+def _cost(record: CostRecord | None, position: Position) -> dict[str, object]:
     if record is None:
         return {}
-    train, deploy, stage = record.train, record.deploy, record.stage_deploy
+    train, deploy, part = record.train, record.deploy, record.stage_at(position)
+    stage = part and part.deploy
     step = record.memory_training
     return {
         "params_total": train and train.params_total,
@@ -145,7 +159,7 @@ def _cost(record: CostRecord | None) -> dict[str, object]:
         "measured_training_memory_mb": _in_mb(record.measured_training_bytes),
         "measured_memory_device": record.measured_memory_device,
         "training_macs": record.training_macs,
-        "stage_training_macs": record.stage_training_macs,
+        "stage_training_macs": part and part.training_macs,
         "training_memory_optimizer": step and step.optimizer,
     }
 
@@ -183,13 +197,28 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_hardware": hardware(record, record.device),
         # Those of which there are columns; the others `row_of` leaves out.
         **{f"latency_{name}": value for name, value in asdict(record.way).items()},
+        "latency_channels_last": _yes_or_no(record.channels_last),
+        "latency_session": record.session,
+        "latency_environment": _environment_digest(record.environment),
+        "latency_torch": record.environment.torch,
+        "latency_governor": record.environment.governor,
         "latency_baseline": record.baseline,
         "latency_ratio": record.ratio,
         "latency_ratio_low": ratio_low,
         "latency_ratio_high": ratio_high,
         "latency_verdict": record.verdict,
+        "latency_verdict_reason": record.verdict_reason,
         "latency_flags": " ".join(record.flags),
     }
+
+
+def _environment_digest(environment: Environment) -> str:
+    """Return 8 hexadecimal digits of all of the environment that does not change by itself.
+
+    Medians of two environments are not comparable; ratios, each to a baseline of its own, are.
+    """
+    described = environment.model_dump(exclude=_PASSING)
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
 
 _KIND_WORDS = {TrainingRecord: "training", CostRecord: "cost", LatencyRecord: "latency"}

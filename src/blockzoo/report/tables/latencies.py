@@ -1,0 +1,100 @@
+"""The long table of latencies for a terminal: every timing, by ratio to its own baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+_WAYS = {
+    "latency_backend": "backend",
+    "latency_precision": "precision",
+    "latency_form": "form",
+    "latency_threads": "threads",
+    "latency_cache": "cache",
+    "latency_batch_size": "batch",
+    "latency_channels_last": "channels last",
+    "latency_device": "device",
+    "latency_hardware": "hardware",
+    "context": "context",
+    "num_blocks": "depth",
+    "base_channels": "width",
+    "input_shape": "input",
+    "identity": "identity",
+}
+"""Columns that tell timings apart, each with its title; shown where they are not all alike."""
+
+
+def differing_ways(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the columns, with their titles, in which the timings of a frame are not all alike.
+
+    >>> frame = pd.DataFrame({name: ["x", "x"] for name in _WAYS})
+    >>> differing_ways(frame.assign(latency_precision=["fp32", "int8"]))
+    {'latency_precision': 'precision'}
+    """
+    return {name: title for name, title in _WAYS.items() if frame[name].nunique(dropna=False) > 1}
+
+
+def timing_of(frame: pd.DataFrame) -> pd.Series:
+    """Return for each row the environment and the run that it was timed in, as one text."""
+    return frame["latency_environment"] + "/" + frame["latency_session"]
+
+
+def latencies_table(frame: pd.DataFrame) -> Table:
+    """Return one row per timing of a frame of `load_latencies`: median, ratio, verdict, costs.
+
+    Where they are of several runs or environments each says which, for only the ratios compare.
+    """
+    table = Table(title="Latencies, each with its ratio to the baseline timed beside it", box=None)
+    timings = list(dict.fromkeys(timing_of(frame)))
+    differing = differing_ways(frame)
+    for title in ("block", "position", *differing.values()):
+        table.add_column(title)
+    for title in ("ms", "ratio"):
+        table.add_column(title, justify="right")
+    for title in ("baseline", "verdict"):
+        table.add_column(title)
+    for title in ("MMACs", "params"):
+        table.add_column(title, justify="right")
+    for timing, row in zip(timing_of(frame), frame.to_dict("records"), strict=True):
+        mark = f" [{timings.index(timing) + 1}]" if len(timings) > 1 else ""
+        ways = (str(row[name]) for name in differing)
+        table.add_row(str(row["block"]), str(row["position"]), *ways, *_cells(row, mark))
+    if len(timings) > 1:
+        table.caption = f"timed apart, so compare ratios, not ms: {_named(frame, timings)}"
+    return table
+
+
+def _cells(row: Mapping[Hashable, Any], mark: str) -> list[str]:
+    if row["status"] == "failed":
+        return ["-", "-", str(row["latency_baseline"]), f"failed: {row['reason']}", "-", "-"]
+    reason = f" ({row['latency_verdict_reason']})" if row["latency_verdict_reason"] else ""
+    return [
+        _with_interval(row, "latency_ms", "latency_low_ms", "latency_high_ms") + mark,
+        _with_interval(row, "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
+        str(row["latency_baseline"]),
+        f"{row['latency_verdict'] or '-'}{reason}",
+        "-" if pd.isna(row["macs_deploy"]) else f"{row['macs_deploy'] / 1e6:,.2f}",
+        "-" if pd.isna(row["params_deploy"]) else f"{row['params_deploy']:,}",
+    ]
+
+
+def _with_interval(row: Mapping[Hashable, Any], value: str, low: str, high: str) -> str:
+    if pd.isna(row[value]):
+        return "-"
+    text = f"{row[value]:.3f}"
+    known = not pd.isna(row[low]) and not pd.isna(row[high])
+    return f"{text} ({row[low]:.3f} to {row[high]:.3f})" if known else text
+
+
+def _named(frame: pd.DataFrame, timings: list[str]) -> str:
+    """Return each mark with what it was timed with."""
+    first = frame.assign(timing=timing_of(frame)).drop_duplicates("timing").set_index("timing")
+    words = []
+    for number, timing in enumerate(timings, start=1):
+        row = first.loc[timing]
+        governor = f", governor {row.latency_governor}" if row.latency_governor else ""
+        words.append(f"[{number}] torch {row.latency_torch}{governor}, {row.timestamp[:16]}")
+    return "; ".join(words)

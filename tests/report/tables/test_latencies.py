@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from rich.table import Table
+
+from blockzoo.report.tables.latencies import latencies_table
+from blockzoo.results.table.latencies import latencies_frame
+from tests.analysis.test_summary import OTHER_SESSION
+from tests.record_samples import cost, latency
+
+
+def cells(table: Table, title: str) -> list[str]:
+    (column,) = [column for column in table.columns if column.header == title]
+    return [str(cell) for cell in column.cells]
+
+
+def test_every_way_is_a_row_and_what_differs_a_column() -> None:
+    records = [cost(), latency("1"), latency("2", precision="int8", median_ms=3.0)]
+    table = latencies_table(latencies_frame(records))
+    assert [str(column.header) for column in table.columns] == [
+        *("block", "position", "precision", "ms", "ratio", "baseline", "verdict"),
+        *("MMACs", "params"),
+    ]
+    assert cells(table, "precision") == ["fp32", "int8"]
+    assert cells(table, "ms") == ["5.000 (4.500 to 5.500)", "3.000 (4.500 to 5.500)"]
+    assert cells(table, "MMACs") == ["0.05", "0.05"]
+    assert table.caption is None
+
+
+def test_medians_of_several_runs_are_marked() -> None:
+    two = latency("b", "B", median_ms=4.0, ratio=1.0).model_copy(update=OTHER_SESSION)
+    table = latencies_table(latencies_frame([latency("a", median_ms=5.0), two]))
+    assert [cell[-4:] for cell in cells(table, "ms")] == [" [1]", " [2]"]
+    assert cells(table, "ratio") == ["0.900 (0.880 to 0.920)", "1.000 (0.880 to 0.920)"]
+    assert "[1] torch 2.15.0, 2026-01-02T03:04; [2] torch 2.16.0" in str(table.caption)
+
+
+def test_a_failure_stands_with_its_reason() -> None:
+    failed = latency(status="failed", reason="parity", median_ms=None)
+    assert cells(latencies_table(latencies_frame([failed])), "verdict") == [
+        "failed: latency: parity"
+    ]
