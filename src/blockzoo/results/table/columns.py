@@ -10,14 +10,7 @@ from typing import Literal
 
 ColumnType = Literal["text", "integer", "number"]
 
-EARLY_TRAINING_STEP_COLUMNS: dict[str, ColumnType] = {
-    "training_macs": "integer",
-    "stage_training_macs": "integer",
-    "training_memory_optimizer": "text",
-}
-"""Forward and backward for one image of a training step; what `training_memory_mb` is of."""
-
-COLUMNS: dict[str, ColumnType] = {
+EARLY_COLUMNS: dict[str, ColumnType] = {
     "timestamp": "text",
     "block": "text",
     "dataset": "text",
@@ -178,6 +171,13 @@ COMPARABILITY_COLUMNS: dict[str, ColumnType] = {
 `latency_session` is the run that a latency was timed in, "" where that was not kept;
 `latency_environment` a digest of the machine and the software that it was timed with.
 """
+
+TRAINING_STEP_COLUMNS: dict[str, ColumnType] = {
+    "training_macs": "integer",
+    "stage_training_macs": "integer",
+    "training_memory_optimizer": "text",
+}
+"""Forward and backward for one image of a training step; what `training_memory_mb` is of."""
 
 COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
