@@ -13,12 +13,17 @@ from blockzoo.analysis.summary import timings
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
 """Columns that are shown where any block was tested so."""
 
+_WIDEST = 40
+"""What a block's name may take of a table's width, in characters."""
+
 
 def summary_table(summary: pd.DataFrame) -> Table:
     """Return the end of a sweep: accuracy, latency and cost by block and position."""
     table = Table(title="Mean over seeds, 95% intervals", box=None)
+    # Names are what rows are told apart by; the other cells may take two lines.
+    longest = max(map(len, map(str, summary["block"])), default=0)
     for title in ("data", "block", "position", "seeds"):
-        table.add_column(title)
+        table.add_column(title, min_width=min(longest, _WIDEST) if title == "block" else None)
     # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
     titles = ("latency ms", "ratio", "verdict", "MFLOPs", "params", "memory MB")
