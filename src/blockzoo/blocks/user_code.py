@@ -60,9 +60,9 @@ def names_user_code(name: str) -> bool:
 def load(path: str) -> LoadedBlock:
     """Find the class or function that `path` says, importing its file or module.
 
-    >>> load("torch.nn:Conv2d")  # doctest: +ELLIPSIS
+    >>> load("nowhere.py:MyBlock")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    blockzoo.core.errors.InputError: class torch.nn:Conv2d ...
+    blockzoo.core.errors.InputError: there is no file nowhere.py (looked in ...)
 
     Raises `InputError` for a file, module or class that is not there, a name of another form, and a
     class that is no nn.Module or takes other arguments; `UnknownNameError` with near names for a
