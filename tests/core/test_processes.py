@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -383,30 +384,38 @@ def test_an_idle_worker_ends_by_itself_and_tidies_up(tmp_path: Path) -> None:
 
 _PARENT = """
 import sys
+import time
 from blockzoo.core.processes import Worker
-from tests.core.test_processes import works_for_ever
+from tests.core.test_processes import leaves_another, works_for_ever
 if __name__ == "__main__":
     with Worker(sys.argv[1]) as worker:
-        worker.ask(works_for_ever, sys.argv[2])
+        worker.ask(works_for_ever if sys.argv[3] == "at work" else leaves_another, sys.argv[2])
+        time.sleep(600)
 """
 
 
-def works_for_ever(path: str) -> None:
+def leaves_another(path: str) -> None:
     started = starts_another(None)
     Path(path).with_suffix(".part").write_text(f"{os.getpid()} {started}")
     Path(path).with_suffix(".part").rename(path)
+
+
+def works_for_ever(path: str) -> None:
+    leaves_another(path)
     loops(None)
 
 
+@pytest.mark.parametrize("state", ["at work", "idle"])
 def test_when_the_parent_is_killed_the_child_dies_with_all_it_started(
-    method: Method, tmp_path: Path
+    method: Method, state: str, tmp_path: Path
 ) -> None:
     script, sign = tmp_path / "script.py", tmp_path / "sign"
     script.write_text(_PARENT)
     root = str(Path(__file__).parents[2])
     environment = child_environment()
     environment["PYTHONPATH"] += os.pathsep + root
-    parent = subprocess.Popen([sys.executable, str(script), method, str(sign)], env=environment)
+    command = [sys.executable, str(script), method, str(sign), state]
+    parent = subprocess.Popen(command, env=environment)
     try:
         for _ in range(600):
             if sign.exists():
@@ -433,3 +442,14 @@ def test_when_the_parent_is_killed_the_child_dies_with_all_it_started(
 def test_limits_that_cannot_be_are_refused(limits: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Limits(**limits)
+
+
+def forks(answer: int) -> int:
+    return answer if os.fork() else -answer
+
+
+def test_a_fork_that_a_task_makes_answers_nothing() -> None:
+    with Worker() as worker:
+        assert [worker.ask(forks, 1), worker.ask(forks, 2)] == [Answer(value=1), Answer(value=2)]
+        time.sleep(0.3)  # for the forks to come as far
+        assert worker.ask(math.sqrt, 4.0) == Answer(value=2.0)

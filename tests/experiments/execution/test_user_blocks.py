@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from blockzoo.blocks import canonical_name
+from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
@@ -131,6 +133,44 @@ def test_one_that_changes_what_timed_networks_share_fails_and_the_rounds_begin_a
     assert "it changed torch's threads (1, now 64)" in (threads.reason or "")
     # Of the rounds without it alone.
     assert [len(record.samples_ms) for record in (identity, good)] == [3 * 1, 3]
+
+
+_TELLS = """
+import os
+from torch import nn
+def tells(in_channels, out_channels, stride):
+    with open("processes", "a") as file:
+        file.write(f"{os.getpid()} ")
+    return nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--in-process"]])
+def test_a_block_runs_in_the_command_itself_on_request_alone(
+    options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(_TELLS)
+    command = [sys.executable, "-m", "blockzoo", "profile", "own.py:tells", "-p", "mid", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    assert process.wait(timeout=120) == 0
+    pids = {int(pid) for pid in (tmp_path / "processes").read_text().split()}
+    assert (pids == {process.pid}) == bool(options)
+    assert (process.pid in pids) == bool(options)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("soon", "--time-limit is 'soon'; give seconds, or KIND=SECONDS"),
+        ("nap=3", "unknown kind of trial in --time-limit 'nap'"),
+        ("training=0", "--time-limit is 0; it must be above 0"),
+    ],
+)
+def test_a_time_limit_that_is_none_is_one_line(limit: str, said: str) -> None:
+    result = CliRunner().invoke(app, ["profile", "Identity", "--time-limit", limit])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {said}")
 
 
 def _blockzoo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 
 Two things hold in every child. It leads a process group, which dies with it, so that nothing it
 starts outlives it. And a thread listens for the end of the parent: the system closes the channel
-however that ends, and a child at work then kills its group.
+however that ends, and the child then kills its group.
 """
 
 from __future__ import annotations
@@ -116,26 +116,23 @@ def serve(channel: Channel, *, silent: bool) -> None:
         _discard_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     sender, inbox = _Sender(channel), _Inbox(channel)
-    while (content := inbox.tasks.get()) != LEAVE:
-        answer = _run(content, sender)
-        # Before the answer: the parent may send the next task as soon as it has this one.
-        inbox.at_work.clear()
-        try:
-            sender.send(answer)
-        except OSError:
-            return  # the parent is gone
+    with contextlib.suppress(OSError):  # the parent is gone
+        while (content := inbox.tasks.get()) != LEAVE:
+            sender.send(_run(content, sender))
 
 
 class _Sender:
     """Sends one frame at a time: a task may have threads that send messages."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel, self._lock = channel, threading.Lock()
+        self._channel, self._lock, self._pid = channel, threading.Lock(), os.getpid()
 
     def __call__(self, message: object) -> None:
         self.send(Kind.MESSAGE + pickle.dumps(message))
 
     def send(self, frame: bytes) -> None:
+        if os.getpid() != self._pid:
+            os._exit(1)  # a fork that a task made: its answer would be taken for the next task's
         with self._lock:
             self._channel.send_bytes(frame)
 
@@ -145,21 +142,17 @@ class _Inbox:
 
     def __init__(self, channel: Channel) -> None:
         self.tasks: SimpleQueue[bytes] = SimpleQueue()
-        self.at_work = threading.Event()
         self._channel = channel
         threading.Thread(target=self._receive, daemon=True).start()
 
     def _receive(self) -> None:
         try:
-            while True:
-                content = self._channel.recv_bytes()
-                # Set here and not by who does the work, so that there is no moment between.
-                self.at_work.set()
+            while (content := self._channel.recv_bytes()) != LEAVE:
                 self.tasks.put(content)
         except (EOFError, OSError):
-            if self.at_work.is_set():
-                kill_own_group()
-            self.tasks.put(LEAVE)
+            # Idle too: what an earlier task left behind would outlive this process.
+            kill_own_group()
+        self.tasks.put(LEAVE)
 
 
 def _run(content: bytes, sender: _Sender) -> bytes:
