@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from torch import Tensor, nn
 
@@ -28,6 +30,17 @@ def test_a_branch_of_training_alone_is_in_the_macs_of_training_alone() -> None:
     once = 8 * 4 * 9 * 4 * 4
     assert cost.train.macs == once
     assert cost.training_macs == 2 * 3 * once
+
+
+@pytest.mark.parametrize("layer", sorted(part_costs._MODE_CHANGES_NO_PRODUCT))
+def test_a_layer_that_is_told_to_multiply_alike_in_both_modes_is_there_to_look_at_the_mode(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, name = layer.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    assert not part_costs._heeds_mode(kind)
+    monkeypatch.setattr(part_costs, "_MODE_CHANGES_NO_PRODUCT", frozenset())
+    assert part_costs._heeds_mode(kind)
 
 
 @pytest.mark.slow

@@ -25,6 +25,17 @@ from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement, meta_context, meta_deploy
 
 _READ = ("blockzoo.", "timm.", "torchvision.")
+_MODE_CHANGES_NO_PRODUCT = frozenset(
+    {
+        "timm.layers.attention.Attention",
+        "timm.layers.attention2d.MultiQueryAttention2d",
+        "timm.layers.drop.DropPath",
+        "timm.models.densenet.DenseLayer",
+        "timm.models.efficientvit_msra.CascadedGroupAttention",
+        "timm.models.efficientvit_msra.ResidualDrop",
+    }
+)
+"""Layers that look at the mode to drop values, or to look up a bias, and multiply alike in both."""
 _IMAGES = 2
 """In training: batch normalisation there refuses pooled features of a single image."""
 
@@ -98,9 +109,12 @@ def _heeds_mode(kind: type) -> bool:
     """Tell whether a layer may multiply otherwise in training than in eval mode.
 
     No layer of torch does, nor a norm made of one of torch's. Of BlockZoo's and the libraries that
-    its zoo is built of it is those whose code looks at the mode; of others it is not known.
+    its zoo is built of it is those whose code looks at the mode, but for a few that were read; of
+    others it is not known.
     """
     if kind.__module__.startswith("torch.nn.") or issubclass(kind, _BatchNorm):
+        return False
+    if f"{kind.__module__}.{kind.__qualname__}" in _MODE_CHANGES_NO_PRODUCT:
         return False
     if not kind.__module__.startswith(_READ):
         return True

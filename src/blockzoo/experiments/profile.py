@@ -21,7 +21,7 @@ from typing import Literal
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks import BlockSpec, get_block, to_deploy
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.processes import Answer, Ended, Raised, Send, Worker
@@ -159,8 +159,8 @@ class _Job:
 
     @property
     def is_apart(self) -> bool:
-        """Whether the block is loaded in a process of its own alone."""
-        return self.placements[0].spec.elsewhere is not None
+        """Whether it is built in a process of a user's block alone."""
+        return self.placements[0].elsewhere is not None
 
     def run(self) -> list[CostRecord]:
         """Return one record for each network that the block makes at its positions."""
@@ -184,7 +184,8 @@ def _run(
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
         yield from (job.run() for job in jobs)
         return
-    measured_context(scaffold)  # once, before there are several of this process
+    if get_block(scaffold.context).elsewhere is None:
+        measured_context(scaffold)  # once, before there are several of this process
     _inherited[:] = jobs  # a forked child finds them here: blocks hold functions
     idle: SimpleQueue[Worker] = SimpleQueue()
     with ExitStack() as stack, warnings.catch_warnings():
@@ -224,7 +225,7 @@ def _forked(idle: SimpleQueue[Worker], index: int) -> list[CostRecord]:
 
 def _recorded(placement: Placement, settings: CostSettings, *, raises: bool) -> CostRecord:
     """Return the record of a placement; failed, with its reason, unless `raises`."""
-    elsewhere = placement.spec.elsewhere
+    elsewhere = placement.elsewhere
     try:
         if elsewhere is not None:
             task = (placement.spec.name, placement.position, placement.scaffold)

@@ -105,7 +105,7 @@ def gate(timed: TimedPlacement, settings: LatencySettings, *, raises: bool) -> T
 
     Whatever a block raises is kept as the reason or, with `raises`, raised.
     """
-    elsewhere = timed.placement.spec.elsewhere
+    elsewhere = timed.placement.elsewhere
     if elsewhere is not None:
         return _gated_elsewhere(elsewhere, timed, settings, raises=raises)
     scaffold, seed = timed.placement.scaffold, settings.seed

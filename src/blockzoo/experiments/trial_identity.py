@@ -140,12 +140,12 @@ def trained_arithmetic(placement: Placement, settings: TrainingSettings) -> Arit
 # Asked of another process for a block of a user's.
 @lru_cache(maxsize=4096)
 def _arithmetic(placement: Placement, recipe: Recipe, device: torch.device) -> Arithmetic:
-    spec = placement.spec
-    if spec.elsewhere is None:
+    elsewhere = placement.elsewhere
+    if elsewhere is None:
         return resolve_arithmetic(recipe, device, placement.meta_network())
-    task = (spec.name, placement.position, placement.scaffold, recipe, device)
+    task = (placement.spec.name, placement.position, placement.scaffold, recipe, device)
     try:
-        return spec.elsewhere(_arithmetic_there, task, kind="identity")
+        return elsewhere(_arithmetic_there, task, kind="identity")
     except Exception:  # noqa: BLE001 - it cannot be built, which its trials will say
         return resolve_arithmetic(recipe, device, nn.Sequential())
 

@@ -25,9 +25,9 @@ from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.reading import parse_record
 from blockzoo.results.store.schema import check_schema_version, payload_of
-from blockzoo.results.table.csv import write_results_csv
+from blockzoo.results.table.csv import write_latencies_csv, write_results_csv
 from blockzoo.results.table.frame import results_frame
-from blockzoo.results.table.latencies import latencies_frame, write_latencies_csv
+from blockzoo.results.table.latencies import latencies_frame
 
 _PART = 500
 """Records that are put at once."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from blockzoo.blocks import BlockSpec, canonical_name, describe, get_block, to_deploy
 from blockzoo.blocks.deploy import MERGING_METHODS
+from blockzoo.blocks.registry import Elsewhere
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
@@ -87,6 +88,14 @@ class Placement:
     def context(self) -> Placement:
         """The placement of the context block at this position: the scaffold without the block."""
         return Placement(get_block(self.scaffold.context), self.position, self.scaffold)
+
+    @property
+    def elsewhere(self) -> Elsewhere | None:
+        """What runs a function where the network can be built; None where that is here.
+
+        The process of the block under test, of the context where that alone is a user's.
+        """
+        return self.spec.elsewhere or get_block(self.scaffold.context).elsewhere
 
     def at(self, position: Position) -> Placement:
         """Return the same block in the same scaffold at another position."""
@@ -192,7 +201,7 @@ def meta_context(scaffold: ScaffoldConfig) -> dict[str, nn.Module]:
 @lru_cache(maxsize=4096)
 def _fingerprints(placement: Placement, values: bool) -> Fingerprints:
     try:
-        elsewhere = placement.spec.elsewhere
+        elsewhere = placement.elsewhere
         if elsewhere is not None:
             task = (placement.spec.name, placement.position, placement.scaffold)
             return elsewhere(_fingerprints_there, task, kind="identity")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 # 4096 patterns, fewer than the resamples that a random sample takes by default.
@@ -54,7 +54,7 @@ def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> MeanI
     n, mean = len(sample), float(sample.mean())
     if n == 1:
         return MeanInterval(n=1, mean=mean, low=None, high=None)
-    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n))
+    reach = float(stdtrit(n - 1, (1 + confidence) / 2) * sample.std(ddof=1) / np.sqrt(n))
     return MeanInterval(n=n, mean=mean, low=mean - reach, high=mean + reach)
 
 

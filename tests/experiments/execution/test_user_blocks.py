@@ -6,14 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from blockzoo.blocks import canonical_name
 from blockzoo.cli.app import app
+from blockzoo.contract.check import check_blocks
 from blockzoo.core.errors import InputError
+from blockzoo.core.processes import Limits
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
 from blockzoo.experiments.profile import profile_blocks
@@ -145,17 +149,57 @@ def tells(in_channels, out_channels, stride):
 """
 
 
-@pytest.mark.parametrize("options", [[], ["--in-process"]])
-def test_a_block_runs_in_the_command_itself_on_request_alone(
-    options: list[str], tmp_path: Path
+_TINY = ["-p", "mid", "--width", "4", "--depth", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "here"),
+    [
+        (["profile", "own.py:tells"], False),
+        (["profile", "own.py:tells", "--in-process"], True),
+        (["profile", "ConvBNAct", "Identity", "--context", "own.py:tells"], False),
+        (
+            ["benchmark", "ConvBNAct", "--context", "own.py:tells", "--quick", "--budget", "1"],
+            False,
+        ),
+        (
+            [
+                *("sweep", "ConvBNAct", "--context", "own.py:tells", "--protocol", "quick"),
+                *("--epochs", "1", "--seeds", "1", "--latency-budget", "0.5", "--no-plots"),
+            ],
+            False,
+        ),
+    ],
+)
+def test_a_users_code_runs_in_the_command_itself_on_request_alone(
+    arguments: list[str], here: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(_TELLS)
-    command = [sys.executable, "-m", "blockzoo", "profile", "own.py:tells", "-p", "mid", *options]
+    command = [sys.executable, "-m", "blockzoo", *arguments, *_TINY]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert process.wait(timeout=120) == 0
     pids = {int(pid) for pid in (tmp_path / "processes").read_text().split()}
-    assert (pids == {process.pid}) == bool(options)
-    assert (process.pid in pids) == bool(options)
+    assert (pids == {process.pid}) == here
+    assert (process.pid in pids) == here
+
+
+def test_a_context_that_harms_its_process_fails_what_it_is_in() -> None:
+    config = replace(_SMALL, context=_named("SetsDtypeInForward"))
+    names = ["ConvBNAct", _named("Good")]
+    with run_apart([*names, config.context]):
+        records = profile_blocks(names, ["mid"], config=config, on_error="record")
+    assert [record.status for record in records] == ["failed", "failed"]
+    assert all(re.search("changed the default dtype", record.reason or "") for record in records)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_context_of_a_user_costs_what_it_costs_in_this_process() -> None:
+    config = replace(_SMALL, context=_named("Good"))
+    (here,) = profile_blocks(["ConvBNAct"], ["mid"], config=config)
+    with run_apart([config.context]):
+        (apart,) = profile_blocks(["ConvBNAct"], ["mid"], config=config)
+    assert _measured(apart) == _measured(here)
+    assert apart.trial_id == here.trial_id
 
 
 @pytest.mark.parametrize(
@@ -217,3 +261,22 @@ def test_of_every_kind_each_command_ends_with_status_1_and_the_others_records(
         for column in measured:
             pair = [getattr(twin, column), row[column]]
             assert pair[0] == pair[1] or pd.isna(pair).all(), (row.block, column, pair)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_beside_every_kind_check_finds_of_the_others_what_it_finds_of_them_alone() -> None:
+    others = ["ResNetBasicBlock", _named("Good")]
+    hostile = [*map(_named, _KINDS), *(f"{_FOLDER / name}" for name in _AT_IMPORT)]
+    limits = Limits(time_s=5.0, memory_bytes=4 * 2**30)
+    alone = {each.block: each for each in check_blocks(others, exports=False, jobs=2)}
+    names = [*others, *hostile]
+    beside = {
+        each.block: each for each in check_blocks(names, exports=False, limits=limits, jobs=2)
+    }
+    assert len(beside) == len(names)
+    for block, report in alone.items():
+        assert report.ok
+        assert beside[block] == report
+    for kind in ("Segfaults", "ExitsAtOnce", "RaisesGeneratorExit", "TakesAllMemory"):
+        assert beside[_named(kind)].broken

@@ -12,14 +12,9 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.results.export import export
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.columns import IDENTITY
-from blockzoo.results.table.csv import read_results_csv, write_results_csv
-from blockzoo.results.table.latencies import (
-    LATENCY_TABLE,
-    latencies_frame,
-    load_latencies,
-    write_csv_files,
-)
+from blockzoo.results.table.columns import IDENTITY, LATENCY_TABLE
+from blockzoo.results.table.csv import read_results_csv, write_csv_files, write_results_csv
+from blockzoo.results.table.latencies import latencies_frame, load_latencies
 from tests.record_samples import after, cost, latency, training
 
 WAYS = [

@@ -46,7 +46,8 @@ def _apart(chosen: ApartOptions) -> Iterator[None]:
     )
     if chosen.in_process:
         load_here()
-    named = [*(chosen.blocks or ()), getattr(chosen, "baseline", None)]
+    others = (getattr(chosen, option, None) for option in ("baseline", "context"))
+    named = [*(chosen.blocks or ()), *others]
     with run_apart([name for name in named if name], limits, tell=say):
         yield
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.cli.option_groups import ScaffoldOptions
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import BATCH, SEEDS, THREADS
+from blockzoo.experiments.protocol import get_protocol
 from blockzoo.measure.machine.devices import available_cores
+from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
@@ -79,3 +82,15 @@ def chosen_threads(text: str) -> int:
         raise InputError(f"threads is {text!r}; give a whole number or all") from None
     THREADS.checked("threads", count)
     return count
+
+
+def chosen_scaffold(chosen: ScaffoldOptions, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
+    """Return the protocol's scaffold with what the options change.
+
+    >>> chosen_scaffold(ScaffoldOptions(width=16), (3, 32, 32)).width
+    16
+    """
+    changed = get_protocol(chosen.protocol).changed(
+        context=chosen.context, depth=chosen.depth, width=chosen.width
+    )
+    return changed.scaffold(classes=chosen.classes, input_shape=input_shape)

@@ -11,8 +11,7 @@ from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME, is_postgres, store_path
-from blockzoo.results.table.csv import CSV_NAME, write_results_csv
-from blockzoo.results.table.latencies import write_csv_files
+from blockzoo.results.table.csv import CSV_NAME, write_csv_files, write_results_csv
 
 
 def open_store(results: str, *, create: bool) -> Store:

@@ -1,4 +1,4 @@
-"""What `benchmark` and `profile` do: what blocks cost and how fast they run, in the scaffold."""
+"""What `benchmark` does: how fast blocks run, side by side in the scaffold."""
 
 from __future__ import annotations
 
@@ -13,37 +13,32 @@ from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import (
     chosen_blocks,
     chosen_positions,
+    chosen_scaffold,
     chosen_shape,
     chosen_threads,
 )
 from blockzoo.cli.actions.keeping import fail_if_any_failed, keep, require_usable
 from blockzoo.cli.actions.machine import warn_of_contention
-from blockzoo.cli.option_groups import BenchmarkOptions, ProfileOptions, ScaffoldOptions
-from blockzoo.cli.screen.consoles import message_console, output_console, progress, say
+from blockzoo.cli.option_groups import BenchmarkOptions
+from blockzoo.cli.screen.consoles import message_console, output_console, say
 from blockzoo.cli.screen.timing_table import LiveTable, showing
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import BenchmarkOptions as SessionOptions
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.profile import CostSettings, profile_blocks
-from blockzoo.experiments.protocol import get_protocol
-from blockzoo.measure.costs.memory import SGD_STEP
-from blockzoo.measure.machine.devices import available_cores, resolve_device
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
-from blockzoo.results.records import CostRecord, LatencyRecord, Record
+from blockzoo.results.records import LatencyRecord
 from blockzoo.scaffold.net import ScaffoldConfig
-from blockzoo.training.optimisation import step_of
-from blockzoo.training.recipe import get_recipe
 
 
 @blocks_apart
 def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None) -> None:
     """Time blocks side by side, show the table and keep the records."""
     shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, 1)
-    config = scaffold_of(chosen, shape)
+    config = chosen_scaffold(chosen, shape)
     settings = latency_settings(chosen.device, batch, chosen.warmup_runs, chosen.benchmark_runs)
     processes, budget_s = _effort(chosen, settings.processes)
     settings = replace(
@@ -88,73 +83,6 @@ def _require_some_possible(ways: Sequence[RunWay]) -> None:
     ]
     if reasons[0] is not None and all(reasons):
         raise InputError(f"nothing can be timed so: {reasons[0]}")
-
-
-@blocks_apart
-def profile(chosen: ProfileOptions, results: str | None, output: Path | None) -> None:
-    """Count what blocks cost and, where a device or a number of runs is given, time them too."""
-    recipe = None if chosen.recipe is None else get_recipe(chosen.recipe)
-    usual = CostSettings.training_batch_size if recipe is None else recipe.batch_size
-    shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, usual)
-    config, device = scaffold_of(chosen, shape), chosen.device
-    names = chosen_blocks(chosen.blocks, chosen.everything)
-    positions = chosen_positions(chosen.positions)
-    get_block(config.context)
-    resolve_device(device or "cpu")
-    require_usable(results, output)
-    settings = CostSettings(
-        training_batch_size=batch,
-        training_step=SGD_STEP if recipe is None else step_of(recipe),
-        measured_on=(device or "cpu") if chosen.measure_memory else None,
-    )
-    records: list[Record] = [*_profiled(names, positions, config, settings)]
-    runs = (chosen.warmup_runs, chosen.benchmark_runs)
-    if device is not None or any(number is not None for number in runs):
-        # At batch 1, whatever `--batch-size` says: that is the batch of the training step.
-        records += timed(names, positions, config, latency_settings(device or "auto", 1, *runs))
-    keep(records, results, output)
-    fail_if_any_failed(records)
-
-
-def _profiled(
-    names: Sequence[str],
-    positions: Sequence[Position],
-    config: ScaffoldConfig,
-    settings: CostSettings,
-) -> list[CostRecord]:
-    """Count with a bar shown, and print the tables of the results."""
-    measures = settings.measured_on is not None
-    with progress("profile") as update:
-        costs = profile_blocks(
-            names,
-            positions,
-            config=config,
-            settings=settings,
-            on_error="record",
-            progress=lambda done, total, text: update(done / total, text),
-            # Measured peaks are of processes that have the machine to themselves.
-            processes=1 if measures else available_cores(),
-        )
-    output_console().print(measured.cost_table(costs))
-    # One network can be shown in full; of many, one table is what can be read.
-    if len(costs) == 1 and costs[0].status == "ok":
-        output_console().print(measured.parts_table(costs[0]))
-        output_console().print(measured.memory_table(costs[0]))
-    if measures:
-        output_console().print(measured.measured_memory_table(costs))
-    return costs
-
-
-def scaffold_of(chosen: ScaffoldOptions, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
-    """Return the protocol's scaffold with what the options change.
-
-    >>> scaffold_of(ScaffoldOptions(width=16), (3, 32, 32)).width
-    16
-    """
-    changed = get_protocol(chosen.protocol).changed(
-        context=chosen.context, depth=chosen.depth, width=chosen.width
-    )
-    return changed.scaffold(classes=chosen.classes, input_shape=input_shape)
 
 
 def latency_settings(

@@ -29,6 +29,6 @@ def profile(
     machine can profile any block, unless `--measure-memory` asks for the peaks of real processes,
     to stand beside the counted ones.
     """
-    from blockzoo.cli.actions import timing
+    from blockzoo.cli.actions import costs
 
-    timing.profile(chosen, results, output)
+    costs.profile(chosen, results, output)

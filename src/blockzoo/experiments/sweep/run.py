@@ -26,7 +26,7 @@ from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.latencies import write_csv_files
+from blockzoo.results.table.csv import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import checkpointed_trials, remove_checkpoint
 from blockzoo.training.optimisation import step_of
@@ -241,7 +241,7 @@ def _apart(
     request: SweepRequest, listener: SweepListener, trial: Trial
 ) -> Callable[[], Outcome] | None:
     """Return the call that trains a user's block in its own process; none for other blocks."""
-    elsewhere = request.placement(trial.blocks[0], trial.position).spec.elsewhere
+    elsewhere = request.placement(trial.blocks[0], trial.position).elsewhere
     if elsewhere is None:
         return None
     heard = partial(listener.epoch, trial)

@@ -33,7 +33,7 @@ def network_of(request: SweepRequest, placement: Placement) -> TunedNetwork:
         device=request.device,
         compiled=request.compiled,
     )
-    elsewhere = placement.spec.elsewhere
+    elsewhere = placement.elsewhere
     if elsewhere is None:
         return network
     return _NetworkElsewhere(**vars(network), request=request, elsewhere=elsewhere)
@@ -44,10 +44,10 @@ def train_seed(
 ) -> TrainingRecord:
     """Train the placement with the chosen values and that seed, wherever its block is loaded."""
     placement = tuning.placement
-    if placement.spec.elsewhere is None:
+    if placement.elsewhere is None:
         return _trained(request, tuning, seed, on_epoch)
     task = (request, placement.spec.name, placement.position, tuning.trials, seed)
-    return placement.spec.elsewhere(_trained_there, task, kind="training", listener=on_epoch)
+    return placement.elsewhere(_trained_there, task, kind="training", listener=on_epoch)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from blockzoo.experiments.tuning.tune import Tuning, tune, tuned_settings
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.table.latencies import write_csv_files
+from blockzoo.results.table.csv import write_csv_files
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.checkpoint import remove_checkpoint
 

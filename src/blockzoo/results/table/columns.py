@@ -192,5 +192,18 @@ COLUMNS: dict[str, ColumnType] = {
 }
 """All columns in the order of the file."""
 
+_OF_TIMINGS = (
+    *("timestamp", "block", "position", "latency_ms", "latency_std", "throughput"),
+    *LATENCY_COLUMNS,
+    *(name for name in COMPARABILITY_COLUMNS if name.startswith("latency_")),
+    *("params_total", "params_trainable", "flops", "memory_mb"),
+    *COST_COLUMNS,
+    *("context", "input_shape", "out_dim", "num_blocks", "base_channels", "stem", "stem_bias"),
+    *("experiment_name", "notes"),
+    *PROVENANCE_COLUMNS,
+)
+LATENCY_TABLE: dict[str, ColumnType] = {name: COLUMNS[name] for name in _OF_TIMINGS}
+"""The columns of `latencies.csv`, which mean what they mean in `results.csv`."""
+
 IDENTITY = "identity"
 """A column of frames only, the last: "1" for results of schema version 1 and earlier, else "2"."""

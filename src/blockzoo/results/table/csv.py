@@ -1,4 +1,4 @@
-"""`results.csv`: written whole from the store, read back with a check of every row.
+"""`results.csv` and `latencies.csv`: written whole, read back with a check of every row.
 
 Text that a spreadsheet would run as a formula is escaped, see `cells.py`.
 """
@@ -17,11 +17,12 @@ from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.schema import check_schema_version
 from blockzoo.results.table.cells import escaped_cell, unescaped_cell
-from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS
-from blockzoo.results.table.join import result_rows
+from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, LATENCY_TABLE
+from blockzoo.results.table.join import result_rows, timing_rows
 from blockzoo.results.table.values import Row
 
 CSV_NAME = "results.csv"
+LATENCIES_NAME = "latencies.csv"
 _QUOTED_ENDS = "\r\n"
 
 
@@ -39,6 +40,32 @@ def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> Non
     rows = result_rows(source.records() if isinstance(source, Store) else source)
     with replacing(path) as scratch:
         write_rows([*early, *rows], scratch, COLUMNS)
+
+
+def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> None:
+    """Write the table of all latencies to `path`; the file is whole at every moment.
+
+    Raises `ResultsError` when it cannot be written.
+
+    >>> write_latencies_csv([], "latencies.csv")
+    >>> read_rows("latencies.csv", LATENCY_TABLE)
+    []
+    """
+    rows = timing_rows(source.records() if isinstance(source, Store) else source)
+    with replacing(path) as scratch:
+        write_rows(rows, scratch, LATENCY_TABLE)
+
+
+def write_csv_files(store: Store, path: str | Path) -> None:
+    """Write `path`, which is results.csv, and latencies.csv beside it once anything was timed.
+
+    Raises what `write_results_csv` raises.
+    """
+    records = store.records()
+    write_results_csv(records, path)
+    beside = Path(path).with_name(LATENCIES_NAME)
+    if beside.is_file() or any(record.kind == "latency" for record in records):
+        write_latencies_csv(records, beside)
 
 
 def _early_rows(path: Path) -> list[Row]:

@@ -11,34 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from blockzoo.core.files import replacing
 from blockzoo.results.records import Record
-from blockzoo.results.store.database import Store
-from blockzoo.results.table.columns import (
-    COLUMNS,
-    COMPARABILITY_COLUMNS,
-    COST_COLUMNS,
-    LATENCY_COLUMNS,
-    PROVENANCE_COLUMNS,
-    ColumnType,
-)
-from blockzoo.results.table.csv import CSV_NAME, write_results_csv, write_rows
+from blockzoo.results.table.columns import LATENCY_TABLE
+from blockzoo.results.table.csv import CSV_NAME, LATENCIES_NAME
 from blockzoo.results.table.frame import load_table, typed_frame
 from blockzoo.results.table.join import timing_rows
-
-LATENCIES_NAME = "latencies.csv"
-_NAMES = (
-    *("timestamp", "block", "position", "latency_ms", "latency_std", "throughput"),
-    *LATENCY_COLUMNS,
-    *(name for name in COMPARABILITY_COLUMNS if name.startswith("latency_")),
-    *("params_total", "params_trainable", "flops", "memory_mb"),
-    *COST_COLUMNS,
-    *("context", "input_shape", "out_dim", "num_blocks", "base_channels", "stem", "stem_bias"),
-    *("experiment_name", "notes"),
-    *PROVENANCE_COLUMNS,
-)
-LATENCY_TABLE: dict[str, ColumnType] = {name: COLUMNS[name] for name in _NAMES}
-"""The columns of `latencies.csv`, which mean what they mean in `results.csv`."""
 
 
 def latencies_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -64,29 +41,3 @@ def load_latencies(path: str | Path) -> pd.DataFrame:
     frame = load_table(path, timing_rows, LATENCY_TABLE, [LATENCIES_NAME, CSV_NAME])
     # A file of results has rows of what was only trained or counted, too.
     return frame[frame["latency_backend"] != ""].reset_index(drop=True)
-
-
-def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> None:
-    """Write the table of all latencies to `path`; the file is whole at every moment.
-
-    Raises `ResultsError` when it cannot be written.
-
-    >>> write_latencies_csv([], "latencies.csv")
-    >>> len(load_latencies("latencies.csv"))
-    0
-    """
-    rows = timing_rows(source.records() if isinstance(source, Store) else source)
-    with replacing(path) as scratch:
-        write_rows(rows, scratch, LATENCY_TABLE)
-
-
-def write_csv_files(store: Store, path: str | Path) -> None:
-    """Write `path`, which is results.csv, and latencies.csv beside it once anything was timed.
-
-    Raises what `write_results_csv` raises.
-    """
-    records = store.records()
-    write_results_csv(records, path)
-    beside = Path(path).with_name(LATENCIES_NAME)
-    if beside.is_file() or any(record.kind == "latency" for record in records):
-        write_latencies_csv(records, beside)
