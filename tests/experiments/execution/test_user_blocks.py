@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import shutil
 import subprocess
@@ -13,10 +14,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from blockzoo.blocks import canonical_name
+from blockzoo.blocks import canonical_name, get_block
 from blockzoo.cli.app import app
 from blockzoo.contract.check import check_blocks
-from blockzoo.core.errors import InputError
+from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.processes import Limits
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
@@ -112,6 +113,16 @@ def test_a_file_that_cannot_be_loaded_leaves_a_failed_record() -> None:
     assert record.status == "failed"
     assert record.block == canonical_name(name)
     assert "its process ended with status 0" in (record.reason or "")
+
+
+def test_what_a_block_leaves_its_process_unable_to_do_is_the_blocks_failure() -> None:
+    name = _named("Good")
+    with run_apart([name]):
+        elsewhere = get_block(name).elsewhere
+        assert elsewhere is not None
+        # It takes two numbers, and is given one and what sends messages.
+        with pytest.raises(BlockError, match=r"Good: TypeError: unsupported operand"):
+            elsewhere(operator.truediv, 1, kind="cost")
 
 
 def test_two_files_whose_classes_have_one_name_are_two_failures() -> None:

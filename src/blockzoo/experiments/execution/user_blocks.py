@@ -27,7 +27,7 @@ import torch
 from blockzoo.blocks import BlockSpec, canonical_name, get_block
 from blockzoo.blocks.catalog import forget, introduce, is_user_code
 from blockzoo.blocks.registry import TrialKind, built_elsewhere
-from blockzoo.core.errors import BlockError
+from blockzoo.core.errors import BlockError, BlockZooError, reason_of
 from blockzoo.core.process_state import Change, changes_since, process_state
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
 from blockzoo.core.seeding import preserved
@@ -160,8 +160,8 @@ class UserBlocks:
     ) -> Value:
         """Return what `function(task, send)` returns in a worker of that block.
 
-        Raises what it raises there, and `BlockError` where the process ended or the block could not
-        be loaded to begin with.
+        Raises what of BlockZoo's errors it raises there, and `BlockError` for all others, where the
+        process ended, and where the block could not be loaded to begin with.
         """
         if name in self._lost:
             raise self._lost[name]
@@ -186,7 +186,7 @@ class UserBlocks:
             case Raised(error=error, traceback=trace):
                 # What it had changed by then was not said.
                 self._let_go(worker)
-                raise error from _ThereError(trace)
+                raise _of_block(name, error) from _ThereError(trace)
             case Ended(reason=reason):
                 self._let_go(worker)
                 raise _EndedError(f"block {name}: its process {reason}")
@@ -238,6 +238,13 @@ def _require_same_arithmetic(name: str, kind: TrialKind, changes: tuple[Change, 
             f"block {name}: it changed {', '.join(computed)}, so that it was not computed as "
             f"others are"
         )
+
+
+def _of_block(name: str, error: Exception) -> BlockZooError:
+    """Return the error as the block's own: it may leave its process too few files to record one."""
+    if isinstance(error, BlockZooError):
+        return error
+    return BlockError(f"block {name}: {reason_of(error)}")
 
 
 class _EndedError(BlockError):
