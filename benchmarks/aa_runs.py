@@ -60,6 +60,7 @@ def main() -> None:
         record = {
             "created_at": datetime.now(timezone.utc).isoformat(),
             "environment": {**describe_environment(), "threads": 1},
+            "instructions": torch.backends.cpu.get_cpu_capability(),
             "settings": {k: v for k, v in vars(arguments).items() if k != "output"},
             "verdicts": counts,
             "false": sum(counts[each] for each in FALSE),
