@@ -30,6 +30,7 @@ def load_latencies(path: str | Path) -> pd.DataFrame:
     `latencies.csv` where there is none. A `results.csv` has but one latency a training; where it
     has a `latencies.csv` beside it that is read. Raises what `load_results` raises.
 
+    >>> from blockzoo.results.store.database import Store
     >>> with Store("results", create=True):  # a store without records yet
     ...     frame = load_latencies("results")
     >>> len(frame), list(frame.columns)[:4]
