@@ -453,3 +453,26 @@ def test_a_fork_that_a_task_makes_answers_nothing() -> None:
         assert [worker.ask(forks, 1), worker.ask(forks, 2)] == [Answer(value=1), Answer(value=2)]
         time.sleep(0.3)  # for the forks to come as far
         assert worker.ask(math.sqrt, 4.0) == Answer(value=2.0)
+
+
+def _parent(_: None) -> int:
+    return os.getppid()
+
+
+def _parent_killed_first(seconds: float) -> str:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(seconds)
+    return "still here"
+
+
+def test_one_that_kills_the_fork_server_ends_no_other_and_new_ones_start() -> None:
+    with Worker("forkserver") as other, Worker("forkserver") as killer:
+        assert other.ask(_parent, None) == killer.ask(_parent, None)
+        assert killer.ask(_parent_killed_first, 0.2) == Answer(value="still here")
+        assert other.alive
+        assert other.ask(math.sqrt, 4.0) == Answer(value=2.0)
+        with Worker("forkserver") as later:
+            assert later.ask(math.sqrt, 9.0) == Answer(value=3.0)
+        # It has no fork server any more that could say how it ended.
+        assert isinstance(other.ask(time.sleep, 100, limits=Limits(time_s=0.2)), Ended)
+        assert not other.alive

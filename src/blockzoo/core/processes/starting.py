@@ -9,6 +9,7 @@ this process has, torch's locks too: it suits only what computes with one thread
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import subprocess
@@ -20,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from blockzoo.core.processes import child
 from blockzoo.core.processes.child import Channel, StreamChannel
 
@@ -29,6 +32,9 @@ Method = Literal["interpreter", "spawn", "forkserver", "fork"]
 # threads that ask for the status of one process at once may both lose it.
 _ONE_AT_A_TIME = threading.Lock()
 _MOMENT_S = 0.005
+_STARTS = 10
+_LOST = 255
+"""The status that multiprocessing makes up where the fork server has died, which alone knew it."""
 
 
 class Started(ABC):
@@ -99,6 +105,8 @@ class _Interpreter(Started):
 
 
 class _OfMultiprocessing(Started):
+    _seen: psutil.Process | None = None
+
     def __init__(self, method: Method, preload: Sequence[str], *, silent: bool) -> None:
         if method not in multiprocessing.get_all_start_methods():
             method = "spawn"  # Windows has no other
@@ -109,15 +117,35 @@ class _OfMultiprocessing(Started):
         self._process = context.Process(  # type: ignore[attr-defined]
             target=child.main_of_multiprocessing, args=(theirs, silent), daemon=True
         )
-        with _ONE_AT_A_TIME:
-            self._process.start()
+        self._start()
         theirs.close()
         self.pid = self._process.pid
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by now
+            self._seen = psutil.Process(self.pid)
+
+    def _start(self) -> None:
+        """Start the process, by another fork server where the one there was is killed meanwhile."""
+        for _ in range(_STARTS - 1):
+            with contextlib.suppress(EOFError, ConnectionError), _ONE_AT_A_TIME:
+                self._process.start()
+                return
+            time.sleep(_MOMENT_S)
+        with _ONE_AT_A_TIME:
+            self._process.start()
 
     def status(self) -> int | None:
         with _ONE_AT_A_TIME:
             status: int | None = self._process.exitcode
-            return status
+        # A child may kill its fork server; the other children of that are still at work.
+        return None if status == _LOST and self._is_running() else status
+
+    def _is_running(self) -> bool:
+        # Its number may be another process's by now, which `is_running` can tell.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen = self._seen
+            if seen is not None:
+                return seen.is_running() and seen.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def wait(self, seconds: float) -> int | None:
         # Not by the sentinel: it is ready a moment too soon, and never while a fork holds it open.
@@ -127,4 +155,7 @@ class _OfMultiprocessing(Started):
         return status
 
     def kill(self) -> None:
-        self._process.kill()
+        # Not by multiprocessing, to which a process without a fork server is gone.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._seen is not None:
+                self._seen.kill()
