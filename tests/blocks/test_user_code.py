@@ -246,21 +246,30 @@ def test_a_class_that_is_not_in_the_file_is_answered_with_near_ones(write: Write
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "why"),
     [
-        "in_channels, out_channels",
-        "inp, oup, stride",
-        "in_channels, out_channels, kernel_size",
-        "in_channels, out_channels, stride, groups",
+        ("in_channels, out_channels", "it has no stride by name"),
+        (
+            "inp, oup, stride",
+            "nothing supplies inp, oup; it has no in_channels, out_channels by name",
+        ),
+        (
+            "in_channels, out_channels, kernel_size",
+            "nothing supplies kernel_size; it has no stride by name",
+        ),
+        ("in_channels, out_channels, stride, groups", "nothing supplies groups"),
+        ("in_channels, out_channels, stride, *, kernel_size", "nothing supplies kernel_size"),
+        ("in_channels, kernel_size, **others", "nothing supplies kernel_size"),
     ],
 )
 def test_a_constructor_with_other_arguments_is_refused_with_its_line(
-    arguments: str, write: Write, folder: Path
+    arguments: str, why: str, write: Write, folder: Path
 ) -> None:
     write("odd.py", _BLOCK.replace("in_channels, out_channels, stride)", f"{arguments})"))
     expected = (
-        f"class odd.py:MyBlock ({folder}/odd.py:5) takes ({arguments}); it must take (in_channels, "
-        "out_channels, stride, position), position may be left out; others need a default"
+        f"class odd.py:MyBlock ({folder}/odd.py:5) takes ({arguments.replace('*, ', '')}); it must "
+        "take (in_channels, out_channels, stride, position), position may be left out; others need "
+        f"a default; {why}; or register it with build=lambda i, o, s: ..."
     )
     assert _refused("odd.py:MyBlock") == expected
 

@@ -28,6 +28,7 @@ from blockzoo.blocks.registry import (
     registered,
     registered_blocks,
     registered_names,
+    unstated_facts,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
 
@@ -158,10 +159,19 @@ def _searched_text(spec: BlockSpec) -> str:
 
 
 def _block_by_path(path: str) -> BlockSpec:
-    loaded = user_code.load(path)
+    loaded = _loaded(path)
     if loaded not in _user_blocks:
         _user_blocks[loaded] = _user_spec(*loaded)
     return _user_blocks[loaded]
+
+
+def _loaded(path: str) -> user_code.LoadedBlock:
+    """Find what `path` says; raises as `user_code.load` does, and where it is no block."""
+    loaded = user_code.load(path)
+    # What is registered may take other arguments, for which it has an adapter.
+    if block_of_target(loaded.target) is None:
+        user_code.check_target(loaded.target, loaded.name)
+    return loaded
 
 
 def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
@@ -172,17 +182,11 @@ def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
         return replace(spec, name=name, aliases=())
     place = user_errors.place_of(target)
     user_errors.claim(target)
-    summary = (target.__doc__ or "").strip().partition("\n")[0]
     return BlockSpec(
         name=name,
-        family="user",
-        year=0,
-        paper="none (user)",
-        source=place,
-        licence="not stated",
-        formula=summary or "not stated",
         factory=user_code.adapted(target),
         defined_at=place,
+        **unstated_facts(target, place),
     )
 
 
@@ -198,7 +202,7 @@ def _register_entry(name: str) -> None:
     """Register the class or function of an entry point, unless it has registered itself."""
     entry = _declared_blocks()[name]
     with _naming(entry):
-        target = user_code.load(f"{entry.module}:{entry.attr}").target
+        target = _loaded(f"{entry.module}:{entry.attr}").target
     spec = registered(name)
     if spec is None or inspect.unwrap(spec.factory) is not target:
         spec = _user_spec(name, target)

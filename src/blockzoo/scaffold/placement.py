@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import BlockSpec, canonical_name, describe, get_block, to_deploy
-from blockzoo.blocks.deploy import MERGING_METHODS
+from blockzoo.blocks.deploy import has_merges
 from blockzoo.blocks.registry import Elsewhere
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
@@ -256,7 +256,7 @@ def meta_deploy(part: nn.Module) -> nn.Module:
     Merging may need numbers; then it is done on numbers that mean nothing, and they are dropped.
     """
     # Without any of them a copy would be all that `to_deploy` makes.
-    if not any(hasattr(module, name) for module in part.modules() for name in MERGING_METHODS):
+    if not has_merges(part):
         return part
     try:
         with RememberedShapes():
