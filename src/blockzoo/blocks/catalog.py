@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 
-from blockzoo.blocks import user_code, user_errors
+from blockzoo.blocks import signatures, user_code, user_errors
 from blockzoo.blocks import zoo as zoo  # importing it registers every family
 from blockzoo.blocks.registry import (
     BlockSpec,
@@ -36,7 +36,7 @@ GROUP = "blockzoo.blocks"
 
 _stand_ins: dict[str, BlockSpec] = {}
 """By the names they were asked for: blocks of users whose code this process does not load."""
-_user_blocks: dict[tuple[str, user_code.Target], BlockSpec] = {}
+_user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
 """Blocks by path that were asked for before, so that one name is one spec in a process."""
 
 
@@ -170,11 +170,11 @@ def _loaded(path: str) -> user_code.LoadedBlock:
     loaded = user_code.load(path)
     # What is registered may take other arguments, for which it has an adapter.
     if block_of_target(loaded.target) is None:
-        user_code.check_target(loaded.target, loaded.name)
+        signatures.check_target(loaded.target, loaded.name)
     return loaded
 
 
-def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
+def _user_spec(name: str, target: signatures.Target) -> BlockSpec:
     """Return a spec of that name for a class or function, with what it was registered with."""
     spec = block_of_target(target)
     if spec is not None:
@@ -184,7 +184,7 @@ def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
     user_errors.claim(target)
     return BlockSpec(
         name=name,
-        factory=user_code.adapted(target),
+        factory=signatures.adapted(target),
         defined_at=place,
         **unstated_facts(target, place),
     )

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from blockzoo.blocks.signatures import in_words
 from blockzoo.core.errors import BlockError
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
@@ -86,9 +87,8 @@ def merges_with_arguments(module: nn.Module) -> dict[str, Callable[..., object]]
     wanting: dict[str, Callable[..., object]] = {}
     for each, names in _walk(module, ()):
         if _merge_of(each, names) is None:
-            for method in filter(None, (_method(each, name) for name in names)):
-                arguments = inspect.signature(method)
-                wanting[f"{type(each).__name__}.{method.__name__}{arguments}"] = method
+            for name, method in _methods(each, names):
+                wanting[f"{type(each).__name__}.{name}{_arguments(method)}"] = method
     return wanting
 
 
@@ -106,10 +106,18 @@ def _names_in(module: nn.Module, above: tuple[str, ...]) -> tuple[str, ...]:
     return (*own, *above)
 
 
-def _merge_of(module: nn.Module, names: Sequence[str]) -> Callable[[], object] | None:
-    """Return the first method of these names that can be called without arguments."""
-    methods = (_method(module, name) for name in names)
-    return next((each for each in methods if each is not None and _is_callable_bare(each)), None)
+def _merge_of(module: nn.Module, names: Sequence[str]) -> tuple[str, Callable[[], object]] | None:
+    """Return the first method of these names that can be called without arguments, with its name."""
+    return next((each for each in _methods(module, names) if _is_callable_bare(each[1])), None)
+
+
+def _methods(
+    module: nn.Module, names: Sequence[str]
+) -> Iterator[tuple[str, Callable[..., object]]]:
+    for name in names:
+        method = _method(module, name)
+        if method is not None:
+            yield name, method
 
 
 def _method(module: nn.Module, name: str) -> Callable[..., object] | None:
@@ -128,6 +136,12 @@ def _is_callable_bare(method: Callable[..., object]) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _arguments(method: Callable[..., object]) -> str:
+    """Return the parameters of a method without their types, as "(near, far=...)"."""
+    parameters = inspect.signature(method).parameters.values()
+    return f"({', '.join(map(in_words, parameters))})"
 
 
 def _merge_children(
@@ -152,9 +166,9 @@ def _merged(child: nn.Module, registered: tuple[str, ...]) -> nn.Module:
     # Not every merge can be asked for twice: the branches that it reads are gone.
     if merge is None or getattr(child, _MERGED, False):
         return child
+    name, call = merge
     with _created_like(child):
-        result = merge()
-    name = merge.__name__
+        result = call()
     if result is not None and not isinstance(result, nn.Module) and name in registered:
         raise BlockError(
             f"{type(child).__name__}.{name}() returned a {type(result).__name__}; "

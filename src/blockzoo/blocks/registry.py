@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from blockzoo.blocks import user_code, user_errors
+from blockzoo.blocks import signatures, user_code, user_errors
 from blockzoo.blocks.deploy import has_merges, merges_with_arguments, register_merges
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
@@ -209,7 +209,7 @@ def registered_names() -> Iterator[str]:
     yield from _aliases
 
 
-def block_of_target(target: user_code.Target) -> BlockSpec | None:
+def block_of_target(target: signatures.Target) -> BlockSpec | None:
     """Return the block that was registered with this very class or function, if any."""
     # A factory that takes no position, or another's adapter, is registered wrapped.
     return next((s for s in _registry.values() if inspect.unwrap(s.factory) is target), None)
@@ -279,7 +279,7 @@ def register_block(
     if not isinstance(name, str):
         raise InputError('register_block needs a name: @register_block("MyBlock")')
     if build is not None:
-        adapter = user_code.Adapter(build, name)
+        adapter = signatures.Adapter(build, name)
         register(_spec_of(name, adapter, build, facts))
 
         def add(target: RegisteredTarget) -> RegisteredTarget:
@@ -291,7 +291,7 @@ def register_block(
 
         def add(target: RegisteredTarget) -> RegisteredTarget:
             # The zoo's own factories all take a position; no need to look.
-            factory = target if _is_ours(target) else user_code.registered_factory(target, name)
+            factory = target if _is_ours(target) else signatures.registered_factory(target, name)
             register(_spec_of(name, factory, target, facts))
             # As it came: the class can still be used and subclassed under its own name.
             return target
@@ -300,14 +300,14 @@ def register_block(
 
 
 def _spec_of(
-    name: str, factory: BlockFactory, target: user_code.Target, facts: BlockFacts
+    name: str, factory: BlockFactory, target: signatures.Target, facts: BlockFacts
 ) -> BlockSpec:
     place = user_errors.place_of(target)
     told: BlockFacts = {**unstated_facts(target, place), **facts}
     return BlockSpec(name=name, factory=factory, defined_at=place, **told)
 
 
-def unstated_facts(target: user_code.Target, place: str) -> BlockFacts:
+def unstated_facts(target: signatures.Target, place: str) -> BlockFacts:
     """Return what is said of a block of which nobody said anything; its summary is its formula.
 
     >>> unstated_facts(nn.Identity, "my.py:3")["source"]
