@@ -22,12 +22,14 @@ from importlib import metadata
 from blockzoo.blocks import signatures, user_code, user_errors
 from blockzoo.blocks import zoo as zoo  # importing it registers every family
 from blockzoo.blocks.registry import (
+    BlockLike,
     BlockSpec,
     block_of_target,
     register,
     registered,
     registered_blocks,
     registered_names,
+    registered_whatever_case,
     unstated_facts,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
@@ -40,22 +42,33 @@ _user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
 """Blocks by path that were asked for before, so that one name is one spec in a process."""
 
 
-def get_block(name: str) -> BlockSpec:
-    """Return the block of that name or alias, or of that file or module and class.
+def get_block(name: BlockLike) -> BlockSpec:
+    """Return the block of that name or alias, of that file or module and class, or that class.
 
     >>> get_block("RepVGG").name, get_block("RepVGG").paper
     ('RepVGGBlock', '2101.03697')
+    >>> get_block("repvgg").name
+    'RepVGGBlock'
+
+    Case does not count where one block alone has the name without it. A class or function may be
+    one of this process, of a notebook say. A spec is returned as it is.
 
     `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
     that installed packages declare. Raises `UnknownNameError` with near names, and what
     `user_code.load` raises.
     """
+    if isinstance(name, BlockSpec):
+        return name
+    if not isinstance(name, str):
+        return _block_of_object(name)
     spec = registered(name) or _stand_ins.get(name)
     if spec is None and user_code.names_user_code(name):
         return _block_by_path(name)
+    if spec is None and name not in _declared_blocks():
+        spec = registered_whatever_case(name)
     if spec is None:
         _load_declared(name)
-        spec = registered(name)
+        spec = registered(name) or registered_whatever_case(name)
     if spec is None:
         raise UnknownNameError("block", name, (*registered_names(), *_declared_blocks()))
     return spec
@@ -94,6 +107,8 @@ def canonical_name(name: str) -> str:
     Runs and imports nothing, so it takes a name that no block has as it is.
     """
     spec = registered(name)
+    if spec is None and not user_code.names_user_code(name) and name not in _declared_blocks():
+        spec = registered_whatever_case(name)
     if spec is not None:
         return spec.name
     return user_code.canonical_name(name) if user_code.names_user_code(name) else name
@@ -156,6 +171,22 @@ def _nothing_found(words: list[str], every: list[BlockSpec]) -> InputError:
 def _searched_text(spec: BlockSpec) -> str:
     names = (spec.name, *spec.aliases, spec.family, str(spec.year), spec.paper)
     return "\n".join((*names, spec.formula, spec.notes)).casefold()
+
+
+def _block_of_object(target: signatures.Target) -> BlockSpec:
+    """Return the spec of a class or function, which its name stands for from now on."""
+    spec = block_of_target(target)
+    if spec is None:
+        name = user_code.name_of(target)
+        signatures.check_target(target, name)
+        # As a block of a module where its name alone is another's.
+        name = f"{target.__module__}:{name}" if registered_whatever_case(name) else name
+        if (name, target) not in _user_blocks:
+            _user_blocks[name, target] = _user_spec(name, target)
+        spec = _user_blocks[name, target]
+        # In a notebook a class is defined again: the last one is meant.
+        _stand_ins[name] = spec
+    return spec
 
 
 def _block_by_path(path: str) -> BlockSpec:

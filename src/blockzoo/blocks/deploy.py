@@ -107,7 +107,7 @@ def _names_in(module: nn.Module, above: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _merge_of(module: nn.Module, names: Sequence[str]) -> tuple[str, Callable[[], object]] | None:
-    """Return the first method of these names that can be called without arguments, with its name."""
+    """Return name and method of the first that can be called without arguments."""
     return next((each for each in _methods(module, names) if _is_callable_bare(each[1])), None)
 
 

@@ -168,7 +168,7 @@ class BlockSpec:
             line = f"block {self.name}: {text} takes arguments, so it {what}"
             if line not in _told:
                 _told.add(line)
-                code = inspect.unwrap(method).__code__  # type: ignore[attr-defined]  # of a method
+                code = inspect.unwrap(method).__code__
                 place = (code.co_filename, code.co_firstlineno)
                 warnings.warn_explicit(line, UserWarning, *place)
 
@@ -181,6 +181,9 @@ class BlockSpec:
             return user_errors.describe_error(error, self.defined_at)
         return in_one_line(str(error)) if type(error) is ValueError else one_line(error)
 
+
+BlockLike = str | BlockSpec | Callable[..., nn.Module]
+"""What stands for a block: its name, its spec, or the class or function that builds it."""
 
 _told: set[str] = set()
 """What was warned of: a block is built many times."""
@@ -196,6 +199,18 @@ def registered(name: str) -> BlockSpec | None:
     ('RepVGGBlock', None)
     """
     return _registry.get(_aliases.get(name, name))
+
+
+def registered_whatever_case(name: str) -> BlockSpec | None:
+    """Return the one block that has that name or alias if case does not count; None if several do.
+
+    >>> import blockzoo.blocks
+    >>> registered_whatever_case("repvgg").name
+    'RepVGGBlock'
+    """
+    folded = name.casefold()
+    found = {_aliases.get(each, each) for each in registered_names() if each.casefold() == folded}
+    return _registry[found.pop()] if len(found) == 1 else None
 
 
 def registered_blocks() -> tuple[BlockSpec, ...]:

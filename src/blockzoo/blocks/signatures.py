@@ -186,7 +186,8 @@ def _parameters(target: Target) -> str:
 def in_words(parameter: inspect.Parameter) -> str:
     """Return a parameter as it is written, without its type and value.
 
-    >>> [in_words(each) for each in inspect.signature(lambda a, *b, c=1, **d: 0).parameters.values()]
+    >>> taken = inspect.signature(lambda a, *b, c=1, **d: 0).parameters
+    >>> [in_words(each) for each in taken.values()]
     ['a', '*b', 'c=...', '**d']
     """
     stars: dict[object, str] = {

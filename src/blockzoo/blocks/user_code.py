@@ -96,6 +96,23 @@ def canonical_name(path: str) -> str:
     return f"{_shown(Path(container))}:{attribute}" if container.endswith(".py") else path
 
 
+def name_of(target: object) -> str:
+    """Return the name of the block that a class or function is, its path where it has one.
+
+    >>> name_of(nn.Identity), name_of(lambda: None)
+    ('torch.nn.modules.linear:Identity', '<lambda>')
+    """
+    qualified = str(getattr(target, "__qualname__", type(target).__qualname__))
+    module = sys.modules.get(getattr(target, "__module__", ""))
+    if module is None or "<locals>" in qualified or "<lambda>" in qualified:
+        return qualified.rpartition(".")[2]
+    if module.__name__ != "__main__" and not module.__name__.startswith(_FILE_MODULE_PREFIX):
+        return f"{module.__name__}:{qualified}"
+    # A notebook has no file that could be run again.
+    file = getattr(module, "__file__", None)
+    return canonical_name(f"{file}:{qualified}") if file else qualified
+
+
 def _shown(file: Path) -> str:
     """Return the file from the current folder on, else from the root, with forward slashes."""
     try:
