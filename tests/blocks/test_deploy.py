@@ -231,13 +231,14 @@ def test_what_asks_for_arguments_is_named_unless_there_is_a_merge_beside_it() ->
 def test_merges_of_other_names_count_where_they_are_registered() -> None:
     """As fuse_convs (Deci-AI/super-gradients PR 998 has partial_fusion, lyuwenyu/RT-DETR
     convert_to_deploy)."""
-    block = nn.Sequential(nn.Sequential(_Block()))
+    inner = _Block()
+    block = nn.Sequential(nn.Sequential(inner))
     assert not has_merges(block)
     register_merges(block, ["merge_all"])
     form = to_deploy(block)
     assert sum(each.numel() for each in form.parameters()) == _MERGED_PARAMETERS
     register_merges(block, ["get_kernel"])
-    block[0][0].__class__ = type("Named", (_Block,), {"get_kernel": _Kernel.fuse})
+    inner.__class__ = type("Named", (_Block,), {"get_kernel": _Kernel.fuse})
     with pytest.raises(
         BlockError, match=r"Named\.get_kernel\(\) returned a Tensor; a merge returns None"
     ):

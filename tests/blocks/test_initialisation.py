@@ -106,12 +106,14 @@ def _edges(channels: int) -> nn.Conv2d:
 
 
 def test_what_is_frozen_keeps_its_values_and_what_trains_is_drawn() -> None:
-    block = nn.Sequential(_edges(4), nn.Conv2d(4, 8, 1))
-    before = block[1].weight.detach().clone()
+    edges, mixed = _edges(4), nn.Conv2d(4, 8, 1)
+    block = nn.Sequential(edges, mixed)
+    before = mixed.weight.detach().clone()
     initialise(block)
-    assert torch.equal(block[0].weight, _SOBEL.expand(4, 1, 3, 3))
-    assert not block[0].bias.any()
-    assert not torch.equal(block[1].weight, before)
+    assert torch.equal(edges.weight, _SOBEL.expand(4, 1, 3, 3))
+    assert edges.bias is not None
+    assert not edges.bias.any()
+    assert not torch.equal(mixed.weight, before)
     assert start_values(block) == StartValues(
         drawn=("0.bias", "1.weight", "1.bias"), kept=(), frozen=("0.weight",)
     )
@@ -155,14 +157,15 @@ class _Bank(nn.Conv2d):
 
 
 def test_weights_that_are_no_parameters_of_their_layer_are_left_alone() -> None:
-    block = nn.Sequential(
-        _Blur(), _Factors(), nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
-    )
-    direction = block[2].parametrizations.weight.original1.detach().clone()
+    blur, factors = _Blur(), _Factors()
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
+    block = nn.Sequential(blur, factors, normed)
+    before = {name: each.detach().clone() for name, each in normed.named_parameters()}
     initialise(block)
-    assert torch.equal(block[0].weight, torch.full((4, 1, 3, 3), 1 / 9))
-    assert torch.equal(block[1].low, torch.full((4, 2), 0.25))
-    assert torch.equal(block[2].parametrizations.weight.original1, direction)
+    assert torch.equal(blur.weight, torch.full((4, 1, 3, 3), 1 / 9))
+    assert torch.equal(factors.low, torch.full((4, 2), 0.25))
+    after = dict(normed.named_parameters())
+    assert all(torch.equal(after[name], before[name]) for name in before if name != "bias")
     assert start_values(block).drawn == ("1.bias", "2.bias")
     assert start_values(block).kept[0] == "1.low"
 

@@ -199,7 +199,7 @@ def test_an_error_of_blockzoo_passes_through_a_factory_unchanged() -> None:
 
 @pytest.mark.usefixtures("_own_registry")
 def test_a_factory_that_returns_something_else_is_named() -> None:
-    register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[arg-type]
+    register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[type-var]
     with pytest.raises(BlockError, match=r"block Text .* returned str, not a torch\.nn\.Module"):
         get_block("Text").build(8, 8, 1, Position.EARLY)
 
@@ -303,7 +303,7 @@ def test_merge_methods_are_named_at_registration() -> None:
             super().__init__(conv, nn.BatchNorm2d(out_channels))
 
         def fuse_convs(self) -> nn.Module:
-            return nn.Conv2d(self[0].in_channels, self[0].out_channels, 1)
+            return nn.Conv2d(8, 16, 1)
 
     register_block("Fused", merge_methods=("fuse_convs",))(Fused)
     block = get_block("Fused").build(8, 16, 1, Position.MID)

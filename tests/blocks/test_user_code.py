@@ -337,7 +337,7 @@ def test_a_constructor_that_torch_refuses_falls_back_to_the_class(write: Write) 
 
 
 def test_a_registered_block_shows_its_own_line_too() -> None:
-    @register_block(  # type: ignore[arg-type]  # the position may be left out
+    @register_block(
         "Y1Broken", family="x", year=2024, paper="x", source="x", licence="x", formula="x"
     )
     class Broken(nn.Module):
@@ -567,7 +567,7 @@ def test_further_keywords_ask_for_no_position(extra: str, write: Write) -> None:
     )
     write("asked.py", asked)
     block = get_block("asked.py:MyBlock").build(4, 8, 1, Position.LATE)
-    assert block.conv.kernel_size == (4, 4)
+    assert block.get_submodule("conv").kernel_size == (4, 4)
 
 
 def test_a_function_of_a_file_adapts_what_takes_other_arguments(write: Write) -> None:

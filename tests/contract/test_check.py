@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.blocks import BlockLike, get_block, list_available_blocks
 from blockzoo.cli.actions import zoo
 from blockzoo.cli.app import app
 from blockzoo.contract import check
@@ -37,7 +37,7 @@ def _judge(block: str, line: str) -> Finding:
     return _LINES[line].judge(get_block(_name(block)))
 
 
-def _check(*blocks: str | BlockSpec, limits: Limits = _BIG) -> BlockReport:
+def _check(*blocks: BlockLike, limits: Limits = _BIG) -> BlockReport:
     (report,) = check_blocks(blocks, exports=False, limits=limits)
     return report
 

@@ -276,17 +276,12 @@ def register_block(
     calls them, or with the position as a fourth. Then the block is there at once, and the
     decorator only says which class it is:
 
-    >>> from blockzoo import register_block
-    >>> class Detected(nn.Conv2d):
-    ...     def __init__(self, c1, c2, k=1, s=1):
-    ...         super().__init__(c1, c2, k, s, k // 2)
-    >>> _ = register_block("Detected", build=lambda i, o, s: Detected(i, o, 3, s))
-    >>> registered("detected") is None, registered("Detected").build(4, 8, 2, Position.MID)
-    (True, Detected(4, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)))
+        register_block("C3", build=lambda i, o, s: C3(i, o, n=1))
 
     Raises `InputError` where the object takes other arguments, and where the name or an alias is
     taken, by a block of the zoo say:
 
+    >>> from blockzoo import register_block
     >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
