@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from blockzoo.blocks import get_block, list_available_blocks, to_deploy
+from blockzoo.blocks.deploy import has_merges, merges_with_arguments, register_merges
+from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
 
 
@@ -83,3 +85,161 @@ def test_a_merge_that_cannot_be_asked_twice_is_asked_once() -> None:
     inside = nn.Sequential(nn.Identity(), once)
     images = torch.randn(1, 4, 6, 6)
     torch.testing.assert_close(to_deploy(inside)(images), once(images))
+
+
+class _Block(nn.Module):
+    """y = relu(bn(conv(x))), 4 channels to 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 4, H, W) to the same shape."""
+        y: Tensor = self.norm(self.conv(x)).relu()
+        return y
+
+    def merge_all(self) -> None:
+        """Merge in place."""
+        assert isinstance(self.norm, nn.BatchNorm2d)
+        self.conv, self.norm = fuse_conv_bn_eval(self.conv, self.norm), nn.Identity()
+
+
+class _InPlace(_Block):
+    """Merges itself and returns nothing, as MobileOne's reparameterize and RepVGG's do
+    (apple/ml-mobileone mobileone.py, DingXiaoH/RepVGG repvgg.py)."""
+
+    fuse = _Block.merge_all
+
+
+class _Chatty(_Block):
+    """Its argument has a default, as that of detection models' fuse(verbose=True)."""
+
+    @torch.no_grad()
+    def fuse(self, verbose: bool = True) -> _Chatty:
+        """Merge in place and return itself."""
+        self.merge_all()
+        return self
+
+
+class _Returns(_Block):
+    """A copy that is merged, whatever the method is called."""
+
+    def reparameterize(self, inplace: bool = False) -> nn.Module:
+        """Return what takes its place."""
+        assert isinstance(self.norm, nn.BatchNorm2d)
+        return nn.Sequential(fuse_conv_bn_eval(self.conv, self.norm), nn.ReLU())
+
+
+class _Layer(_Block):
+    """A layer of that name, as in the heads of segmentation networks (NVlabs/SegFormer
+    linear_fuse; pyramid decoders)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fuse = nn.Conv2d(4, 4, 1)
+        self.reparameterize = nn.ModuleList()
+
+
+class _Flag(_Block):
+    fuse = True
+
+
+class _Attribute(_Block):
+    """A function of two features, kept as an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fuse = torch.add
+
+
+class _Property(_Block):
+    """Computed when asked for, which nobody is to do."""
+
+    @property
+    def fuse(self) -> Tensor:
+        """Raise."""
+        raise RuntimeError("asked for")
+
+
+class _Kernel(_Block):
+    """A fused kernel that forward asks for: no merge (RepVGG's get_equivalent_kernel_bias)."""
+
+    def fuse(self) -> Tensor:
+        """Return the kernel."""
+        return self.conv.weight * 1
+
+
+class _Wants(_Block):
+    """Joins two features in forward, as PatchConsensus-like fusions do (MambaDFuse issue 17)."""
+
+    def fuse(self, near: Tensor, far: Tensor) -> Tensor:
+        """Add."""
+        return near + far
+
+
+_MERGED_PARAMETERS = 4 * 4 * 9 + 4
+_TRAINED_PARAMETERS = 4 * 4 * 9 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        (_InPlace, _MERGED_PARAMETERS),
+        (_Chatty, _MERGED_PARAMETERS),
+        (_Returns, _MERGED_PARAMETERS),
+        (_Layer, _TRAINED_PARAMETERS + 20),
+        (_Flag, _TRAINED_PARAMETERS),
+        (_Attribute, _TRAINED_PARAMETERS),
+        (_Property, _TRAINED_PARAMETERS),
+        (_Kernel, _TRAINED_PARAMETERS),
+        (_Wants, _TRAINED_PARAMETERS),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_merge_is_a_method_that_can_be_called_without_arguments(
+    kind: type[nn.Module], parameters: int, nested: bool
+) -> None:
+    block = (nn.Sequential(nn.Sequential(kind())) if nested else kind()).eval()
+    form = to_deploy(block)
+    assert sum(each.numel() for each in form.parameters()) == parameters
+    assert has_merges(block) == (kind in (_InPlace, _Chatty, _Returns, _Kernel))
+    images = torch.randn(2, 4, 6, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(form(images), block(images))
+
+
+def test_a_module_that_stands_in_two_places_is_merged_in_both_as_one() -> None:
+    shared = _Returns()
+    form = to_deploy(nn.Sequential(shared, nn.Sequential(shared), shared))
+    assert sum(each.numel() for each in form.parameters()) == _MERGED_PARAMETERS
+    assert not any(isinstance(each, _Returns) for each in form.modules())
+
+
+def test_what_asks_for_arguments_is_named_unless_there_is_a_merge_beside_it() -> None:
+    assert list(merges_with_arguments(nn.Sequential(_Wants(), _Flag()))) == [
+        "_Wants.fuse(near, far)"
+    ]
+
+    class Both(_Wants):
+        switch_to_deploy = _Block.merge_all
+
+    assert merges_with_arguments(Both()) == {}
+
+
+def test_merges_of_other_names_count_where_they_are_registered() -> None:
+    """As fuse_convs (Deci-AI/super-gradients PR 998 has partial_fusion, lyuwenyu/RT-DETR
+    convert_to_deploy)."""
+    inner = _Block()
+    block = nn.Sequential(nn.Sequential(inner))
+    assert not has_merges(block)
+    register_merges(block, ["merge_all"])
+    form = to_deploy(block)
+    assert sum(each.numel() for each in form.parameters()) == _MERGED_PARAMETERS
+    register_merges(block, ["get_kernel"])
+    inner.__class__ = type("Named", (_Block,), {"get_kernel": _Kernel.fuse})
+    with pytest.raises(
+        BlockError, match=r"Named\.get_kernel\(\) returned a Tensor; a merge returns None"
+    ):
+        to_deploy(block)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from blockzoo.blocks import get_block, initialise
+from blockzoo.blocks.initialisation import StartValues, start_values
 from blockzoo.core.position import Position
 
 
@@ -92,3 +93,86 @@ def test_classic_blocks_keep_their_librarys_initialisation() -> None:
     assert weights[0].std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.05)
     assert weights[1].std().item() == pytest.approx(1 / 3 / math.sqrt(3), rel=0.05)
     assert weights[1].abs().max().item() <= 1 / 3
+
+
+_SOBEL = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
+
+
+def _edges(channels: int) -> nn.Conv2d:
+    """A fixed kernel in a convolution (JunjH/Revisiting_Single_Depth_Estimation sobel.py)."""
+    layer = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+    layer.weight = nn.Parameter(_SOBEL.expand(channels, 1, 3, 3).clone(), requires_grad=False)
+    return layer
+
+
+def test_what_is_frozen_keeps_its_values_and_what_trains_is_drawn() -> None:
+    edges, mixed = _edges(4), nn.Conv2d(4, 8, 1)
+    block = nn.Sequential(edges, mixed)
+    before = mixed.weight.detach().clone()
+    initialise(block)
+    assert torch.equal(edges.weight, _SOBEL.expand(4, 1, 3, 3))
+    assert edges.bias is not None
+    assert not edges.bias.any()
+    assert not torch.equal(mixed.weight, before)
+    assert start_values(block) == StartValues(
+        drawn=("0.bias", "1.weight", "1.bias"), kept=(), frozen=("0.weight",)
+    )
+
+
+def test_frozen_linear_layers_and_norms_keep_their_values() -> None:
+    """A norm with constant statistics and scales (torchvision FrozenBatchNorm2d; facebookresearch/
+    detectron2 layers/batch_norm.py)."""
+    block = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm2d(3))
+    for parameter in block.parameters():
+        nn.init.constant_(parameter.requires_grad_(False), 0.5)
+    initialise(block)
+    assert all(torch.equal(each, torch.full_like(each, 0.5)) for each in block.parameters())
+
+
+class _Blur(nn.Conv2d):
+    """A kernel that is a buffer (adobe/antialiased-cnns blurpool.py)."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4, 3, groups=4, bias=False)
+        kernel = torch.full_like(self.weight, 1 / 9)
+        del self.weight
+        self.register_buffer("weight", kernel)
+
+
+class _Factors(nn.Conv2d):
+    """A weight of two factors, and none of its own (microsoft/LoRA layers.py)."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4, 3)
+        self.weight = None  # type: ignore[assignment]
+        self.low = nn.Parameter(torch.full((4, 2), 0.25))
+
+
+class _Bank(nn.Conv2d):
+    """A bank of kernels, mixed by image (nibuiro/CondConv-pytorch condconv.py)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(32, 64, 3, groups=2, bias=False)
+        self.weight = nn.Parameter(torch.full(shape, 7.0))
+
+
+def test_weights_that_are_no_parameters_of_their_layer_are_left_alone() -> None:
+    blur, factors = _Blur(), _Factors()
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
+    block = nn.Sequential(blur, factors, normed)
+    before = {name: each.detach().clone() for name, each in normed.named_parameters()}
+    initialise(block)
+    assert torch.equal(blur.weight, torch.full((4, 1, 3, 3), 1 / 9))
+    assert torch.equal(factors.low, torch.full((4, 2), 0.25))
+    after = dict(normed.named_parameters())
+    assert all(torch.equal(after[name], before[name]) for name in before if name != "bias")
+    assert start_values(block).drawn == ("1.bias", "2.bias")
+    assert start_values(block).kept[0] == "1.low"
+
+
+def test_a_bank_is_drawn_kernel_by_kernel_and_other_shapes_are_left_alone() -> None:
+    bank, flat = _Bank((4, 64, 16, 3, 3)), _Bank((4, 64 * 16 * 9))
+    initialise(nn.Sequential(bank, flat))
+    # Two groups: the fan-out of a kernel is 32 channels of 3 x 3.
+    assert bank.weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.05)
+    assert torch.equal(flat.weight, torch.full((4, 64 * 16 * 9), 7.0))

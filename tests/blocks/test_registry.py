@@ -14,7 +14,15 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, list_available_blocks, register_block, registry
+from blockzoo.blocks import (
+    BlockSpec,
+    canonical_name,
+    get_block,
+    list_available_blocks,
+    register_block,
+    registry,
+    to_deploy,
+)
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
 
@@ -143,7 +151,7 @@ register_block({name!r}, **{_FACTS!r})(Identity)
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("resnetbasicblock", "ResNetBasicBlock"),
+        ("resnetbasicblok", "ResNetBasicBlock"),
         ("MobileOneBlok", "MobileOneBlock"),
         ("GhostBotleneckV3", "GhostBottleneckV3"),
         ("classic/RepMix", "classic/RepMixer"),
@@ -191,7 +199,7 @@ def test_an_error_of_blockzoo_passes_through_a_factory_unchanged() -> None:
 
 @pytest.mark.usefixtures("_own_registry")
 def test_a_factory_that_returns_something_else_is_named() -> None:
-    register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[arg-type]
+    register_block("Text", **_FACTS)(lambda *_: "not a module")  # type: ignore[type-var]
     with pytest.raises(BlockError, match=r"block Text .* returned str, not a torch\.nn\.Module"):
         get_block("Text").build(8, 8, 1, Position.EARLY)
 
@@ -201,3 +209,120 @@ def test_a_factory_without_source_is_placed_by_its_module() -> None:
     register_block("Partial", **_FACTS)(partial(_conv))
     assert get_block("Partial").defined_at == "functools"
     assert isinstance(get_block("Partial").build(8, 8, 1, Position.EARLY), nn.Conv2d)
+
+
+class _Detected(nn.Conv2d):
+    """Takes (c1, c2, n, shortcut, g, e), as in detection code (WongKinYiu/yolov7 common.py)."""
+
+    def __init__(self, c1: int, c2: int, n: int, shortcut: bool, g: int, e: float) -> None:
+        super().__init__(c1, c2, 3, 2 if shortcut else 1, 1, groups=g)
+        self.repeats, self.expansion = n, e
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_what_takes_other_arguments_is_built_by_an_adapter() -> None:
+    add = register_block("Detected", build=lambda i, o, s: _Detected(i, o, 3, s == 2, 1, 0.5))
+    block = get_block("Detected").build(8, 16, 2, Position.MID)
+    assert isinstance(block, _Detected)
+    assert (block.in_channels, block.out_channels, block.stride, block.repeats) == (
+        8,
+        16,
+        (2, 2),
+        3,
+    )
+    assert add(_Detected) is _Detected
+    assert get_block(_Detected) is get_block("Detected")
+    assert get_block("Detected").identity_name == "Detected"
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_an_adapter_may_take_the_position_and_nothing_further() -> None:
+    places: list[Position] = []
+
+    def build(i: int, o: int, s: int, place: Position) -> nn.Module:
+        places.append(place)
+        return nn.Conv2d(i, o, 3, s, 1)
+
+    register_block("Placed", build=build)
+    get_block("Placed").build(8, 8, 1, Position.LATE)
+    assert places == [Position.LATE]
+    with pytest.raises(
+        InputError, match=r"build of block 'Two' \(.*\) takes \(i, o\); it must take"
+    ):
+        register_block("Two", build=lambda i, o: nn.Conv2d(i, o, 3))
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_name_is_all_that_registering_needs() -> None:
+    @register_block("Alone")
+    class Alone(nn.Conv2d):
+        """y = conv(x)
+
+        More.
+        """
+
+        def __init__(
+            self, in_channels: int, out_channels: int, stride: int, **further: Any
+        ) -> None:
+            super().__init__(in_channels, out_channels, 3, stride, 1, **further)
+
+    spec = get_block(Alone)
+    assert (spec.name, spec.family, spec.formula) == ("Alone", "user", "y = conv(x)")
+    assert isinstance(spec.build(8, 16, 2, Position.MID), Alone)
+    with pytest.raises(InputError, match=r'needs a name: @register_block\("MyBlock"\)'):
+        register_block(Alone)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_registered_class_that_cannot_be_called_says_what_nothing_supplies() -> None:
+    expected = (
+        r"function Odd .* takes \(a, b, c, d, e\); .*; nothing supplies a, b, c, d, e; it has no"
+    )
+    with pytest.raises(InputError, match=expected):
+        register_block("Odd")(lambda a, b, c, d, e: nn.Identity())
+    assert registry.registered("Odd") is None
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_case_does_not_count_where_a_name_is_one_blocks_alone() -> None:
+    assert get_block("resnetbasicblock").name == "ResNetBasicBlock"
+    assert get_block("REPVGG") is get_block("RepVGG")
+    assert canonical_name("repvgg") == "RepVGGBlock"
+    for name in ("Twin", "twin"):
+        register_block(name, **_FACTS)(_conv)
+    assert get_block("twin").name == "twin"
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        get_block("TWIN")
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_merge_methods_are_named_at_registration() -> None:
+    class Fused(nn.Sequential):
+        def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+            conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+            super().__init__(conv, nn.BatchNorm2d(out_channels))
+
+        def fuse_convs(self) -> nn.Module:
+            return nn.Conv2d(8, 16, 1)
+
+    register_block("Fused", merge_methods=("fuse_convs",))(Fused)
+    block = get_block("Fused").build(8, 16, 1, Position.MID)
+    assert sum(each.numel() for each in to_deploy(block).parameters()) == 8 * 16 + 16
+
+
+@pytest.mark.usefixtures("_own_registry")
+def test_a_merge_that_asks_for_arguments_is_told_once_with_the_blocks_name() -> None:
+    @register_block("AsksForMore")
+    class Asks(nn.Conv2d):
+        def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+            super().__init__(in_channels, out_channels, 3, stride, 1)
+
+        def fuse(self, features: torch.Tensor) -> None:
+            """Never called."""
+
+    line = "block AsksForMore: Asks.fuse(features) takes arguments, so it is not called and no"
+    with pytest.warns(UserWarning, match=re.escape(line)) as told:
+        get_block(Asks).build(8, 8, 1, Position.MID)
+    get_block(Asks).build(8, 8, 1, Position.MID)  # a warning would be an error here
+    assert len(told) == 1
+    assert told[0].filename == __file__

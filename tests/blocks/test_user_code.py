@@ -246,21 +246,30 @@ def test_a_class_that_is_not_in_the_file_is_answered_with_near_ones(write: Write
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "why"),
     [
-        "in_channels, out_channels",
-        "inp, oup, stride",
-        "in_channels, out_channels, kernel_size",
-        "in_channels, out_channels, stride, groups",
+        ("in_channels, out_channels", "it has no stride by name"),
+        (
+            "inp, oup, stride",
+            "nothing supplies inp, oup; it has no in_channels, out_channels by name",
+        ),
+        (
+            "in_channels, out_channels, kernel_size",
+            "nothing supplies kernel_size; it has no stride by name",
+        ),
+        ("in_channels, out_channels, stride, groups", "nothing supplies groups"),
+        ("in_channels, out_channels, stride, *, kernel_size", "nothing supplies kernel_size"),
+        ("in_channels, kernel_size, **others", "nothing supplies kernel_size"),
     ],
 )
 def test_a_constructor_with_other_arguments_is_refused_with_its_line(
-    arguments: str, write: Write, folder: Path
+    arguments: str, why: str, write: Write, folder: Path
 ) -> None:
     write("odd.py", _BLOCK.replace("in_channels, out_channels, stride)", f"{arguments})"))
     expected = (
-        f"class odd.py:MyBlock ({folder}/odd.py:5) takes ({arguments}); it must take (in_channels, "
-        "out_channels, stride, position), position may be left out; others need a default"
+        f"class odd.py:MyBlock ({folder}/odd.py:5) takes ({arguments.replace('*, ', '')}); it must "
+        "take (in_channels, out_channels, stride, position), position may be left out; others need "
+        f"a default; {why}; or register it with build=lambda i, o, s: ..."
     )
     assert _refused("odd.py:MyBlock") == expected
 
@@ -328,7 +337,7 @@ def test_a_constructor_that_torch_refuses_falls_back_to_the_class(write: Write) 
 
 
 def test_a_registered_block_shows_its_own_line_too() -> None:
-    @register_block(  # type: ignore[arg-type]  # the position may be left out
+    @register_block(
         "Y1Broken", family="x", year=2024, paper="x", source="x", licence="x", formula="x"
     )
     class Broken(nn.Module):
@@ -542,3 +551,83 @@ def test_the_example_and_the_block_of_the_documentation_work(write: Write) -> No
     ):
         assert record.block in names
         assert record.stage_train is not None
+
+
+@pytest.mark.parametrize("extra", ["**further", "groups=1, **further", "*rest, **further"])
+def test_further_keywords_ask_for_no_position(extra: str, write: Write) -> None:
+    """Those of torchvision's BasicConv2d (pytorch/vision models/inception.py), of ConvModule-like
+    wrappers (open-mmlab/mmcv) and of timm's ConvNormAct go on to the convolution."""
+    text = _BLOCK.replace(
+        "in_channels, out_channels, stride)", f"in_channels, out_channels, stride, {extra})"
+    )
+    write("further.py", text.replace("3, stride, 1)", "3, stride, 1, **further)"))
+    assert get_block("further.py:MyBlock").build(4, 8, 2, Position.MID)
+    asked = text.replace(f"{extra})", f"position, {extra})").replace(
+        "3, stride", "len(str(position)), stride"
+    )
+    write("asked.py", asked)
+    block = get_block("asked.py:MyBlock").build(4, 8, 1, Position.LATE)
+    assert block.get_submodule("conv").kernel_size == (4, 4)
+
+
+def test_a_function_of_a_file_adapts_what_takes_other_arguments(write: Write) -> None:
+    """As (inp, oup, stride) of tonylins/pytorch-mobilenet-v2 MobileNetV2.py needs one."""
+    text = _BLOCK.replace("in_channels, out_channels, stride", "c1, c2, s").replace("stride", "s")
+    text = text.replace("in_channels, out_channels", "c1, c2")
+    write(
+        "odd.py",
+        f"{text}\n\ndef adapter(in_channels, out_channels, stride):\n"
+        "    return MyBlock(in_channels, out_channels, stride)\n",
+    )
+    assert get_block("odd.py:adapter").build(4, 8, 2, Position.MID).conv.stride == (2, 2)
+    write(
+        "registers.py",
+        f"{text}\nfrom blockzoo import register_block\n"
+        'register_block("Odd", build=lambda i, o, s: MyBlock(i, o, s))(MyBlock)\n',
+    )
+    spec = get_block("registers.py:MyBlock")
+    assert spec.build(4, 8, 2, Position.MID).conv.stride == (2, 2)
+    assert get_block("odd").name == "Odd"
+
+
+class _Own(nn.Conv2d):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, 1)
+
+
+def test_a_class_stands_for_a_block_wherever_a_name_does() -> None:
+    record = profile_block(_Own, "mid", config=_TINY)
+    assert record.block == f"{__name__}:_Own"
+    assert record.stage_deploy is not None
+    assert record.stage_deploy.params_total == 4 * 8 * 9 + 8
+    assert get_block(record.block) is get_block(_Own)
+    assert Placement.of(_Own, "late") == Placement.of(record.block, "late")
+    assert get_block(get_block(_Own)) is get_block(_Own)
+    # Both ways of asking are one trial.
+    twice = profile_blocks([_Own, record.block], ["mid"], config=_TINY)
+    assert {each.trial_id for each in twice} == {record.trial_id}
+
+
+def test_a_class_of_a_notebook_is_called_by_its_name_and_the_last_one_counts() -> None:
+    def cell(channels: int) -> type[nn.Module]:
+        class Cell(_Own):
+            added = channels
+
+        class ResNetBasicBlock(_Own):
+            pass
+
+        return Cell if channels else ResNetBasicBlock
+
+    first, second = cell(1), cell(2)
+    assert [get_block(each).name for each in (first, second)] == ["Cell", "Cell"]
+    assert get_block("Cell") is get_block(second)
+    # A name of the zoo stays the zoo's.
+    assert get_block(cell(0)).name == f"{__name__}:ResNetBasicBlock"
+    assert get_block("ResNetBasicBlock").from_zoo
+
+
+def test_a_class_that_is_no_block_is_refused_as_by_its_path() -> None:
+    with pytest.raises(
+        InputError, match=r"class torch\.nn\.modules\.conv:Conv2d .* takes .* kernel_size"
+    ):
+        get_block(nn.Conv2d)

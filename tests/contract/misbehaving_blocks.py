@@ -105,3 +105,37 @@ class ReadsMemoryFormat(Good):
 class Raises(Good):
     def forward(self, x: Tensor) -> Tensor:
         raise KeyError("no such feature")
+
+
+class HidesLayers(Good):
+    """Layers in a plain list and a dict, and one that is registered as well."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, stride)
+        self.seen = [self.conv, nn.ReLU()]
+        self.layers = [nn.Conv2d(out_channels, out_channels, 1) for _ in range(2)]
+        self.scales = {"late": [nn.Parameter(torch.ones(1))]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        for layer in self.layers:
+            y = layer(y)
+        return y
+
+
+class FrozenKernel(Good):
+    """A constant kernel before what trains, and a scale of its own."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, stride)
+        self.edges = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False)
+        self.edges.weight.requires_grad_(False)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.edges(x)) * self.scale
+
+
+class FuseWantsFeatures(Good):
+    def fuse(self, near: Tensor, far: Tensor) -> Tensor:
+        return near + far

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import blockzoo.cli  # noqa: F401 - adds the commands
-from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
+from blockzoo.blocks import BlockLike, get_block, list_available_blocks
 from blockzoo.cli.actions import zoo
 from blockzoo.cli.app import app
 from blockzoo.contract import check
@@ -20,6 +20,7 @@ from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import contract_lines
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.processes import Limits, Send
+from tests.contract.misbehaving_blocks import Good
 
 _FILE = Path(__file__).with_name("misbehaving_blocks.py")
 _BIG = Limits(time_s=120.0, memory_bytes=4 * 2**30)
@@ -36,7 +37,7 @@ def _judge(block: str, line: str) -> Finding:
     return _LINES[line].judge(get_block(_name(block)))
 
 
-def _check(*blocks: str | BlockSpec, limits: Limits = _BIG) -> BlockReport:
+def _check(*blocks: BlockLike, limits: Limits = _BIG) -> BlockReport:
     (report,) = check_blocks(blocks, exports=False, limits=limits)
     return report
 
@@ -63,6 +64,7 @@ def test_a_good_block_passes_each_line(line: str) -> None:
         ("ForgetsItsState", "state dict", "outputs differ by"),
         ("WrongDeploy", "deploy", "early, stride 1: outputs differ by"),
         ("ReadsMemoryFormat", "channels_last", "outputs differ by"),
+        ("HidesLayers", "parameters", "stride 1: layers, scales: layers in a plain list"),
         ("Raises", "values", "KeyError: 'no such feature' ("),
     ],
 )
@@ -71,6 +73,31 @@ def test_a_broken_line_fails_with_its_reason(block: str, line: str, reason: str)
     assert finding.verdict is Verdict.FAILS
     assert reason in finding.reason
     assert "\n" not in finding.reason
+
+
+def test_it_is_said_which_start_values_are_the_policys_and_which_the_blocks() -> None:
+    """With constants in convolutions, as xindongzhang/ECBSR has Sobel kernels."""
+    finding = _judge("FrozenKernel", "parameters")
+    assert (finding.verdict, finding.reason) == (
+        Verdict.PASSES,
+        "drawn by the policy: conv.weight, bn.weight, bn.bias; kept from the constructor: scale; "
+        "frozen, kept as constants: edges.weight",
+    )
+
+
+def test_a_merge_that_asks_for_arguments_is_said_not_to_be_called() -> None:
+    with pytest.warns(UserWarning, match="FuseWantsFeatures: .* no deploy form is made"):
+        finding = _judge("FuseWantsFeatures", "deploy")
+    assert (finding.verdict, finding.reason) == (
+        Verdict.DOES_NOT_APPLY,
+        "the deploy form is the training form; FuseWantsFeatures.fuse(near, far) takes arguments, "
+        "so it is not called",
+    )
+
+
+def test_a_class_is_checked_as_its_name_is() -> None:
+    assert _check(Good).block.endswith("misbehaving_blocks:Good")
+    assert _check(Good).ok
 
 
 def test_an_error_in_a_block_is_placed_in_its_own_file() -> None:

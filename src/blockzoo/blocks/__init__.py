@@ -9,10 +9,11 @@ from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.fingerprint import Description, describe, fingerprint
 from blockzoo.blocks.folding import to_folded
 from blockzoo.blocks.initialisation import initialise
-from blockzoo.blocks.registry import BlockFactory, BlockSpec, register_block
+from blockzoo.blocks.registry import BlockFactory, BlockLike, BlockSpec, register_block
 
 __all__ = [
     "BlockFactory",
+    "BlockLike",
     "BlockSpec",
     "Description",
     "canonical_name",

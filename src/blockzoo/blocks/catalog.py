@@ -19,15 +19,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 
-from blockzoo.blocks import user_code, user_errors
+from blockzoo.blocks import signatures, user_code, user_errors
 from blockzoo.blocks import zoo as zoo  # importing it registers every family
 from blockzoo.blocks.registry import (
+    BlockLike,
     BlockSpec,
     block_of_target,
     register,
     registered,
     registered_blocks,
     registered_names,
+    registered_whatever_case,
+    unstated_facts,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
 
@@ -35,26 +38,37 @@ GROUP = "blockzoo.blocks"
 
 _stand_ins: dict[str, BlockSpec] = {}
 """By the names they were asked for: blocks of users whose code this process does not load."""
-_user_blocks: dict[tuple[str, user_code.Target], BlockSpec] = {}
+_user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
 """Blocks by path that were asked for before, so that one name is one spec in a process."""
 
 
-def get_block(name: str) -> BlockSpec:
-    """Return the block of that name or alias, or of that file or module and class.
+def get_block(name: BlockLike) -> BlockSpec:
+    """Return the block of that name or alias, of that file or module and class, or that class.
 
     >>> get_block("RepVGG").name, get_block("RepVGG").paper
     ('RepVGGBlock', '2101.03697')
+    >>> get_block("repvgg").name
+    'RepVGGBlock'
+
+    Case does not count where one block alone has the name without it. A class or function may be
+    one of this process, of a notebook say. A spec is returned as it is.
 
     `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
     that installed packages declare. Raises `UnknownNameError` with near names, and what
     `user_code.load` raises.
     """
+    if isinstance(name, BlockSpec):
+        return name
+    if not isinstance(name, str):
+        return _block_of_object(name)
     spec = registered(name) or _stand_ins.get(name)
     if spec is None and user_code.names_user_code(name):
         return _block_by_path(name)
+    if spec is None and name not in _declared_blocks():
+        spec = registered_whatever_case(name)
     if spec is None:
         _load_declared(name)
-        spec = registered(name)
+        spec = registered(name) or registered_whatever_case(name)
     if spec is None:
         raise UnknownNameError("block", name, (*registered_names(), *_declared_blocks()))
     return spec
@@ -93,6 +107,8 @@ def canonical_name(name: str) -> str:
     Runs and imports nothing, so it takes a name that no block has as it is.
     """
     spec = registered(name)
+    if spec is None and not user_code.names_user_code(name) and name not in _declared_blocks():
+        spec = registered_whatever_case(name)
     if spec is not None:
         return spec.name
     return user_code.canonical_name(name) if user_code.names_user_code(name) else name
@@ -157,14 +173,39 @@ def _searched_text(spec: BlockSpec) -> str:
     return "\n".join((*names, spec.formula, spec.notes)).casefold()
 
 
+def _block_of_object(target: signatures.Target) -> BlockSpec:
+    """Return the spec of a class or function, which its name stands for from now on."""
+    spec = block_of_target(target)
+    if spec is None:
+        name = user_code.name_of(target)
+        signatures.check_target(target, name)
+        # As a block of a module where its name alone is another's.
+        name = f"{target.__module__}:{name}" if registered_whatever_case(name) else name
+        if (name, target) not in _user_blocks:
+            _user_blocks[name, target] = _user_spec(name, target)
+        spec = _user_blocks[name, target]
+        # In a notebook a class is defined again: the last one is meant.
+        _stand_ins[name] = spec
+    return spec
+
+
 def _block_by_path(path: str) -> BlockSpec:
-    loaded = user_code.load(path)
+    loaded = _loaded(path)
     if loaded not in _user_blocks:
         _user_blocks[loaded] = _user_spec(*loaded)
     return _user_blocks[loaded]
 
 
-def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
+def _loaded(path: str) -> user_code.LoadedBlock:
+    """Find what `path` says; raises as `user_code.load` does, and where it is no block."""
+    loaded = user_code.load(path)
+    # What is registered may take other arguments, for which it has an adapter.
+    if block_of_target(loaded.target) is None:
+        signatures.check_target(loaded.target, loaded.name)
+    return loaded
+
+
+def _user_spec(name: str, target: signatures.Target) -> BlockSpec:
     """Return a spec of that name for a class or function, with what it was registered with."""
     spec = block_of_target(target)
     if spec is not None:
@@ -172,17 +213,11 @@ def _user_spec(name: str, target: user_code.Target) -> BlockSpec:
         return replace(spec, name=name, aliases=())
     place = user_errors.place_of(target)
     user_errors.claim(target)
-    summary = (target.__doc__ or "").strip().partition("\n")[0]
     return BlockSpec(
         name=name,
-        family="user",
-        year=0,
-        paper="none (user)",
-        source=place,
-        licence="not stated",
-        formula=summary or "not stated",
-        factory=user_code.adapted(target),
+        factory=signatures.adapted(target),
         defined_at=place,
+        **unstated_facts(target, place),
     )
 
 
@@ -198,7 +233,7 @@ def _register_entry(name: str) -> None:
     """Register the class or function of an entry point, unless it has registered itself."""
     entry = _declared_blocks()[name]
     with _naming(entry):
-        target = user_code.load(f"{entry.module}:{entry.attr}").target
+        target = _loaded(f"{entry.module}:{entry.attr}").target
     spec = registered(name)
     if spec is None or inspect.unwrap(spec.factory) is not target:
         spec = _user_spec(name, target)

@@ -13,12 +13,29 @@ constructor gave them, because there the paper's value is the point.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+Draw = Callable[[Tensor], object]
 _NORMALISATIONS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartValues:
+    """Whose the start values of a block's parameters are; each is named as in `state_dict`.
+
+    `drawn` by the policy, `kept` as the constructor gave them though they train, and `frozen`:
+    constants of the block.
+    """
+
+    drawn: tuple[str, ...]
+    kept: tuple[str, ...]
+    frozen: tuple[str, ...]
 
 
 def initialise(module: nn.Module) -> None:
@@ -29,21 +46,61 @@ def initialise(module: nn.Module) -> None:
     >>> layer.bias.abs().sum().item()
     0.0
     """
-    for layer in module.modules():
-        if isinstance(layer, _CONVOLUTIONS):
-            # Per group: torch counts all groups, C times too many where it is depthwise.
-            fan_out = layer.weight.shape[0] * math.prod(layer.kernel_size) // layer.groups
-            nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
-            _zero_bias(layer)
-        elif isinstance(layer, nn.Linear):
-            nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
-            _zero_bias(layer)
-        elif isinstance(layer, _NORMALISATIONS) and layer.weight is not None:  # None: not affine
-            nn.init.ones_(layer.weight)
-            _zero_bias(layer)
+    for _, parameter, draw in _to_draw(module):
+        draw(parameter)
 
 
-def _zero_bias(layer: nn.Module) -> None:
-    # Not every layer has one; timm also sets it to None where a paper has none.
-    if isinstance(layer.bias, nn.Parameter):
-        nn.init.zeros_(layer.bias)
+def start_values(module: nn.Module) -> StartValues:
+    """Return which parameters of `module` the policy draws, and which it leaves alone.
+
+    >>> layer = nn.Conv2d(8, 8, 3)
+    >>> _ = layer.weight.requires_grad_(False)
+    >>> start_values(layer)
+    StartValues(drawn=('bias',), kept=(), frozen=('weight',))
+    """
+    drawn = {name for name, _, _ in _to_draw(module)}
+    left = [(name, each) for name, each in module.named_parameters() if name not in drawn]
+    return StartValues(
+        drawn=tuple(name for name, _ in module.named_parameters() if name in drawn),
+        kept=tuple(name for name, each in left if each.requires_grad),
+        frozen=tuple(name for name, each in left if not each.requires_grad),
+    )
+
+
+def _to_draw(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Draw]]:
+    """Yield name, parameter and how it is drawn, of all that the policy draws, in order."""
+    for path, layer in module.named_modules():
+        rules = {"weight": _rule_for_weight(layer), "bias": _rule_for_bias(layer)}
+        for name, rule in rules.items():
+            # Only its own: a weight may also be a buffer, a property, or None.
+            parameter = layer._parameters.get(name)
+            if rule is not None and parameter is not None and parameter.requires_grad:
+                yield f"{path}.{name}" if path else name, parameter, rule
+
+
+def _rule_for_weight(layer: nn.Module) -> Draw | None:
+    if isinstance(layer, _CONVOLUTIONS):
+        fan_out = _fan_out(layer)
+        return None if fan_out is None else partial(_draw_by_fan, fan_out=fan_out)
+    if isinstance(layer, nn.Linear):
+        return partial(nn.init.trunc_normal_, std=0.02, a=-0.04, b=0.04)
+    return nn.init.ones_ if isinstance(layer, _NORMALISATIONS) else None
+
+
+def _rule_for_bias(layer: nn.Module) -> Draw | None:
+    known = (*_CONVOLUTIONS, nn.Linear, *_NORMALISATIONS)
+    return nn.init.zeros_ if isinstance(layer, known) else None
+
+
+def _fan_out(layer: nn.Conv1d | nn.Conv2d) -> int | None:
+    """Return the fan-out of one kernel, None where the weight is not made of such kernels."""
+    weight = layer._parameters.get("weight")
+    kernel = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+    if weight is None or tuple(weight.shape)[-len(kernel) :] != kernel:
+        return None
+    # Per group: torch counts all groups, C times too many where it is depthwise.
+    return layer.out_channels * math.prod(layer.kernel_size) // layer.groups
+
+
+def _draw_by_fan(weight: Tensor, fan_out: int) -> Tensor:
+    return nn.init.normal_(weight, 0.0, math.sqrt(2.0 / fan_out))

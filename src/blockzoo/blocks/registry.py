@@ -9,6 +9,7 @@ imports a block: the families of the zoo and the files of users import this modu
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
@@ -17,7 +18,8 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from blockzoo.blocks import user_code, user_errors
+from blockzoo.blocks import signatures, user_code, user_errors
+from blockzoo.blocks.deploy import has_merges, merges_with_arguments, register_merges
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
 from blockzoo.core.names import checked_name
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 BlockFactory = Callable[[int, int, int, Position], nn.Module]
+Builder = Callable[..., nn.Module]
+"""Takes in_channels, out_channels and stride in this order, and perhaps the position."""
+RegisteredTarget = TypeVar("RegisteredTarget", bound=Callable[..., nn.Module])
 Initialisation = Literal["policy", "own"]
 TrialKind = Literal["identity", "cost", "latency", "training"]
 Task = TypeVar("Task")
@@ -64,8 +69,9 @@ class BlockSpec:
 
     `paper` is its arXiv number, or else where it was published. `source` is the class that it is
     or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
-    says that branches merge in its deploy form. `initialisation` is "policy" (see
-    `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
+    says that branches merge in its deploy form, `merge_methods` names methods that merge them, for
+    a block that calls them otherwise than `blocks/deploy.py` expects. `initialisation` is "policy"
+    (see `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
     `defined_at` is the file and line of the factory. A spec with `elsewhere` stands in for a
     user's block that this process does not load, of the class `class_name`: what needs the block
     is done there.
@@ -82,6 +88,7 @@ class BlockSpec:
     formula: str
     factory: BlockFactory
     reparameterisable: bool = False
+    merge_methods: tuple[str, ...] = ()
     initialisation: Initialisation = "policy"
     aliases: tuple[str, ...] = ()
     notes: str = ""
@@ -145,10 +152,25 @@ class BlockSpec:
                 f"block {self.name} with {arguments} has {lazy[0]}, whose weights have no shape "
                 f"yet; a block must give them one in its constructor"
             )
+        if self.merge_methods:
+            register_merges(block, self.merge_methods)
+        if not self.from_zoo:
+            self._tell_of_uncalled_merges(block)
         # On the meta device there is nothing to draw, and drawing would take time all the same.
         if self.initialisation == "policy" and not _on_meta_device():
             initialise(block)
         return block
+
+    def _tell_of_uncalled_merges(self, block: nn.Module) -> None:
+        """Warn, once each, of methods with a merge's name that ask for arguments."""
+        what = "is not called" if has_merges(block) else "is not called and no deploy form is made"
+        for text, method in merges_with_arguments(block).items():
+            line = f"block {self.name}: {text} takes arguments, so it {what}"
+            if line not in _told:
+                _told.add(line)
+                code = inspect.unwrap(method).__code__
+                place = (code.co_filename, code.co_firstlineno)
+                warnings.warn_explicit(line, UserWarning, *place)
 
     def describe_error(self, error: Exception) -> str:
         """Return an error of the block's code in one line, with its place where that is a user's.
@@ -160,6 +182,11 @@ class BlockSpec:
         return in_one_line(str(error)) if type(error) is ValueError else one_line(error)
 
 
+BlockLike = str | BlockSpec | Callable[..., nn.Module]
+"""What stands for a block: its name, its spec, or the class or function that builds it."""
+
+_told: set[str] = set()
+"""What was warned of: a block is built many times."""
 _registry: dict[str, BlockSpec] = {}
 _aliases: dict[str, str] = {}
 
@@ -174,6 +201,18 @@ def registered(name: str) -> BlockSpec | None:
     return _registry.get(_aliases.get(name, name))
 
 
+def registered_whatever_case(name: str) -> BlockSpec | None:
+    """Return the one block that has that name or alias if case does not count; None if several do.
+
+    >>> import blockzoo.blocks
+    >>> registered_whatever_case("repvgg").name
+    'RepVGGBlock'
+    """
+    folded = name.casefold()
+    found = {_aliases.get(each, each) for each in registered_names() if each.casefold() == folded}
+    return _registry[found.pop()] if len(found) == 1 else None
+
+
 def registered_blocks() -> tuple[BlockSpec, ...]:
     """Return all registered blocks, in the order in which they came."""
     return tuple(_registry.values())
@@ -185,9 +224,9 @@ def registered_names() -> Iterator[str]:
     yield from _aliases
 
 
-def block_of_target(target: user_code.Target) -> BlockSpec | None:
+def block_of_target(target: signatures.Target) -> BlockSpec | None:
     """Return the block that was registered with this very class or function, if any."""
-    # A factory that takes no position is registered wrapped, see `user_code.adapted`.
+    # A factory that takes no position, or another's adapter, is registered wrapped.
     return next((s for s in _registry.values() if inspect.unwrap(s.factory) is target), None)
 
 
@@ -208,58 +247,91 @@ def register(spec: BlockSpec) -> BlockSpec:
     return spec
 
 
-class _NeededFacts(TypedDict):
+class BlockFacts(TypedDict, total=False):
+    """What `register_block` may be told of a block; the fields of `BlockSpec` explain each."""
+
     family: str
     year: int
     paper: str
     source: str
     licence: str
     formula: str
-
-
-class BlockFacts(_NeededFacts, total=False):
-    """What `register_block` is told of a block; the fields of `BlockSpec` explain each."""
-
     reparameterisable: bool
+    merge_methods: tuple[str, ...]
     initialisation: Initialisation
     aliases: tuple[str, ...]
     notes: str
 
 
 def register_block(
-    name: str, **facts: Unpack[BlockFacts]
-) -> Callable[[BlockFactory], BlockFactory]:
+    name: str, *, build: Builder | None = None, **facts: Unpack[BlockFacts]
+) -> Callable[[RegisteredTarget], RegisteredTarget]:
     """Decorate a factory or an nn.Module class so that `name` stands for it everywhere.
 
-    `facts` are family, year, paper, source, licence and formula, and if need be reparameterisable,
-    initialisation, aliases and notes, see `BlockSpec`. The decorated object is called as
-    `(in_channels, out_channels, stride, position)`, or without the position where it takes the
-    first three by these names and no fourth. Raises `InputError` where the name or an alias is
+    A name is all it needs. `facts` are family, year, paper, source, licence and formula, and if
+    need be reparameterisable, merge_methods, initialisation, aliases and notes, see `BlockSpec`.
+    The decorated object is called as `(in_channels, out_channels, stride, position)`, or without
+    the position where it takes the first three by these names and no `position`. What takes other
+    arguments is built by `build`, called as `(in_channels, out_channels, stride)`, whatever it
+    calls them, or with the position as a fourth. Then the block is there at once, and the
+    decorator only says which class it is:
+
+        register_block("C3", build=lambda i, o, s: C3(i, o, n=1))
+
+    Raises `InputError` where the object takes other arguments, and where the name or an alias is
     taken, by a block of the zoo say:
 
     >>> from blockzoo import register_block
-    >>> facts = dict(family="plain", year=2024, paper="none (mine)", source="mine",
-    ...              licence="MIT", formula="y = x")
-    >>> register_block("ResNetBasicBlock", **facts)(nn.Identity)  # doctest: +ELLIPSIS
+    >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
     """
+    if not isinstance(name, str):
+        raise InputError('register_block needs a name: @register_block("MyBlock")')
+    if build is not None:
+        adapter = signatures.Adapter(build, name)
+        register(_spec_of(name, adapter, build, facts))
 
-    def add(factory: BlockFactory) -> BlockFactory:
-        # The zoo's own factories all take a position; no need to look.
-        adapt = not _is_ours(factory) and user_code.leaves_out_position(factory)
-        register(
-            BlockSpec(
-                name=name,
-                factory=user_code.adapted(factory) if adapt else factory,
-                defined_at=user_errors.place_of(factory),
-                **facts,
-            )
-        )
-        # As it came: the class can still be used and subclassed under its own name.
-        return factory
+        def add(target: RegisteredTarget) -> RegisteredTarget:
+            # Whoever asks for the class by its path finds this block, see `block_of_target`.
+            adapter.stand_for(target)
+            user_errors.claim(target)
+            return target
+    else:
+
+        def add(target: RegisteredTarget) -> RegisteredTarget:
+            # The zoo's own factories all take a position; no need to look.
+            factory = target if _is_ours(target) else signatures.registered_factory(target, name)
+            register(_spec_of(name, factory, target, facts))
+            # As it came: the class can still be used and subclassed under its own name.
+            return target
 
     return add
+
+
+def _spec_of(
+    name: str, factory: BlockFactory, target: signatures.Target, facts: BlockFacts
+) -> BlockSpec:
+    place = user_errors.place_of(target)
+    told: BlockFacts = {**unstated_facts(target, place), **facts}
+    return BlockSpec(name=name, factory=factory, defined_at=place, **told)
+
+
+def unstated_facts(target: signatures.Target, place: str) -> BlockFacts:
+    """Return what is said of a block of which nobody said anything; its summary is its formula.
+
+    >>> unstated_facts(nn.Identity, "my.py:3")["source"]
+    'my.py:3'
+    """
+    summary = (target.__doc__ or "").strip().partition("\n")[0]
+    return {
+        "family": "user",
+        "year": 0,
+        "paper": "none (user)",
+        "source": place,
+        "licence": "not stated",
+        "formula": summary or "not stated",
+    }
 
 
 def _check_arguments(in_channels: int, out_channels: int, stride: int) -> None:
@@ -270,7 +342,7 @@ def _check_arguments(in_channels: int, out_channels: int, stride: int) -> None:
         raise InputError(f"stride is {stride}; it must be 1 or 2")
 
 
-def _is_ours(factory: BlockFactory) -> bool:
+def _is_ours(factory: Callable[..., nn.Module]) -> bool:
     return factory.__module__.startswith(f"{__package__}.")
 
 

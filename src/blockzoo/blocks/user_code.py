@@ -1,4 +1,4 @@
-"""Blocks that BlockZoo did not write: found by file or module, and called as they are.
+"""Blocks that BlockZoo did not write: found by file or module.
 
 A block of a user is named by its path, `path/to/file.py:MyBlock` or `package.module:MyBlock`. What
 goes wrong in it is said in one line that ends with the place in the user's own file. A file is run
@@ -15,26 +15,23 @@ import importlib.util
 import inspect
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from blockzoo.blocks.signatures import Target
 from blockzoo.blocks.source_code import code_digest
 from blockzoo.blocks.user_errors import (
     claim_failed_module,
     claim_file,
     claim_module,
     describe_error,
-    place_of,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
-from blockzoo.core.position import Position
 
-Target = Callable[..., nn.Module]
-EXPECTED_SIGNATURE = "(in_channels, out_channels, stride, position), position may be left out"
 _FILE_MODULE_PREFIX = "blockzoo_user_"
 _FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
 
@@ -64,9 +61,10 @@ def load(path: str) -> LoadedBlock:
     Traceback (most recent call last):
     blockzoo.core.errors.InputError: there is no file nowhere.py (looked in ...)
 
-    Raises `InputError` for a file, module or class that is not there, a name of another form, and a
-    class that is no nn.Module or takes other arguments; `UnknownNameError` with near names for a
-    class that is not in the file; `BlockError` with the user's own line when the code there raises.
+    Raises `InputError` for a file, module or class that is not there and for a name of another
+    form; `UnknownNameError` with near names for a class that is not in the file; `BlockError` with
+    the user's own line when the code there raises. What is found need not be a block, see
+    `signatures.check_target`.
     """
     # At the last colon, because a path of Windows has one after its drive.
     container, _, attribute = path.rpartition(":")
@@ -81,7 +79,6 @@ def load(path: str) -> LoadedBlock:
         raise InputError(f"{container!r} is neither a .py file nor a module; write {_FORMS}")
     target = _attribute(module, container, attribute)
     name = f"{container}:{attribute}"
-    check_target(target, name)
     return LoadedBlock(name, target)
 
 
@@ -97,6 +94,23 @@ def canonical_name(path: str) -> str:
     """
     container, _, attribute = path.rpartition(":")
     return f"{_shown(Path(container))}:{attribute}" if container.endswith(".py") else path
+
+
+def name_of(target: object) -> str:
+    """Return the name of the block that a class or function is, its path where it has one.
+
+    >>> name_of(nn.Identity), name_of(lambda: None)
+    ('torch.nn.modules.linear:Identity', '<lambda>')
+    """
+    qualified = str(getattr(target, "__qualname__", type(target).__qualname__))
+    module = sys.modules.get(getattr(target, "__module__", ""))
+    if module is None or "<locals>" in qualified or "<lambda>" in qualified:
+        return qualified.rpartition(".")[2]
+    if module.__name__ != "__main__" and not module.__name__.startswith(_FILE_MODULE_PREFIX):
+        return f"{module.__name__}:{qualified}"
+    # A notebook has no file that could be run again.
+    file = getattr(module, "__file__", None)
+    return canonical_name(f"{file}:{qualified}") if file else qualified
 
 
 def _shown(file: Path) -> str:
@@ -129,53 +143,6 @@ def import_module(name: str) -> ModuleType:
         raise BlockError(f"module {name} cannot be imported: {describe_error(error)}") from error
     claim_module(module)
     return module
-
-
-def check_target(target: Any, name: str) -> None:
-    """Raise `InputError` unless `target` is a module class or a function with our arguments.
-
-    >>> check_target(lambda in_channels, out_channels, stride: nn.Identity(), "mine")
-    """
-    if isinstance(target, type):
-        if not issubclass(target, nn.Module):
-            raise InputError(f"class {name} ({place_of(target)}) is not a torch.nn.Module")
-    elif not callable(target) or isinstance(target, nn.Module):
-        kind = type(target).__name__
-        raise InputError(f"{name} is a {kind}, not a class or function that makes blocks")
-    if not (_takes(target, position=True) or _takes(target, position=False)):
-        what = "class" if isinstance(target, type) else "function"
-        raise InputError(
-            f"{what} {name} ({place_of(target)}) takes {_parameters(target)}; "
-            f"it must take {EXPECTED_SIGNATURE}; others need a default"
-        )
-
-
-def adapted(target: Target) -> Target:
-    """Return `target` as a factory `(in_channels, out_channels, stride, position)`.
-
-    >>> def plain(in_channels, out_channels, stride):
-    ...     return nn.Conv2d(in_channels, out_channels, 3, stride, 1)
-    >>> adapted(plain)(8, 16, 2, Position.MID).stride
-    (2, 2)
-    """
-    with_position = _takes(target, position=True)
-
-    # Without its attributes: those of a class, such as its methods, are none of a function's.
-    @functools.wraps(target, updated=())
-    def build(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
-        extra = {"position": position} if with_position else {}
-        return target(in_channels=in_channels, out_channels=out_channels, stride=stride, **extra)
-
-    return build
-
-
-def leaves_out_position(target: Target) -> bool:
-    """Tell whether `target` takes our arguments by name, but no position.
-
-    >>> leaves_out_position(lambda in_channels, out_channels, stride: nn.Identity())
-    True
-    """
-    return not _takes(target, position=True) and _takes(target, position=False)
 
 
 def _module_of_file(file: Path) -> ModuleType:
@@ -269,30 +236,3 @@ def _block_names(module: ModuleType) -> Iterator[str]:
         is_class = isinstance(value, type) and issubclass(value, nn.Module)
         if (is_class or inspect.isfunction(value)) and value.__module__ == module.__name__:
             yield name
-
-
-def _takes(target: Target, *, position: bool) -> bool:
-    arguments = ("in_channels", "out_channels", "stride", *(("position",) if position else ()))
-    try:
-        # By name and not by position: blocks of others call their arguments many things.
-        signature = inspect.signature(target)
-        signature.bind(**dict.fromkeys(arguments))
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _parameters(target: Target) -> str:
-    try:
-        return f"({', '.join(map(_in_words, inspect.signature(target).parameters.values()))})"
-    except (TypeError, ValueError):
-        return "arguments that cannot be known"
-
-
-def _in_words(parameter: inspect.Parameter) -> str:
-    stars: dict[object, str] = {
-        inspect.Parameter.VAR_POSITIONAL: "*",
-        inspect.Parameter.VAR_KEYWORD: "**",
-    }
-    default = "" if parameter.default is inspect.Parameter.empty else "=..."
-    return f"{stars.get(parameter.kind, '')}{parameter.name}{default}"

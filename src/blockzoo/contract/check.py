@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 import torch
 
-from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.blocks import BlockLike, BlockSpec, get_block
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
@@ -52,7 +52,7 @@ class BlockReport:
 
 
 def check_blocks(
-    blocks: Iterable[str | BlockSpec],
+    blocks: Iterable[BlockLike],
     *,
     exports: bool = True,
     limits: Limits = LINE_LIMITS,
@@ -91,15 +91,16 @@ def check_blocks(
         pool.shutdown(cancel_futures=True)
 
 
-def _sendable(block: str | BlockSpec) -> str | BlockSpec:
+def _sendable(block: BlockLike) -> str | BlockSpec:
     """Return what a child process can make the block of: the spec, or else its name."""
-    if isinstance(block, str):
-        return block if names_user_code(block) else _sendable(get_block(block))
+    if isinstance(block, str) and names_user_code(block):
+        return block
+    spec = get_block(block)
     try:
-        pickle.dumps(block)
+        pickle.dumps(spec)
     except (pickle.PicklingError, AttributeError, TypeError):
-        return block.name
-    return block
+        return spec.name
+    return spec
 
 
 class _Check:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks.deploy import to_deploy
+from blockzoo.blocks.deploy import merges_with_arguments, to_deploy
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.contract.cases import Case, at_most, cases, require_equal, run
 from blockzoo.contract.findings import DoesNotApply, Line
@@ -39,19 +39,21 @@ _NO_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'
 
 
 def _deploys(spec: BlockSpec) -> str:
-    worst, merged = 0.0, False
+    worst, merged, uncalled = 0.0, False, dict[str, object]()
     for case in cases(spec):
         block, images = case.trained(), case.images()
+        uncalled |= merges_with_arguments(block)
         deployed = _deploy_form(block, str(case))
         # Merging takes branches away, so it shows in the names or shapes of the weights.
         merged |= _shapes(deployed) != _shapes(block)
         with torch.no_grad():
             worst = max(worst, require_equal(run(deployed, images), run(block, images), str(case)))
-    if spec.reparameterisable and not merged:
+    if (spec.reparameterisable or spec.merge_methods) and not merged:
         raise BlockError("is said to be re-parameterisable, but no branch is merged anywhere")
+    note = "".join(f"; {each} takes arguments, so it is not called" for each in uncalled)
     if not merged:
-        raise DoesNotApply("the deploy form is the training form")
-    return at_most(worst)
+        raise DoesNotApply(f"the deploy form is the training form{note}")
+    return at_most(worst) + note
 
 
 def _shapes(block: nn.Module) -> dict[str, torch.Size]:

@@ -27,11 +27,10 @@ from blockzoo.contract.cases import (
 )
 from blockzoo.contract.findings import Line
 from blockzoo.contract.forms import COST_LINES, FORM_LINES
+from blockzoo.contract.parameters import PARAMETERS, some
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS
 from blockzoo.core.seeding import seeded
-
-_NAMED_MAX = 4
 
 
 def _builds(spec: BlockSpec) -> str:
@@ -62,7 +61,7 @@ def _shapes_of(spec: BlockSpec, sizes: tuple[tuple[int, int], ...]) -> str:
                 continue
             for height, width in sizes:
                 _require_shape(block, (2, into, height, width), out, stride, where)
-    return f"refuses, as it may: {_some(refused)}" if refused else ""
+    return f"refuses, as it may: {some(refused)}" if refused else ""
 
 
 def _require_shape(
@@ -115,9 +114,9 @@ def _gradients(spec: BlockSpec) -> str:
             unreached = _unreached(block, unreached)
         unreached = _unreached_in_eval(block, case, unreached)
         if unreached:
-            raise BlockError(f"{case}: no gradient reaches {_some(sorted(unreached))}")
+            raise BlockError(f"{case}: no gradient reaches {some(sorted(unreached))}")
         late |= first
-    return f"none in the first step for {_some(sorted(late))}" if late else ""
+    return f"none in the first step for {some(sorted(late))}" if late else ""
 
 
 def _unreached_in_eval(block: nn.Module, case: Case, candidates: set[str]) -> set[str]:
@@ -138,11 +137,6 @@ def _trainable(block: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def _unreached(block: nn.Module, candidates: set[str]) -> set[str]:
     gradients = {name: value.grad for name, value in _trainable(block)}
     return {name for name in candidates if (g := gradients[name]) is None or not g.any()}
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED_MAX
-    return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _bf16(spec: BlockSpec) -> str:
@@ -206,7 +200,7 @@ def _require_same_state(first: nn.Module, second: nn.Module, what: str) -> None:
     one, other = first.state_dict(), second.state_dict()
     differing = [name for name, value in one.items() if not torch.equal(value, other[name])]
     if differing:
-        raise BlockError(f"{what} differ in {_some(differing)}")
+        raise BlockError(f"{what} differ in {some(differing)}")
 
 
 def _state_dict(spec: BlockSpec) -> str:
@@ -246,6 +240,7 @@ LINES: tuple[Line, ...] = (
         checks="(N, C, H, W) becomes (N, C', ceil(H / s), ceil(W / s)) at all positions, strides",
         run=_shapes,
     ),
+    PARAMETERS,
     Line(name="odd sizes", checks="the same for 9x11, 7x6 and 2x3", run=_odd_sizes),
     Line(name="batch 1", checks="one image alone is mapped in eval", run=_batch_of_one),
     Line(name="values", checks="outputs are finite, the input is left as it was", run=_values),

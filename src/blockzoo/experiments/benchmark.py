@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay, differing_fields
@@ -62,13 +62,13 @@ class BenchmarkOptions:
 
 
 def benchmark_blocks(
-    blocks: Sequence[str | BlockSpec],
+    blocks: Sequence[BlockLike],
     positions: Sequence[str | Position],
     *,
     config: ScaffoldConfig | None = None,
     settings: LatencySettings | None = None,
     ways: Sequence[RunWay] = (),
-    baseline: str | BlockSpec | None = None,
+    baseline: BlockLike | None = None,
     progress: Progress | None = None,
     options: BenchmarkOptions | None = None,
 ) -> list[LatencyRecord]:

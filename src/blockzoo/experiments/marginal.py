@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.benchmark import benchmark_blocks
@@ -62,7 +62,7 @@ class Additivity:
 
 
 def marginal_latencies(
-    blocks: Sequence[str | BlockSpec],
+    blocks: Sequence[BlockLike],
     positions: Sequence[str | Position] = POSITIONS,
     *,
     config: ScaffoldConfig | None = None,
@@ -119,7 +119,7 @@ def _marginal(record: LatencyRecord, empty: LatencyRecord, position: Position) -
 
 
 def check_additivity(
-    blocks: Sequence[str | BlockSpec],
+    blocks: Sequence[BlockLike],
     *,
     config: ScaffoldConfig | None = None,
     settings: LatencySettings | None = None,

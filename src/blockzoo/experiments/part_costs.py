@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.complexity import Complexity, count_complexity, count_parameters
 from blockzoo.measure.costs.meta import in_mode
@@ -173,7 +173,7 @@ def part_input_shapes(config: ScaffoldConfig) -> dict[str, tuple[int, int, int]]
 
 
 def stage_cost(
-    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
+    block: BlockLike, position: str | Position, config: ScaffoldConfig | None = None
 ) -> PartCost:
     """Return the cost of the block's own stage for one image: parameters and MACs, both forms.
 

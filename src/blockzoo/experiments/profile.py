@@ -21,7 +21,7 @@ from typing import Literal
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, get_block, to_deploy
+from blockzoo.blocks import BlockLike, get_block, to_deploy
 from blockzoo.core.errors import BlockZooError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.processes import Answer, Ended, Raised, Send, Worker
@@ -71,7 +71,7 @@ class CostSettings:
 
 
 def profile_block(
-    block: str | BlockSpec,
+    block: BlockLike,
     position: Position | str,
     *,
     config: ScaffoldConfig | None = None,
@@ -95,7 +95,7 @@ def profile_block(
 
 
 def profile_blocks(
-    blocks: Iterable[str | BlockSpec],
+    blocks: Iterable[BlockLike],
     positions: Iterable[Position | str] = POSITIONS,
     *,
     config: ScaffoldConfig | None = None,

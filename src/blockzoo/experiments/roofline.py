@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from blockzoo.analysis.roofline import Achieved, Roof, place_under
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
@@ -56,7 +56,7 @@ class RooflineResult:
 
 
 def measure_roofline(
-    blocks: Sequence[str | BlockSpec],
+    blocks: Sequence[BlockLike],
     positions: Sequence[str | Position],
     *,
     config: ScaffoldConfig | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from blockzoo.analysis.scaling import ScalingAxis
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
 from blockzoo.core.ranges import BATCH, SIDE, THREADS, Range, check_all
@@ -27,14 +27,14 @@ _SEARCH_ROUNDS = 3
 
 
 def measure_scaling(
-    blocks: Sequence[str | BlockSpec],
+    blocks: Sequence[BlockLike],
     position: str | Position,
     axis: ScalingAxis,
     values: Sequence[int],
     *,
     config: ScaffoldConfig | None = None,
     settings: LatencySettings | None = None,
-    baseline: str | BlockSpec | None = None,
+    baseline: BlockLike | None = None,
     progress: Progress | None = None,
 ) -> list[LatencyRecord]:
     """Time the blocks at each value of one axis; everything else is as in `settings`.
@@ -99,7 +99,7 @@ class BestThroughput:
 
 
 def best_throughput(
-    block: str | BlockSpec,
+    block: BlockLike,
     position: str | Position,
     *,
     config: ScaffoldConfig | None = None,

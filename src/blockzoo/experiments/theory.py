@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, to_deploy
+from blockzoo.blocks import BlockLike, to_deploy
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import Position
 from blockzoo.experiments.part_costs import part_input_shapes
@@ -48,7 +48,7 @@ class StageTheory:
 
 
 def block_theory(
-    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
+    block: BlockLike, position: str | Position, config: ScaffoldConfig | None = None
 ) -> StageTheory:
     """Return the theory of a block at a position; raises what `ScaffoldNet` raises.
 
@@ -72,7 +72,7 @@ def block_theory(
 
 
 def block_graph(
-    block: str | BlockSpec, position: str | Position, config: ScaffoldConfig | None = None
+    block: BlockLike, position: str | Position, config: ScaffoldConfig | None = None
 ) -> Graph:
     """Return the graph of the first block of the stage at `position`, in training form.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.files import replacing
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
@@ -35,7 +35,7 @@ OnEpoch = Callable[[EpochMetrics], None]
 
 
 def train_block(
-    block: str | BlockSpec,
+    block: BlockLike,
     position: Position | str,
     *,
     dataset: ImageDataset,

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockSpec, get_block, initialise
+from blockzoo.blocks import BlockLike, BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
@@ -102,7 +102,7 @@ class ScaffoldNet(nn.Module):
 
     def __init__(
         self,
-        block: str | BlockSpec,
+        block: BlockLike,
         position: Position | str,
         config: ScaffoldConfig | None = None,
         *,
@@ -111,7 +111,7 @@ class ScaffoldNet(nn.Module):
         super().__init__()
         self.config = config or ScaffoldConfig()
         self.position = Position.parse(str(position))
-        self.block = block if isinstance(block, BlockSpec) else get_block(block)
+        self.block = get_block(block)
         context = get_block(self.config.context)
         last_channels = self.config.stage_shape(Position.LATE)[1]
         # Whoever builds a network draws afterwards as if none had been built.

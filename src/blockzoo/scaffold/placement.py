@@ -14,8 +14,8 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from blockzoo.blocks import BlockSpec, canonical_name, describe, get_block, to_deploy
-from blockzoo.blocks.deploy import MERGING_METHODS
+from blockzoo.blocks import BlockLike, BlockSpec, canonical_name, describe, get_block, to_deploy
+from blockzoo.blocks.deploy import has_merges
 from blockzoo.blocks.registry import Elsewhere
 from blockzoo.core.errors import BlockError
 from blockzoo.core.position import POSITIONS, Position
@@ -58,7 +58,7 @@ class Placement:
     @classmethod
     def of(
         cls,
-        block: str | BlockSpec,
+        block: BlockLike,
         position: str | Position,
         scaffold: ScaffoldConfig | None = None,
     ) -> Placement:
@@ -71,7 +71,7 @@ class Placement:
         # By its one name, so that one scaffold is one scaffold however its context was spelled.
         scaffold = replace(scaffold, context=canonical_name(scaffold.context))
         get_block(scaffold.context)  # a context that is not registered is not the block's failure
-        spec = get_block(block) if isinstance(block, str) else block
+        spec = get_block(block)
         return cls(spec, Position.parse(str(position)), scaffold)
 
     @property
@@ -256,7 +256,7 @@ def meta_deploy(part: nn.Module) -> nn.Module:
     Merging may need numbers; then it is done on numbers that mean nothing, and they are dropped.
     """
     # Without any of them a copy would be all that `to_deploy` makes.
-    if not any(hasattr(module, name) for module in part.modules() for name in MERGING_METHODS):
+    if not has_merges(part):
         return part
     try:
         with RememberedShapes():

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.blocks import BlockLike
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
@@ -100,7 +100,7 @@ def tuned_label(protocol: Protocol, trials: int) -> str:
 
 
 def tune_block(
-    block: str | BlockSpec,
+    block: BlockLike,
     position: Position | str,
     *,
     protocol: Protocol,
@@ -138,7 +138,7 @@ def tune_block(
 
 
 def tuned_network(
-    block: str | BlockSpec,
+    block: BlockLike,
     position: Position | str,
     protocol: Protocol,
     dataset: ImageDataset,
