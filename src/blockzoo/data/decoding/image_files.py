@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -118,7 +118,7 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
     return np.asarray(resizing(image if turn is None else image.transpose(turn)))
 
 
-def _orientation(image: Image.Image) -> object:
+def _orientation(image: Image.Image) -> Any:
     """Return the value of the EXIF tag of orientation; None where there is none to be read."""
     try:
         return image.getexif().get(_ORIENTATION_TAG)
