@@ -28,6 +28,7 @@ from blockzoo.blocks import (
 from blockzoo.cli.app import app, command_border
 from blockzoo.core.errors import BlockError, InputError, UnknownNameError
 from blockzoo.core.position import Position
+from blockzoo.core.process_state import changes_since, process_state
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.profile import CostSettings, profile_block, profile_blocks
 from blockzoo.results.table.csv import read_results_csv
@@ -631,3 +632,24 @@ def test_a_class_that_is_no_block_is_refused_as_by_its_path() -> None:
         InputError, match=r"class torch\.nn\.modules\.conv:Conv2d .* takes .* kernel_size"
     ):
         get_block(nn.Conv2d)
+
+
+# Of speed tests and demos, which set these for their whole process.
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.set_grad_enabled(False)",
+        "torch.set_default_dtype(torch.float64)",
+        "torch.set_num_threads(torch.get_num_threads() + 1)",
+        "torch.use_deterministic_algorithms(True)",
+    ],
+)
+def test_what_a_file_sets_does_not_outlast_its_import_and_the_file_is_named(
+    tmp_path: Path, line: str
+) -> None:
+    file = tmp_path / "fast.py"
+    file.write_text(f"import torch\n{line}\nclass Mine(torch.nn.Identity): pass\n")
+    before = process_state()
+    with pytest.warns(UserWarning, match=r"fast\.py sets .* as it is imported; this is put back"):
+        get_block(f"{file}:Mine")
+    assert changes_since(before) == ()

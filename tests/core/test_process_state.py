@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockzoo.core.process_state import changes_since, process_state
+from blockzoo.core.process_state import changes_since, process_state, put_back
 
 
 def _patched(undo: ExitStack, owner: object, name: str, value: object) -> None:
@@ -121,3 +121,30 @@ def test_ordinary_work_and_loading_more_of_torch_change_nothing() -> None:
         net.eval()(torch.ones(1, 3, 8, 8))
     assert torch._dynamo is not None
     assert changes_since(before) == ()
+
+
+_SETTINGS: dict[str, Callable[[], object]] = {
+    "gradients": lambda: torch.set_grad_enabled(False),
+    "the default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "the default device": lambda: torch.set_default_device("meta"),
+    "torch's threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
+    "the precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "cuDNN's flags": lambda: setattr(torch.backends.cudnn, "benchmark", True),
+    "oneDNN": lambda: setattr(torch.backends.mkldnn, "enabled", False),
+    "attention kernels": lambda: torch.backends.cuda.enable_flash_sdp(False),
+    "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
+    "numpy's error handling": lambda: np.seterr(divide="raise"),
+    "the working folder": lambda: os.chdir("/"),
+}
+
+
+@pytest.mark.parametrize("name", _SETTINGS)
+def test_what_was_set_is_put_back_and_named(name: str) -> None:
+    before = process_state()
+    _SETTINGS[name]()
+    undone = put_back(before)
+    assert [change.text.partition(" (")[0] for change in undone] == [name]
+    assert changes_since(before) == ()
+    assert put_back(before) == ()

@@ -339,3 +339,46 @@ def test_a_spec_can_be_scaffolded_without_being_registered() -> None:
     assert "Mine" not in list_available_blocks()
     assert net.position is Position.LATE
     assert get_block("ResNetBasicBlock") is ScaffoldNet("ResNetBasicBlock", "mid", _SMALL).block
+
+
+class _Coordinates(nn.Module):
+    def __init__(self, into: int, out: int, stride: int, position: Position) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into + 1, out, 3, stride, 1)
+        self.kept: dict[torch.Size, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-2:]
+        if size not in self.kept:
+            self.kept[size] = torch.ones(1, 1, *size, device=x.device)
+        grid = self.kept[size].expand(len(x), -1, -1, -1)
+        y: Tensor = self.conv(torch.cat([x, grid], 1))
+        return y
+
+
+def test_a_grid_kept_by_size_does_not_outlast_the_check_of_shapes() -> None:
+    network = ScaffoldNet(_spec(_Coordinates), "mid", _SMALL)
+    assert not any(block.kept for block in network.stage(Position.MID))
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("device", ["any", "cpu"])
+def test_weights_made_in_the_first_forward_are_named(device: str) -> None:
+    class Late(nn.Module):
+        def __init__(self, into: int, out: int, stride: int, position: Position) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(into, out, 3, stride, 1)
+            self.second: Any = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            if self.second is None:
+                if device == "cpu" and not bool(x.isfinite().all()):  # needs numbers
+                    raise AssertionError
+                self.second = nn.Conv2d(x.shape[1], x.shape[1], 3, 1, 1).to(x.device)
+            y: Tensor = self.second(x)
+            return y
+
+    message = r"^block Mine \(mid\) makes weights in its first forward \(second.weight\)"
+    with pytest.raises(BlockError, match=message):
+        ScaffoldNet(_spec(Late), "mid", _SMALL)

@@ -15,7 +15,9 @@ import importlib.util
 import inspect
 import linecache
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -31,6 +33,7 @@ from blockzoo.blocks.user_errors import (
     describe_error,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.process_state import process_state, put_back
 
 _FILE_MODULE_PREFIX = "blockzoo_user_"
 _FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
@@ -125,7 +128,8 @@ def _shown(file: Path) -> str:
 def import_module(name: str) -> ModuleType:
     """Import a module, looking in the current folder last; raises as `load` does."""
     try:
-        module = _imported(name)
+        with _nothing_set_for_good(f"module {name}"):
+            module = _imported(name)
     except ModuleNotFoundError as error:
         # The module itself is missing, or else something that its code imports.
         if not _is_or_holds(error.name, name):
@@ -143,6 +147,22 @@ def import_module(name: str) -> ModuleType:
         raise BlockError(f"module {name} cannot be imported: {describe_error(error)}") from error
     claim_module(module)
     return module
+
+
+@contextmanager
+def _nothing_set_for_good(who: str) -> Iterator[None]:
+    """Put back what is set for the whole process meanwhile, and warn that `who` did it."""
+    before = process_state()
+    try:
+        yield
+    finally:
+        if undone := put_back(before):
+            what = ", ".join(change.text for change in undone)
+            warnings.warn(
+                f"{who} sets {what} for the whole process as it is imported; this is put back",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _module_of_file(file: Path) -> ModuleType:
@@ -167,7 +187,8 @@ def _run_file(shown: str, path: Path) -> ModuleType:
     # Before the code runs, because dataclasses and pickle look a class's module up there.
     sys.modules[module.__name__] = module
     try:
-        exec(code, module.__dict__)
+        with _nothing_set_for_good(shown):
+            exec(code, module.__dict__)
     except BlockZooError:
         del sys.modules[module.__name__]
         raise

@@ -7,6 +7,7 @@ BlockZooError
 │   └── DeviceError        a device that was asked for and is not there
 ├── ModelError             a module that cannot be measured: raises, returns NaN (exit status 1)
 │   ├── ParityError        a deploy form or exported form that does not equal its original
+│   ├── LateWeightsError   a module that makes weights as it first runs
 │   └── BlockError         a block, of all modules, that raises, returns a wrong shape or NaN
 ├── DivergenceError        a training whose loss is no longer finite, or absurdly high
 ├── DeviceMemoryError      a training step that does not fit into memory
@@ -73,6 +74,10 @@ class ModelError(BlockZooError):
 
 class ParityError(ModelError):
     """A deploy or exported form whose outputs do not equal those of the original."""
+
+
+class LateWeightsError(ModelError):
+    """A module that makes weights as it first runs, which no count of the module built can see."""
 
 
 class BlockError(ModelError):

@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +65,28 @@ def changes_since(before: State) -> tuple[Change, ...]:
         for name, value in before.items()
         if not value == now.get(name)  # noqa: SIM201 - names are compared with later ones
     )
+
+
+def put_back(before: State) -> tuple[Change, ...]:
+    """Set what can be set to what it was at `before`; return the changes that this undid.
+
+    Patched classes, signal handlers, threads and the environment stay as they are.
+
+    >>> before = process_state()
+    >>> torch.set_grad_enabled(False) and None
+    >>> put_back(before)
+    (Change(text='gradients (True, now False)', is_arithmetic=True),)
+    >>> torch.is_grad_enabled()
+    True
+    """
+    undone = []
+    for name, write in _SETTERS.items():
+        # One after the other, for one may carry another along.
+        now = (_ARITHMETIC | _SURROUNDINGS)[name]()
+        if now != before[name]:
+            undone.append(Change(_in_words(name, before[name], now), name not in _SURROUNDINGS))
+            write(before[name])
+    return tuple(undone)
 
 
 def _in_words(name: str, before: object, now: object) -> str:
@@ -217,3 +240,60 @@ _SURROUNDINGS: dict[str, Callable[[], object]] = {
     "threads of Python": _threads,
     "the cores it may use": _affinity,
 }
+
+
+def _set_default_device(device: torch.device) -> None:
+    # None is what stands at the start; the CPU by name would be a mode that slows every call.
+    torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+def _set_cudnn(flags: tuple[bool, bool, bool, bool]) -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
+
+
+def _set_onednn(enabled: bool) -> None:
+    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]
+
+
+def _set_attention(enabled: tuple[bool, bool, bool, bool]) -> None:
+    kinds = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
+    for kind, value in zip(kinds, enabled, strict=True):
+        getattr(torch.backends.cuda, f"enable_{kind}")(value)
+
+
+def _set_autocast(enabled: tuple[bool, bool]) -> None:
+    for device, value in zip(("cpu", "cuda"), enabled, strict=True):
+        torch.set_autocast_enabled(device, value)
+
+
+def _set_denormals(smallest: float) -> None:
+    torch.set_flush_denormal(smallest == 0)
+
+
+def _set_numpy_errors(errors: tuple[tuple[str, Any], ...]) -> None:
+    np.seterr(**dict(errors))
+
+
+def _set_working_folder(folder: str) -> None:
+    with suppress(OSError):  # it is gone
+        os.chdir(folder)
+
+
+_SETTERS: dict[str, Callable[[Any], object]] = {
+    "the default dtype": torch.set_default_dtype,
+    "the default device": _set_default_device,
+    "gradients": torch.set_grad_enabled,
+    "torch's threads": torch.set_num_threads,
+    "deterministic algorithms": torch.use_deterministic_algorithms,
+    "the precision of matrix products": torch.set_float32_matmul_precision,
+    "cuDNN's flags": _set_cudnn,
+    "oneDNN": _set_onednn,
+    "attention kernels": _set_attention,
+    "denormal numbers": _set_denormals,
+    "anomaly detection": torch.autograd.set_detect_anomaly,
+    "autocast": _set_autocast,
+    "numpy's error handling": _set_numpy_errors,
+    "the working folder": _set_working_folder,
+}
+"""How to set what is read above under the same name, where it can be set."""

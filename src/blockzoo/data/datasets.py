@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -20,6 +21,9 @@ from blockzoo.data.sources.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.sources.npz import load_npz
 
 DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
+
+_AS_STORED = "@stored"
+"""At the end of a name: images are not turned as their EXIF tag of orientation says."""
 
 
 class ImageOptions(TypedDict):
@@ -45,6 +49,8 @@ def load_dataset(
     `size` (height, width) is what images of a folder or the hub are stretched to; with
     `skip_bad_images` those that cannot be read are left out and named in the data set's `skipped`.
     `FOLDER@64` or `hf:NAME@64` resizes so that images cover 64x64 pixels and cuts out the middle.
+    Images are turned as their EXIF tag of orientation says; `FOLDER@stored`, `FOLDER@64@stored` and
+    `hf:NAME@stored` leave them as they are stored.
     `hf:NAME` or `hf:NAME:CONFIG` is a set of the Hugging Face hub (see `load_hugging_face`).
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
     a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
@@ -67,6 +73,8 @@ def load_dataset(
         return load_folder(path, resizing, suffix=suffix, **of_images)
     if resizing.size is not None:
         raise InputError(f"a size is for image folders; {name} is none")
+    if not resizing.upright:
+        raise InputError(f"{_AS_STORED} is for image folders; {name} is none")
     if name in IMAGENET_NAMES:
         return load_imagenet(name, **of_images)
     if skip_bad_images:
@@ -91,9 +99,12 @@ def _exists(path: Path) -> bool:
 
 
 def _parsed(name_or_path: str, size: Size | None) -> tuple[str, Resizing, str]:
-    """Return the name or path, the resizing, and how the size is told in the data set's name."""
-    match = re.fullmatch(r"(.+)@(\d+)", name_or_path)
+    """Return the name or path, the resizing, and how both are told in the data set's name."""
     # A folder may itself have an @ in its name, and then it is meant.
+    if name_or_path.endswith(_AS_STORED) and not _exists(Path(name_or_path).expanduser()):
+        name, resizing, suffix = _parsed(name_or_path.removesuffix(_AS_STORED), size)
+        return name, replace(resizing, upright=False), suffix + _AS_STORED
+    match = re.fullmatch(r"(.+)@(\d+)", name_or_path)
     if match is None or size is not None or _exists(Path(name_or_path).expanduser()):
         return name_or_path, Resizing(size=size), ""
     name, digits = match[1], match[2]

@@ -99,9 +99,11 @@ def dataset_from_arrays(
 ) -> ImageDataset:
     """Check arrays and build a data set of them.
 
-    `x_*`: (N, H, W, 3) or grey (N, H, W); whole numbers within 0..255, or floats within 0..1.
-    `y_*`: (N,), whole numbers within 0..classes-1. Every class needs two training images, one to
-    train on and one to validate on. Raises `DataError` naming `source` and the offender.
+    `x_*`: (N, H, W, 3) or (N, 3, H, W), or grey (N, H, W), (N, H, W, 1) or (N, 1, H, W); whole
+    numbers within 0..255, or floats within 0..1. Where both sides could be channels the last ones
+    are. `y_*`: (N,) or (N, 1), whole numbers within 0..classes-1. Every class needs two training
+    images, one to train on and one to validate on. Raises `DataError` naming `source` and the
+    offender.
 
     >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
     >>> dataset = dataset_from_arrays(
@@ -144,10 +146,15 @@ def _checked_classes(classes: Sequence[str], source: str) -> tuple[str, ...]:
 
 
 def _images(images: Array, what: str, source: str) -> Tensor:
-    """Return uint8 (N, 3, H, W) of (N, H, W, 3) or (N, H, W)."""
-    allowed = "(N, H, W, 3) or (N, H, W)"
+    """Return uint8 (N, 3, H, W) of colour or grey images, channels last or first."""
+    shape = images.shape
+    if images.ndim == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-        raise DataError(f"{source}: {what} has shape {images.shape}; allowed: {allowed}")
+        allowed = "(N, H, W, 3), (N, 3, H, W) or grey (N, H, W)"
+        raise DataError(f"{source}: {what} has shape {shape}; allowed: {allowed}")
     if images.size == 0:
         raise DataError(f"{source}: {what} is empty, of shape {images.shape}")
     pixels = _bytes(images, what, source)
@@ -182,6 +189,8 @@ def _bytes(images: Array, what: str, source: str) -> Array:
 
 
 def _labels(labels: Array, what: str, images: int, classes: int, source: str) -> Tensor:
+    if labels.shape == (images, 1):
+        labels = labels[:, 0]
     if labels.shape != (images,):
         raise DataError(
             f"{source}: {what} has shape {labels.shape}; it must be ({images},), one per image"

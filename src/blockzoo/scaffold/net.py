@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import BlockLike, BlockSpec, get_block, initialise
-from blockzoo.core.errors import BlockError, BlockZooError, InputError
+from blockzoo.core.errors import BlockError, BlockZooError, InputError, LateWeightsError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
 from blockzoo.core.seeding import preserved, seed_for
-from blockzoo.measure.costs.meta import RememberedShapes
+from blockzoo.measure.costs.meta import RememberedShapes, call, refuse_late_weights, stand_in
+from blockzoo.measure.costs.unchanged import left_unchanged
 
 LARGE_INPUT = 128
 """The shorter side in pixels from which on "auto" takes the large stem."""
@@ -221,6 +222,8 @@ def check_block_output(
     """
     try:
         output = _forward_without_data(block, features)
+    except LateWeightsError as error:
+        raise BlockError(f"block {spec.name} ({position}) {error}") from None
     except Exception:  # noqa: BLE001 - the real run below decides, and gives the better message
         output = _forward_with_data(spec, position, block, features)
     if not isinstance(output, Tensor):
@@ -235,22 +238,26 @@ def check_block_output(
     return output
 
 
-def _forward_without_data(block: nn.Module, features: Tensor) -> Tensor:
+def _forward_without_data(block: nn.Module, features: Tensor) -> object:
+    parameters = {name: stand_in(value, "meta") for name, value in block.named_parameters()}
     # Buffers too: a pass in training mode would move the running statistics.
-    state = {**dict(block.named_parameters()), **dict(block.named_buffers())}
-    empty = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
+    buffers = {name: stand_in(value, "meta") for name, value in block.named_buffers()}
     with torch.no_grad(), RememberedShapes():
-        output: Tensor = torch.func.functional_call(block, empty, (features,))
-    return output
+        return call(block, parameters, buffers, (features,))
 
 
 def _forward_with_data(
     spec: BlockSpec, position: Position, block: nn.Module, features: Tensor
-) -> Tensor:
+) -> object:
+    known = dict(block.named_parameters())
     try:
-        with torch.no_grad():
-            # On a copy, whose running statistics may move.
-            output: Tensor = copy.deepcopy(block)(torch.randn(features.shape, device="cpu"))
+        # On a copy, whose running statistics may move; what a class or file keeps is no copy's.
+        with torch.no_grad(), left_unchanged(block):
+            tried = copy.deepcopy(block)
+            output: object = tried(torch.randn(features.shape, device="cpu"))
+        refuse_late_weights(tried, known)
+    except LateWeightsError as error:
+        raise BlockError(f"block {spec.name} ({position}) {error}") from None
     except BlockZooError:
         raise
     except Exception as error:

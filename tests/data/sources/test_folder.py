@@ -205,3 +205,110 @@ def test_a_split_without_a_readable_image(folder: Path) -> None:
 def test_skipping_is_for_folders_only() -> None:
     with pytest.raises(InputError, match="skipped in image folders; digits is none"):
         load_dataset("digits", skip_bad_images=True)
+
+
+# What cameras and file managers do to folders of photographs, as reported of others:
+# facebookresearch/detectron2 pull request 262, huggingface/datasets issue 6252 and
+# kohya-ss/sd-scripts issue 1316 (orientation), cloudreve/cloudreve issue 1348 (hidden files).
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_photographs_that_viewers_show_alike_are_the_same_pixels(
+    folder: Path, tag: int, ending: str
+) -> None:
+    scene = np.zeros((32, 16, 3), np.uint8)
+    scene[:8], scene[8:16, :8] = 250, 120
+    # Where a camera held so puts the scene's rows and columns, by the standard's table.
+    stored = {
+        1: scene,
+        2: scene[:, ::-1],
+        3: scene[::-1, ::-1],
+        4: scene[::-1],
+        5: scene.transpose(1, 0, 2),
+        6: scene.transpose(1, 0, 2)[::-1],
+        7: scene[::-1, ::-1].transpose(1, 0, 2),
+        8: scene.transpose(1, 0, 2)[:, ::-1],
+    }[tag]
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    save(folder / "train" / "box" / "0.png", 0, size=(32, 16))
+    for old in folder.rglob("*.png"):
+        Image.fromarray(scene).save(old)
+    Image.fromarray(stored).save(folder / "train" / "box" / f"2.{ending}", exif=exif)
+    data = load_dataset(str(folder))
+    assert (data.x_train[2].int() - data.x_train[0].int()).abs().max() < 20  # JPEG is not exact
+
+
+def test_orientation_can_be_left_as_it_is_stored_which_the_name_says(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored = np.zeros((6, 4, 3), np.uint8)
+    stored[0] = 200
+    Image.fromarray(stored).save(folder / "train" / "box" / "0.png", exif=exif)
+    turned, left = load_dataset(str(folder)), load_dataset(f"{folder}@stored")
+    assert turned.x_train[0, 0, :, 0].tolist() == [0, 0, 0, 0, 0, 200]
+    assert left.x_train[0, 0, :, 0].tolist() == [200, 0, 0, 0, 0, 0]
+    assert (turned.name, left.name) == ("shapes", "shapes@stored")
+    assert turned.fingerprint != left.fingerprint
+    assert load_dataset(f"{folder}@8@stored").name == "shapes@8@stored"
+
+
+def test_leaving_as_stored_is_for_folders_only() -> None:
+    with pytest.raises(InputError, match="@stored is for image folders; digits is none"):
+        load_dataset("digits@stored")
+
+
+def test_damaged_metadata_does_not_matter(folder: Path) -> None:
+    file = folder / "train" / "box" / "0.jpg"
+    Image.new("RGB", (4, 6), (7, 7, 7)).save(file, exif=b"Exif\x00\x00MM\x00*\x00\x00")
+    assert load_dataset(str(folder)).x_train[0, 0, 0, 0] == 7
+
+
+def test_what_file_managers_leave_is_no_image_and_no_class(folder: Path) -> None:
+    before = load_dataset(str(folder))
+    box = folder / "train" / "box"
+    for name in ("._0.png", ".DS_Store", ".hidden.png", "Thumbs.db", "desktop.ini"):
+        (box / name).write_bytes(b"\x00\x05\x16\x07" + bytes(60))
+    for place in ("__MACOSX/train/box", "train/@eaDir", "train/.thumbnails", "test/__MACOSX"):
+        save(folder / place / "0.png", 3)
+    data = load_dataset(str(folder))
+    assert data.skipped == ()
+    assert data.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("training", "testing"), ("TRAIN", "valid"), ("train", "Validation")],
+)
+def test_other_spellings_of_splits(folder: Path, train: str, test: str) -> None:
+    before = load_dataset(str(folder))
+    (folder / "train").rename(folder / train)
+    (folder / "test").rename(folder / test)
+    assert load_dataset(str(folder)).fingerprint == before.fingerprint
+
+
+def test_two_spellings_of_one_split_are_refused(folder: Path) -> None:
+    (folder / "training").mkdir()
+    with pytest.raises(DataError, match="holds train and training, of which one can be meant"):
+        load_dataset(str(folder))
+
+
+def test_classes_without_splits_are_told_where_they_belong(folder: Path) -> None:
+    for name in ("box", "ring"):
+        (folder / "train" / name).rename(folder / name)
+        (folder / "test" / name / "0.png").unlink()
+        (folder / "test" / name).rmdir()
+    for name in ("train", "test"):
+        (folder / name).rmdir()
+    with pytest.raises(DataError, match=r"it holds box, ring, of images: move some of each to tes"):
+        load_dataset(str(folder))
+
+
+def test_classes_within_classes_are_told_how_to_lie(folder: Path) -> None:
+    (folder / "train" / "box").rename(folder / "train" / "small")
+    (folder / "train" / "box").mkdir()
+    (folder / "train" / "small").rename(folder / "train" / "box" / "small")
+    message = "box: holds no image but small/, which does; classes lie right below train/"
+    with pytest.raises(DataError, match=message):
+        load_dataset(str(folder))

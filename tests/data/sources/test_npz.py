@@ -100,9 +100,9 @@ def with_nan() -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 BAD: dict[str, tuple[Arrays, str]] = {
-    "channels first": (
-        {"x_train": np.zeros((6, 3, 5, 7), np.uint8)},
-        r"x_train has shape \(6, 3, 5, 7\); allowed: \(N, H, W, 3\) or \(N, H, W\)",
+    "four channels": (
+        {"x_train": np.zeros((6, 4, 5, 7), np.uint8)},
+        r"x_train has shape \(6, 4, 5, 7\); allowed: \(N, H, W, 3\), \(N, 3, H, W\) or grey",
     ),
     "flat images": ({"x_test": np.zeros((3, 105), np.uint8)}, r"x_test has shape \(3, 105\)"),
     "no image": ({"x_train": np.zeros((0, 5, 7, 3), np.uint8)}, "x_train is empty"),
@@ -116,7 +116,7 @@ BAD: dict[str, tuple[Arrays, str]] = {
         r"x_train is of size \(5, 7\), x_test of \(5, 6\)",
     ),
     "too few labels": ({"y_train": np.array([0, 1])}, r"y_train has shape \(2,\); it must be \(6,"),
-    "labels of one more dimension": ({"y_test": np.zeros((3, 1), int)}, r"shape \(3, 1\)"),
+    "labels one hot": ({"y_test": np.zeros((3, 3), int)}, r"shape \(3, 3\)"),
     "float labels": ({"y_train": np.zeros(6)}, "y_train holds float64"),
     "labels out of range": (
         {"y_train": np.array([0, 1, 3, 0, 7, 2])},
@@ -206,3 +206,57 @@ def test_a_header_that_claims_too_much_is_named(tmp_path: Path) -> None:
         archive.writestr("x_train.npy", header.getvalue())
     with pytest.raises(DataError, match=r"pets\.npz: x_train cannot be read"):
         load_dataset(str(tmp_path / "pets.npz"))
+
+
+@pytest.mark.parametrize("key", ["x_train", "x_test"])
+def test_channels_first_are_the_same_images(tmp_path: Path, key: str) -> None:
+    before = load(tmp_path, good())
+    arrays = good()
+    arrays[key] = arrays[key].transpose(0, 3, 1, 2)
+    assert load(tmp_path, arrays).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_grey_images_may_have_a_channel(tmp_path: Path, axis: int) -> None:
+    grey = {**good(), "x_train": good()["x_train"][..., 0], "x_test": good()["x_test"][..., 0]}
+    before = load(tmp_path, grey)
+    for key in ("x_train", "x_test"):
+        grey[key] = np.expand_dims(grey[key], axis)
+    assert load(tmp_path, grey).fingerprint == before.fingerprint
+
+
+def test_channels_are_the_last_where_both_could_be(tmp_path: Path) -> None:
+    images = np.zeros((6, 3, 5, 3), np.uint8)
+    data = load(tmp_path, {**good(), "x_train": images, "x_test": images[:3]})
+    assert data.image_shape == (3, 3, 5)
+
+
+def test_labels_may_be_a_column(tmp_path: Path) -> None:
+    arrays = {**good(), "y_train": good()["y_train"][:, None], "y_test": good()["y_test"][:, None]}
+    assert load(tmp_path, arrays).y_train.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def medmnist(**changes: Any) -> Arrays:
+    """The arrays of a file of MedMNIST/MedMNIST, as its README lists them."""
+    ours = good()
+    return {
+        "train_images": ours["x_train"],
+        "train_labels": ours["y_train"][:, None],
+        "val_images": ours["x_test"],
+        "val_labels": ours["y_test"][:, None],
+        "test_images": ours["x_test"],
+        "test_labels": ours["y_test"][:, None],
+        **changes,
+    }
+
+
+def test_files_of_medmnist_are_read(tmp_path: Path) -> None:
+    data, same = load(tmp_path, medmnist()), {**good(), "classes": np.array(["0", "1", "2"])}
+    assert data.classes == ("0", "1", "2")
+    assert data.fingerprint == load(tmp_path, same).fingerprint
+
+
+def test_several_labels_an_image_are_refused(tmp_path: Path) -> None:
+    many = medmnist(train_labels=np.zeros((6, 14), int), test_labels=np.zeros((3, 14), int))
+    with pytest.raises(DataError, match=r"pets\.npz: has 14 labels an image; one is needed"):
+        load(tmp_path, many)

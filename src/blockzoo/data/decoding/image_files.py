@@ -6,10 +6,10 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -23,21 +23,41 @@ Size = tuple[int, int]
 # 8 bits a channel; what has more would be clipped, not scaled, on its way to RGB.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
+_ORIENTATION_TAG = 0x0112
+# How an image that is stored so is turned for the eye, by the tag's value; 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resizing:
     """To which size (height, width) images are brought, bilinear and antialiased.
 
     "stretch" does not keep proportions; "crop" resizes the image so that it just covers the size,
-    then cuts out the middle. No size leaves images as they are.
+    then cuts out the middle. No size leaves images as they are. `upright`: whether an image is
+    turned first as its EXIF tag of orientation says, as every viewer does.
     """
 
     size: Size | None = None
     how: Literal["stretch", "crop"] = "stretch"
+    # Told by `key` alone, so that caches from before images were turned keep their names.
+    upright: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.size is not None:
             check_all(self.size, "size in pixels", IMAGE_SIDE)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All that pixels depend on here, by values whose text tells them apart."""
+        return (self, "upright") if self.upright else (self,)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return the image brought to the size."""
@@ -84,6 +104,8 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
     try:
         with Image.open(file) as opened:
             image = _rgb(opened, name)
+            # Asked after the pixels were read, for readers of TIFF turn images on their own.
+            turn = _TURNS.get(_orientation(opened)) if resizing.upright else None
     except bomb as error:
         raise DataError(
             f"{name}: is larger than {Image.MAX_IMAGE_PIXELS} pixels, the most that is read"
@@ -93,7 +115,15 @@ def read_image(file: Path | BytesIO, resizing: Resizing, name: str) -> Array:
         raise
     except Exception as error:
         raise DataError(f"{name}: cannot be read as an image ({error})") from error
-    return np.asarray(resizing(image))
+    return np.asarray(resizing(image if turn is None else image.transpose(turn)))
+
+
+def _orientation(image: Image.Image) -> Any:
+    """Return the value of the EXIF tag of orientation; None where there is none to be read."""
+    try:
+        return image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # noqa: BLE001 - damaged metadata does not matter for the pixels
+        return None
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:

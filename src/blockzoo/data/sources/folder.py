@@ -14,6 +14,14 @@ from blockzoo.data.decoding.decoded_dataset import Split, decoded_dataset
 from blockzoo.data.decoding.image_files import Resizing, read_image
 from blockzoo.data.image_dataset import ImageDataset
 
+_TRAIN = ("train", "training")
+_TEST = ("test", "testing")
+_VALIDATION = ("val", "valid", "validation")
+_ALLOWED = "a data folder holds train/CLASS/ and test/CLASS/ or val/CLASS/"
+_MOST_NAMED = 6
+_OF_FILE_MANAGERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "Thumbs.db")
+"""What macOS, Synology's and Windows' file managers leave without hiding it everywhere."""
+
 
 def load_folder(
     path: Path,
@@ -27,18 +35,23 @@ def load_folder(
     """Return the data set in that folder; its name is the folder's and `suffix`.
 
     Test images are those of `test/`, or of `val/` where there is no `test/` (validation images are
-    always taken from the training set). Classes are the subfolders of `train/`, sorted. Images
-    are read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Where
+    always taken from the training set). `training/`, `testing/`, `valid/` and `validation/` are as
+    good, in any case of letters. Classes are the subfolders of `train/`, sorted; hidden files and
+    folders, and those of file managers, are none. Images are turned upright by their EXIF tag and
+    read as RGB, of whatever mode of 8 bits a channel they are; transparency is dropped. Where
     `resizing` leaves them as they are, all must be of one size. With `skip_bad_images`, files that
     cannot be read as an image are left out and named in the data set's `skipped`. Images are
     decoded once, into a cache in `data_dir` (see `decode_cache`), while `progress` is told. Raises
     `DataError` naming the folder or file.
     """
-    test = path / "test"
+    train = _split(path, _TRAIN)
+    test = _split(path, _TEST) or _split(path, _VALIDATION)
+    if train is None or test is None:
+        raise DataError(f"{path}: {_ALLOWED}; {_found(path)}")
     return load_splits(
         path.resolve().name + suffix,
-        path / "train",
-        test if test.is_dir() else path / "val",
+        train,
+        test,
         resizing,
         skip_bad_images=skip_bad_images,
         data_dir=data_dir,
@@ -62,8 +75,6 @@ def load_splits(
     `flip`: see `ImageDataset`. Raises `DataError` naming the folder or file.
     """
     root = train.parent
-    if not train.is_dir() or not test.is_dir():
-        raise DataError(f"{root}: a data folder holds train/CLASS/ and test/CLASS/ or val/CLASS/")
     classes = subfolders(train)
     unknown = [name for name in subfolders(test) if name not in classes]
     if unknown:
@@ -90,6 +101,33 @@ def load_splits(
     )
 
 
+def _split(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder in `root` of one of these names, in any case of letters."""
+    found = [name for name in subfolders(root) if name.lower() in names]
+    if len(found) > 1:
+        raise DataError(
+            f"{root}: holds {' and '.join(found)}, of which one can be meant; remove the other"
+        )
+    return root / found[0] if found else None
+
+
+def _found(root: Path) -> str:
+    """Return what a folder holds that is no data set, in words, and what makes it one."""
+    folders = subfolders(root)
+    if not folders:
+        return "it holds no folder"
+    some = ", ".join(folders[:_MOST_NAMED]) + (", ..." if len(folders) > _MOST_NAMED else "")
+    if all(has_images(root / name) for name in folders):
+        return (
+            f"it holds {some}, of images: move some of each to test/CLASS/, others to train/CLASS/"
+        )
+    return f"it holds {some}"
+
+
+def _loose(folder: Path) -> str:
+    return f"; move each of its images into {folder.name}/CLASS/" if has_images(folder) else ""
+
+
 def _listed(folder: Path, classes: Sequence[str]) -> tuple[Split, list[Path]]:
     """Return the split in that folder, and its image files in order."""
     pairs = [
@@ -99,7 +137,7 @@ def _listed(folder: Path, classes: Sequence[str]) -> tuple[Split, list[Path]]:
         for file in _images_in(folder / name)
     ]
     if not pairs:
-        raise DataError(f"{folder}: holds no class folder with images")
+        raise DataError(f"{folder}: holds no class folder with images{_loose(folder)}")
     files = [file for file, _ in pairs]
     split = Split(
         where=str(folder),
@@ -111,7 +149,7 @@ def _listed(folder: Path, classes: Sequence[str]) -> tuple[Split, list[Path]]:
 
 def _key(root: Path, files: Sequence[Path], resizing: Resizing) -> Iterator[object]:
     """Yield what the pixels depend on: which files there are, their sizes, times, and the rule."""
-    yield resizing
+    yield from resizing.key
     for file in files:
         # Size and time stand for the content, which would have to be read whole.
         yield file.relative_to(root).as_posix(), *_size_and_time(file)
@@ -127,7 +165,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the folders in `folder`, sorted, without hidden ones."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not _is_hidden(p))
 
 
 def has_images(folder: Path) -> bool:
@@ -137,13 +175,24 @@ def has_images(folder: Path) -> bool:
 
 def _images_in(folder: Path) -> list[Path]:
     files = sorted(filter(_is_image, folder.iterdir()))
+    nested = [] if files else [name for name in subfolders(folder) if has_images(folder / name)]
+    if nested:
+        raise DataError(
+            f"{folder}: holds no image but {nested[0]}/, which does; classes lie right below "
+            f"{folder.parent.name}/: move what {folder.name}/ holds there, or its images into it"
+        )
     if not files:
         raise DataError(f"{folder}: holds no image; allowed: {', '.join(_extensions())}")
     return files
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in _extensions()
+    return file.suffix.lower() in _extensions() and not _is_hidden(file)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Tell whether a file or folder is none of the user's own: `._0.jpg`, say, beside `0.jpg`."""
+    return path.name.startswith(".") or path.name in _OF_FILE_MANAGERS
 
 
 @cache

@@ -48,7 +48,7 @@ def load_hugging_face(
         raise DataError(f"{name}: the classes of split {test.split} are not those of train")
     source = ImageSource(
         names=[*train.names, *test.names],
-        key=(name, resizing, train.key, test.key),
+        key=(name, *resizing.key, train.key, test.key),
         read=lambda index: (
             train.read(index, resizing)
             if index < len(train.names)

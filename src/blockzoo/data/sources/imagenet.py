@@ -44,7 +44,8 @@ def load_imagenet(
         name,
         folder / "train",
         folder / "val",
-        Resizing(size=(side, side), how="crop"),
+        # As they are stored: so its published accuracies were made.
+        Resizing(size=(side, side), how="crop", upright=False),
         flip=True,
         skip_bad_images=skip_bad_images,
         data_dir=data_dir,

@@ -1,4 +1,7 @@
-"""A data set in one `.npz` file: x_train, y_train, x_test, y_test, classes, perhaps flip."""
+"""A data set in one `.npz` file: x_train, y_train, x_test, y_test, classes, perhaps flip.
+
+The files of MedMNIST, whose arrays have other names and which name no classes, are read too.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,13 @@ from blockzoo.data.image_dataset import Array, ImageDataset, dataset_from_arrays
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 _FLIP = "flip"
+_MEDMNIST = {
+    "x_train": "train_images",
+    "y_train": "train_labels",
+    "x_test": "test_images",
+    "y_test": "test_labels",
+}
+"""What MedMNIST calls the arrays; its own validation images are not read."""
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -30,7 +40,8 @@ def load_npz(path: Path) -> ImageDataset:
 
     The arrays are those of `dataset_from_arrays`; `classes` is an array of strings. `flip`, which
     may be left out, is True where images flipped left to right keep their labels: without it they
-    are not flipped, for nothing else tells a mirrored digit from a mirrored cat. Raises `DataError`
+    are not flipped, for nothing else tells a mirrored digit from a mirrored cat. In a file of
+    MedMNIST's keys classes are called by their numbers. Raises `DataError`
     for a file that is missing, is no `.npz`, is cut short, or lacks or misuses an array.
     """
     arrays = _read(path)
@@ -69,11 +80,22 @@ def _read(path: Path) -> dict[str, Array]:
 def _arrays(opened: object, path: Path) -> dict[str, Array]:
     if not isinstance(opened, NpzFile):
         raise DataError(f"{path}: holds one array, not the arrays {', '.join(_ARRAYS)}")
+    if set(_MEDMNIST.values()) <= set(opened.files):
+        return _of_medmnist(opened, path)
     missing = [name for name in _ARRAYS if name not in opened.files]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(opened.files)}")
     wanted = (*_ARRAYS, _FLIP) if _FLIP in opened.files else _ARRAYS
     return {name: _array(opened, name, path) for name in wanted}
+
+
+def _of_medmnist(opened: NpzFile, path: Path) -> dict[str, Array]:
+    arrays = {ours: _array(opened, theirs, path) for ours, theirs in _MEDMNIST.items()}
+    labels = [arrays[name] for name in ("y_train", "y_test")]
+    if any(values.ndim == 2 and values.shape[1] > 1 for values in labels):
+        raise DataError(f"{path}: has {labels[0].shape[1]} labels an image; one is needed")
+    highest = max((int(values.max()) for values in labels if values.size), default=0)
+    return {**arrays, "classes": np.array([str(number) for number in range(highest + 1)])}
 
 
 def _array(opened: NpzFile, name: str, path: Path) -> Array:

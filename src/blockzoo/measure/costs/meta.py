@@ -1,12 +1,12 @@
 """Run a module on tensors that have shapes but no data: any size, no arithmetic, nothing changed.
 
 The module may be on any device. Its own parameters, buffers and mode stay as they are: the run
-uses stand-ins of the same shapes on the meta device.
+uses stand-ins of the same shapes on the meta device. What it keeps as it runs is taken away again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, TypeVar
@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from blockzoo.core.errors import LateWeightsError
+from blockzoo.measure.costs.unchanged import left_unchanged
 
 Result = TypeVar("Result")
 
@@ -64,8 +67,31 @@ def call(
     buffers: Mapping[str, Tensor],
     inputs: Sequence[object],
 ) -> object:
-    """Return `module(*inputs)` computed with these parameters and buffers instead of its own."""
-    return torch.func.functional_call(module, {**parameters, **buffers}, tuple(inputs))
+    """Return `module(*inputs)` computed with these parameters and buffers instead of its own.
+
+    The module is left as it was, see `unchanged.py`: what it keeps of a run is of these tensors.
+    Raises `LateWeightsError` where it makes weights as it runs, for which there are no stand-ins.
+    """
+    with left_unchanged(module):
+        output: object = torch.func.functional_call(
+            module, {**parameters, **buffers}, tuple(inputs)
+        )
+        refuse_late_weights(module, parameters)
+    return output
+
+
+def refuse_late_weights(module: nn.Module, known: Container[str]) -> None:
+    """Raise `LateWeightsError` if the module has parameters beyond those `known` by name.
+
+    >>> refuse_late_weights(nn.Linear(2, 2), known=("weight",))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    blockzoo.core.errors.LateWeightsError: makes weights in its first forward (bias); it ...
+    """
+    late = [name for name, _ in module.named_parameters() if name not in known]
+    if late:
+        raise LateWeightsError(
+            f"makes weights in its first forward ({late[0]}); it must make them in its constructor"
+        )
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
