@@ -8,12 +8,13 @@ inner; blocks written here offer `reparameterize`. The names are those that timm
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+from blockzoo.core.networks import copied
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
 """In the order in which they are looked for; the first returns what takes the module's place."""
@@ -34,7 +35,7 @@ def to_deploy(module: nn.Module) -> nn.Module:
     took the place of was.
     """
     # Only children can be replaced, so the root must be somebody's child.
-    parent = nn.Sequential(copy.deepcopy(module).eval())
+    parent = nn.Sequential(copied(module).eval())
     before = {name: (id(each), each.requires_grad) for name, each in parent.named_parameters()}
     held = list(parent.parameters())  # so that no new one comes to have the identity of an old one
     with torch.no_grad():

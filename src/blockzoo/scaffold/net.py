@@ -11,7 +11,6 @@ the block under test.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError
+from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
 from blockzoo.core.seeding import preserved, seed_for
@@ -250,7 +250,7 @@ def _forward_with_data(
     try:
         with torch.no_grad():
             # On a copy, whose running statistics may move.
-            output: Tensor = copy.deepcopy(block)(torch.randn(features.shape, device="cpu"))
+            output: Tensor = copied(block)(torch.randn(features.shape, device="cpu"))
     except BlockZooError:
         raise
     except Exception as error:
