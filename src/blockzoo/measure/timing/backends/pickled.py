@@ -51,7 +51,11 @@ class _RunFile:
         module = ModuleType(self.name)
         module.__file__ = self.path
         sys.modules[self.name] = module  # before it runs: pickles look its classes up there
-        exec(compile(source, self.path, "exec", dont_inherit=True), module.__dict__)
+        try:
+            exec(compile(source, self.path, "exec", dont_inherit=True), module.__dict__)
+        except BaseException:  # else the next network would be made of half a module
+            del sys.modules[self.name]
+            raise
 
 
 def dump_module(module: nn.Module) -> bytes:
