@@ -47,8 +47,11 @@ from blockzoo.measure.costs.products import (
     shown_name,
 )
 
-BY_VALUES = "control flow on values"
-"""Stands among the uncounted where other inputs may take another way: this one is all zeros."""
+BY_VALUES = "control_flow_on_values"
+"""Stands among the uncounted where other inputs may take another way: this one is all zeros.
+
+One word, as names of operations are: tables join them by spaces.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
