@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from blockzoo.blocks import get_block, list_available_blocks
+from blockzoo.blocks.registry import BlockSpec
 from blockzoo.contract.findings import Line, Verdict
-from blockzoo.contract.forms import FORM_LINES
+from blockzoo.contract.forms import COST_LINES, FORM_LINES
 from blockzoo.contract.lines import BUILDS, LINES
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import Position
@@ -121,3 +125,64 @@ def test_channels_that_a_block_cannot_divide_are_refused_by_name(
 ) -> None:
     with pytest.raises(BlockError, match=f"block {name} cannot be built with .*{reason}"):
         get_block(name).build(in_channels, out_channels, stride, Position.EARLY)
+
+
+class _Computed(nn.Module):
+    """A convolution whose kernel is computed from others, each in one of torch's older ways."""
+
+    def __init__(
+        self, channels: int, stride: int, change: Callable[[nn.Conv2d], nn.Conv2d]
+    ) -> None:
+        super().__init__()
+        self.conv = change(nn.Conv2d(channels, channels * stride, 3, stride, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).relu()  # type: ignore[no-any-return]
+
+
+class _KernelBank(nn.Module):
+    """Mixes kernels of one 5-d parameter, which has no channels-last layout."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.bank = nn.Parameter(torch.randn(2, channels * stride, channels, 3, 3) / 9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = torch.einsum("k,koihw->oihw", x.new_ones(2), self.bank)
+        return F.conv2d(x, mixed, None, self.stride, 1)
+
+
+def _pruned(conv: nn.Conv2d) -> nn.Conv2d:
+    prune.l1_unstructured(conv, "weight", 0.5)  # type: ignore[no-untyped-call]
+    return conv
+
+
+_UNUSUAL: dict[str, Callable[[int, int], nn.Module]] = {
+    "weight_norm": lambda n, s: _Computed(n, s, nn.utils.weight_norm),
+    "spectral_norm": lambda n, s: _Computed(n, s, nn.utils.spectral_norm),
+    "pruned": lambda n, s: _Computed(n, s, _pruned),
+    "kernel bank": _KernelBank,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize("name", _UNUSUAL)
+@pytest.mark.parametrize(
+    "line", ["channels_last", "determinism", "state dict", "batch", "deploy", "receptive field"]
+)
+def test_the_block_is_judged_and_not_how_it_is_copied(name: str, line: str) -> None:
+    spec = BlockSpec(
+        name=name,
+        factory=lambda into, out, stride, position: _UNUSUAL[name](into, stride),
+        family="plain",
+        year=2020,
+        paper="2001.00001",
+        source="this test",
+        licence="Apache-2.0",
+        formula="y = f(x)",
+    )
+    lines = {each.name: each for each in (*LINES, *FORM_LINES, *COST_LINES)}
+    finding = lines[line].judge(spec)
+    expected = Verdict.DOES_NOT_APPLY if line == "deploy" else Verdict.PASSES
+    assert (finding.verdict, "deepcopy" in finding.reason) == (expected, False)

@@ -29,3 +29,24 @@ def test_counts_of_batches_are_copied() -> None:
     net(torch.rand(4, 3, 8, 8))
     average.update()
     assert int(average.net[1].num_batches_tracked) == 1  # type: ignore[index]
+
+
+def test_complex_weights_are_averaged_in_both_parts() -> None:
+    net = nn.Linear(1, 1, bias=False, dtype=torch.cfloat)
+    net.weight.data.fill_(0.0)
+    average = WeightAverage(net, 0.5)
+    net.weight.data.fill_(2 - 4j)
+    average.steps = 20
+    average.update()
+    (value,) = average.net.parameters()
+    assert value.item() == pytest.approx(1 - 2j)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+def test_a_network_with_computed_weights_is_averaged() -> None:
+    """As mosaicml/composer #864 and ultralytics/ultralytics #9566 could not."""
+    net = nn.utils.weight_norm(nn.Linear(1, 1, bias=False))
+    average = WeightAverage(net, 0.0)
+    net.get_parameter("weight_g").data.fill_(3.0)
+    average.update()
+    assert abs(average.net(torch.ones(1, 1)).item()) == pytest.approx(3.0)

@@ -503,3 +503,28 @@ def test_the_peak_of_memory_on_cuda_is_that_of_the_training_alone() -> None:
     large = torch.zeros(2**28, dtype=torch.uint8, device="cuda")
     del large
     assert run(tiny_net(), device="cuda").peak_memory_bytes < 2**28
+
+
+class Spectrum(nn.Module):
+    """A kernel bank (5-d) and complex weights, neither of which has a channels-last layout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = nn.Parameter(torch.randn(2, 16, 3, 3, 3) / 5)
+        self.filter = nn.Parameter(torch.randn(16, 8, 5, dtype=torch.cfloat))
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.conv2d(images, self.bank.mean(0), None, 1, 1).float()
+        x = torch.fft.irfft2(torch.fft.rfft2(x) * self.filter, s=x.shape[-2:])
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("channels_last", "ema"), [(True, 0.9), (False, 0.0)])
+def test_kernel_banks_and_complex_weights_learn(channels_last: bool, ema: float) -> None:
+    net = Spectrum()
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    run(net, replace(TINY_RECIPE, channels_last=channels_last, ema_decay=ema))
+    for name, value in net.named_parameters():
+        assert value.dtype == before[name].dtype
+        assert not torch.equal(value, before[name])

@@ -34,6 +34,18 @@ def test_the_optimizer_is_the_named_one(name: Any, kind: type) -> None:
         assert all(group["nesterov"] for group in optimizer.param_groups)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_complex_weights_learn(name: Any) -> None:
+    """Which fused kernels refuse; see pytorch/pytorch #59803, neuraloperator's spectral weights."""
+    layer = nn.Linear(2, 1, bias=False, dtype=torch.cfloat)
+    before = layer.weight.detach().clone()
+    optimizer = build_optimizer(layer, replace(TINY_RECIPE, optimizer=name))
+    layer(torch.ones(1, 2, dtype=torch.cfloat)).abs().sum().backward()
+    optimizer.step()
+    assert bool((layer.weight.real != before.real).all())
+    assert bool((layer.weight.imag != before.imag).all())
+
+
 def test_weights_decay_and_biases_and_normalisation_do_not() -> None:
     net = tiny_net()
     frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)

@@ -12,7 +12,6 @@ merged in place. One that returns anything else, a kernel say, is none: its modu
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from torch import nn
 
 from blockzoo.blocks.signatures import in_words
 from blockzoo.core.errors import BlockError
+from blockzoo.core.networks import copied
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
 """In the order in which they are looked for; those a block was registered with come before them."""
@@ -45,7 +45,7 @@ def to_deploy(module: nn.Module) -> nn.Module:
     returns neither None nor a module, and what merges raise.
     """
     # Only children can be replaced, so the root must be somebody's child.
-    parent = nn.Sequential(copy.deepcopy(module).eval())
+    parent = nn.Sequential(copied(module).eval())
     before = {name: (id(each), each.requires_grad) for name, each in parent.named_parameters()}
     held = list(parent.parameters())  # so that no new one comes to have the identity of an old one
     with torch.no_grad():

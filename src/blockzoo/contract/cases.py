@@ -6,7 +6,6 @@ it is built differently.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from blockzoo.blocks.fingerprint import fingerprint
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import BlockError
+from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.costs.unchanged import left_unchanged
@@ -65,7 +65,7 @@ class Case:
     def trained(self) -> nn.Module:
         """Return the block in eval mode after some steps, its state neither initial nor trivial."""
         # A copy, for lines change what they are given, and one is kept for all of them.
-        return copy.deepcopy(_trained(self))
+        return copied(_trained(self))
 
     def steps(self, block: nn.Module, count: int = 3) -> Iterator[None]:
         """Take training steps on random numbers; stops at each with its gradients in place."""

@@ -6,7 +6,6 @@ the line and `DoesNotApply` where the line has nothing to say about it.
 
 from __future__ import annotations
 
-import copy
 import io
 import math
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from blockzoo.contract.findings import Line
 from blockzoo.contract.forms import COST_LINES, FORM_LINES
 from blockzoo.contract.parameters import PARAMETERS, some
 from blockzoo.core.errors import BlockError
+from blockzoo.core.networks import copied, lay_out_network
 from blockzoo.core.position import POSITIONS
 from blockzoo.core.seeding import seeded
 
@@ -162,7 +162,7 @@ def _channels_last(spec: BlockSpec) -> str:
     for case in cases(spec):
         block, images = case.trained(), case.images()
         expected = run(block, images)
-        block = block.to(memory_format=torch.channels_last)
+        lay_out_network(block, torch.channels_last)
         actual = run(block, images.to(memory_format=torch.channels_last))
         worst = max(worst, require_equal(actual, expected, str(case)))
     return at_most(worst)
@@ -189,7 +189,7 @@ def _determinism(spec: BlockSpec) -> str:
 
 @torch.no_grad()
 def _require_constant_in_eval(block: nn.Module, images: Tensor, where: str) -> None:
-    before = copy.deepcopy(block)
+    before = copied(block)
     first, second = run(block, images), run(block, images)
     if not torch.equal(first, second):
         raise BlockError(f"{where}: two runs in eval differ on the same input")

@@ -11,7 +11,6 @@ the block under test.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import BlockLike, BlockSpec, get_block, initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, LateWeightsError
+from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import CLASSES, DEPTH, SIDE, WIDTH, check_all
 from blockzoo.core.seeding import preserved, seed_for
@@ -253,7 +253,7 @@ def _forward_with_data(
     try:
         # On a copy, whose running statistics may move; what a class or file keeps is no copy's.
         with torch.no_grad(), left_unchanged(block):
-            tried = copy.deepcopy(block)
+            tried = copied(block)
             output: object = tried(torch.randn(features.shape, device="cpu"))
         refuse_late_weights(tried, known)
     except LateWeightsError as error:

@@ -6,7 +6,6 @@ without weights, and what many of them have in common is planned once.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +17,7 @@ from blockzoo.blocks import BlockLike, BlockSpec, canonical_name, describe, get_
 from blockzoo.blocks.deploy import has_merges
 from blockzoo.blocks.registry import Elsewhere
 from blockzoo.core.errors import BlockError
+from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
@@ -267,7 +267,7 @@ def meta_deploy(part: nn.Module) -> nn.Module:
 
 def _with_ones(part: nn.Module) -> nn.Module:
     """Return a copy on the CPU full of ones: memory as it comes may hold NaN one day."""
-    filled = copy.deepcopy(part).to_empty(device="cpu")
+    filled = copied(part).to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*filled.parameters(), *filled.buffers()):
             tensor.fill_(1)

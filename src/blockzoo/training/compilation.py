@@ -10,7 +10,6 @@ one by one takes the CPU longer than a fast GPU takes to run them.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.blocks import fingerprint
+from blockzoo.core.networks import copied
 from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import is_out_of_memory
@@ -113,7 +113,7 @@ def _try(
     if function in _refused:
         return _refused[function]
     # A copy, so that the try leaves nothing in weights and batch statistics.
-    tried = copy.deepcopy(net).train()
+    tried = copied(net).train()
     try:
         with seeded(0), quiet():
             with autocast():

@@ -32,6 +32,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
+from blockzoo.core.networks import lay_out_network
 from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import resolve_device
@@ -113,7 +114,7 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(memory_errors(subject, device))
         data = split_data(settings, device, arithmetic, options.resident)
-        net.to(device).to(memory_format=_layout(arithmetic))
+        lay_out_network(net.to(device), _layout(arithmetic))
         # Only now: what loading the data freed is not to be kept for the steps.
         stack.enter_context(_prepared_process(net, settings.seed, arithmetic, device))
         loop = _loop(net, data, settings, options, arithmetic, subject)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +13,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from blockzoo.measure.costs.memory import TrainingStep
+from blockzoo.core.networks import copied
+from blockzoo.measure.costs.memory import TrainingStep, can_be_fused
 from blockzoo.training.recipe import Recipe
 
 _LAYERS = (_ConvNd, nn.Linear, nn.Bilinear)
@@ -51,16 +51,16 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
         {"params": [p for p in learning if id(p) in kernels], "weight_decay": recipe.weight_decay},
         {"params": [p for p in learning if id(p) not in kernels], "weight_decay": 0.0},
     ]
-    rate = recipe.learning_rate
+    rate, fused = recipe.learning_rate, can_be_fused(learning)
     if recipe.optimizer == "sgd":
         # Torch refuses Nesterov's without momentum.
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(
-            groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=True
+            groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=fused
         )
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=rate, fused=True)
-    return torch.optim.AdamW(groups, lr=rate, fused=True)
+        return torch.optim.Adam(groups, lr=rate, fused=fused)
+    return torch.optim.AdamW(groups, lr=rate, fused=fused)
 
 
 def step_of(recipe: Recipe) -> TrainingStep:
@@ -151,10 +151,11 @@ class WeightAverage:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        self.net, self.decay, self.steps = copy.deepcopy(net), decay, 0
+        self.net, self.decay, self.steps = copied(net), decay, 0
         self.net.requires_grad_(False)
         ours, theirs = self.net.state_dict(), net.state_dict()
-        pairs = [(ours[name], theirs[name]) for name in ours]
+        # A complex number is averaged as the two real ones that it is.
+        pairs = [(_as_real(ours[name]), _as_real(theirs[name])) for name in ours]
         self._float = [pair for pair in pairs if pair[0].is_floating_point()]
         self._other = [pair for pair in pairs if not pair[0].is_floating_point()]
 
@@ -169,3 +170,8 @@ class WeightAverage:
         if self._other:
             counts: list[Tensor] = [pair[0] for pair in self._other]
             torch._foreach_copy_(counts, [pair[1] for pair in self._other])
+
+
+def _as_real(value: Tensor) -> Tensor:
+    """Return complex numbers as pairs of real ones in the same memory, others as they are."""
+    return torch.view_as_real(value) if value.is_complex() else value

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import DeformConv2d, deform_conv2d
 
 from blockzoo.measure.costs.complexity import count_complexity
+from blockzoo.measure.costs.products import does_unseen_work
 
 
 class Apply(nn.Module):
@@ -173,3 +174,86 @@ def test_the_macs_of_one_operation_add_up() -> None:
     twice = nn.Sequential(nn.Unfold(2), nn.Flatten(0), nn.Unflatten(0, (1, 1, 8, 16)), nn.Unfold(1))
     counts = count_complexity(twice, torch.empty(1, 2, 5, 5))
     assert counts.uncounted_macs == {"aten.im2col": 2 * 4 * 16 + 128}
+
+
+def grouped(*sizes: tuple[int, ...], ends: tuple[int, ...] | None = None) -> int:
+    """Return the MACs of a grouped product of such tensors."""
+    first, second = (torch.randn(size, dtype=torch.bfloat16) for size in sizes)
+    at = None if ends is None else torch.tensor(ends, dtype=torch.int32)
+    count = count_complexity(
+        Apply(lambda a, b: torch._grouped_mm(a, b, offs=None if at is None else at.to(a.device))),
+        first,
+        second,
+    )
+    assert count.uncounted == ()
+    return count.macs
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no such product")
+@pytest.mark.parametrize(
+    ("sizes", "ends", "macs"),
+    [
+        (((2, 16, 16), (2, 16, 16)), None, 2 * 16**3),
+        # Rows of a mixture of experts, each group with a matrix of its own: every row meets one.
+        (((32, 16), (2, 16, 8)), (16, 32), 32 * 16 * 8),
+        (((2, 16, 8), (8, 32)), (16, 32), 16 * 8 * 32),
+        # Here the sums themselves are grouped, so that all of them together are one product.
+        (((16, 32), (32, 8)), (16, 32), 16 * 32 * 8),
+    ],
+)
+def test_grouped_products_are_counted(
+    sizes: tuple[tuple[int, ...], ...], ends: tuple[int, ...] | None, macs: int
+) -> None:
+    assert grouped(*sizes, ends=ends) == macs
+
+
+def test_products_with_quantised_weights_are_counted() -> None:
+    weight, scales = torch.ones(8, 32, dtype=torch.int8), torch.ones(8, dtype=torch.bfloat16)
+    count = count_complexity(
+        Apply(lambda a: torch._weight_int8pack_mm(a, weight.to(a.device), scales.to(a.device))),
+        torch.randn(4, 32, dtype=torch.bfloat16),
+    )
+    assert (count.macs, count.uncounted) == (4 * 32 * 8, ())
+
+
+def test_an_unknown_operation_that_joins_two_tensors_is_named_by_rule() -> None:
+    func = torch.ops.aten._spsolve.default  # its name tells none of the words
+    numbers, indices = torch.ones(2), torch.ones(2, dtype=torch.int64)
+    assert does_unseen_work(func, (numbers, numbers))
+    assert not does_unseen_work(func, (numbers, indices))
+
+
+KNOWN_TO_MULTIPLY_NOTHING: dict[str, Callable[..., Any]] = {
+    "add": torch.add,
+    "add in place": lambda a, b: a.clone().add_(b),
+    "add into": lambda a, b: torch.add(a, b, out=torch.empty_like(a)),
+    "cat": lambda a, b: torch.cat([a, b]),
+    "copy": lambda a, b: a.clone().copy_(b),
+    "lerp": lambda a, b: torch.lerp(a, b, 0.5),
+    "where": lambda a, b: torch.where(a > 0, a, b),
+    "addcmul": lambda a, b: torch.addcmul(a, a, b),
+    "maximum": torch.maximum,
+    "index_add": lambda a, b: a.index_add(0, torch.arange(4, device=a.device), b),
+    "scatter_add": lambda a, b: a.scatter_add(0, (b > 9).long(), b),
+    "masked_scatter": lambda a, b: a.masked_scatter(a > 0, b),
+    "slice_scatter": lambda a, b: a.slice_scatter(b[:2], 0, 0, 2),
+    "index_put": lambda a, b: a.index_put((torch.arange(4, device=a.device),), b),
+    "layer_norm": lambda a, b: F.layer_norm(a, (4,), b[0], b[0]),
+    "rms_norm": lambda a, b: F.rms_norm(a, (4,), b[0]),
+    "prelu": lambda a, b: F.prelu(a, b[0]),
+    "mse": F.mse_loss,
+    "huber": F.huber_loss,
+    "kl": lambda a, b: F.kl_div(a, b, reduction="sum"),
+    "bce": lambda a, b: F.binary_cross_entropy(a.sigmoid(), b.sigmoid()),
+    "copysign": torch.copysign,
+    "polar": torch.polar,
+    "foreach": lambda a, b: torch._foreach_add([a], [b])[0],
+}
+
+
+@pytest.mark.parametrize("name", KNOWN_TO_MULTIPLY_NOTHING)
+def test_what_moves_or_compares_values_is_not_named(name: str) -> None:
+    count = count_complexity(
+        Apply(KNOWN_TO_MULTIPLY_NOTHING[name]), torch.randn(4, 4), torch.randn(4, 4)
+    )
+    assert count.uncounted == ()

@@ -69,3 +69,44 @@ def test_the_statistics_do_not_load_torch() -> None:
     code = "import sys, blockzoo.stats.medians; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+class Complex(nn.Module):
+    """Fails where its weights or its output are of real numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 8, 8, dtype=torch.cfloat))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.weight.is_complex()
+        return torch.fft.fft2(x) * self.weight  # type: ignore[no-any-return]
+
+
+def test_complex_weights_are_timed_as_such() -> None:
+    (result,) = measure({"a": Complex()}, EXAMPLE, settings=SETTINGS).values()
+    assert result.failure is None
+
+
+class Embeds(nn.Module):
+    """Takes whole numbers below 5, and no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.int64
+        return self.table(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("example", [torch.tensor([[0, 4, 2]]), torch.full((2, 3), 4)])
+def test_whole_numbers_stay_such(example: torch.Tensor) -> None:
+    (result,) = measure({"a": Embeds()}, example, settings=SETTINGS).values()
+    assert result.failure is None
+
+
+@pytest.mark.parametrize("example", [(EXAMPLE, EXAMPLE), {"x": EXAMPLE}, [EXAMPLE]])
+def test_other_examples_are_refused_with_what_to_do(example: Any) -> None:
+    with pytest.raises(InputError, match=f"^example is a {type(example).__name__}; .* one tensor"):
+        measure({"a": nn.ReLU()}, example)

@@ -21,7 +21,7 @@ UNKNOWN_BACKWARD = "autograd.Function.backward"
 """The name of a backward pass that could not be run."""
 
 _OPERANDS = {
-    **dict.fromkeys(("mm", "bmm", "_int_mm", "conv_tbc"), (0, 1)),
+    **dict.fromkeys(("mm", "bmm", "_int_mm", "_grouped_mm", "_scaled_mm", "conv_tbc"), (0, 1)),
     **dict.fromkeys(("convolution", "_convolution"), (0, 1)),
     **dict.fromkeys(("addmm", "baddbmm"), (1, 2)),
 }

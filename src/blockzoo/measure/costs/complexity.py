@@ -4,8 +4,9 @@ One MAC is one multiplication and one addition; FLOPs are 2 x MACs. Convolutions
 products count, with the formulas of `torch.utils.flop_counter`, whose figures are FLOPs. By
 convention element-wise work, normalisation, pooling and biases do not. Operations that do the work
 of a convolution or a matrix product where no formula sees it are named, and what they come to by
-a documented formula is kept apart from the MACs (see `products.py`). Counts are of the module in
-the mode it is in, for the inputs given: one image if the batch is 1.
+a documented formula is kept apart from the MACs (see `products.py`). Where what is computed
+depends on values, that is named as well, and the count is that of inputs that are zero. Counts are
+of the module in the mode it is in, for the inputs given: one image if the batch is 1.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from blockzoo.measure.costs.backward import (
     saving_is_changed,
 )
 from blockzoo.measure.costs.meta import (
-    call,
     run_operation,
     stand_in,
     stand_ins,
+    standing_in,
     tensors_in,
     without_data,
 )
@@ -41,9 +42,16 @@ from blockzoo.measure.costs.products import (
     formula_of,
     function_name,
     is_complex,
+    reads_values,
     real_products,
     shown_name,
 )
+
+BY_VALUES = "control_flow_on_values"
+"""Stands among the uncounted where other inputs may take another way: this one is all zeros.
+
+One word, as names of operations are: tables join them by spaces.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +112,12 @@ def count_complexity(module: nn.Module, *inputs: object) -> Complexity:
     """
 
     def run(device: str) -> Complexity:
-        counter = _Counter()
         parameters, buffers = stand_ins(module, device)
-        with torch.enable_grad(), counter, _ComplexConvolutions(counter):
-            output = call(module, parameters, buffers, [_moved(value, device) for value in inputs])
+        counter = _Counter([*parameters.values(), *buffers.values()])
+        # To the end of it: a backward pass may run parts of the module again.
+        in_place = standing_in(module, parameters, buffers)
+        with torch.enable_grad(), in_place, counter, _ComplexConvolutions(counter):
+            output = module(*[_moved(value, device) for value in inputs])
             outputs = [value for value in tensors_in(output) if value.requires_grad]
             if counter.recomputes or has_own_backward(outputs):
                 _count_backward(counter, outputs, device)
@@ -137,18 +147,22 @@ def _count_backward(counter: _Counter, outputs: list[Tensor], device: str) -> No
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation of a forward pass and adds up what it costs, and its backward."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._state = {id(value) for value in state}
         self.macs = self.backward_macs = 0
         self.recomputes = self._in_backward = False
         self._uncounted: set[str] = set()
+        self._reads_values = False
         self._uncounted_macs: Counter[str] = Counter()
 
     def result(self) -> Complexity:
         return Complexity(
             macs=self.macs,
             training_macs=self.macs + self.backward_macs,
-            uncounted=tuple(sorted(self._uncounted)),
+            uncounted=tuple(
+                sorted(self._uncounted | ({BY_VALUES} if self._reads_values else set()))
+            ),
             uncounted_macs=dict(self._uncounted_macs),
         )
 
@@ -181,7 +195,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if output is not NotImplemented:
             return output
         output = run_operation(func, args, kwargs)
-        if does_unseen_work(func) and not self._is_gradient_of_named(func):
+        if reads_values(func) and id(args[0]) not in self._state:  # a counter, say, is no input
+            self._reads_values = True
+        if does_unseen_work(func, args) and not self._is_gradient_of_named(func):
             name = shown_name(func, args)
             self._uncounted.add(name)
             macs = estimated_macs(func, args, output)

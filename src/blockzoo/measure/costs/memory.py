@@ -35,6 +35,7 @@ from blockzoo.measure.costs.meta import (
     run_operation,
     stand_in,
     stand_ins,
+    standing_in,
     without_data,
 )
 
@@ -87,6 +88,15 @@ class TrainingStep:
             return torch.optim.SGD(parameters, lr=0.1, momentum=self.momentum, fused=fused)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
         return kind(parameters, lr=0.1, fused=fused)
+
+
+def can_be_fused(parameters: Iterable[Tensor]) -> bool:
+    """Tell whether an optimizer's fused kernels take all of these parameters: real ones alone.
+
+    >>> can_be_fused([torch.ones(2)]), can_be_fused([torch.ones(2, dtype=torch.cfloat)])
+    (True, False)
+    """
+    return all(value.is_floating_point() for value in parameters)
 
 
 SGD_STEP = TrainingStep()
@@ -166,14 +176,16 @@ def _train_one_step(
     ledger.enter("parameters", (*parameters.values(), *buffers.values()))
     ledger.enter("optimizer", [*state_tensors(optimizer), *average])
     ledger.enter("activations", [images, targets])
-    with torch.enable_grad(), ledger:
-        logits = call(module, parameters, buffers, [images])
+    # To the end of the step: a backward pass may run parts of the module again.
+    with torch.enable_grad(), standing_in(module, parameters, buffers), ledger:
+        logits = module(images)
         assert isinstance(logits, Tensor)
         loss = F.cross_entropy(logits, targets)
         ledger.new_storages_are = "temporaries"
         loss.backward()  # type: ignore[no-untyped-call]
         ledger.enter("gradients", [value.grad for value in trainable if value.grad is not None])
-        if step is None:  # fused kernels make nothing, and run on no tensor without data
+        # Fused kernels make nothing, and run on no tensor without data.
+        if step is None or not can_be_fused(trainable):
             optimizer.step()
     ledger.enter("optimizer", state_tensors(optimizer))
     return ledger.peak(batch_size)

@@ -55,9 +55,14 @@ def stand_ins(module: nn.Module, device: str) -> tuple[dict[str, nn.Parameter], 
 
 
 def stand_in(value: Tensor, device: str) -> Tensor:
-    """Return a tensor of that shape, layout and type: without data on "meta", elsewhere zero."""
+    """Return a tensor of that shape, layout and type: without data on "meta", elsewhere zero.
+
+    Indices, flags and counters are what they are, where they have data: zeros would be others.
+    """
     if device == "meta":
         return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    if not (value.is_meta or value.is_floating_point() or value.is_complex()):
+        return value.detach().to(device, copy=True)
     return torch.zeros_like(value, device=device)
 
 
@@ -69,15 +74,56 @@ def call(
 ) -> object:
     """Return `module(*inputs)` computed with these parameters and buffers instead of its own.
 
-    The module is left as it was, see `unchanged.py`: what it keeps of a run is of these tensors.
-    Raises `LateWeightsError` where it makes weights as it runs, for which there are no stand-ins.
+    The module is left as it was, see `standing_in`, which also says what is raised.
     """
-    with left_unchanged(module):
-        output: object = torch.func.functional_call(
-            module, {**parameters, **buffers}, tuple(inputs)
-        )
+    with standing_in(module, parameters, buffers):
+        return module(*inputs)
+
+
+@contextmanager
+def standing_in(
+    module: nn.Module, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Within it these are the parameters and buffers of the module; after it its own are again.
+
+    The module is left as it was, see `unchanged.py`: what it keeps of a run is of these tensors.
+    Raises `LateWeightsError` where it made weights meanwhile, for which there are no stand-ins.
+    Unlike `call`, for what runs parts of the module once more later on, as a backward pass does
+    that recomputes what it needs.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> with standing_in(layer, *stand_ins(layer, "meta")):
+    ...     layer.weight.is_meta
+    True
+    >>> layer.weight.is_meta
+    False
+    """
+    with left_unchanged(module), _replaced(module, {**parameters, **buffers}):
+        yield
         refuse_late_weights(module, parameters)
-    return output
+
+
+@contextmanager
+def _replaced(module: nn.Module, given: Mapping[str, Tensor]) -> Iterator[None]:
+    # By the tensors and not by names: what is used in several places is one tensor in all.
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    substitutes = {id(value): given[name] for name, value in own.items() if name in given}
+    # A compiled part keeps its own elsewhere, where they cannot be replaced.
+    holders: list[dict[str, Any]] = [
+        holder
+        for part in module.modules()
+        for holder in (part._parameters, part._buffers)
+        if isinstance(holder, dict)
+    ]
+    before = [dict(holder) for holder in holders]
+    for holder in holders:
+        holder.update({name: substitutes.get(id(value), value) for name, value in holder.items()})
+    try:
+        yield
+    finally:
+        for holder, was in zip(holders, before, strict=True):
+            holder.clear()
+            holder.update(was)
 
 
 def refuse_late_weights(module: nn.Module, known: Container[str]) -> None:
@@ -260,6 +306,8 @@ def _remember(key: Hashable, output: Any) -> None:
 def _is_whole(value: Any) -> bool:
     """Tell whether this is a tensor that fills a storage of its own, as `empty_strided` makes."""
     if not isinstance(value, Tensor) or value.storage_offset() != 0:
+        return False
+    if not value.is_meta:  # made where data are, of one without: the next is to be there, too
         return False
     twin = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=_META)
     return value.untyped_storage().nbytes() == twin.untyped_storage().nbytes()

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from blockzoo.core.errors import InputError, ModelError, one_line
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
 from blockzoo.core.ranges import BATCH
-from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep, state_tensors
+from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep, can_be_fused, state_tensors
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 
 _MMAP_THRESHOLD_BYTES = 65536
@@ -117,7 +117,7 @@ def _measure(task: _Task) -> int:
     if task.training:
         module.train()
         trainable = [value for value in module.parameters() if value.requires_grad]
-        optimizer = task.training.make(trainable, fused=True)
+        optimizer = task.training.make(trainable, fused=can_be_fused(trainable))
         if task.training.averaged:
             average = [v.detach().clone() for v in (*module.parameters(), *module.buffers())]
         step = _training_step(module, optimizer)

@@ -3,6 +3,10 @@
 A formula of the MACs is exact. Operations that multiply and add as matrices do and have none are
 named; for some what they come to by a documented formula is told apart from the MACs. A product of
 complex numbers is four of real ones, be it a convolution or a matrix product.
+
+Which these are is told by their names, and by a rule for operations that nobody has heard of yet:
+what makes one tensor of two or more of real or complex numbers, is not element-wise and is not
+among those known to move, compare or reduce values alone, is named.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,6 +45,21 @@ _MATRIX_WORDS = re.compile(
     re.VERBOSE,
 )
 _NO_WORK = frozenset({"_linalg_check_errors", "lu_unpack", "slice_inverse", "linalg_diagonal"})
+# Two tensors or more go into these, and no products of them come out.
+_MOVES_OR_COMPARES = frozenset(
+    {
+        *("copy", "_to_copy", "set", "resize_as", "lift_fresh", "where", "heaviside", "complex"),
+        *("index_add", "index_copy", "index_fill", "index_put", "_index_put_impl", "index_reduce"),
+        *("_unsafe_index_put", "_unsafe_masked_index_put_accumulate", "masked_fill", "put"),
+        *("masked_scatter", "scatter", "scatter_add", "scatter_reduce", "segment_reduce"),
+        *("slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter"),
+        *("isin", "searchsorted", "bucketize", "equal", "allclose", "_prelu_kernel", "glu_jvp"),
+        *("binary_cross_entropy", "huber_loss", "mse_loss", "multi_margin_loss", "polar"),
+        *("smooth_l1_loss", "soft_margin_loss", "batch_norm_elemt", "rrelu_with_noise", "normal"),
+        *("multilabel_margin_loss", "_dirichlet_grad", "_standard_gamma_grad", "_masked_scale"),
+        *("quantize_per_tensor", "quantize_per_channel", "quantized_batch_norm", "_make_dual"),
+    }
+)
 # Operations of these namespaces are known one by one; those of any other are custom kernels.
 _PLAIN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
 
@@ -72,6 +92,14 @@ def _attention_backward(
     return 2 * count(query.shape, key.shape, value.shape)
 
 
+def _product(rows: Tensor, other: Tensor, *_: object, out_val: Tensor, **__: object) -> int:
+    # Groups of rows or columns meet one matrix each, so every output is one sum over the columns of
+    # the first; where the columns themselves are grouped, all groups together are one.
+    if rows.dim() == other.dim() == 2 and out_val.dim() == 3:
+        return 2 * rows.numel() * other.shape[-1]
+    return 2 * out_val.numel() * rows.shape[-1]
+
+
 _ATTENTION = flop_registry[aten._scaled_dot_product_efficient_attention]
 _ADDED_FORMULAS: Mapping[str, Callable[..., int]] = {
     # Fused attention that not every release of torch counts: its formula is that of the others.
@@ -82,6 +110,11 @@ _ADDED_FORMULAS: Mapping[str, Callable[..., int]] = {
     "_scaled_dot_product_efficient_attention_backward": _attention_backward,
     "_scaled_dot_product_cudnn_attention_backward": _attention_backward,
     "_int_mm": flop_registry[aten.mm],
+    **dict.fromkeys(("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2"), _product),
+    **dict.fromkeys(("_scaled_mm", "_scaled_mm_v2", "_dyn_quant_matmul_4bit"), _product),
+    **dict.fromkeys(("_weight_int8pack_mm", "_weight_int4pack_mm"), _product),
+    **dict.fromkeys(("_weight_int4pack_mm_for_cpu",), _product),
+    **dict.fromkeys(("_weight_int4pack_mm_with_scales_and_zeros",), _product),
     "conv_tbc": _conv_tbc,
     "conv_tbc_backward": _conv_tbc_backward,
     "convolution_backward": _convolution_backward,
@@ -91,20 +124,41 @@ _ADDED_FORMULAS: Mapping[str, Callable[..., int]] = {
 
 def formula_of(func: Any, args: tuple[Any, ...]) -> Callable[..., int] | None:
     """Return the formula of the FLOPs of this operation; None where no exact one is known."""
-    formula = _about(func)[0]
+    formula = _about(func).formula
     return None if formula is None or is_sparse(args) else formula
 
 
 # By id, because hashing an operation costs more than a look-up; the operation is kept so that no
 # other one gets its id. Networks repeat few operations thousands of times.
-_known: dict[int, tuple[Callable[..., int] | None, bool, Any]] = {}
+_known: dict[int, _About] = {}
 
 
-def _about(func: Any) -> tuple[Callable[..., int] | None, bool, Any]:
-    """Return the formula of an operation, whether it is to be named without, and itself."""
-    if id(func) not in _known:
-        _known[id(func)] = _registered(func), _looks_like_products(func), func
-    return _known[id(func)]
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What is known of an operation.
+
+    `named`: it is to be named where it has no formula; `joins`: only where two of its tensors or
+    more are of real or complex numbers. `reads`: what it returns depends on values, not on shapes.
+    """
+
+    func: Any
+    formula: Callable[..., int] | None
+    named: bool
+    joins: bool
+    reads: bool
+
+
+def _about(func: Any) -> _About:
+    known = _known.get(id(func))
+    if known is None:
+        known = _known[id(func)] = _About(
+            func=func,
+            formula=_registered(func),
+            named=_looks_like_products(func),
+            joins=_may_join(func),
+            reads=not _READING.isdisjoint(func.tags),
+        )
+    return known
 
 
 def _registered(func: Any) -> Callable[..., int] | None:
@@ -120,9 +174,47 @@ def _registered(func: Any) -> Callable[..., int] | None:
     return formula
 
 
-def does_unseen_work(func: Any) -> bool:
+def does_unseen_work(func: Any, args: Iterable[Any]) -> bool:
     """Return whether this operation is to be named where no formula of the MACs knows it."""
-    return _about(func)[1]
+    about = _about(func)
+    return about.named or (about.joins and sum(map(_is_of_numbers, args)) >= 2)
+
+
+def reads_values(func: Any) -> bool:
+    """Tell whether what runs after this operation may depend on values, as after `Tensor.item`.
+
+    >>> reads_values(aten._local_scalar_dense.default), reads_values(aten.relu.default)
+    (True, False)
+    """
+    return _about(func).reads
+
+
+_READING = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
+
+
+def _is_of_numbers(value: object) -> bool:
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def _may_join(func: Any) -> bool:
+    """Tell whether this makes one tensor of two or more, by an unknown rule and not by element."""
+    name, schema = function_name(func), func._schema
+    if func.is_view or name.endswith("_backward") or name in _NO_WORK | _MOVES_OR_COMPARES:
+        return False
+    taken = [argument for argument in schema.arguments if str(argument.type) == "Tensor"]
+    made = [str(value.type) for value in schema.returns]
+    return len(taken) >= 2 and made == ["Tensor"] and not _is_by_element(func, name)
+
+
+def _is_by_element(func: Any, name: str) -> bool:
+    # Not all variants of an operation are marked: the one that writes into a given tensor is not.
+    packets = (func._overloadpacket, getattr(aten, name, None))
+    return any(
+        torch.Tag.pointwise in getattr(packet, overload).tags
+        for packet in packets
+        if packet is not None
+        for overload in packet.overloads()
+    )
 
 
 def _looks_like_products(func: Any) -> bool:

@@ -19,7 +19,6 @@ inputs and channels, where Luo et al. average them with their sign.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import ModelError
+from blockzoo.core.networks import cast_network, copied
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.costs.meta import in_mode
 
@@ -73,7 +73,7 @@ def receptive_field(
     sizes = tuple(lengths)
     with seeded(seed, gpus=False), torch.inference_mode(False):
         # Double precision: a dependence through many layers may be smaller than fp32 tells from 0.
-        probe = _without_zeros(copy.deepcopy(module).cpu().double())
+        probe = _without_zeros(cast_network(copied(module).cpu(), torch.float64))
         with in_mode(probe, training=False):
             return ReceptiveField(
                 height=_extent(probe, channels, _HEIGHT_AXIS, sizes),
@@ -94,7 +94,7 @@ def effective_receptive_field(
     1.0
     """
     with seeded(seed, gpus=False), torch.inference_mode(False):
-        probe = copy.deepcopy(module).cpu().float()
+        probe = cast_network(copied(module).cpu(), torch.float32)
         with in_mode(probe, training=False):
             gradient = _middle_gradient(probe, torch.randn(inputs, channels, size, size))
     strength = gradient.square().mean((0, 1)).sqrt()

@@ -38,11 +38,13 @@ def measure(
 
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
     names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
-    without either in eager fp32, on the GPU if there is one; the batch is the example's. `quick`
+    without either in eager fp32, on the GPU if there is one; the batch is the example's. Its
+    precision is that of real numbers: examples and weights of whole or complex ones stay such. What
+    models take beside one tensor must be theirs, say as buffers. `quick`
     takes one process and at most two seconds per model, and so gives no verdict. `settings` says
     when to start and stop instead, its processes included. Modules may be of any class, also one
     defined in a script or notebook, but nothing in them may be bound to this process (open files,
-    locks).
+    generators).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
@@ -76,8 +78,15 @@ def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | Non
     for name, model in models.items():
         if not isinstance(model, nn.Module):
             raise InputError(f"model {name!r} is a {type(model).__name__}; it must be an nn.Module")
-    if not isinstance(example, Tensor) or not example.ndim or not len(example):
-        raise InputError("example must be a tensor (N, ...) of at least one input")
+    if not isinstance(example, Tensor):
+        raise InputError(
+            f"example is a {type(example).__name__}; it must be one tensor (N, ...): time a module "
+            "that takes one and hands it on, with whatever else is needed among its buffers"
+        )
+    if not example.ndim or not len(example):
+        raise InputError(
+            f"example has shape {tuple(example.shape)}; it must be (N, ...) of at least one input"
+        )
     if baseline is not None and baseline not in models:
         raise InputError(f"baseline {baseline!r} is not among the models: {', '.join(models)}")
 

@@ -9,7 +9,6 @@ last bit of the input changes the output by percents. Statistics of real activat
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from blockzoo.core.errors import ModelError, ParityError
+from blockzoo.core.networks import cast, cast_network, copied
 
 TOLERANCE = 1e-4
 # Papers start layer scales at 1e-6 to 1e-4, where a branch that is dropped changes nothing.
@@ -35,7 +35,7 @@ def check_parity(
     more than the tolerance; `ModelError` when an output is not finite.
 
     >>> convolution = nn.Conv2d(3, 4, 1)
-    >>> check_parity(convolution, copy.deepcopy(convolution), torch.ones(2, 3, 8, 8))
+    >>> check_parity(convolution, copied(convolution), torch.ones(2, 3, 8, 8))
     0.0
     """
     expected, actual = _outputs(original, other, example)
@@ -73,9 +73,11 @@ def check_merge(
         return merged, check_parity(module, merged, example, tolerance=tolerance)
     except ParityError as error:
         # Merged anew from the exact copy: what was merged in single precision is rounded already.
-        exact = copy.deepcopy(module).double()
+        exact = cast_network(copied(module), torch.float64)
         try:
-            return merged, check_parity(exact, merge(exact), example.double(), tolerance=tolerance)
+            return merged, check_parity(
+                exact, merge(exact), cast(example, torch.float64), tolerance=tolerance
+            )
         except RuntimeError:  # it cannot run in double precision, so the first answer stands
             raise error from None
 
@@ -96,7 +98,7 @@ def with_nontrivial_state(
     >>> bool(with_nontrivial_state(fresh).running_mean.any()), bool(fresh.running_mean.any())
     (True, False)
     """
-    twin = copy.deepcopy(module)
+    twin = copied(module)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in twin.modules():
@@ -149,7 +151,7 @@ def _spread(tensor: Tensor | None, generator: torch.Generator) -> None:
 def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         # In double, so that comparing adds no rounding of its own.
-        expected, actual = original(example).double(), other(example).double()
+        expected, actual = _in_double(original(example)), _in_double(other(example))
     if expected.shape != actual.shape:
         raise ParityError(
             f"outputs have shapes {tuple(expected.shape)} and {tuple(actual.shape)}; "
@@ -162,6 +164,13 @@ def _outputs(original: nn.Module, other: nn.Module, example: Tensor) -> tuple[Te
                 f"{int((~output.isfinite()).sum())} values that are NaN or infinite"
             )
     return expected, actual
+
+
+def _in_double(output: Tensor) -> Tensor:
+    """Return an output in double; complex numbers as pairs of real ones."""
+    return (
+        torch.view_as_real(output.resolve_conj()).flatten(-2) if output.is_complex() else output
+    ).double()
 
 
 def _relative_difference(expected: Tensor, actual: Tensor) -> float:

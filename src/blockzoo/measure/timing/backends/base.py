@@ -6,7 +6,6 @@ only then do fresh processes `load` them, each for itself, and time `Loaded.call
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from blockzoo.core.errors import DeviceError, ModelError
+from blockzoo.core.networks import cast, cast_network, copied, laid_out, lay_out_network
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends.gate import check_output
@@ -132,23 +132,23 @@ def cuda_unavailable(device: str) -> str | None:
 
 def settled(model: nn.Module, way: RunWay, device: str | torch.device) -> nn.Module:
     """Return a copy of `model` as it is run: eval, frozen, cast and laid out as `way` says."""
-    return settle(copy.deepcopy(model), way, device)
+    return settle(copied(model), way, device)
 
 
 def settle(model: nn.Module, way: RunWay, device: str | torch.device) -> nn.Module:
     """Do to `model` itself what `settled` does to a copy, and return it."""
-    twin = model.eval().requires_grad_(False)
-    twin = twin.to(device=device, dtype=DTYPES.get(way.precision, torch.float32))
-    # Module.to accepts a memory format, but its type stub does not.
-    move: Callable[..., nn.Module] = twin.to
-    return move(memory_format=_memory_format(way))
+    twin = cast_network(model.eval().requires_grad_(False).to(device=device), _dtype(way))
+    return lay_out_network(twin, _memory_format(way))
 
 
 def placed(images: Tensor, way: RunWay, device: str | torch.device) -> Tensor:
-    """Return a copy of `images` as the network takes them."""
-    dtype = DTYPES.get(way.precision, torch.float32)
-    ready = images.detach().to(device=device, dtype=dtype, copy=True)
-    return ready.contiguous(memory_format=_memory_format(way)) if ready.dim() == 4 else ready
+    """Return a copy of `images` as the network takes them; whole numbers stay what they are."""
+    ready = cast(images.detach().to(device=device, copy=True), _dtype(way))
+    return laid_out(ready, _memory_format(way))
+
+
+def _dtype(way: RunWay) -> torch.dtype:
+    return DTYPES.get(way.precision, torch.float32)
 
 
 def _memory_format(way: RunWay) -> torch.memory_format:
@@ -196,9 +196,14 @@ def load_module(
 def _as_one(result: Any) -> Tensor:
     """Return what a network returned as float32 on the CPU; several tensors one after the other."""
     if isinstance(result, Tensor):
-        return result.to(device="cpu", dtype=torch.float32, copy=True)
-    leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        return _as_real(result).to(device="cpu", dtype=torch.float32, copy=True)
+    leaves = [_as_real(leaf) for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
     return torch.cat([torch.zeros(0), *(leaf.float().cpu().flatten() for leaf in leaves)])
+
+
+def _as_real(output: Tensor) -> Tensor:
+    """Return complex numbers as real and imaginary parts, along the last dimension."""
+    return torch.view_as_real(output.resolve_conj()).flatten(-2) if output.is_complex() else output
 
 
 def load_bound(

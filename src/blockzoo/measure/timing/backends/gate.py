@@ -20,7 +20,6 @@ tell.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError, ModelError, ParityError
+from blockzoo.core.networks import cast, cast_network, copied
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.parity import TOLERANCE, check_parity
 
@@ -68,8 +68,8 @@ def check_output(
     if not len(images) or len(images) % batch_size:
         raise InputError(f"{len(images)} images are no whole batches of {batch_size}")
     # On the CPU whatever the way: the reference must not depend on what is checked.
-    eager = copy.deepcopy(model).eval().to(device="cpu", dtype=torch.float32)
-    images = images.detach().to(device="cpu", dtype=torch.float32)
+    eager = cast_network(copied(model).eval().cpu(), torch.float32)
+    images = cast(images.detach().cpu(), torch.float32)
     other = _InBatches(output, batch_size)
     if way.precision == "int8":
         return _check_int8(_InBatches(eager, batch_size), other, _enough(images, batch_size))
@@ -98,7 +98,9 @@ def tolerance_of(way: RunWay) -> float:
 def other_inputs(example: Tensor, seed: int = _SEED) -> Tensor:
     """Return inputs of the same shape and kind as `example`, but none of them itself.
 
-    They are its values in another order; where all are equal, standard normal ones.
+    They are its values in another order; where all are equal, standard normal ones. Of whole
+    numbers that are all equal no others are known to be allowed (they may be indices), so these
+    are taken.
 
     >>> example = torch.arange(8.0)
     >>> other_inputs(example).sort().values.equal(example), other_inputs(example).equal(example)
@@ -107,7 +109,11 @@ def other_inputs(example: Tensor, seed: int = _SEED) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     flat = example.detach().cpu().flatten()
     if not len(flat) or bool((flat == flat[0]).all()):
-        return torch.randn(example.shape, generator=generator).to(example.dtype)
+        if not (example.is_floating_point() or example.is_complex()):
+            return flat.reshape(example.shape)
+        kind = torch.complex64 if example.is_complex() else torch.float32
+        drawn = torch.randn(example.shape, generator=generator, dtype=kind)
+        return drawn.to(example.dtype)
     return flat[torch.randperm(len(flat), generator=generator)].reshape(example.shape)
 
 
@@ -140,10 +146,10 @@ def require_unchanged(before: Tensor, after: Tensor, way: RunWay) -> None:
 
 def _is_rounding(eager: nn.Module, other: nn.Module, images: Tensor, batch_size: int) -> bool:
     """Tell whether `other` is about as near to the network in float64 as eager fp32 is."""
-    exact_eager = copy.deepcopy(eager).double()
+    exact_eager = cast_network(copied(eager), torch.float64)
     try:
         with torch.inference_mode():
-            exact = _InBatches(exact_eager, batch_size)(images.double())
+            exact = _InBatches(exact_eager, batch_size)(cast(images, torch.float64))
             expected = _InBatches(eager, batch_size)(images)
             actual = other(images)
     except RuntimeError:  # it cannot run in double precision, so the first answer stands
@@ -162,6 +168,8 @@ def _enough(images: Tensor, batch_size: int) -> Tensor:
     # Ten images, say, agree or not by steps of a tenth, which tells nothing of 90%.
     missing = math.ceil(max(INT8_IMAGES - len(images), 0) / batch_size) * batch_size
     generator = torch.Generator().manual_seed(_SEED)
+    if not images.is_floating_point():  # others than those given may be no indices
+        return torch.cat([images, *[images] * math.ceil(missing / len(images))])
     more = torch.randn((missing, *images.shape[1:]), generator=generator)
     return torch.cat([images, more])
 
