@@ -36,7 +36,7 @@ TEXT = """\
 # What folding changes
 
 `blockzoo benchmark` times the deploy form with its batch norms folded into the layers before them.
-Here every block of the zoo stands in both forms, timed in one session: position {position},
+Here {count} blocks stand in both forms, timed in one session: position {position},
 depth {depth}, width {width}, batch 1, fp32, eager, one thread. Ratios are to {baseline} in the same
 form, with half the width of their 95% interval; below 1 is faster.
 
@@ -104,7 +104,7 @@ def forms_page(record: Mapping[str, Any]) -> str:
     timed = [pair for pair in pairs if all(row["median_ms"] for row in pair)]
     timed.sort(key=lambda pair: pair[0]["ratio"])
     lines = [
-        TEXT.format(baseline=BASELINE, **record["settings"]),
+        TEXT.format(baseline=BASELINE, count=len(pairs), **record["settings"]),
         *_summary(timed),
         "",
         "| block | folded (ms) | to baseline, folded | to baseline, not folded | moved |",
@@ -151,7 +151,8 @@ def _ratio(row: Row) -> str:
 def _origin(record: Mapping[str, Any]) -> str:
     environment, counts = record["environment"], [row["n"] for row in record["rows"] if row["n"]]
     return (
-        f"`python benchmarks/zoo_forms.py`, record `benchmarks/results/zoo_forms.json`: "
+        f"`python benchmarks/zoo_forms.py --budget-s {record['settings']['budget_s']:g} --blocks ...`, "
+        f"record `benchmarks/results/zoo_forms.json`: "
         f"{environment['processor']} with {record['instructions']}, "
         f"cores available: {environment['cores']}, {environment['system']}; "
         f"torch {environment['torch']}, Python {environment['python']}; "

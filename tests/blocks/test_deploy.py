@@ -133,8 +133,8 @@ class _Returns(_Block):
 
 
 class _Layer(_Block):
-    """A layer of that name, as in the heads of segmentation networks (NVlabs/SegFormer
-    linear_fuse; pyramid decoders)."""
+    """A layer of that name, as linear_fuse in segmentation heads (NVlabs/SegFormer
+    mmseg/models/decode_heads/segformer_head.py)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class _Kernel(_Block):
 
 
 class _Wants(_Block):
-    """Joins two features in forward, as PatchConsensus-like fusions do (MambaDFuse issue 17)."""
+    """Joins two features in forward, and merges no branches."""
 
     def fuse(self, near: Tensor, far: Tensor) -> Tensor:
         """Add."""

@@ -149,7 +149,7 @@ class _Factors(nn.Conv2d):
 
 
 class _Bank(nn.Conv2d):
-    """A bank of kernels, mixed by image (nibuiro/CondConv-pytorch condconv.py)."""
+    """A bank of kernels, mixed by image (CondConv, arXiv 1904.04971)."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(32, 64, 3, groups=2, bias=False)

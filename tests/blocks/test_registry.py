@@ -212,7 +212,7 @@ def test_a_factory_without_source_is_placed_by_its_module() -> None:
 
 
 class _Detected(nn.Conv2d):
-    """Takes (c1, c2, n, shortcut, g, e), as in detection code (WongKinYiu/yolov7 common.py)."""
+    """Takes (c1, c2, n, shortcut, g, e), as in detection code."""
 
     def __init__(self, c1: int, c2: int, n: int, shortcut: bool, g: int, e: float) -> None:
         super().__init__(c1, c2, 3, 2 if shortcut else 1, 1, groups=g)
