@@ -149,9 +149,10 @@ def _ratio(row: Row) -> str:
 
 
 def _origin(record: Mapping[str, Any]) -> str:
-    environment, counts = record["environment"], [row["n"] for row in record["rows"] if row["n"]]
+    environment, budget_s = record["environment"], record["settings"]["budget_s"]
+    counts = [row["n"] for row in record["rows"] if row["n"]]
     return (
-        f"`python benchmarks/zoo_forms.py --budget-s {record['settings']['budget_s']:g} --blocks ...`, "
+        f"`python benchmarks/zoo_forms.py --budget-s {budget_s:g} --blocks ...`, "
         f"record `benchmarks/results/zoo_forms.json`: "
         f"{environment['processor']} with {record['instructions']}, "
         f"cores available: {environment['cores']}, {environment['system']}; "

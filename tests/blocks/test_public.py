@@ -44,6 +44,8 @@ def _blockzoo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
 
 
+# The fusion of levels has a method of a merge's name, which is said.
+@pytest.mark.filterwarnings("ignore:.*takes arguments:UserWarning")
 def test_there_are_thirty_and_all_have_the_shapes_of_the_scaffold() -> None:
     assert len(NAMES) >= 30
     for name in NAMES:

@@ -1,4 +1,6 @@
-"""Of detectors: cross-stage layers, pooling pyramids, slices, deformable kernels, weighted fusion."""
+"""Of detectors: cross-stage layers, pooling pyramids, slices, deformable kernels, fusion."""
+
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
@@ -6,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import DeformConv2d
-
-from blockzoo import register_block
 
 
 def conv(c1: int, c2: int, k: int = 1, s: int = 1, g: int = 1) -> nn.Sequential:
@@ -72,9 +72,8 @@ class Focus(nn.Module):
         return focused
 
 
-@register_block("RTDETRRep", merge_methods=("convert_to_deploy",))
 class RepBlock(nn.Module):
-    """lyuwenyu/RT-DETR, hybrid_encoder.py: two branches, merged by a method of another name."""
+    """DingXiaoH/RepVGG, repvgg.py: two branches, merged in place."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -85,7 +84,7 @@ class RepBlock(nn.Module):
         y: Tensor = self.wide(x)
         return functional.silu(y + self.thin(x) if hasattr(self, "thin") else y)
 
-    def convert_to_deploy(self) -> None:
+    def switch_to_deploy(self) -> None:
         self.wide.weight.add_(functional.pad(self.thin.weight, [1, 1, 1, 1]))
         assert self.wide.bias is not None
         assert self.thin.bias is not None

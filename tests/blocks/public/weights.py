@@ -1,4 +1,6 @@
-"""Weights that are not what a layer is given: quantised, binary, rotated, standardised, mirrored."""
+"""Weights that are not what a layer holds: quantised, binary, turned, standardised, mirrored."""
+
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class LearnedStep(nn.Module):
         self.weight_step, self.input_step = (nn.Parameter(torch.tensor(0.05)) for _ in range(2))
 
     def _quantised(self, x: Tensor, step: Tensor) -> Tensor:
-        levels: Tensor = _Round.apply((x / step).clamp(-8, 7))  # type: ignore[no-untyped-call]
+        levels: Tensor = _Round.apply((x / step).clamp(-8, 7))
         return levels * step
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,9 +66,9 @@ class Binary(nn.Module):
         self.norm, self.stride = nn.BatchNorm2d(out_channels), stride
 
     def forward(self, x: Tensor) -> Tensor:
-        signs: Tensor = _Sign.apply(x + self.shift)  # type: ignore[no-untyped-call]
+        signs: Tensor = _Sign.apply(x + self.shift)
         scale = self.weight.detach().abs().mean((1, 2, 3), keepdim=True)
-        kernel: Tensor = _Sign.apply(self.weight)  # type: ignore[no-untyped-call]
+        kernel: Tensor = _Sign.apply(self.weight)
         normed: Tensor = self.norm(functional.conv2d(signs, kernel * scale, None, self.stride, 1))
         return functional.prelu(normed, normed.new_full((1,), 0.25))
 

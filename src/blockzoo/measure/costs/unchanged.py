@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from operator import is_
 from pathlib import Path
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ _TENSOR_BYTES_MAX = 2**24
 """Plain tensors up to here are copied, for they may be changed in place; a grid is far smaller."""
 
 _CONTAINERS = {dict, OrderedDict, list, set}
+_CACHES = (dict, list, set, Tensor, nn.Module)
+"""What is looked at in the files of an installed package."""
 _EMPTY = object()
 
 
@@ -163,9 +165,9 @@ def _look_at_object(value: Any, notes: list[_Note], waiting: list[Any]) -> None:
     if type(attributes) is dict:
         waiting.append(attributes)
     kind: Any = type(value)
-    for name in _slots(kind):
-        content = getattr(value, name, _EMPTY)
-        notes.append(_Note(partial(_put_back_attribute, name), value, content))
+    for slot in _slots(kind):
+        content = _in_slot(slot, value)
+        notes.append(_Note(partial(_put_back_slot, slot), value, content))
         waiting.append(content)
 
 
@@ -189,8 +191,10 @@ def _look_at_function(function: FunctionType, notes: list[_Note], waiting: list[
     before = {name: value for name, value in names.items() if not name.startswith("__")}
     notes.append(_Note(_put_back_globals, names, before))
     # What this function calls may keep something, too; a package as a whole is too much to look at.
-    beyond = (FunctionType, type) if _is_installed(function.__module__) else ()
-    waiting.extend(value for value in before.values() if not isinstance(value, beyond))
+    if _is_installed(function.__module__):
+        waiting.extend(value for value in before.values() if isinstance(value, _CACHES))
+    else:
+        waiting.extend(value for value in before.values() if not _is_of_package(value))
 
 
 def _look_at_cell(cell: CellType, notes: list[_Note], waiting: list[Any]) -> None:
@@ -216,7 +220,9 @@ def _look_at_function_cache(function: Any, notes: list[_Note], waiting: list[Any
 
 
 def _look_at_tensor(value: Tensor, notes: list[_Note], waiting: list[Any]) -> None:
-    if value.is_meta or value.is_inference() or value.nbytes > _TENSOR_BYTES_MAX:
+    if value.layout is not torch.strided or value.is_meta or value.is_inference():
+        return
+    if value.nbytes > _TENSOR_BYTES_MAX:
         return
     notes.append(_Note(_put_back_tensor, value, (value._version, value.detach().clone())))
 
@@ -306,13 +312,21 @@ def _put_back_class_attributes(kind: type, before: dict[str, Any]) -> None:
             setattr(kind, name, value)
 
 
-def _put_back_attribute(name: str, value: Any, before: object) -> None:
-    if getattr(value, name, _EMPTY) is before:
+def _put_back_slot(slot: MemberDescriptorType, value: object, before: object) -> None:
+    if _in_slot(slot, value) is before:
         return
     if before is _EMPTY:
-        object.__delattr__(value, name)
+        slot.__delete__(value)
     else:
-        object.__setattr__(value, name, before)  # a frozen dataclass refuses the usual way
+        slot.__set__(value, before)  # a frozen dataclass refuses the usual way
+
+
+def _in_slot(slot: MemberDescriptorType, value: object) -> object:
+    # By the slot itself: asked by its name, a class of a user may compute what is not there.
+    try:
+        return slot.__get__(value)
+    except AttributeError:
+        return _EMPTY
 
 
 def _put_back_cell(cell: CellType, before: object) -> None:
@@ -343,11 +357,16 @@ def _put_back_bits(bits: Any, before: object) -> None:
 
 
 @cache
-def _slots(kind: type) -> tuple[str, ...]:
-    declared = (vars(base).get("__slots__", ()) for base in kind.__mro__)
-    names = ((value,) if isinstance(value, str) else tuple(value) for value in declared)
-    hidden = ("__dict__", "__weakref__")
-    return tuple(name for group in names for name in group if name not in hidden)
+def _slots(kind: type) -> tuple[MemberDescriptorType, ...]:
+    declaring = (base for base in kind.__mro__ if "__slots__" in vars(base))
+    members = (member for base in declaring for member in vars(base).values())
+    return tuple(member for member in members if isinstance(member, MemberDescriptorType))
+
+
+def _is_of_package(value: object) -> bool:
+    """Tell whether a value in a user's file comes of an installed package, but for layers."""
+    home = value if isinstance(value, (FunctionType, type)) else type(value)
+    return _is_installed(home.__module__) and not isinstance(value, nn.Module)
 
 
 @cache
