@@ -73,7 +73,7 @@ def _to_draw(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Draw]]:
         rules = {"weight": _rule_for_weight(layer), "bias": _rule_for_bias(layer)}
         for name, rule in rules.items():
             # Only its own: a weight may also be a buffer, a property, or None.
-            parameter = layer._parameters.get(name)
+            parameter = layer._parameters[name] if name in layer._parameters else None
             if rule is not None and parameter is not None and parameter.requires_grad:
                 yield f"{path}.{name}" if path else name, parameter, rule
 

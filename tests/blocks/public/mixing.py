@@ -227,7 +227,9 @@ class AdaptiveFourier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.embed(x)
         n, c, h, w = x.shape
-        spectrum = torch.fft.rfft2(x.float(), norm="ortho").view(n, self.blocks, -1, h, w // 2 + 1)
+        spectrum = torch.fft.rfft2(x.float(), norm="ortho").reshape(
+            n, self.blocks, -1, h, w // 2 + 1
+        )
         real, imaginary = spectrum.real, spectrum.imag
         first = torch.einsum("nbihw,bio->nbohw", real, self.scale[0])
         first = first - torch.einsum("nbihw,bio->nbohw", imaginary, self.scale[1])
