@@ -71,9 +71,10 @@ def _to_draw(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Draw]]:
     """Yield name, parameter and how it is drawn, of all that the policy draws, in order."""
     for path, layer in module.named_modules():
         rules = {"weight": _rule_for_weight(layer), "bias": _rule_for_bias(layer)}
+        # Only its own: a weight may also be a buffer, a property, or None.
+        own = dict(layer._parameters.items())  # that of a compiled layer is no dictionary
         for name, rule in rules.items():
-            # Only its own: a weight may also be a buffer, a property, or None.
-            parameter = layer._parameters[name] if name in layer._parameters else None
+            parameter = own.get(name)
             if rule is not None and parameter is not None and parameter.requires_grad:
                 yield f"{path}.{name}" if path else name, parameter, rule
 
