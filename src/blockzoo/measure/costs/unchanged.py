@@ -16,7 +16,7 @@ import random
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from operator import is_
 from pathlib import Path
@@ -100,7 +100,9 @@ def _notes_of(roots: Iterable[object]) -> list[_Note]:
         look = _look_at(kind)
         if look is not None and id(value) not in seen:
             seen[id(value)] = value
-            look(value, notes, waiting)
+            # What refuses to be looked at is left alone: it says nothing of the module.
+            with suppress(Exception):
+                look(value, notes, waiting)
     return notes
 
 
