@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -41,14 +40,15 @@ class RaisesInItsHook(Linear):
         raise ValueError(f"not at {fraction}")
 
 
+class _Single:
+    def __deepcopy__(self, memo: object) -> None:
+        raise ZeroDivisionError("there is one alone")
+
+
 class CannotBeCopied(Linear):
     def __init__(self) -> None:
         super().__init__()
-        self.lock = threading.Lock()
-
-    def forward(self, images: Tensor) -> Tensor:
-        with self.lock:
-            return super().forward(images)
+        self.single = _Single()
 
 
 class HasSparseGradients(Linear):
@@ -89,7 +89,7 @@ class KeepsMoreThanTensors(Linear):
             "block X raises as gradients are computed: RuntimeError: one of the variables needed",
         ),
         (RaisesInItsHook, "block X raises in on_training_progress: ValueError: not at 0.0"),
-        (CannotBeCopied, "block X cannot be trained: TypeError: cannot pickle"),
+        (CannotBeCopied, "block X cannot be trained: ZeroDivisionError: there is one alone"),
         (HasSparseGradients, "block X cannot be trained: RuntimeError: Adam does not support"),
         (
             LosesAnImage,
