@@ -74,15 +74,24 @@ def _keeps_nothing(root: object) -> bool:
     if not isinstance(root, nn.Module) or not all(map(_is_known, map(type, root.modules()))):
         return False
     return not any(
-        part._forward_pre_hooks or part._forward_hooks or "forward" in part.__dict__
+        part._forward_pre_hooks or part._forward_hooks or _may_keep(part.__dict__)
         for part in root.modules()
     )
+
+
+def _may_keep(attributes: dict[str, Any]) -> bool:
+    """Tell whether a layer of a known library has a forward of its own, or a dict to keep things.
+
+    timm's attention keeps its biases by device in one.
+    """
+    public = (value for name, value in attributes.items() if name[0] != "_")
+    return "forward" in attributes or any(type(value) is dict for value in public)
 
 
 @cache
 def _is_known(kind: type) -> bool:
     # A lazy layer becomes another one as it first runs.
-    known = kind.__module__.partition(".")[0] in ("blockzoo", "torch")
+    known = kind.__module__.partition(".")[0] in ("blockzoo", "timm", "torch", "torchvision")
     return known and not issubclass(kind, LazyModuleMixin)
 
 
