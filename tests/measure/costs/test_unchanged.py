@@ -18,9 +18,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.core.errors import LateWeightsError
+from blockzoo.core.position import Position
 from blockzoo.measure.costs.complexity import count_macs
 from blockzoo.measure.costs.memory import inference_memory
+from blockzoo.measure.costs.meta import call, stand_ins
 from blockzoo.measure.costs.unchanged import left_unchanged
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
@@ -291,3 +294,15 @@ def test_weights_made_in_the_first_forward_are_refused_by_name() -> None:
     with pytest.raises(LateWeightsError, match=r"makes weights in its first forward \(second.weig"):
         count_macs(block, torch.empty(1, 2, 4, 4))
     assert block.second is None
+
+
+@pytest.mark.parametrize("name", list_available_blocks())
+def test_no_block_of_the_zoo_keeps_a_tensor_of_a_run_without_data(name: str) -> None:
+    """Also where its layers are taken to keep nothing, and are not looked at."""
+    block = get_block(name).build(16, 32, 2, Position.MID).eval()
+    parameters, buffers = stand_ins(block, "meta")
+    call(block, parameters, buffers, [torch.empty(1, 16, 12, 12, device="meta")])
+    for part in block.modules():
+        held = [value for value in vars(part).values() if isinstance(value, (dict, Tensor))]
+        inner = [each for value in held if isinstance(value, dict) for each in value.values()]
+        assert not any(isinstance(each, Tensor) and each.is_meta for each in (*held, *inner))
