@@ -235,6 +235,6 @@ class AdaptiveFourier(nn.Module):
         first = first - torch.einsum("nbihw,bio->nbohw", imaginary, self.scale[1])
         second = torch.einsum("nbihw,bio->nbohw", imaginary, self.scale[0])
         second = second + torch.einsum("nbihw,bio->nbohw", real, self.scale[1])
-        shrunk = [functional.softshrink(part.relu(), 0.01) for part in (first, second)]
+        shrunk = [functional.softshrink(part.relu(), 0.01).float() for part in (first, second)]
         mixed = torch.complex(*shrunk).reshape(n, c, h, w // 2 + 1)
         return x + torch.fft.irfft2(mixed, s=(h, w), norm="ortho").to(x.dtype)
