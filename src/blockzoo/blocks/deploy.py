@@ -123,7 +123,8 @@ def _methods(
 def _method(module: nn.Module, name: str) -> Callable[..., object] | None:
     """Return the method of that name; layers, flags and functions kept as attributes are none."""
     # Without computing it: a property may do anything.
-    static = inspect.getattr_static(module, name, None)
+    holders = (module, *type(module).__mro__)
+    static = next((vars(holder)[name] for holder in holders if name in vars(holder)), None)
     if static is None or isinstance(static, (property, functools.cached_property)):
         return None
     value: Callable[..., object] = getattr(module, name)

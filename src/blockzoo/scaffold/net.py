@@ -120,9 +120,8 @@ class ScaffoldNet(nn.Module):
             seed_for(f"{seed}/stem")
             self.stem = _initialised(_stem(self.config))
             for stage in POSITIONS:
-                seed_for(f"{seed}/stage {stage}")
                 spec = self.block if stage is self.position else context
-                self.add_module(f"stage_{stage}", _stage(spec, stage, self.config))
+                self.add_module(f"stage_{stage}", _stage(spec, stage, self.config, seed))
             seed_for(f"{seed}/head")
             self.head = _initialised(_head(last_channels, self.config.classes))
             # Inside, because a block that is tried with data draws random numbers.
@@ -161,23 +160,63 @@ class ScaffoldNet(nn.Module):
 
     def _check_shapes(self) -> None:
         """Run every block once on tensors without data; catches what a constructor cannot."""
-        # Two images: in training mode BN refuses pooled features of a single one.
-        batch, (height, width) = 2, self.config.stem_size
-        features = torch.empty(batch, self.config.width, height, width, device="meta")
+        features = _features_before(POSITIONS[0], self.config)
         for stage in POSITIONS:
             spec = self.block if stage is self.position else get_block(self.config.context)
-            _, channels, stride = self.config.stage_shape(stage)
-            height, width = math.ceil(height / stride), math.ceil(width / stride)
-            for block in self.stage(stage):
-                expected = torch.Size((batch, channels, height, width))
-                features = check_block_output(spec, stage, block, features, expected)
+            features = _check_stage(spec, stage, self.stage(stage), features, self.config)
 
 
-def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig) -> nn.Sequential:
+def stage_alone(
+    spec: BlockSpec, position: Position, config: ScaffoldConfig, *, seed: int = 0
+) -> nn.Sequential:
+    """Return a stage as `ScaffoldNet` builds it, without the network around it, and tried as there.
+
+    Raises `BlockError` as `ScaffoldNet` does.
+
+    >>> stage = stage_alone(get_block("RepVGG"), Position.MID, ScaffoldConfig(width=8))
+    >>> stage(torch.zeros(1, 8, 32, 32)).shape
+    torch.Size([1, 16, 16, 16])
+    """
+    with preserved(gpus=False):
+        stage = _stage(spec, position, config, seed)
+        _check_stage(spec, position, stage, _features_before(position, config), config)
+    return stage
+
+
+def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig, seed: int) -> nn.Sequential:
     in_channels, out_channels, stride = config.stage_shape(position)
+    seed_for(f"{seed}/stage {position}")
     first = spec.build(in_channels, out_channels, stride, position)
     rest = [spec.build(out_channels, out_channels, 1, position) for _ in range(config.depth - 1)]
     return nn.Sequential(first, *rest)
+
+
+def _features_before(position: Position, config: ScaffoldConfig) -> Tensor:
+    """Return what reaches a stage, without data."""
+    height, width = config.stem_size
+    for earlier in POSITIONS[: position.stage_index]:
+        _, _, stride = config.stage_shape(earlier)
+        height, width = math.ceil(height / stride), math.ceil(width / stride)
+    # Two images: in training mode BN refuses pooled features of a single one.
+    return torch.empty(2, config.stage_shape(position)[0], height, width, device="meta")
+
+
+def _check_stage(
+    spec: BlockSpec,
+    position: Position,
+    stage: nn.Sequential,
+    features: Tensor,
+    config: ScaffoldConfig,
+) -> Tensor:
+    """Run every block once on tensors without data; catches what a constructor cannot."""
+    _, channels, stride = config.stage_shape(position)
+    for block in stage:
+        batch, _, height, width = features.shape
+        size = math.ceil(height / stride), math.ceil(width / stride)
+        expected = torch.Size((batch, channels, *size))
+        features = check_block_output(spec, position, block, features, expected)
+        stride = 1  # only the first changes the shape
+    return features
 
 
 def _along(path: Tensor, x: Tensor, y: Tensor) -> Tensor:

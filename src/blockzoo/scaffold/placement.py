@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,9 +21,11 @@ from blockzoo.core.errors import BlockError
 from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.measure.costs.meta import RememberedShapes
-from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet, stage_alone
 
 NO_CONTEXT = "Identity"
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +114,7 @@ class Placement:
         A block whose constructor needs real tensors is built on the CPU and then moved. Raises what
         `ScaffoldNet` raises.
         """
-        try:
-            with torch.device("meta"), RememberedShapes():
-                return self.build()
-        except BlockError:
-            return self.build().to("meta")
+        return _on_meta(self.build)
 
     def meta_parts(self) -> dict[str, nn.Module]:
         """Return what `meta().parts()` holds, sooner.
@@ -185,9 +184,16 @@ class Placement:
 
 @lru_cache(maxsize=16)
 def _meta_stage(placement: Placement) -> nn.Module:
-    # The two other stages then cost next to nothing to build.
-    alone = replace(placement, scaffold=replace(placement.scaffold, context=NO_CONTEXT))
-    return alone.meta().stage(placement.position)
+    return _on_meta(partial(stage_alone, placement.spec, placement.position, placement.scaffold))
+
+
+def _on_meta(build: Callable[[], Module]) -> Module:
+    """Return what `build` makes, on the meta device; one that needs real tensors is moved there."""
+    try:
+        with torch.device("meta"), RememberedShapes():
+            return build()
+    except BlockError:
+        return build().to("meta")
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ uses stand-ins of the same shapes on the meta device. What it keeps as it runs i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from blockzoo.core.errors import LateWeightsError
+from blockzoo.core.networks import named_parts
 from blockzoo.measure.costs.unchanged import left_unchanged
 
 Result = TypeVar("Result")
@@ -98,26 +99,37 @@ def standing_in(
     >>> layer.weight.is_meta
     False
     """
-    with left_unchanged(module), _replaced(module, {**parameters, **buffers}):
+    parts = named_parts(module)
+    weights = _number_of_weights(parts)
+    with left_unchanged(module), _replaced(parts, {**parameters, **buffers}):
         yield
-        refuse_late_weights(module, parameters)
+        # Counting them is quicker than looking each one up.
+        if _number_of_weights(named_parts(module)) != weights:
+            refuse_late_weights(module, parameters)
+
+
+def _number_of_weights(parts: Iterable[tuple[str, nn.Module]]) -> int:
+    return sum(value is not None for _, part in parts for value in part._parameters.values())
 
 
 @contextmanager
-def _replaced(module: nn.Module, given: Mapping[str, Tensor]) -> Iterator[None]:
+def _replaced(
+    parts: Iterable[tuple[str, nn.Module]], given: Mapping[str, Tensor]
+) -> Iterator[None]:
     # By the tensors and not by names: what is used in several places is one tensor in all.
-    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    substitutes = {id(value): given[name] for name, value in own.items() if name in given}
-    # A compiled part keeps its own elsewhere, where they cannot be replaced.
-    holders: list[dict[str, Any]] = [
-        holder
-        for part in module.modules()
-        for holder in (part._parameters, part._buffers)
-        if isinstance(holder, dict)
-    ]
+    holders: list[dict[str, Any]] = []
+    substitutes: dict[int, Any] = {}
+    for path, part in parts:
+        inside = f"{path}." if path else ""
+        for holder in (part._parameters, part._buffers):
+            # A compiled part keeps its own elsewhere, where they cannot be replaced.
+            if isinstance(holder, dict):
+                holders.append(holder)
+                for name, value in holder.items():
+                    substitutes.setdefault(id(value), given.get(f"{inside}{name}", value))
     before = [dict(holder) for holder in holders]
     for holder in holders:
-        holder.update({name: substitutes.get(id(value), value) for name, value in holder.items()})
+        holder.update({name: substitutes[id(value)] for name, value in holder.items()})
     try:
         yield
     finally:
@@ -167,7 +179,7 @@ def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     >>> layer.training
     True
     """
-    before = [(part, part.training) for part in module.modules()]
+    before = [(part, part.training) for _, part in named_parts(module)]
     # Some modules do work in `train` beyond setting the flag, so it is not called in vain.
     if any(mode is not training for _, mode in before):
         module.train(training)
@@ -210,15 +222,16 @@ def run_operation(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     so what was worked out once is remembered. An operation in place has nothing to do. Operations
     that make views, or that take tensors with data, are always run.
     """
-    kind = _kinds[id(func)][0] if id(func) in _kinds else _note_kind(func)
-    if kind is _Kind.WRITES_FIRST and args and args[0].is_meta:
-        return args[0]
-    if kind is _Kind.WRITES_LIST and args and all(value.is_meta for value in args[0]):
-        return None
+    kind, _ = _kinds.get(id(func)) or _note_kind(func)
     if kind is not _Kind.MAKES_NEW:
+        if kind is _Kind.WRITES_FIRST and args and args[0].is_meta:
+            return args[0]
+        if kind is _Kind.WRITES_LIST and args and all(value.is_meta for value in args[0]):
+            return None
         return func(*args, **kwargs)
     try:
-        key = (id(func), *map(_key, args), *((name, _key(value)) for name, value in kwargs.items()))
+        named = [(name, _key(value)) for name, value in kwargs.items()] if kwargs else ()
+        key = (id(func), *map(_key, args), *named)
         known = _known_outputs.get(key)
     except (_NotRemembered, TypeError):  # TypeError: an argument that has no hash
         return func(*args, **kwargs)
@@ -243,7 +256,7 @@ class _Kind(Enum):
 _kinds: dict[int, tuple[_Kind, Any]] = {}
 
 
-def _note_kind(func: Any) -> _Kind:
+def _note_kind(func: Any) -> tuple[_Kind, Any]:
     if _makes_new_tensors(func._schema):
         kind = _Kind.MAKES_NEW
     elif _writes_first(func._schema) and torch.Tag.inplace_view not in func.tags:
@@ -253,7 +266,7 @@ def _note_kind(func: Any) -> _Kind:
     else:
         kind = _Kind.OTHER
     _kinds[id(func)] = kind, func
-    return kind
+    return kind, func
 
 
 def _makes_new_tensors(schema: Any) -> bool:
@@ -300,7 +313,7 @@ def _remember(key: Hashable, output: Any) -> None:
     if len(_known_outputs) >= _KNOWN_OUTPUTS_MAX:
         _known_outputs.clear()
     described = tuple(v if v is None else (v.shape, v.stride(), v.dtype) for v in values)
-    _known_outputs[key] = described, type(output)
+    _known_outputs[key] = described, tuple if isinstance(output, tuple) else Tensor
 
 
 def _is_whole(value: Any) -> bool:
@@ -314,8 +327,8 @@ def _is_whole(value: Any) -> bool:
 
 
 def _made_again(described: _Outputs, kind: type) -> Any:
-    values = tuple(
-        None if d is None else torch.empty_strided(d[0], d[1], dtype=d[2], device=_META)
+    values = [
+        d if d is None else torch.empty_strided(d[0], d[1], dtype=d[2], device=_META)
         for d in described
-    )
-    return values if issubclass(kind, tuple) else values[0]
+    ]
+    return tuple(values) if kind is tuple else values[0]

@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils._python_dispatch import _disable_current_modes
 
+from blockzoo.core.networks import named_parts
+
 _FOUNDATIONS = {"blockzoo", "builtins", "numpy", "timm", "torch", "torchvision"}
 _INSTALLED = {"site-packages", "dist-packages"}
 _HOLDERS = {"collections", "types", "weakref", "argparse", "threading"}
@@ -55,9 +57,12 @@ def left_unchanged(*roots: object) -> Iterator[None]:
     >>> kept
     {'grid': None}
     """
+    if all(map(_keeps_nothing, roots)):
+        yield
+        return
     # Unseen by whoever counts or records the operations of the run.
     with _disable_current_modes():
-        notes = [] if all(map(_keeps_nothing, roots)) else _notes_of(roots)
+        notes = _notes_of(roots)
     try:
         yield
     finally:
@@ -71,21 +76,22 @@ def _keeps_nothing(root: object) -> bool:
 
     So it is with most of the zoo, which is profiled as a whole and often.
     """
-    if not isinstance(root, nn.Module) or not all(map(_is_known, map(type, root.modules()))):
-        return False
-    return not any(
-        part._forward_pre_hooks or part._forward_hooks or _may_keep(part.__dict__)
-        for part in root.modules()
+    return isinstance(root, nn.Module) and not any(
+        _may_keep(type(part), part.__dict__) or part._forward_pre_hooks or part._forward_hooks
+        for _, part in named_parts(root)
     )
 
 
-def _may_keep(attributes: dict[str, Any]) -> bool:
-    """Tell whether a layer of a known library has a forward of its own, or a dict to keep things.
+def _may_keep(kind: type, attributes: dict[str, Any]) -> bool:
+    """Tell whether a layer is of a user, has a forward of its own or a dict to keep things in.
 
-    timm's attention keeps its biases by device in one.
+    timm's attention keeps its biases by device in one; no layer of torch does.
     """
-    public = (value for name, value in attributes.items() if name[0] != "_")
-    return "forward" in attributes or any(type(value) is dict for value in public)
+    if not _is_known(kind) or "forward" in attributes:
+        return True
+    return not _is_of_torch(kind) and any(
+        type(value) is dict and name[0] != "_" for name, value in attributes.items()
+    )
 
 
 @cache
@@ -93,6 +99,11 @@ def _is_known(kind: type) -> bool:
     # A lazy layer becomes another one as it first runs.
     known = kind.__module__.partition(".")[0] in ("blockzoo", "timm", "torch", "torchvision")
     return known and not issubclass(kind, LazyModuleMixin)
+
+
+@cache
+def _is_of_torch(kind: type) -> bool:
+    return kind.__module__.startswith("torch.nn.")
 
 
 class _Note(NamedTuple):
