@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,20 @@ TINY_CLASSES = ("red", "green", "blue")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
+
+
+PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_server() -> None:
+    """Start the one fork server of this process with all that is slow to import.
+
+    The first test to need one decides for all later ones what it has loaded.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+        forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from blockzoo.core.processes import (
     child_environment,
 )
 from blockzoo.core.processes.starting import Method
+from tests.conftest import PRELOADED
 
 _END_S = 20.0
 _MIB = 2**20
@@ -466,12 +468,14 @@ def _parent_killed_first(seconds: float) -> str:
 
 
 def test_one_that_kills_the_fork_server_ends_no_other_and_new_ones_start() -> None:
-    with Worker("forkserver") as other, Worker("forkserver") as killer:
+    # The next one is also that of later tests.
+    start = partial(Worker, "forkserver", preload=PRELOADED)
+    with start() as other, start() as killer:
         assert other.ask(_parent, None) == killer.ask(_parent, None)
         assert killer.ask(_parent_killed_first, 0.2) == Answer(value="still here")
         assert other.alive
         assert other.ask(math.sqrt, 4.0) == Answer(value=2.0)
-        with Worker("forkserver") as later:
+        with start() as later:
             assert later.ask(math.sqrt, 9.0) == Answer(value=3.0)
         # It has no fork server any more that could say how it ended.
         assert isinstance(other.ask(time.sleep, 100, limits=Limits(time_s=0.2)), Ended)

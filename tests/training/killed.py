@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import json
 from dataclasses import replace
@@ -13,7 +14,10 @@ import torch
 from blockzoo.training.fit import fit
 from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training_settings
 
-EPOCHS = 40
+EPOCHS = 12
+HANGS_AFTER_S = 60
+"""A training of a second or two that takes longer says where it stands, and ends."""
+
 RECIPE = replace(
     TINY_RECIPE, epochs=EPOCHS, ema_decay=0.9, label_smoothing=0.1, gradient_clip_norm=1.0
 )
@@ -21,6 +25,7 @@ RECIPE = replace(
 
 def train(checkpoint: Path, schedule: str, epochs: Connection) -> None:
     """Train, send each epoch's number, and at the end a digest of weights and metrics."""
+    faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
     torch.set_num_threads(1)
     plateau = schedule == "plateau"
     recipe = replace(RECIPE, schedule="plateau" if plateau else "cosine")

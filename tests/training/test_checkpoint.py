@@ -22,7 +22,6 @@ from tests.training.samples import TINY_RECIPE, tiny_dataset, tiny_net, training
 
 DATA = tiny_dataset()
 FOUR_EPOCHS = replace(TINY_RECIPE, epochs=4)
-KILLS = 20
 
 
 def run(path: Path, *, stop_after: int | None = None, **changes: Any) -> dict[str, Tensor]:
@@ -108,10 +107,12 @@ def test_no_resume_starts_afresh(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not there")
-def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_many_moments_a_training_ends_as_if_it_had_not_been(
+    tmp_path: Path, kills: int
+) -> None:
     """Real processes, killed within an epoch, while a checkpoint is written or in between."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([killed.__name__])
     moments = random.Random(0)
 
     def child(path: Path, schedule: str, kill_after: int | None = None) -> str | None:
@@ -136,7 +137,7 @@ def test_killed_at_twenty_moments_a_training_ends_as_if_it_had_not_been(tmp_path
     schedules = ("cosine", "plateau")
     whole = {name: child(tmp_path / f"{name}.ckpt", name) for name in schedules}
     assert whole["cosine"] != whole["plateau"]
-    for number in range(KILLS):
+    for number in range(kills):
         schedule, path = schedules[number % 2], tmp_path / f"{number}.ckpt"
         child(path, schedule, kill_after=moments.randrange(1, killed.EPOCHS // 2))
         assert path.exists()
