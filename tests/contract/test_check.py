@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,6 +100,28 @@ def test_a_merge_that_asks_for_arguments_is_said_not_to_be_called() -> None:
 def test_a_class_is_checked_as_its_name_is() -> None:
     assert _check(Good).block.endswith("misbehaving_blocks:Good")
     assert _check(Good).ok
+
+
+_NOTEBOOK = """
+from torch import nn
+from blockzoo.contract.check import check_blocks
+class Mine(nn.Module):
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+    def forward(self, x):
+        return self.conv(x)
+(report,) = check_blocks([Mine], exports=False)
+print(report.block, report.ok)
+"""
+
+
+def test_a_class_of_a_notebook_is_checked(tmp_path: Path) -> None:
+    """As a notebook's cells, a command's text is no file that another process could run."""
+    told = subprocess.run(
+        [sys.executable, "-c", _NOTEBOOK], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (told.stdout, told.returncode) == ("Mine True\n", 0), told.stderr
 
 
 def test_an_error_in_a_block_is_placed_in_its_own_file() -> None:

@@ -4,7 +4,12 @@ Importing this package loads the zoo, so that whoever registers a block of their
 of the zoo taken. The registry itself imports no block.
 """
 
-from blockzoo.blocks.catalog import canonical_name, get_block, list_available_blocks
+from blockzoo.blocks.catalog import (
+    canonical_name,
+    get_block,
+    list_available_blocks,
+    name_of_block,
+)
 from blockzoo.blocks.deploy import to_deploy
 from blockzoo.blocks.fingerprint import Description, describe, fingerprint
 from blockzoo.blocks.folding import to_folded
@@ -22,6 +27,7 @@ __all__ = [
     "get_block",
     "initialise",
     "list_available_blocks",
+    "name_of_block",
     "register_block",
     "to_deploy",
     "to_folded",

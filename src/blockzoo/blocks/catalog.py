@@ -74,6 +74,15 @@ def get_block(name: BlockLike) -> BlockSpec:
     return spec
 
 
+def name_of_block(block: BlockLike) -> str:
+    """Return the name as it was given, or that which a class or function stands under.
+
+    >>> name_of_block("RepVGG"), name_of_block(get_block("RepVGG"))
+    ('RepVGG', 'RepVGGBlock')
+    """
+    return block if isinstance(block, str) else get_block(block).name
+
+
 def is_user_code(name: str) -> bool:
     """Tell whether that block is a user's, whose code this process has not loaded yet.
 

@@ -39,16 +39,7 @@ class BlockOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimingOptions(BlockOptions):
-    """How blocks are timed that stand in the protocol's own scaffold."""
-
-    batch_size: shared_options.BatchSize = None
-    device: shared_options.Device = "auto"
-    threads: shared_options.Threads = "1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApartOptions(BlockOptions):
+class ApartOptions:
     """What blocks of users may take of the processes that each of them has of its own."""
 
     in_process: Annotated[
@@ -76,7 +67,16 @@ class ApartOptions(BlockOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaffoldOptions(ApartOptions):
+class TimingOptions(ApartOptions, BlockOptions):
+    """How blocks are timed that stand in the protocol's own scaffold."""
+
+    batch_size: shared_options.BatchSize = None
+    device: shared_options.Device = "auto"
+    threads: shared_options.Threads = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaffoldOptions(ApartOptions, BlockOptions):
     """The scaffold around the blocks; what is None is as in the protocol."""
 
     context: shared_options.Context = None
@@ -190,7 +190,7 @@ class BenchmarkOptions(ScaffoldOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScalingOptions:
+class ScalingOptions(ApartOptions):
     """What `scaling` varies: one of batch sizes, resolutions and threads, or the best batch."""
 
     blocks: shared_options.Blocks = None
@@ -220,7 +220,7 @@ class ScalingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(ApartOptions):
+class TrainingOptions(ApartOptions, BlockOptions):
     """What to train, on what, how and where to; what is None is as in the protocol."""
 
     dataset: Annotated[

@@ -15,9 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
+import cloudpickle
 import torch
 
-from blockzoo.blocks import BlockLike, BlockSpec, get_block
+from blockzoo.blocks import BlockLike, get_block
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
@@ -71,7 +72,7 @@ def check_blocks(
     names = [line.name for line in contract_lines(exports=exports)]
     # Findings and reports of all threads come by one queue, and are handed on in this thread.
     arrived: SimpleQueue[tuple[str, Finding] | Future[BlockReport]] = SimpleQueue()
-    checks = [_Check(_sendable(block), limits, arrived.put) for block in blocks]
+    checks = [_Check(block, limits, arrived.put) for block in blocks]
     pool = ThreadPoolExecutor(jobs)
     try:
         for check in checks:
@@ -91,16 +92,18 @@ def check_blocks(
         pool.shutdown(cancel_futures=True)
 
 
-def _sendable(block: BlockLike) -> str | BlockSpec:
-    """Return what a child process can make the block of: the spec, or else its name."""
+def _packed(block: BlockLike) -> tuple[str, bytes]:
+    """Return a block's name, and what a child process can make it of: its spec, or else its name.
+
+    A class of a notebook travels whole, for no other process could find it.
+    """
     if isinstance(block, str) and names_user_code(block):
-        return block
+        return block, pickle.dumps(block)
     spec = get_block(block)
     try:
-        pickle.dumps(spec)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return spec.name
-    return spec
+        return spec.name, cloudpickle.dumps(spec)
+    except Exception:  # noqa: BLE001 - whatever a user's own way of being pickled raises
+        return spec.name, pickle.dumps(spec.name)
 
 
 class _Check:
@@ -108,12 +111,12 @@ class _Check:
 
     def __init__(
         self,
-        block: str | BlockSpec,
+        block: BlockLike,
         limits: Limits,
         on_finding: Callable[[tuple[str, Finding]], None],
     ) -> None:
-        self._name = block if isinstance(block, str) else block.name
-        self._block, self._limits, self._on_finding = pickle.dumps(block), limits, on_finding
+        self._name, self._block = _packed(block)
+        self._limits, self._on_finding = limits, on_finding
         self._stopped = False
         self._worker: Worker | None = None
 

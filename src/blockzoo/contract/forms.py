@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.deploy import merges_with_arguments, to_deploy
 from blockzoo.blocks.registry import BlockSpec
+from blockzoo.contract.branches import unmerged_branches
 from blockzoo.contract.cases import Case, at_most, cases, require_equal, run
 from blockzoo.contract.findings import DoesNotApply, Line
+from blockzoo.contract.parameters import some
 from blockzoo.core.errors import BlockError, one_line
 from blockzoo.core.position import POSITIONS
 from blockzoo.experiments.profile import profile_block
@@ -39,7 +41,7 @@ _NO_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'
 
 
 def _deploys(spec: BlockSpec) -> str:
-    worst, merged, uncalled = 0.0, False, dict[str, object]()
+    worst, merged, uncalled, unmerged = 0.0, False, dict[str, object](), list[str]()
     for case in cases(spec):
         block, images = case.trained(), case.images()
         uncalled |= merges_with_arguments(block)
@@ -48,9 +50,14 @@ def _deploys(spec: BlockSpec) -> str:
         merged |= _shapes(deployed) != _shapes(block)
         with torch.no_grad():
             worst = max(worst, require_equal(run(deployed, images), run(block, images), str(case)))
+        unmerged = unmerged or unmerged_branches(deployed, images)
     if (spec.reparameterisable or spec.merge_methods) and not merged:
         raise BlockError("is said to be re-parameterisable, but no branch is merged anywhere")
     note = "".join(f"; {each} takes arguments, so it is not called" for each in uncalled)
+    if unmerged:
+        note += (
+            f"; branches that could be one convolution and that nothing merges: {some(unmerged)}"
+        )
     if not merged:
         raise DoesNotApply(f"the deploy form is the training form{note}")
     return at_most(worst) + note

@@ -11,21 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
+from torch import nn
 
 from blockzoo.blocks import BlockLike
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.processes import Send
+from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import benchmark_blocks
-from blockzoo.experiments.timed_placements import merge_into
+from blockzoo.experiments.timed_placements import merge_into, random_images
 from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.timing.latency import LatencyResult
-from blockzoo.measure.timing.preparing import Network
+from blockzoo.measure.timing.preparing import Network, prepared
 from blockzoo.measure.timing.sampling import Progress
 from blockzoo.measure.timing.session import measure_networks
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.records import LatencyRecord
-from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
+from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import NO_CONTEXT, Placement
 from blockzoo.stats.medians import Interval
 from blockzoo.stats.paired_rounds import paired
@@ -139,18 +141,12 @@ def check_additivity(
     settings = resolved(settings or LatencySettings())
     empty = replace(config or ScaffoldConfig(), context=NO_CONTEXT)
     placements = [Placement.of(block, Position.MID, empty) for block in blocks]
-    example = torch.randn(settings.way.batch_size, *empty.input_shape)
     # The base is shared by all blocks, and so is the session: its noise is the same for all.
-    merge = merge_into(settings.way.form, example)
-    built = {"base": Placement.of(NO_CONTEXT, Position.MID, empty).build()}
+    parts = {"base": Placement.of(NO_CONTEXT, Position.MID, empty)}
     for placement in placements:
-        built |= dict(_networks(placement))
-    networks = {name: merge(network) for name, network in built.items()}
+        parts |= dict(_with_block(placement))
     results = measure_networks(
-        [
-            Network(name=name, model=net, example=example, way=settings.way)
-            for name, net in networks.items()
-        ],
+        [_network(name, part, settings) for name, part in parts.items()],
         settings,
         progress=progress,
     )
@@ -160,13 +156,32 @@ def check_additivity(
     return [_additivity(placement.spec.name, results) for placement in placements]
 
 
-def _networks(alone: Placement) -> Iterator[tuple[str, ScaffoldNet]]:
+def _with_block(alone: Placement) -> Iterator[tuple[str, Placement]]:
     """Yield the block alone at each position, all other stages empty, then in all of them."""
     name = alone.spec.name
     for position in POSITIONS:
-        yield f"{name} {position}", alone.at(position).build()
-    in_all = replace(alone, scaffold=replace(alone.scaffold, context=name))
-    yield f"{name} all", in_all.build()
+        yield f"{name} {position}", alone.at(position)
+    yield f"{name} all", replace(alone, scaffold=replace(alone.scaffold, context=name))
+
+
+def _network(name: str, placement: Placement, settings: LatencySettings) -> Network:
+    way = settings.way
+    example = random_images(way.batch_size, placement.scaffold, settings.seed)
+    elsewhere = placement.elsewhere
+    if elsewhere is None:
+        model: nn.Module | bytes = merge_into(way.form, example)(placement.build())
+    else:
+        task = (placement.spec.name, placement.position, placement.scaffold, way, settings.seed)
+        model = elsewhere(_prepared_there, task, kind="latency")
+    foreign = not placement.spec.from_zoo
+    return Network(name=name, model=model, example=example, way=way, foreign=foreign)
+
+
+def _prepared_there(task: tuple[str, Position, ScaffoldConfig, RunWay, int], _: Send) -> bytes:
+    block, position, scaffold, way, seed = task
+    example = random_images(way.batch_size, scaffold, seed)
+    network = merge_into(way.form, example)(Placement.of(block, position, scaffold).build())
+    return prepared(network, example, way)
 
 
 def _additivity(block: str, results: dict[str, LatencyResult]) -> Additivity:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from blockzoo.blocks import canonical_name
+from blockzoo.blocks import canonical_name, name_of_block
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import checked_seed
@@ -64,7 +64,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         # By its one name, so that a label does not depend on how a context was spelled.
-        object.__setattr__(self, "context", canonical_name(self.context))
+        object.__setattr__(self, "context", canonical_name(name_of_block(self.context)))
+        object.__setattr__(self, "blocks", tuple(map(name_of_block, self.blocks)))
         for name in ("blocks", "positions", "seeds"):
             if not getattr(self, name):
                 raise InputError(f"no {name} given; at least one is needed")
@@ -171,7 +172,7 @@ _PROTOCOLS = {
             dataset="digits",
             blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
             seeds=(0, 1),
-            latency_budget_s=2.0,
+            latency_budget_s=1.5,
             latency_processes=1,
         ),
         Protocol(

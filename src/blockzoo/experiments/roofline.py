@@ -17,6 +17,7 @@ from blockzoo.blocks import BlockLike
 from blockzoo.blocks.user_errors import describe_error
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
+from blockzoo.core.processes import Send
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.timed_placements import merge_into
@@ -126,7 +127,12 @@ def _row(record: LatencyRecord, placement: Placement, roof: Roof) -> RooflineRow
     if record.median_ms is None:  # it failed, and its record says why
         return RooflineRow(record=record)
     try:
-        traffic = _traffic(placement, record.way)
+        elsewhere = placement.elsewhere
+        if elsewhere is None:
+            traffic = _traffic(placement, record.way)
+        else:
+            task = (placement.spec.name, placement.position, placement.scaffold, record.way)
+            traffic = elsewhere(_traffic_there, task, kind="cost")
     except Exception as error:  # noqa: BLE001 - a block is foreign code; the others go on
         failure = {"status": "failed", "reason": describe_error(error)}
         return RooflineRow(record=record.model_copy(update=failure))
@@ -138,6 +144,11 @@ def _row(record: LatencyRecord, placement: Placement, roof: Roof) -> RooflineRow
         latency_ms=record.median_ms,
     )
     return RooflineRow(record=record, traffic=traffic, achieved=achieved)
+
+
+def _traffic_there(task: tuple[str, Position, ScaffoldConfig, RunWay], _: Send) -> Traffic:
+    block, position, scaffold, way = task
+    return _traffic(Placement.of(block, position, scaffold), way)
 
 
 def _traffic(placement: Placement, way: RunWay) -> Traffic:

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blockzoo.blocks import BlockLike, BlockSpec, get_block, initialise
+from blockzoo.blocks import BlockLike, BlockSpec, get_block, initialise, name_of_block
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, LateWeightsError
 from blockzoo.core.networks import copied
 from blockzoo.core.position import POSITIONS, Position
@@ -50,6 +50,7 @@ class ScaffoldConfig:
     stem: Literal["auto", "small", "large"] = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "context", name_of_block(self.context))
         DEPTH.checked("depth", self.depth)
         WIDTH.checked("width", self.width)
         CLASSES.checked("classes", self.classes)

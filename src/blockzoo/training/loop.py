@@ -8,7 +8,8 @@ device once per epoch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from blockzoo.training.optimisation import WeightAverage, build_optimizer, build
 from blockzoo.training.recipe import Recipe
 
 Forward = Callable[..., Tensor]
+_FOLDING_ERROR = 1e-4  # of the largest weight, by adding to weights and taking away again
 _LEAST_MICRO_BATCH = 2  # batch normalisation needs two images
 
 
@@ -152,16 +154,37 @@ class Loop:
         It makes no difference but in rounding that one which does not fit is computed in parts.
         """
         net = self._average.net if self._average else self.net
-        net.eval()
 
         def judged(parts: Iterable[Batch]) -> list[Batch]:
             return [(self._logits(net, images), labels) for images, labels in parts]
 
-        with torch.no_grad():
+        with torch.no_grad(), self._in_eval(net):
             for batch in batches:
                 for logits, labels in self._judged_batches.fitting(judged, batch):
                     running.add(logits, labels)
         return running
+
+    @contextmanager
+    def _in_eval(self, net: nn.Module) -> Iterator[None]:
+        """Put the network in eval mode and back in training mode, in which its weights are kept.
+
+        In eval mode they may mean something else: updates folded into them, say. Raises
+        `BlockError` where they are not the same afterwards; looks in the first epoch alone.
+        """
+        before = {} if self.history else {n: p.clone() for n, p in net.named_parameters()}
+        net.eval()
+        try:
+            yield
+        finally:
+            net.train()
+        now = dict(net.named_parameters())
+        for name, value in before.items():
+            # Folding and unfolding rounds.
+            if name not in now or not _nearly_equal(now[name], value):
+                raise BlockError(
+                    f"{self.subject} has another {name} after it was in eval mode; "
+                    f"weights that eval mode changes must be put back by train()"
+                )
 
     def test(self, batches: Iterable[Batch]) -> TestMetrics:
         """Return the counts of the network itself, which `restore_best` has made the best."""
@@ -319,6 +342,14 @@ class Loop:
             else psutil.Process().memory_info().rss
         )
         self.peak_memory_bytes = max(self.peak_memory_bytes, now)
+
+
+def _nearly_equal(value: Tensor, before: Tensor) -> bool:
+    if value.shape != before.shape:
+        return False
+    largest = before.abs().amax() if before.numel() else before.new_zeros(())
+    # Weights that are no numbers are the business of the checks for divergence.
+    return not bool(((value - before).abs() > _FOLDING_ERROR * largest).any())
 
 
 def _merit(metrics: EpochMetrics) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from blockzoo.core.networks import copied
+from blockzoo.core.networks import copied, named_parts
 from blockzoo.measure.costs.memory import TrainingStep, can_be_fused
 from blockzoo.training.recipe import Recipe
 
@@ -147,17 +148,14 @@ class WeightAverage:
     """A copy of `net` whose weights and batch statistics trail behind those of `net`.
 
     After step t the average keeps min(decay, (1 + t) / (10 + t)) of itself, so that the random
-    start is forgotten fast. Integer buffers are copied. The average is `net`, to be evaluated.
+    start is forgotten fast. Integer buffers are copied. The average is `net`, to be evaluated. Both
+    must be in training mode, for in eval mode the weights of some blocks mean something else.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.net, self.decay, self.steps = copied(net), decay, 0
         self.net.requires_grad_(False)
-        ours, theirs = self.net.state_dict(), net.state_dict()
-        # A complex number is averaged as the two real ones that it is.
-        pairs = [(_as_real(ours[name]), _as_real(theirs[name])) for name in ours]
-        self._float = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._other = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._pairs = list(zip(_places(self.net), _places(net), strict=True))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -165,11 +163,28 @@ class WeightAverage:
         self.steps += 1
         # The ramp of TensorFlow's ExponentialMovingAverage.
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        averages: list[Tensor] = [pair[0] for pair in self._float]
-        torch._foreach_lerp_(averages, [pair[1] for pair in self._float], 1 - kept)
-        if self._other:
-            counts: list[Tensor] = [pair[0] for pair in self._other]
-            torch._foreach_copy_(counts, [pair[1] for pair in self._other])
+        # Looked up again, for some blocks put another tensor in the place of a buffer.
+        pairs = [(_as_real(ours()), _as_real(theirs())) for ours, theirs in self._pairs]
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        averages: list[Tensor] = [pair[0] for pair in averaged]
+        torch._foreach_lerp_(averages, [pair[1] for pair in averaged], 1 - kept)
+        other = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if other:
+            counts: list[Tensor] = [pair[0] for pair in other]
+            torch._foreach_copy_(counts, [pair[1] for pair in other])
+
+
+def _places(net: nn.Module) -> list[Callable[[], Tensor]]:
+    """Return what looks up each tensor of the state, once where it has several names."""
+    places: dict[int, Callable[[], Tensor]] = {}
+    for _, part in named_parts(net):
+        passing = getattr(part, "_non_persistent_buffers_set", ())
+        holders: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
+        for holder in holders:
+            for name, value in holder.items():
+                if value is not None and name not in passing:
+                    places.setdefault(id(value), partial(holder.__getitem__, name))
+    return list(places.values())
 
 
 def _as_real(value: Tensor) -> Tensor:

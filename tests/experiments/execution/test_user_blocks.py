@@ -161,32 +161,40 @@ def tells(in_channels, out_channels, stride):
 
 
 _TINY = ["-p", "mid", "--width", "4", "--depth", "1"]
+_BRIEF = ["own.py:tells", "--protocol", "quick", "--budget", "0.2"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "here"),
     [
-        (["profile", "own.py:tells"], False),
-        (["profile", "own.py:tells", "--in-process"], True),
-        (["profile", "ConvBNAct", "Identity", "--context", "own.py:tells"], False),
+        (["profile", "own.py:tells", *_TINY], False),
+        (["profile", "own.py:tells", "--in-process", *_TINY], True),
+        (["profile", "ConvBNAct", "Identity", "--context", "own.py:tells", *_TINY], False),
         (
-            ["benchmark", "ConvBNAct", "--context", "own.py:tells", "--quick", "--budget", "1"],
+            [
+                *("benchmark", "ConvBNAct", "--context", "own.py:tells", "--quick"),
+                *("--budget", "1", *_TINY),
+            ],
             False,
         ),
         (
             [
                 *("sweep", "ConvBNAct", "--context", "own.py:tells", "--protocol", "quick"),
                 *("--epochs", "1", "--seeds", "1", "--latency-budget", "0.5", "--no-plots"),
+                *_TINY,
             ],
             False,
         ),
+        pytest.param(["roofline", *_BRIEF, "-p", "mid"], False, marks=pytest.mark.slow),
+        pytest.param(["marginal", *_BRIEF, "--additivity"], False, marks=pytest.mark.slow),
+        pytest.param(["scaling", *_BRIEF, "--threads", "1,2"], False, marks=pytest.mark.slow),
     ],
 )
 def test_a_users_code_runs_in_the_command_itself_on_request_alone(
     arguments: list[str], here: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(_TELLS)
-    command = [sys.executable, "-m", "blockzoo", *arguments, *_TINY]
+    command = [sys.executable, "-m", "blockzoo", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert process.wait(timeout=120) == 0
     pids = {int(pid) for pid in (tmp_path / "processes").read_text().split()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,7 +107,44 @@ def test_whole_numbers_stay_such(example: torch.Tensor) -> None:
     assert result.failure is None
 
 
-@pytest.mark.parametrize("example", [(EXAMPLE, EXAMPLE), {"x": EXAMPLE}, [EXAMPLE]])
-def test_other_examples_are_refused_with_what_to_do(example: Any) -> None:
-    with pytest.raises(InputError, match=f"^example is a {type(example).__name__}; .* one tensor"):
+class Looks(nn.Module):
+    """Takes what a detection head takes: features, and where to look (whole numbers)."""
+
+    def forward(self, features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        assert (features.shape, places.dtype) == (EXAMPLE.shape, torch.int64)
+        return features.flatten(2)[:, :, places]
+
+
+class Deep(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+PLACES = torch.tensor([3, 1])
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (Looks(), (EXAMPLE, PLACES)),
+        (Looks(), {"features": EXAMPLE, "places": PLACES}),
+        (Looks(), {"places": PLACES, "features": EXAMPLE}),
+        (Deep(), [EXAMPLE]),
+        (Deep(), {"x": EXAMPLE}),
+    ],
+)
+def test_several_tensors_are_arguments(model: nn.Module, example: Any, processes: int) -> None:
+    settings = replace(SETTINGS, processes=processes)
+    (result,) = measure({"a": model}, example, settings=settings).values()
+    assert result.failure is None
+    assert len(result.samples_ms) == 4
+
+
+@pytest.mark.parametrize(
+    ("example", "held"),
+    [((EXAMPLE, 3), "Tensor, int"), ((), "nothing"), ("x", "str"), ({"x": [EXAMPLE]}, "list")],
+)
+def test_other_examples_are_refused_with_what_to_do(example: Any, held: str) -> None:
+    with pytest.raises(InputError, match=f"^example holds {held}; it must be a tensor .* around"):
         measure({"a": nn.ReLU()}, example)

@@ -47,7 +47,7 @@ def _apart(chosen: ApartOptions) -> Iterator[None]:
     if chosen.in_process:
         load_here()
     others = (getattr(chosen, option, None) for option in ("baseline", "context"))
-    named = [*(chosen.blocks or ()), *others]
+    named = [*(getattr(chosen, "blocks", None) or ()), *others]
     with run_apart([name for name in named if name], limits, tell=say):
         yield
 

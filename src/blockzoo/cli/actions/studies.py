@@ -10,6 +10,7 @@ import pandas as pd
 import typer
 
 from blockzoo.analysis.scaling import SCALING_AXES, ScalingAxis
+from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import (
     chosen_blocks,
     chosen_positions,
@@ -43,6 +44,7 @@ from blockzoo.results.table.cells import escaped_cell
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
+@blocks_apart
 def marginal(
     chosen: TimingOptions,
     *,
@@ -74,6 +76,7 @@ def marginal(
         raise typer.Exit(1)
 
 
+@blocks_apart
 def roofline(
     chosen: TimingOptions,
     *,
@@ -119,6 +122,7 @@ def _write_csv(frame: pd.DataFrame, output: Path) -> None:
     show_written(output)
 
 
+@blocks_apart
 def scaling(
     chosen: ScalingOptions,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,7 +25,7 @@ _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
 def measure(
     models: Mapping[str, nn.Module],
-    example: Tensor,
+    example: Tensor | tuple[Tensor, ...] | Mapping[str, Tensor],
     *,
     baseline: str | None = None,
     way: RunWay | None = None,
@@ -39,12 +39,12 @@ def measure(
     Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
     names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
     without either in eager fp32, on the GPU if there is one; the batch is the example's. Its
-    precision is that of real numbers: examples and weights of whole or complex ones stay such. What
-    models take beside one tensor must be theirs, say as buffers. `quick`
-    takes one process and at most two seconds per model, and so gives no verdict. `settings` says
-    when to start and stop instead, its processes included. Modules may be of any class, also one
-    defined in a script or notebook, but nothing in them may be bound to this process (open files,
-    generators).
+    precision is that of real numbers: examples and weights of whole or complex ones stay such.
+    Several tensors are given to the models as arguments, those of a mapping by name; the batch is
+    that of the first. `quick` takes one process and at most two seconds per model, and so gives no
+    verdict. `settings` says when to start and stop instead, its processes included. Modules may be
+    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
+    process (open files, generators).
 
     A model that cannot be run so, raises or kills its process has a `failure`; the others are
     measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
@@ -57,35 +57,76 @@ def measure(
     >>> results["conv"].verdict, results["relu"].failure
     ('baseline', None)
     """
-    _check(models, example, baseline)
+    names, tensors = _arguments(example)
+    _check(models, tensors, baseline)
     if way is None:
         way = RunWay(device="auto") if settings is None else settings.way
     # Here, so that a device that is not there is refused and not the failure of each model.
-    way = replace(resolved_way(way), batch_size=len(example))
+    way = replace(resolved_way(way), batch_size=len(tensors[0]))
     get_backend(way.backend)
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
     networks = [
-        Network(name=name, model=model, example=example, way=way, baseline=baseline, foreign=True)
+        Network(
+            name=name,
+            model=model if example is tensors[0] else _Called(model, names, tensors[1:]),
+            example=tensors[0],
+            way=way,
+            baseline=baseline,
+            foreign=True,
+        )
         for name, model in models.items()
     ]
     return measure_networks(networks, settings, progress=progress)
 
 
-def _check(models: Mapping[str, nn.Module], example: Tensor, baseline: str | None) -> None:
+class _Called(nn.Module):
+    """A model of several arguments as one of the first of them; the others are its buffers."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str], others: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.model, self.names, self.others = model, names, len(others)
+        for index, value in enumerate(others):
+            self.register_buffer(f"other_{index}", value)
+
+    def forward(self, first: Tensor) -> object:
+        """Call the model with all its arguments."""
+        values = (first, *(getattr(self, f"other_{index}") for index in range(self.others)))
+        if self.names:
+            return self.model(**dict(zip(self.names, values, strict=True)))
+        return self.model(*values)
+
+
+def _arguments(example: object) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    """Return names, where there are any, and tensors; raises `InputError` for anything else."""
+    names: tuple[str, ...] = ()
+    values: tuple[object, ...] = (example,)
+    if isinstance(example, tuple | list):
+        values = tuple(example)
+    elif isinstance(example, Mapping):
+        names, values = tuple(example), tuple(example.values())
+    tensors = tuple(value for value in values if isinstance(value, Tensor))
+    if not values or len(tensors) < len(values):
+        kinds = ", ".join(type(value).__name__ for value in values) or "nothing"
+        raise InputError(
+            f"example holds {kinds}; it must be a tensor (N, ...), or a tuple or mapping of "
+            f"tensors: put whatever else a model takes into a module around it"
+        )
+    return names, tensors
+
+
+def _check(
+    models: Mapping[str, nn.Module], tensors: Sequence[Tensor], baseline: str | None
+) -> None:
     if not models:
         raise InputError("no models given; give at least one, by name")
     for name, model in models.items():
         if not isinstance(model, nn.Module):
             raise InputError(f"model {name!r} is a {type(model).__name__}; it must be an nn.Module")
-    if not isinstance(example, Tensor):
+    first = tensors[0]
+    if not first.ndim or not len(first):
         raise InputError(
-            f"example is a {type(example).__name__}; it must be one tensor (N, ...): time a module "
-            "that takes one and hands it on, with whatever else is needed among its buffers"
-        )
-    if not example.ndim or not len(example):
-        raise InputError(
-            f"example has shape {tuple(example.shape)}; it must be (N, ...) of at least one input"
+            f"example has shape {tuple(first.shape)}; it must be (N, ...) of at least one input"
         )
     if baseline is not None and baseline not in models:
         raise InputError(f"baseline {baseline!r} is not among the models: {', '.join(models)}")
