@@ -106,8 +106,7 @@ def benchmark_blocks(
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
     # Before the clock starts on any of them, so that nothing is built between two rounds.
     results = _time_together(gated, settings, progress, options.listener)
-    # By chance: what two runs have in common, their records say otherwise.
-    session = uuid4().hex[:12]
+    session = uuid4().hex[:12]  # by chance: what runs have in common their records say otherwise
     records = [_record(each, results, options, session) for each in gated]
     if not options.energy:
         return records

@@ -97,10 +97,10 @@ def fit(
 ) -> FitResult:
     """Train `net`, images (N, 3, H, W) to logits (N, classes), in place, and test it once.
 
-    Afterwards `net` is on the device with the weights of the best epoch: of the highest validation
-    accuracy, then the lowest validation loss, then the first. `subject` names it in messages. All
-    state is written to the file `checkpoint` after each epoch; `on_start` is called with the epochs
-    that it had at the start, `on_epoch` with each that is trained. The caller removes it.
+    Afterwards `net` is on the device, in training mode, with the weights of the best epoch: of the
+    highest validation accuracy, then the lowest loss, then the first. `subject` names it in
+    messages. All state is written to the file `checkpoint` after each epoch, which the caller
+    removes; `on_start` is called with the epochs it had at the start, `on_epoch` with each new one.
 
     Raises `DivergenceError` when a loss is not finite or absurd, `BlockError` when the network
     raises, cannot be trained or its first output is not finite, `DeviceMemoryError`, `DeviceError`,
@@ -123,9 +123,9 @@ def fit(
             loop.resume(checkpoint, identity)
         if on_start is not None:
             on_start(loop.history)
-        epochs = settings.recipe.epochs
-        view = stack.enter_context(LiveView(epochs, len(loop.history), shown=options.progress))
-        for epoch in range(len(loop.history), epochs):
+        done, epochs = len(loop.history), settings.recipe.epochs
+        view = stack.enter_context(LiveView(epochs, done, shown=options.progress))
+        for epoch in range(done, epochs):
             metrics = loop.train_epoch(data.train(epoch), data.val())
             if checkpoint is not None:
                 # Before anybody is told of the epoch: what a listener raises does not cost it.
@@ -133,8 +133,7 @@ def fit(
             view.finished(metrics)
             if on_epoch is not None:
                 on_epoch(metrics)
-        best = loop.restore_best()
-        test = loop.test(data.test())  # the only time that test images are read
+        best, test = loop.restore_best(), loop.test(data.test())  # test images are read once
     return _result(loop, best, test, arithmetic)
 
 

@@ -49,6 +49,13 @@ def test_medians_of_two_environments_are_marked_and_the_ratio_decides() -> None:
     assert "[1] torch 2.15.0; [2] torch 2.16.0" in told
 
 
+def test_sessions_that_differ_in_nothing_known_are_told_once() -> None:
+    sessions = [latency(name, name, session=name) for name in ("A", "B")]
+    table = table_of(training("1", "A"), training("2", "B"), *sessions)
+    assert cells(table, "latency ms")[1].endswith("[2]")
+    assert "[1] [2] torch" in " ".join(text_of(table).split())
+
+
 def test_medians_of_one_session_have_no_marks() -> None:
     table = table_of(training("1", "A"), training("2", "B"), latency("a"), latency("b", "B"))
     assert cells(table, "latency ms") == ["5.000 (4.500 to 5.500)"] * 2

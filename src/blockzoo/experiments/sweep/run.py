@@ -79,9 +79,8 @@ def run_sweep(
 
     A trial that fails is recorded with its reason and the sweep goes on. `csv_path` is rewritten,
     whole, as results come in. `KeyboardInterrupt` passes through, once the CSV is up to date.
-    `trainers` runs the trainings, after all else, for which the machine is to be quiet; without it
-    `executor` runs everything.
-    Raises what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
+    `trainers` runs the trainings, after all else; without it `executor` runs everything. Raises
+    what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
 
     >>> import tempfile
     >>> from blockzoo.experiments.protocol import get_protocol
@@ -104,8 +103,7 @@ def run_sweep(
     listener.planned(plan)
     failed = 0
     try:
-        first = executor or InProcessExecutor()
-        for trial, future in _running(request, plan, first, trainers or first, listener):
+        for trial, future in _running(request, plan, executor, trainers, listener):
             outcome = _outcome(request, trial, future)
             for record in outcome.records:
                 # The checkpoint goes only when the record is safe.
@@ -215,11 +213,13 @@ _VERBS = {"cost": _cost, "latency": _latency, "training": _training}
 def _running(
     request: SweepRequest,
     plan: Plan,
-    executor: Executor,
-    trainers: Executor,
+    executor: Executor | None,
+    trainers: Executor | None,
     listener: SweepListener,
 ) -> Iterator[tuple[Trial, Future[Outcome]]]:
     """Yield each trial with its finished future; trainings begin when all else has ended."""
+    executor = executor or InProcessExecutor()
+    trainers = trainers or executor
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
     yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))

@@ -66,18 +66,21 @@ def measure(
     get_backend(way.backend)
     if settings is None:
         settings = _QUICK if quick else LatencySettings(processes=processes)
-    networks = [
-        Network(
-            name=name,
-            model=model if example is tensors[0] else _Called(model, names, tensors[1:]),
-            example=tensors[0],
-            way=way,
-            baseline=baseline,
-            foreign=True,
-        )
-        for name, model in models.items()
-    ]
+    inputs = names, tensors
+    networks = [_network(name, model, inputs, way, baseline) for name, model in models.items()]
     return measure_networks(networks, settings, progress=progress)
+
+
+def _network(
+    name: str,
+    model: nn.Module,
+    inputs: tuple[tuple[str, ...], tuple[Tensor, ...]],
+    way: RunWay,
+    baseline: str | None,
+) -> Network:
+    names, (first, *others) = inputs
+    called = _Called(model, names, others) if names or others else model
+    return Network(name=name, model=called, example=first, way=way, baseline=baseline, foreign=True)
 
 
 class _Called(nn.Module):

@@ -70,8 +70,11 @@ def _timing_caption(summary: pd.DataFrame, marks: Mapping[str, str]) -> str | No
     sentences = [f"ratio: to {' or '.join(baselines)}, timed beside it"] if baselines else []
     if marks:
         words = summary.drop_duplicates("latency_timing").set_index("latency_timing")
-        named = (f"{mark.strip()} {words.latency_timed_with[key]}" for key, mark in marks.items())
-        sentences.append(f"timed apart, so compare ratios, not ms: {'; '.join(named)}")
+        sessions: dict[str, list[str]] = {}
+        for key, mark in marks.items():
+            sessions.setdefault(str(words.latency_timed_with[key]), []).append(mark.strip())
+        named = "; ".join(f"{' '.join(each)} {with_what}" for with_what, each in sessions.items())
+        sentences.append(f"timed apart, so compare ratios, not ms: {named}")
     return "; ".join(sentences) or None
 
 
