@@ -13,6 +13,7 @@ from blockzoo.cli.app import add_commands, app
 from blockzoo.cli.commands.benchmark import benchmark
 from blockzoo.cli.commands.blocks import blocks
 from blockzoo.cli.commands.check import check
+from blockzoo.cli.commands.compare import compare
 from blockzoo.cli.commands.doctor import doctor
 from blockzoo.cli.commands.marginal import marginal
 from blockzoo.cli.commands.profile import profile
@@ -26,12 +27,12 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
-    *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, tune),
+    *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, compare, tune),
     *(visualize, results, doctor),
 )
 
 
-_TRAINING = ("train", "sweep", "tune")
+_TRAINING = ("train", "sweep", "compare", "tune")
 _SPINS = "20000"  # some tens of microseconds
 
 

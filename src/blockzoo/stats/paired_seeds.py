@@ -1,7 +1,7 @@
-"""Means, paired differences and corrections: what may be said about a few seeds.
+"""Means and paired differences over seeds: what may be said about a few of them.
 
-Intervals are 95% unless asked otherwise. With n pairs a two-sided sign-flip test cannot fall below
-2 / 2**n, so five seeds can never declare a difference at 0.05; ten can.
+Intervals are Student's t, 95% unless asked otherwise. A percentile bootstrap of three seeds covers
+75%, of ten 91%; it is not used.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
-# 4096 patterns, fewer than the resamples that a random sample takes by default.
-EXACT_UP_TO = 12
-"""With at most this many pairs all 2**n sign flips are looked at, with more a random sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +29,9 @@ class MeanInterval:
 class PairedDifference:
     """The mean of first minus second over `n` pairs.
 
-    `low`, `high`: bootstrap interval over pairs, None for one pair. `p_value`: two-sided sign-flip
-    permutation test of a mean of zero.
+    `low`, `high`: Student-t interval, None for one pair. `p_value`: two-sided paired t-test of a
+    mean of zero, 1 for one pair. `deviation`: standard deviation of the differences.
+    `correlation` of the two over the pairs: what pairing bought; None where it is not defined.
     """
 
     n: int
@@ -41,6 +39,20 @@ class PairedDifference:
     low: float | None
     high: float | None
     p_value: float
+    deviation: float | None
+    correlation: float | None
+
+    def interval(self, confidence: float) -> tuple[float, float] | None:
+        """Return the Student-t interval of that confidence; None for one pair.
+
+        >>> low, high = paired_difference([3.0, 2.0, 4.0], [1.0, 1.0, 1.0]).interval(0.9)
+        >>> round(low, 3), round(high, 3)
+        (0.314, 3.686)
+        """
+        if self.deviation is None:
+            return None
+        reach = _reach(self.deviation, self.n, confidence)
+        return self.mean - reach, self.mean + reach
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> MeanInterval:
@@ -54,38 +66,40 @@ def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> MeanI
     n, mean = len(sample), float(sample.mean())
     if n == 1:
         return MeanInterval(n=1, mean=mean, low=None, high=None)
-    reach = float(stdtrit(n - 1, (1 + confidence) / 2) * sample.std(ddof=1) / np.sqrt(n))
+    reach = _reach(float(sample.std(ddof=1)), n, confidence)
     return MeanInterval(n=n, mean=mean, low=mean - reach, high=mean + reach)
 
 
 def paired_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    confidence: float = CONFIDENCE,
-    resamples: int = 10_000,
-    seed: int = 0,
+    first: ArrayLike, second: ArrayLike, *, confidence: float = CONFIDENCE
 ) -> PairedDifference:
     """Compare two results (n,) that belong together in pairs, such as by seed.
 
-    Raises `ValueError` for none, NaN, or two lengths. The same arguments give the same numbers.
+    Raises `ValueError` for none, NaN, or two lengths.
 
     >>> difference = paired_difference([0.92, 0.95, 0.94], [0.90, 0.94, 0.91])
-    >>> round(difference.mean, 3), difference.p_value  # 2 of the 8 patterns of signs
-    (0.02, 0.25)
+    >>> round(difference.mean, 3), round(difference.p_value, 3)
+    (0.02, 0.074)
     """
     a, b = _sample(first), _sample(second)
     if a.shape != b.shape:
         raise ValueError(f"pairs need as many values on both sides; given {len(a)} and {len(b)}")
     differences = a - b
-    generator = np.random.default_rng(seed)
-    low, high = _bootstrap_interval(differences, confidence, resamples, generator)
+    n, mean = len(differences), float(differences.mean())
+    if n == 1:
+        return PairedDifference(
+            n=1, mean=mean, low=None, high=None, p_value=1.0, deviation=None, correlation=None
+        )
+    deviation = float(differences.std(ddof=1))
+    reach = _reach(deviation, n, confidence)
     return PairedDifference(
-        n=len(differences),
-        mean=float(differences.mean()),
-        low=low,
-        high=high,
-        p_value=_sign_flip_p_value(differences, resamples, generator),
+        n=n,
+        mean=mean,
+        low=mean - reach,
+        high=mean + reach,
+        p_value=_t_test(mean, deviation, n),
+        deviation=deviation,
+        correlation=_correlation(a, b),
     )
 
 
@@ -96,43 +110,18 @@ def _sample(values: ArrayLike) -> NDArray[np.float64]:
     return sample
 
 
-def _bootstrap_interval(
-    differences: NDArray[np.float64],
-    confidence: float,
-    resamples: int,
-    generator: np.random.Generator,
-) -> tuple[float, float] | tuple[None, None]:
-    n = len(differences)
-    # One pair resampled is itself: an interval of no width that would look like certainty.
-    if n == 1:
-        return None, None
-    means = differences[generator.integers(n, size=(resamples, n))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def _reach(deviation: float, n: int, confidence: float) -> float:
+    return float(stdtrit(n - 1, (1 + confidence) / 2) * deviation / np.sqrt(n))
 
 
-def _sign_flip_p_value(
-    differences: NDArray[np.float64], resamples: int, generator: np.random.Generator
-) -> float:
-    """Return how often flipping signs at random gives a sum at least as far from zero."""
-    n = len(differences)
-    if n <= EXACT_UP_TO:
-        return float(_as_extreme(differences, _all_signs(n)).mean())
-    signs = generator.integers(2, size=(resamples, n)) * 2 - 1
-    # The signs as observed are one more draw, so that p is never 0.
-    return float((_as_extreme(differences, signs).sum() + 1) / (resamples + 1))
+def _t_test(mean: float, deviation: float, n: int) -> float:
+    """Return the two-sided p of a mean of zero."""
+    if deviation == 0:  # all pairs differ by the same
+        return 0.0 if mean else 1.0
+    return float(2 * stdtr(n - 1, -abs(mean) / deviation * np.sqrt(n)))
 
 
-def _all_signs(n: int) -> NDArray[np.int64]:
-    """Return all sign patterns, (2**n, n)."""
-    # Row r has the bits of r: the numbers below 2**n spell every pattern once.
-    bits = np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1
-    return bits.astype(np.int64) * 2 - 1
-
-
-def _as_extreme(differences: NDArray[np.float64], signs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    observed = abs(differences.sum())
-    # Sums of the same numbers in another order differ in their last bits and are still ties.
-    tolerance = 1e-9 * np.abs(differences).sum()
-    extreme: NDArray[np.bool_] = np.abs(signs @ differences) >= observed - tolerance
-    return extreme
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    if a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,275 @@
+"""Mine against theirs: what trainings, timings and costs of a store say of pairs of blocks.
+
+A family is declared before looking: one block against each of the others, within one data set,
+protocol and position. Its p values are adjusted for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from blockzoo.analysis.groups import Terms, differences
+from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.position import Position
+from blockzoo.results.answers import answers_of
+from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
+from blockzoo.stats.accuracy import ALPHA, MARGIN, AccuracyJudgement, judged_accuracy
+from blockzoo.stats.families import holm, max_t
+from blockzoo.stats.improvement import Improvement, probability_of_improvement
+from blockzoo.stats.medians import Interval
+from blockzoo.stats.new_images import interval_for_new_images
+from blockzoo.stats.paired_seeds import PairedDifference, paired_difference
+from blockzoo.stats.verdicts import verdict_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRatio:
+    """Latency of the block over that of the other; `verdict` says what that allows to say."""
+
+    ratio: float
+    interval: Interval | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A block less another at one position; accuracies are fractions of 1.
+
+    `seeds` are those of both that went well, `failed` those of either that did not. Without two
+    common seeds there is no `difference`, and `reason` says why. `p_holm` holds in the family of
+    `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval for other
+    seeds and images, None where `new_images_reason` says why. Costs are of the stage there.
+    """
+
+    position: Position
+    block: str
+    other: str
+    terms: Terms | None = None
+    comparisons: int = 1
+    seeds: tuple[int, ...] = ()
+    failed: int = 0
+    images: int | None = None
+    difference: PairedDifference | None = None
+    new_images: Interval | None = None
+    new_images_reason: str = ""
+    p_holm: float | None = None
+    p_max_t: float | None = None
+    judgement: AccuracyJudgement | None = None
+    improvement: Improvement | None = None
+    latency: LatencyRatio | None = None
+    cost: FormCost | None = None
+    other_cost: FormCost | None = None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, equal or undecided."""
+        return "undecided" if self.judgement is None else self.judgement.verdict
+
+
+def compare_records(
+    records: Iterable[Record],
+    block: str,
+    others: Sequence[str],
+    positions: Iterable[Position],
+    *,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+) -> list[Comparison]:
+    """Compare `block` with each of `others`, names as in records, at each position.
+
+    All trainings must be of one data set and protocol, on the same terms. Raises `InputError` for a
+    margin or level that is none, and where terms differ, with what differs.
+    """
+    if not 0 < margin < 1:
+        raise InputError(f"margin is {margin}; it must be between 0 and 1, in fractions of 1")
+    if not 0 < alpha < 1:
+        raise InputError(f"level is {alpha}; it must be between 0 and 1")
+    kept = list(records)
+    return [
+        each
+        for position in positions
+        for each in _family(kept, block, others, position, margin, alpha)
+    ]
+
+
+def _family(
+    records: Sequence[Record],
+    block: str,
+    others: Sequence[str],
+    position: Position,
+    margin: float,
+    alpha: float,
+) -> list[Comparison]:
+    trainings = [r for r in records if isinstance(r, TrainingRecord) and position in r.positions]
+    found = _one_each(by_seeds(trainings), (block, *others))
+    pairs = [_pair(block, other, position, found) for other in others]
+    known = [pair.difference for pair in pairs if pair.difference is not None]
+    adjusted = iter(holm([difference.p_value for difference in known]))
+    flipped = iter(_by_flips([pair for pair in pairs if pair.difference is not None], found))
+    return [
+        _with_costs(_judged(pair, adjusted, flipped, len(others), margin, alpha), records)
+        for pair in pairs
+    ]
+
+
+def _one_each(groups: Iterable[Seeds], blocks: Sequence[str]) -> dict[str, Seeds]:
+    """Return the seeds of each block; raises `InputError` where they are not on the same terms."""
+    of_blocks = [group for group in groups if group.records[0].block in blocks]
+    terms = list(dict.fromkeys(group.terms for group in of_blocks))
+    if len(terms) > 1:
+        titles = {each.title for each in terms}
+        words = differences(terms) if len(titles) == 1 else [", ".join(t.title) for t in terms]
+        raise InputError(
+            f"the trainings were not on the same terms ({'; '.join(words)}); they are not compared"
+        )
+    return {group.records[0].block: group for group in of_blocks}
+
+
+def _pair(block: str, other: str, position: Position, found: Mapping[str, Seeds]) -> Comparison:
+    pair = Comparison(position=position, block=block, other=other)
+    missing = [name for name in (block, other) if name not in found]
+    if missing:
+        return replace(pair, reason=f"no training of {' and '.join(missing)} went well")
+    mine, theirs = (_by_seed(found[name]) for name in (block, other))
+    both = sorted(mine.keys() & theirs.keys())
+    pair = replace(
+        pair,
+        terms=found[block].terms,
+        seeds=tuple(both),
+        failed=found[block].failed + found[other].failed,
+    )
+    if not both:
+        return replace(pair, reason="no seed is in both")
+    first, second = ([accuracies[seed] for seed in both] for accuracies in (mine, theirs))
+    pair = replace(
+        pair,
+        difference=paired_difference(first, second),
+        improvement=probability_of_improvement(first, second),
+        reason="" if len(both) > 1 else "one seed is in both; a difference needs two",
+    )
+    return _with_images(pair, found[block], found[other])
+
+
+def _by_seed(seeds: Seeds) -> dict[int, float]:
+    return {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
+
+
+def _with_images(pair: Comparison, mine: Seeds, theirs: Seeds) -> Comparison:
+    """Return the pair with its interval for new images, or with why there is none."""
+    sides = []
+    for seeds in (mine, theirs):
+        of_seed = {record.seed: record for record in seeds.records}
+        try:
+            answers = [answers_of(of_seed[seed]) for seed in pair.seeds]
+        except ResultsError as error:
+            return replace(pair, new_images_reason=str(error))
+        kept = [bits for bits in answers if bits is not None]
+        if len(kept) < len(answers):
+            lacking = len(answers) - len(kept)
+            why = f"{lacking} of {len(answers)} trainings of {seeds.records[0].block}"
+            return replace(pair, new_images_reason=f"{why} kept no answers to test images")
+        sides.append(np.stack(kept))
+    images = sides[0].shape[1]
+    if len(pair.seeds) < 2:
+        return replace(pair, images=images, new_images_reason="one seed")
+    return replace(pair, images=images, new_images=interval_for_new_images(*sides))
+
+
+def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> list[float | None]:
+    """Return the p of joint sign flips, over the seeds that all of them have."""
+    common = set.intersection(*(set(pair.seeds) for pair in pairs)) if pairs else set()
+    if len(common) < 2:
+        return [None] * len(pairs)
+    rows = []
+    for pair in pairs:
+        mine, theirs = _by_seed(found[pair.block]), _by_seed(found[pair.other])
+        rows.append([mine[seed] - theirs[seed] for seed in sorted(common)])
+    return [float(p) for p in max_t(rows)]
+
+
+def _judged(
+    pair: Comparison,
+    adjusted: Iterable[float],
+    flipped: Iterable[float | None],
+    comparisons: int,
+    margin: float,
+    alpha: float,
+) -> Comparison:
+    if pair.difference is None:
+        return replace(pair, comparisons=comparisons)
+    p = float(next(iter(adjusted)))
+    return replace(
+        pair,
+        comparisons=comparisons,
+        p_holm=p,
+        p_max_t=next(iter(flipped)),
+        judgement=judged_accuracy(
+            pair.difference, p, comparisons=comparisons, margin=margin, alpha=alpha
+        ),
+    )
+
+
+def _with_costs(pair: Comparison, records: Sequence[Record]) -> Comparison:
+    costs = {
+        name: next(
+            (
+                r.stage_deploy
+                for r in reversed(records)
+                if isinstance(r, CostRecord)
+                and (r.block, r.status) == (name, "ok")
+                and pair.position in r.positions
+            ),
+            None,
+        )
+        for name in (pair.block, pair.other)
+    }
+    latency = _latency_ratio(pair, records)
+    return replace(pair, cost=costs[pair.block], other_cost=costs[pair.other], latency=latency)
+
+
+def _latency_ratio(pair: Comparison, records: Sequence[Record]) -> LatencyRatio | None:
+    """Return the ratio of the newest session that timed both, to one baseline."""
+    sessions: dict[tuple[object, ...], dict[str, LatencyRecord]] = {}
+    for record in records:
+        if not isinstance(record, LatencyRecord) or record.status != "ok":
+            continue
+        # A baseline that is the same network at several positions is timed at one of them.
+        if pair.position in record.positions or record.verdict == "baseline":
+            key = (record.session, record.baseline, record.way)
+            sessions.setdefault(key, {})[record.block] = record
+    for timed in reversed(sessions.values()):
+        if pair.block in timed and pair.other in timed:
+            return _quotient(timed[pair.block], timed[pair.other])
+    return None
+
+
+def _quotient(mine: LatencyRecord, theirs: LatencyRecord) -> LatencyRatio | None:
+    if mine.ratio is None or theirs.ratio is None:
+        return None
+    if theirs.block == mine.baseline:
+        return LatencyRatio(
+            ratio=mine.ratio, interval=mine.ratio_interval, verdict=mine.verdict or "undecided"
+        )
+    if mine.block == theirs.baseline and theirs.ratio_interval is not None:
+        low, high = theirs.ratio_interval
+        turned = {"faster": "slower", "slower": "faster"}
+        verdict = theirs.verdict or "undecided"
+        return LatencyRatio(
+            ratio=1 / theirs.ratio,
+            interval=(1 / high, 1 / low),
+            verdict=turned.get(verdict, verdict),
+        )
+    ratio = mine.ratio / theirs.ratio
+    if mine.ratio_interval is None or theirs.ratio_interval is None:
+        return LatencyRatio(ratio=ratio, interval=None, verdict="undecided")
+    # Wider than it need be: both ends at once are rarer than one.
+    (low, high), (their_low, their_high) = mine.ratio_interval, theirs.ratio_interval
+    interval = low / their_high, high / their_low
+    doubted = mine.verdict_reason or theirs.verdict_reason
+    verdict = "undecided" if doubted else verdict_of(interval)
+    return LatencyRatio(ratio=ratio, interval=interval, verdict=verdict)

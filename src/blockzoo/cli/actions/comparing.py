@@ -1,0 +1,130 @@
+"""What `compare` does: say what it will take, run it, and show what was found."""
+
+from __future__ import annotations
+
+import typer
+
+from blockzoo.cli.actions.apart import blocks_apart
+from blockzoo.cli.actions.choices import chosen_seeds
+from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
+from blockzoo.cli.actions.training import sweep_request
+from blockzoo.cli.option_groups import TrainingOptions
+from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say, say_data
+from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.core.errors import InputError
+from blockzoo.experiments.compare import (
+    CompareRequest,
+    Look,
+    compare_request,
+    expected_seconds,
+    plan_of,
+    run_compare,
+)
+from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.report.tables.comparison import (
+    comparison_table,
+    disagreement_lines,
+    sentence,
+    undecided_lines,
+)
+from blockzoo.results.store.database import Store
+from blockzoo.stats.spending import PLAN
+
+_SECONDS_PER_HOUR = 3600
+
+
+@blocks_apart
+def compare(
+    chosen: TrainingOptions,
+    *,
+    seeds: int | None,
+    until_decided: bool,
+    time_budget_h: float | None,
+    margin: float,
+    dry_run: bool,
+    latency_budget_s: float | None,
+    side_by_side: int,
+) -> None:
+    """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
+    if chosen.everything or not chosen.blocks:
+        raise InputError("name your block first, then those it is compared with; --all is none")
+    if sum((seeds is not None, until_decided, time_budget_h is not None)) > 1:
+        raise InputError("give one of --seeds, --until-decided and --time-budget")
+    sweep = sweep_request(
+        chosen,
+        seeds=None if seeds is None else chosen_seeds(seeds),
+        latency_budget_s=latency_budget_s,
+    )
+    mine, *others = sweep.protocol.blocks
+    looks = PLAN if until_decided else None
+    request = compare_request(sweep, mine, others, margin=margin, looks=looks)
+    require_usable(chosen.results, None)
+    load_data(request.sweep)
+    with open_store(chosen.results, create=True) as store:
+        if time_budget_h is not None:
+            request = _within(request, store, time_budget_h * _SECONDS_PER_HOUR)
+        _say_plan(request, store)
+        if not dry_run:
+            _run(request, store, chosen.results, side_by_side)
+
+
+def _within(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:
+    """Return the comparison over as many seeds as the time allows, two at least."""
+    for seeds in range(100, 2, -1):
+        planned = request.with_seeds(range(seeds))
+        if expected_seconds(plan_of(planned, store), store) <= budget_s:
+            return planned
+    return request.with_seeds(range(2))
+
+
+def _say_plan(request: CompareRequest, store: Store) -> None:
+    plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
+    say(
+        f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
+        f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
+        f"there; about {_duration(expected_seconds(plan, store))}"
+    )
+    if request.looks is not None:
+        say(f"looks: {request.looks}; ends when every pair is decided")
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{max(1, minutes)} min"
+    )
+
+
+def _run(request: CompareRequest, store: Store, results: str, side_by_side: int) -> None:
+    with (
+        SweepProgress(message_console()) as listener,
+        trainers_side_by_side(side_by_side, request.sweep.device) as trainers,
+    ):
+        say_data(request.sweep)
+        looks = []
+        for look in run_compare(
+            request, store, trainers=trainers, listener=listener, csv_path=csv_location(results)
+        ):
+            looks.append(look)
+            if request.looks is not None:
+                say(f"{look.seeds} seeds, level {look.level:g}: {_counted(look)}")
+    _show(looks[-1], request)
+    if any(each.failed for each in looks[-1].comparisons):
+        raise typer.Exit(1)
+
+
+def _counted(look: Look) -> str:
+    undecided = sum(each.verdict == "undecided" for each in look.comparisons)
+    return f"{undecided} of {len(look.comparisons)} pairs undecided"
+
+
+def _show(look: Look, request: CompareRequest) -> None:
+    console = output_console()
+    console.print(comparison_table(look.comparisons))
+    for line in undecided_lines(look.comparisons):
+        console.print(line, highlight=False)
+    for line in disagreement_lines(look.comparisons, look.level):
+        console.print(line, highlight=False)
+    console.print()
+    for each in look.comparisons:
+        console.print(sentence(each, request.margin), highlight=False)

@@ -1,0 +1,196 @@
+"""The verb `compare`: run what the store lacks, then say what it shows of pairs of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from blockzoo.analysis.compare import Comparison, compare_records
+from blockzoo.blocks import BlockLike, get_block
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
+from blockzoo.experiments.execution.executors import Executor
+from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, make_plan
+from blockzoo.experiments.sweep.run import SweepListener, run_sweep
+from blockzoo.results.records import TrainingRecord
+from blockzoo.results.store.database import Store
+from blockzoo.stats.accuracy import ALPHA, MARGIN
+from blockzoo.stats.spending import SpendingPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """A block, those it is compared with, and what makes a difference.
+
+    `sweep`: how and where all of them are run; its protocol's first block is the baseline of
+    latencies. `margin`: within it accuracies are equal, a fraction of 1. With `looks` seeds are
+    added look by look until every pair is decided. Raises `InputError` for a block that is compared
+    with itself, and one seed.
+    """
+
+    sweep: SweepRequest
+    block: str
+    others: tuple[str, ...]
+    margin: float = MARGIN
+    looks: SpendingPlan | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.margin < 1:
+            raise InputError(f"margin is {self.margin}; it must be between 0 and 1, fractions of 1")
+        if self.block in self.others:
+            raise InputError(f"{self.block} is compared with itself; name another block")
+        if self.looks is None and len(self.sweep.protocol.seeds) < 2:
+            raise InputError("one seed is given; a difference needs two or more, a verdict three")
+
+    @property
+    def planned_seeds(self) -> tuple[int, ...]:
+        """The seeds of the first look, or all."""
+        return self.sweep.protocol.seeds if self.looks is None else _first(self.looks.looks[0])
+
+    def with_seeds(self, seeds: Iterable[int]) -> CompareRequest:
+        """Return the same comparison over other seeds."""
+        protocol = self.sweep.protocol.changed(seeds=tuple(seeds))
+        return replace(self, sweep=replace(self.sweep, protocol=protocol))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was found at so many `seeds`, judged at `level`."""
+
+    seeds: int
+    level: float
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Whether every pair has a verdict."""
+        return all(each.verdict != "undecided" for each in self.comparisons)
+
+
+def compare(
+    block: BlockLike,
+    others: Sequence[BlockLike] = (),
+    *,
+    protocol: Protocol,
+    store: Store,
+    positions: Iterable[Position | str] | None = None,
+    margin: float = MARGIN,
+    looks: SpendingPlan | None = None,
+    device: str = "auto",
+    listener: SweepListener | None = None,
+) -> list[Comparison]:
+    """Compare a block with others, by default with the protocol's context block.
+
+    Trainings, timings and costs that `store` lacks are run first, over the protocol's seeds; with
+    `looks`, say `stats.spending.PLAN`, over as many as decide. Blocks are names or classes. Raises
+    `InputError` for what cannot be compared, and what `run_sweep` raises.
+
+    >>> import tempfile
+    >>> from blockzoo.experiments.protocol import get_protocol
+    >>> tiny = get_protocol("quick").changed(
+    ...     positions=("mid",), seeds=(0, 1), width=4, depth=1, epochs=1, precision="fp32",
+    ...     latency_budget_s=0.05, latency_processes=0,
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+    ...     (found,) = compare("Identity", protocol=tiny, store=store, device="cpu")
+    >>> found.other, found.seeds, found.verdict
+    ('ResNetBasicBlock', (0, 1), 'undecided')
+    """
+    request = compare_request(
+        SweepRequest(protocol=protocol, device=device), block, others, margin=margin, looks=looks
+    )
+    if positions is not None:
+        places = tuple(Position.parse(str(position)) for position in positions)
+        protocol = request.sweep.protocol.changed(positions=places)
+        request = replace(request, sweep=replace(request.sweep, protocol=protocol))
+    *_, last = run_compare(request, store, listener=listener)
+    return list(last.comparisons)
+
+
+def compare_request(
+    sweep: SweepRequest,
+    block: BlockLike,
+    others: Sequence[BlockLike] = (),
+    *,
+    margin: float = MARGIN,
+    looks: SpendingPlan | None = None,
+) -> CompareRequest:
+    """Return the request by the names of the blocks, the others first, as the baseline is one."""
+    mine = get_block(block).name
+    names = [get_block(each).name for each in others or (sweep.protocol.context,)]
+    theirs = tuple(dict.fromkeys(names))
+    protocol = sweep.protocol.changed(blocks=(*theirs, mine))
+    return CompareRequest(
+        sweep=replace(sweep, protocol=protocol),
+        block=mine,
+        others=theirs,
+        margin=margin,
+        looks=looks,
+    )
+
+
+def run_compare(
+    request: CompareRequest,
+    store: Store,
+    *,
+    trainers: Executor | None = None,
+    listener: SweepListener | None = None,
+    csv_path: Path | None = None,
+) -> Iterator[Look]:
+    """Yield what was found at each look, after running what the store lacks for it.
+
+    Without `looks` there is one, at all seeds of the protocol. Ends when all is decided or the last
+    look is past.
+    """
+    levels = {len(request.sweep.protocol.seeds): ALPHA}
+    if request.looks is not None:
+        levels = dict(zip(request.looks.looks, request.looks.levels, strict=True))
+    for seeds, level in levels.items():
+        of_look = request if request.looks is None else request.with_seeds(_first(seeds))
+        run_sweep(of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener)
+        look = Look(seeds=seeds, level=level, comparisons=_found(of_look, store, level))
+        yield look
+        if look.decided:
+            return
+
+
+def _first(seeds: int) -> tuple[int, ...]:
+    return tuple(range(seeds))
+
+
+def _found(request: CompareRequest, store: Store, level: float) -> tuple[Comparison, ...]:
+    # By identity, so that whatever else the store holds is not mixed in.
+    wanted = map(store.get, make_plan(request.sweep, store).asked)
+    kept = [record for record in wanted if record is not None]
+    positions = request.sweep.protocol.positions
+    found = compare_records(
+        kept, request.block, request.others, positions, margin=request.margin, alpha=level
+    )
+    return tuple(found)
+
+
+def expected_seconds(plan: Plan, store: Store) -> float:
+    """Return about how long the plan takes, by what trainings in the store took.
+
+    By those of the same block; where there are none by all; where there are none by a guess.
+    """
+    took: dict[str, list[float]] = {}
+    for record in store.records(kind="training", status="ok"):
+        if isinstance(record, TrainingRecord) and record.training_seconds is not None:
+            took.setdefault(record.block, []).append(record.training_seconds)
+    usual = median([s for of_block in took.values() for s in of_block]) if took else None
+    seconds = 0.0
+    for trial in plan.trials:
+        of_block = took.get(trial.blocks[0])
+        known = median(of_block) if of_block else usual
+        is_training = trial.kind == "training" and known is not None
+        seconds += known if is_training and known is not None else trial.expected_s
+    return seconds
+
+
+def plan_of(request: CompareRequest, store: Store) -> Plan:
+    """Return what the store lacks for the first look."""
+    return make_plan(request.with_seeds(request.planned_seeds).sweep, store)

@@ -1,0 +1,70 @@
+"""What a paired difference in accuracy allows to say: better, worse, equal or undecided.
+
+The p value that counts is that of the declared family (Holm). Equal: two one-sided tests, that is,
+the 90% interval lies within the margin (Schuirmann 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from blockzoo.stats.paired_seeds import PairedDifference
+from blockzoo.stats.power import POWER, seeds_to_equal, seeds_to_find, smallest_difference
+
+AccuracyVerdict = Literal["better", "worse", "equal", "undecided"]
+ALPHA = 0.05
+MARGIN = 0.003
+"""Fractions of 1: within it two accuracies are called equal."""
+LEAST_SEEDS = 3
+"""With two a deviation is hardly known, and nothing is concluded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyJudgement:
+    """A verdict, and what would have let one fall.
+
+    `detectable`: the true difference, a fraction of 1, that so many seeds find with 80% power in
+    this family. `seeds_needed`: about as many would decide, if difference and deviation are what
+    they seem; None where it is decided, or where a thousand would not do.
+    """
+
+    verdict: AccuracyVerdict
+    detectable: float | None = None
+    seeds_needed: int | None = None
+
+
+def judged_accuracy(
+    difference: PairedDifference,
+    adjusted_p: float,
+    *,
+    comparisons: int,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+) -> AccuracyJudgement:
+    """Return the verdict on a difference of a family of so many `comparisons`, at level `alpha`.
+
+    Within the margin it is "equal", also where it is surely not zero.
+
+    >>> from blockzoo.stats.paired_seeds import paired_difference
+    >>> clear = paired_difference([0.93, 0.94, 0.95, 0.93], [0.90, 0.91, 0.93, 0.90])
+    >>> judged_accuracy(clear, clear.p_value, comparisons=1).verdict
+    'better'
+    """
+    deviation, n = difference.deviation, difference.n
+    if deviation is None:
+        return AccuracyJudgement(verdict="undecided")
+    of_one = alpha / comparisons  # the strictest step of Holm's
+    detectable = smallest_difference(deviation, n, of_one, POWER) if deviation else 0.0
+    interval = difference.interval(1 - 2 * alpha)
+    assert interval is not None
+    if n >= LEAST_SEEDS:
+        if -margin < interval[0] and interval[1] < margin:
+            return AccuracyJudgement(verdict="equal", detectable=detectable)
+        if adjusted_p <= alpha:
+            verdict: AccuracyVerdict = "better" if difference.mean > 0 else "worse"
+            return AccuracyJudgement(verdict=verdict, detectable=detectable)
+    found = seeds_to_find(difference.mean, deviation, of_one) if difference.mean else None
+    equal = seeds_to_equal(margin, deviation, alpha, difference.mean)
+    needed = min((max(each, n + 1) for each in (found, equal) if each is not None), default=None)
+    return AccuracyJudgement(verdict="undecided", detectable=detectable, seeds_needed=needed)

@@ -1,0 +1,51 @@
+"""How far a difference in accuracy holds for other images of the same kind, not these alone.
+
+Seeds and images vary. Of two blocks' kept answers d[s, i] is -1, 0 or 1: which of the two answered
+image i rightly with seed s. Its mean has the variance of both and of what is left, by the analysis
+of variance of two crossed random factors without repetition (Searle, Casella & McCulloch 1992).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from blockzoo.stats.paired_seeds import CONFIDENCE
+
+
+def interval_for_new_images(
+    first: ArrayLike, second: ArrayLike, *, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """Return the interval of the difference in accuracy, fractions of 1, for new seeds and images.
+
+    `first`, `second`: which images were answered rightly, bool (seeds, images), seed by seed the
+    same. None for one seed or one image. Raises `ValueError` where the shapes differ.
+
+    >>> right = np.random.default_rng(0).random((2, 5, 400)) < [[[0.9]], [[0.7]]]
+    >>> low, high = interval_for_new_images(*right)
+    >>> 0.1 < low < 0.2 < high < 0.3
+    True
+    """
+    a, b = np.asarray(first, dtype=np.int8), np.asarray(second, dtype=np.int8)
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(f"answers must be (seeds, images), alike; given {a.shape}, {b.shape}")
+    n, m = a.shape
+    if n < 2 or m < 2:
+        return None
+    d = (a - b).astype(np.float64)
+    mean = d.mean()
+    by_seed, by_image = d.mean(axis=1) - mean, d.mean(axis=0) - mean
+    of_seeds = m * float((by_seed**2).sum()) / (n - 1)
+    of_images = n * float((by_image**2).sum()) / (m - 1)
+    total = float(((d - mean) ** 2).sum())
+    left = total - of_seeds * (n - 1) - of_images * (m - 1)
+    of_rest = max(left, 0.0) / ((n - 1) * (m - 1))
+    # No less than the seeds alone show: a component of variance is not negative.
+    variance = max(of_seeds, of_seeds + of_images - of_rest) / (n * m)
+    if variance == 0:
+        return float(mean), float(mean)
+    parts = (of_seeds**2 / (n - 1), of_images**2 / (m - 1), of_rest**2 / ((n - 1) * (m - 1)))
+    freedom = max((variance * n * m) ** 2 / sum(parts), n - 1)  # Satterthwaite 1946
+    reach = float(stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance))
+    return float(mean) - reach, float(mean) + reach
