@@ -207,9 +207,12 @@ def test_skipping_is_for_folders_only() -> None:
         load_dataset("digits", skip_bad_images=True)
 
 
-# What cameras and file managers do to folders of photographs, as reported of others:
-# facebookresearch/detectron2 pull request 262, huggingface/datasets issue 6252 and
-# kohya-ss/sd-scripts issue 1316 (orientation), cloudreve/cloudreve issue 1348 (hidden files).
+# What cameras, file managers and notebooks do to folders of photographs, as reported of others:
+# orientation (facebookresearch/detectron2 #262, kohya-ss/sd-scripts #1316, v7labs/darwin-py #924,
+# pytorch/vision #7977), companions of files (OpenNeuroOrg/openneuro #2520, alinlab/CSI #31),
+# Thumbs.db (meetps/pytorch-semseg #83, d8ahazard/sd_dreambooth_extension #64), .DS_Store
+# (pytorch/vision #79), folders of notebooks (pytorch/vision #2831, bytedance/Next-ViT #25,
+# open-mmlab/mmpretrain #507).
 
 
 @pytest.mark.parametrize("tag", range(1, 9))
@@ -272,6 +275,9 @@ def test_what_file_managers_leave_is_no_image_and_no_class(folder: Path) -> None
         (box / name).write_bytes(b"\x00\x05\x16\x07" + bytes(60))
     for place in ("__MACOSX/train/box", "train/@eaDir", "train/.thumbnails", "test/__MACOSX"):
         save(folder / place / "0.png", 3)
+    # Of a notebook: without an image beside the classes, with a copy within one.
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    save(box / ".ipynb_checkpoints" / "0-checkpoint.png", 3)
     data = load_dataset(str(folder))
     assert data.skipped == ()
     assert data.fingerprint == before.fingerprint
