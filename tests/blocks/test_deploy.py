@@ -114,8 +114,8 @@ class _InPlace(_Block):
 
 
 class _Chatty(_Block):
-    """Its argument has a default, as that of detection models' fuse(verbose=True); WongKinYiu/yolov9
-    #650 has one with it and one without."""
+    """Its argument has a default, as that of detection models' fuse(verbose=True);
+    WongKinYiu/yolov9 #650 has one with it and one without."""
 
     @torch.no_grad()
     def fuse(self, verbose: bool = True) -> _Chatty:
@@ -125,7 +125,7 @@ class _Chatty(_Block):
 
 
 class _Returns(_Block):
-    """A copy that is merged, by the protocol that huggingface/pytorch-image-models #2205 tells of."""
+    """A copy that is merged, by the protocol of huggingface/pytorch-image-models #2205."""
 
     def reparameterize(self, inplace: bool = False) -> nn.Module:
         """Return what takes its place."""

@@ -629,9 +629,9 @@ _PUBLIC_CONSTRUCTORS = [
 def test_constructors_of_public_code_say_what_is_missing_and_take_an_adapter(
     arguments: str, why: str, call: str, write: Write
 ) -> None:
-    """In this order: tonylins/pytorch-mobilenet-v2 MobileNetV2.py, two of Megvii-BaseDetection/YOLOX
-    yolox/models/network_blocks.py, moskomule/senet.pytorch #42, kenshohara/3D-ResNets-PyTorch #192,
-    facebookresearch/ConvNeXt models/convnext.py."""
+    """In this order: tonylins/pytorch-mobilenet-v2 MobileNetV2.py, two of
+    Megvii-BaseDetection/YOLOX yolox/models/network_blocks.py, moskomule/senet.pytorch #42,
+    kenshohara/3D-ResNets-PyTorch #192, facebookresearch/ConvNeXt models/convnext.py."""
     write(
         "public.py",
         f"""
@@ -725,3 +725,21 @@ def test_what_a_file_sets_does_not_outlast_its_import_and_the_file_is_named(
     with pytest.warns(UserWarning, match=r"fast\.py sets .* as it is imported; this is put back"):
         get_block(f"{file}:Mine")
     assert changes_since(before) == ()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(nn.functional, "nn.functional.cross_entropy"), (torch.Tensor, "torch.Tensor.add")],
+)
+def test_what_a_file_patches_stays_and_the_file_is_named(
+    owner: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytorch/functorch #900 and pyro-ppl/pyro #2031 tell of what these did as they loaded."""
+    attribute = name.rpartition(".")[2]
+    monkeypatch.setattr(owner, attribute, getattr(owner, attribute))  # for the end of the test
+    file = tmp_path / "patches.py"
+    file.write_text(
+        f"import torch\nfrom torch import nn\n{name} = object\nclass Mine(nn.Identity): pass\n"
+    )
+    with pytest.warns(UserWarning, match=rf"patches\.py changes {name} for the .*; this stays"):
+        get_block(f"{file}:Mine")

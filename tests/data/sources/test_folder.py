@@ -262,9 +262,22 @@ def test_leaving_as_stored_is_for_folders_only() -> None:
         load_dataset("digits@stored")
 
 
-def test_damaged_metadata_does_not_matter(folder: Path) -> None:
+_NINTH_TURN = b"Exif\x00\x00MM\x00*" + bytes.fromhex("00000008 0001 0112 0003 00000001 0009 0000")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"exif": b"Exif\x00\x00MM\x00*\x00\x00"},
+        {"exif": _NINTH_TURN + bytes(4)},
+        {"xmp": b'<x:xmpmeta a:Orientation="\xa8">\xa8</x:xmpmeta>'},
+    ],
+    ids=["cut off", "no such turn", "not UTF-8"],
+)
+def test_damaged_metadata_does_not_matter(folder: Path, metadata: dict[str, bytes]) -> None:
+    """Over which others stumbled (huggingface/datasets #7668, python-pillow/Pillow #8605)."""
     file = folder / "train" / "box" / "0.jpg"
-    Image.new("RGB", (4, 6), (7, 7, 7)).save(file, exif=b"Exif\x00\x00MM\x00*\x00\x00")
+    Image.new("RGB", (4, 6), (7, 7, 7)).save(file, **metadata)
     assert load_dataset(str(folder)).x_train[0, 0, 0, 0] == 7
 
 
@@ -288,6 +301,8 @@ def test_what_file_managers_leave_is_no_image_and_no_class(folder: Path) -> None
     [("Train", "Test"), ("training", "testing"), ("TRAIN", "valid"), ("train", "Validation")],
 )
 def test_other_spellings_of_splits(folder: Path, train: str, test: str) -> None:
+    """Such as one tool writes and another does not read (roboflow/roboflow-python #153,
+    huggingface/datasets #4839)."""
     before = load_dataset(str(folder))
     (folder / "train").rename(folder / train)
     (folder / "test").rename(folder / test)
