@@ -249,21 +249,20 @@ class _TwoBranches(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dense = nn.Sequential(nn.Conv2d(4, 4, 3, 1, 1, bias=False), nn.BatchNorm2d(4))
-        self.pointwise = nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4))
+        self.dense, self.dense_norm = nn.Conv2d(4, 4, 3, 1, 1, bias=False), nn.BatchNorm2d(4)
+        self.pointwise, self.norm = nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 4, H, W) to the same shape."""
-        merged = getattr(self, "conv", None)
-        y: Tensor = self.dense(x) + self.pointwise(x) if merged is None else merged(x)
+        if hasattr(self, "conv"):
+            return self.conv(x)  # type: ignore[no-any-return]
+        y: Tensor = self.dense_norm(self.dense(x)) + self.norm(self.pointwise(x))
         return y
 
     def convert_to_deploy(self) -> None:
         """Add the two kernels up and leave their branches where they are."""
-        three, one = (
-            fuse_conv_bn_eval(branch[0], branch[1])  # type: ignore[arg-type]
-            for branch in (self.dense, self.pointwise)
-        )
+        three = fuse_conv_bn_eval(self.dense, self.dense_norm)
+        one = fuse_conv_bn_eval(self.pointwise, self.norm)
         assert three.bias is not None
         assert one.bias is not None
         self.conv = nn.Conv2d(4, 4, 3, padding=1)

@@ -93,7 +93,7 @@ class RepBlock(nn.Module):
 
 
 class Deformed(nn.Module):
-    """pytorch/vision, torchvision/ops/deform_conv.py, with offsets that start at zero, as in DCN."""
+    """pytorch/vision, torchvision/ops/deform_conv.py, with offsets that start at 0, as in DCN."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,7 +275,7 @@ _NINTH_TURN = b"Exif\x00\x00MM\x00*" + bytes.fromhex("00000008 0001 0112 0003 00
     ],
     ids=["cut off", "no such turn", "not UTF-8"],
 )
-def test_damaged_metadata_does_not_matter(folder: Path, metadata: dict[str, bytes]) -> None:
+def test_damaged_metadata_does_not_matter(folder: Path, metadata: dict[str, Any]) -> None:
     """Over which others stumbled (huggingface/datasets #7668, python-pillow/Pillow #8605)."""
     file = folder / "train" / "box" / "0.jpg"
     Image.new("RGB", (4, 6), (7, 7, 7)).save(file, **metadata)
