@@ -134,8 +134,7 @@ class _Returns(_Block):
 
 
 class _Layer(_Block):
-    """A layer of that name, as linear_fuse in segmentation heads (NVlabs/SegFormer
-    mmseg/models/decode_heads/segformer_head.py)."""
+    """A layer of that name, as in BinWang-shu/pytorch_hed models/hed.py."""
 
     def __init__(self) -> None:
         super().__init__()
