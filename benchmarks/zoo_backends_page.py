@@ -15,13 +15,13 @@ from blockzoo.stats.paired_rounds import NetworkSamples
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino")
 EXPLANATION = """\
-Every block of the zoo in deploy form in the scaffold at position {position} (depth {depth}, width
-{width}, context {context}), batch 1, fp32, {threads} thread(s) on the CPU. Each cell passed its
-gate: its output equals that of eager. `eager` is the median latency in milliseconds; `to baseline`
-is that over {baseline} in eager; the other columns are latency over that of the same block in
-eager, below 1 where the backend is faster. Ratios are medians over rounds that timed both, with
-half the width of their 95% interval where that is above 0.5%. A number in parentheses is a reason,
-below the table. {norms}
+{count} blocks of the zoo in deploy form in the scaffold at position {position} (depth {depth},
+width {width}, context {context}), batch 1, fp32, {threads} thread(s) on the CPU. Each cell passed
+its gate: its output equals that of eager. `eager` is the median latency in milliseconds; `to
+baseline` is that over {baseline} in eager; the other columns are latency over that of the same
+block in eager, below 1 where the backend is faster. Ratios are medians over rounds that timed both,
+with half the width of their 95% interval where that is above 0.5%. A number in parentheses is a
+reason, below the table. {norms}
 """
 NORMS = {
     "folded": "Batch norms are folded into the layers before them.",
@@ -150,7 +150,12 @@ def _page(record: Mapping[str, Any], backends: Sequence[str]) -> str:
     lines = [
         "# Backends",
         "",
-        EXPLANATION.format(baseline=record["baseline"], norms=norms, **record["settings"]),
+        EXPLANATION.format(
+            count=len(record["blocks"]),
+            baseline=record["baseline"],
+            norms=norms,
+            **record["settings"],
+        ),
         _origin(record),
         "",
         f"| {' | '.join(head)} |",

@@ -107,14 +107,15 @@ class _Block(nn.Module):
 
 
 class _InPlace(_Block):
-    """Merges itself and returns nothing, as MobileOne's reparameterize and RepVGG's do
-    (apple/ml-mobileone mobileone.py, DingXiaoH/RepVGG repvgg.py)."""
+    """Merges itself and returns nothing, as RepVGG's switch_to_deploy does (DingXiaoH/RepVGG
+    repvgg.py; luxonis/tools #11, where nobody had called it)."""
 
     fuse = _Block.merge_all
 
 
 class _Chatty(_Block):
-    """Its argument has a default, as that of detection models' fuse(verbose=True)."""
+    """Its argument has a default, as that of detection models' fuse(verbose=True);
+    WongKinYiu/yolov9 #650 has one with it and one without."""
 
     @torch.no_grad()
     def fuse(self, verbose: bool = True) -> _Chatty:
@@ -124,7 +125,7 @@ class _Chatty(_Block):
 
 
 class _Returns(_Block):
-    """A copy that is merged, whatever the method is called."""
+    """A copy that is merged, by the protocol of huggingface/pytorch-image-models #2205."""
 
     def reparameterize(self, inplace: bool = False) -> nn.Module:
         """Return what takes its place."""
@@ -133,8 +134,7 @@ class _Returns(_Block):
 
 
 class _Layer(_Block):
-    """A layer of that name, as linear_fuse in segmentation heads (NVlabs/SegFormer
-    mmseg/models/decode_heads/segformer_head.py)."""
+    """A layer of that name, as in BinWang-shu/pytorch_hed models/hed.py."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,6 +171,19 @@ class _Kernel(_Block):
         return self.conv.weight * 1
 
 
+class _Samples(_Block):
+    """Draws from a distribution, which auto-encoders call so (pytorch/examples vae/main.py)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 4, H, W) to the same shape."""
+        y = super().forward(x)
+        return self.reparameterize(y, y) if self.training else y
+
+    def reparameterize(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        """Draw."""
+        return mu + torch.randn_like(mu) * torch.exp(logvar / 2)
+
+
 class _Wants(_Block):
     """Joins two features in forward, and merges no branches."""
 
@@ -194,6 +207,7 @@ _TRAINED_PARAMETERS = 4 * 4 * 9 + 2 * 4
         (_Attribute, _TRAINED_PARAMETERS),
         (_Property, _TRAINED_PARAMETERS),
         (_Kernel, _TRAINED_PARAMETERS),
+        (_Samples, _TRAINED_PARAMETERS),
         (_Wants, _TRAINED_PARAMETERS),
     ],
 )
@@ -218,8 +232,9 @@ def test_a_module_that_stands_in_two_places_is_merged_in_both_as_one() -> None:
 
 
 def test_what_asks_for_arguments_is_named_unless_there_is_a_merge_beside_it() -> None:
-    assert list(merges_with_arguments(nn.Sequential(_Wants(), _Flag()))) == [
-        "_Wants.fuse(near, far)"
+    assert list(merges_with_arguments(nn.Sequential(_Wants(), _Flag(), _Samples()))) == [
+        "_Wants.fuse(near, far)",
+        "_Samples.reparameterize(mu, logvar)",
     ]
 
     class Both(_Wants):
@@ -228,9 +243,66 @@ def test_what_asks_for_arguments_is_named_unless_there_is_a_merge_beside_it() ->
     assert merges_with_arguments(Both()) == {}
 
 
+class _TwoBranches(nn.Module):
+    """y = bn(conv3x3(x)) + bn(conv1x1(x)), until there is a convolution that does both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.dense_norm = nn.Conv2d(4, 4, 3, 1, 1, bias=False), nn.BatchNorm2d(4)
+        self.pointwise, self.norm = nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 4, H, W) to the same shape."""
+        if hasattr(self, "conv"):
+            return self.conv(x)  # type: ignore[no-any-return]
+        y: Tensor = self.dense_norm(self.dense(x)) + self.norm(self.pointwise(x))
+        return y
+
+    def convert_to_deploy(self) -> None:
+        """Add the two kernels up and leave their branches where they are."""
+        three = fuse_conv_bn_eval(self.dense, self.dense_norm)
+        one = fuse_conv_bn_eval(self.pointwise, self.norm)
+        assert three.bias is not None
+        assert one.bias is not None
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.conv.weight.copy_(three.weight + nn.functional.pad(one.weight, [1] * 4))
+        self.conv.bias = nn.Parameter(three.bias + one.bias)
+
+
+class _FusesForIntegers(_Block):
+    def fuse_model(self, is_qat: bool | None = None) -> None:
+        """Merge in place."""
+        self.merge_all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(_TwoBranches, "convert_to_deploy"), (_FusesForIntegers, "fuse_model")]
+)
+def test_merges_of_public_code_are_asked_once_they_are_registered(
+    kind: type[nn.Module], name: str
+) -> None:
+    """RT-DETR's convert_to_deploy (huggingface/transformers #27247) adds to what it merges; the
+    fuse_model of networks of whole numbers (pytorch/vision torchvision/models/quantization/
+    mobilenetv2.py, numenta/nupic.research #315) has an argument with a default."""
+    block = kind().eval()
+    for norm in block.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.get_buffer("running_mean"))
+    convolutions = sum(isinstance(each, nn.Conv2d) for each in block.modules())
+    before = to_deploy(block)
+    assert not has_merges(block)
+    assert sum(isinstance(each, nn.BatchNorm2d) for each in before.modules()) == convolutions
+    register_merges(block, [name])
+    form, images = to_deploy(block), torch.randn(2, 4, 6, 6)
+    merged = form.get_submodule("conv")
+    assert isinstance(merged, nn.Conv2d)
+    assert merged.bias is not None
+    with torch.no_grad():
+        torch.testing.assert_close(form(images), block(images))
+
+
 def test_merges_of_other_names_count_where_they_are_registered() -> None:
-    """As fuse_convs (Deci-AI/super-gradients PR 998 has partial_fusion, lyuwenyu/RT-DETR
-    convert_to_deploy)."""
+    """As partial_fusion does (Deci-AI/super-gradients #998)."""
     inner = _Block()
     block = nn.Sequential(nn.Sequential(inner))
     assert not has_merges(block)

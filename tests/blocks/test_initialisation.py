@@ -36,6 +36,8 @@ def _seed() -> Iterator[None]:
 def test_convolutions_are_drawn_by_fan_out_per_group(
     conv: nn.Conv1d | nn.Conv2d, fan_out: int
 ) -> None:
+    """Of the kernel alone where it is depthwise (huggingface/pytorch-image-models #84,
+    pytorch/pytorch #23854)."""
     initialise(conv)
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
     assert abs(conv.weight.mean().item()) < 0.1 * math.sqrt(2 / fan_out)
@@ -121,7 +123,7 @@ def test_what_is_frozen_keeps_its_values_and_what_trains_is_drawn() -> None:
 
 def test_frozen_linear_layers_and_norms_keep_their_values() -> None:
     """A norm with constant statistics and scales (torchvision FrozenBatchNorm2d; facebookresearch/
-    detectron2 layers/batch_norm.py)."""
+    detectron2 detectron2/layers/batch_norm.py)."""
     block = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm2d(3))
     for parameter in block.parameters():
         nn.init.constant_(parameter.requires_grad_(False), 0.5)
@@ -129,8 +131,47 @@ def test_frozen_linear_layers_and_norms_keep_their_values() -> None:
     assert all(torch.equal(each, torch.full_like(each, 0.5)) for each in block.parameters())
 
 
+def test_what_is_marked_to_be_left_alone_keeps_its_values() -> None:
+    """The bias of a state space's time steps (state-spaces/mamba mamba_ssm/modules/mamba_simple.py,
+    huggingface/transformers #45591), which would all be alike."""
+    steps = nn.Linear(2, 4)
+    nn.init.constant_(steps.bias, -4.6)
+    steps.bias._no_reinit = True  # type: ignore[attr-defined]
+    other = nn.Linear(2, 4)
+    other.bias._no_reinit = False  # type: ignore[attr-defined]
+    block = nn.Sequential(steps, other)
+    initialise(block)
+    assert torch.equal(steps.bias, torch.full((4,), -4.6))
+    assert not other.bias.any()
+    assert start_values(block) == StartValues(
+        drawn=("0.weight", "1.weight", "1.bias"), kept=("0.bias",), frozen=()
+    )
+
+
+class _Gated(nn.Module):
+    """Parameters of its own, and a layer that its constructor has start at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.full((4,), 0.1))
+        self.mix = nn.Linear(4, 4)
+        nn.init.zeros_(self.mix.weight)
+
+
+def test_own_parameters_are_kept_and_zeroed_layers_drawn_which_is_said() -> None:
+    """Of the first another library lost the values (huggingface/transformers #42418); that the
+    second start at random took a question to find out (yz93/LAVT-RIS #25)."""
+    block = _Gated()
+    initialise(block)
+    assert torch.equal(block.gate, torch.full((4,), 0.1))
+    assert block.mix.weight.std() > 0
+    assert start_values(block) == StartValues(
+        drawn=("mix.weight", "mix.bias"), kept=("gate",), frozen=()
+    )
+
+
 class _Blur(nn.Conv2d):
-    """A kernel that is a buffer (adobe/antialiased-cnns blurpool.py)."""
+    """A kernel that is a buffer (adobe/antialiased-cnns antialiased_cnns/blurpool.py)."""
 
     def __init__(self) -> None:
         super().__init__(4, 4, 3, groups=4, bias=False)
@@ -140,7 +181,7 @@ class _Blur(nn.Conv2d):
 
 
 class _Factors(nn.Conv2d):
-    """A weight of two factors, and none of its own (microsoft/LoRA layers.py)."""
+    """A weight of two factors, and none of its own (microsoft/LoRA loralib/layers.py)."""
 
     def __init__(self) -> None:
         super().__init__(4, 4, 3)
@@ -176,3 +217,11 @@ def test_a_bank_is_drawn_kernel_by_kernel_and_other_shapes_are_left_alone() -> N
     # Two groups: the fan-out of a kernel is 32 channels of 3 x 3.
     assert bank.weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.05)
     assert torch.equal(flat.weight, torch.full((4, 64 * 16 * 9), 7.0))
+
+
+def test_a_bank_of_biases_whose_memory_was_never_filled_is_zero() -> None:
+    """Which was reported of kaijieshi7/Dynamic-convolution-Pytorch (#8)."""
+    bank = _Bank((4, 64, 16, 3, 3))
+    bank.bias = nn.Parameter(torch.full((4, 64), math.nan))
+    initialise(bank)
+    assert torch.equal(bank.bias, torch.zeros(4, 64))

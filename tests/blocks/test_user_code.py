@@ -556,8 +556,8 @@ def test_the_example_and_the_block_of_the_documentation_work(write: Write) -> No
 
 @pytest.mark.parametrize("extra", ["**further", "groups=1, **further", "*rest, **further"])
 def test_further_keywords_ask_for_no_position(extra: str, write: Write) -> None:
-    """Those of torchvision's BasicConv2d (pytorch/vision models/inception.py), of ConvModule-like
-    wrappers (open-mmlab/mmcv) and of timm's ConvNormAct go on to the convolution."""
+    """Those of torchvision's BasicConv2d (pytorch/vision torchvision/models/inception.py) go on to
+    the convolution."""
     text = _BLOCK.replace(
         "in_channels, out_channels, stride)", f"in_channels, out_channels, stride, {extra})"
     )
@@ -589,6 +589,76 @@ def test_a_function_of_a_file_adapts_what_takes_other_arguments(write: Write) ->
     spec = get_block("registers.py:MyBlock")
     assert spec.build(4, 8, 2, Position.MID).conv.stride == (2, 2)
     assert get_block("odd").name == "Odd"
+
+
+_PUBLIC_CONSTRUCTORS = [
+    (
+        "inp, oup, stride, expand_ratio",
+        "nothing supplies inp, oup, expand_ratio; it has no in_channels, out_channels by name",
+        "in_channels, out_channels, stride, 6",
+    ),
+    (
+        "in_channels, out_channels, ksize, stride, groups=1, act='silu'",
+        "nothing supplies ksize",
+        "in_channels, out_channels, 3, stride",
+    ),
+    (
+        "in_channels, out_channels, n=1, shortcut=True",
+        "it has no stride by name",
+        "in_channels, out_channels, stride",
+    ),
+    (
+        "inplanes, planes, stride=1, downsample=None, reduction=16",
+        "nothing supplies inplanes, planes; it has no in_channels, out_channels by name",
+        "in_channels, out_channels, stride",
+    ),
+    (
+        "in_planes, planes, stride=1, downsample=None",
+        "nothing supplies in_planes, planes; it has no in_channels, out_channels by name",
+        "in_channels, out_channels, stride",
+    ),
+    (
+        "dim, drop_path=0.0, layer_scale_init_value=1e-6",
+        "nothing supplies dim; it has no in_channels, out_channels, stride by name",
+        "in_channels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "why", "call"), _PUBLIC_CONSTRUCTORS)
+def test_constructors_of_public_code_say_what_is_missing_and_take_an_adapter(
+    arguments: str, why: str, call: str, write: Write
+) -> None:
+    """In this order: tonylins/pytorch-mobilenet-v2 MobileNetV2.py, two of
+    Megvii-BaseDetection/YOLOX yolox/models/network_blocks.py, moskomule/senet.pytorch #42,
+    kenshohara/3D-ResNets-PyTorch #192, facebookresearch/ConvNeXt models/convnext.py."""
+    write(
+        "public.py",
+        f"""
+from torch import nn
+
+class MyBlock(nn.Identity):
+    def __init__(self, {arguments}):
+        super().__init__()
+        self.given = {arguments.split(",")[0]}
+
+def adapter(in_channels, out_channels, stride):
+    return MyBlock({call})
+""",
+    )
+    assert f"; {why}; or register it with build=" in _refused("public.py:MyBlock")
+    assert vars(get_block("public.py:adapter").build(8, 8, 1, Position.MID))["given"] == 8
+
+
+def test_what_stands_between_channels_and_stride_is_passed_over(write: Write) -> None:
+    """By place a group count would take the stride's, as in chainer/chainercv #686."""
+    text = _BLOCK.replace(
+        "in_channels, out_channels, stride)", "out_channels, in_channels, groups=1, stride=1)"
+    )
+    write("between.py", text)
+    conv = get_block("between.py:MyBlock").build(4, 8, 2, Position.MID).get_submodule("conv")
+    assert isinstance(conv, nn.Conv2d)
+    assert (conv.in_channels, conv.out_channels, conv.stride) == (4, 8, (2, 2))
 
 
 class _Own(nn.Conv2d):
@@ -634,14 +704,16 @@ def test_a_class_that_is_no_block_is_refused_as_by_its_path() -> None:
         get_block(nn.Conv2d)
 
 
-# Of speed tests and demos, which set these for their whole process.
 @pytest.mark.parametrize(
     "line",
     [
-        "torch.set_grad_enabled(False)",
+        "torch.set_grad_enabled(False)",  # choyingw/SynergyNet #22
+        # rballester/tntorch #4, cics-nd/gptorch #14, gensyn-ai/rl-swarm #188
         "torch.set_default_dtype(torch.float64)",
-        "torch.set_num_threads(torch.get_num_threads() + 1)",
+        "torch.set_num_threads(torch.get_num_threads() + 1)",  # hw-native-sys/pypto-lib #870
         "torch.use_deterministic_algorithms(True)",
+        "torch._C._jit_set_profiling_executor(False)",  # speechbrain/speechbrain #1068
+        "torch._C._jit_set_profiling_mode(False)",
     ],
 )
 def test_what_a_file_sets_does_not_outlast_its_import_and_the_file_is_named(
@@ -653,3 +725,21 @@ def test_what_a_file_sets_does_not_outlast_its_import_and_the_file_is_named(
     with pytest.warns(UserWarning, match=r"fast\.py sets .* as it is imported; this is put back"):
         get_block(f"{file}:Mine")
     assert changes_since(before) == ()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(nn.functional, "nn.functional.cross_entropy"), (torch.Tensor, "torch.Tensor.add")],
+)
+def test_what_a_file_patches_stays_and_the_file_is_named(
+    owner: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytorch/functorch #900 and pyro-ppl/pyro #2031 tell of what these did as they loaded."""
+    attribute = name.rpartition(".")[2]
+    monkeypatch.setattr(owner, attribute, getattr(owner, attribute))  # for the end of the test
+    file = tmp_path / "patches.py"
+    file.write_text(
+        f"import torch\nfrom torch import nn\n{name} = object\nclass Mine(nn.Identity): pass\n"
+    )
+    with pytest.warns(UserWarning, match=rf"patches\.py changes {name} for the .*; this stays"):
+        get_block(f"{file}:Mine")

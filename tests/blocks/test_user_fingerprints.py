@@ -349,6 +349,7 @@ PARTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.* changes hooks on all modules .* stays:UserWarning")
 @pytest.mark.parametrize(("one", "other"), PARTS.values(), ids=PARTS)
 def test_what_decides_what_is_computed_counts(
     one: dict[str, str], other: dict[str, str], printed: Print

@@ -135,6 +135,7 @@ _SETTINGS: dict[str, Callable[[], object]] = {
     "attention kernels": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
     "autocast": lambda: torch.set_autocast_enabled("cpu", True),
+    "TorchScript's profiling": lambda: torch._C._jit_set_profiling_mode(False),
     "numpy's error handling": lambda: np.seterr(divide="raise"),
     "the working folder": lambda: os.chdir("/"),
 }

@@ -7,7 +7,8 @@ convolution is not drawn too small; linear layers are drawn from a normal distri
 deviation 0.02 cut at two deviations; their biases are zero; normalisation layers start as the
 identity, also the last ones of residual branches that some libraries start at zero. Parameters that
 are none of these (layer scales, gates, dynamic kernels, transposed convolutions) keep what their
-constructor gave them, because there the paper's value is the point.
+constructor gave them, because there the paper's value is the point; so does one that is marked
+`_no_reinit`, as state-space blocks mark the bias of their time steps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 Draw = Callable[[Tensor], object]
 _NORMALISATIONS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
+_KEPT_MARK = "_no_reinit"
+"""What public code sets on a parameter that initialisers are to leave alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,9 @@ def _to_draw(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Draw]]:
         own = dict(layer._parameters.items())  # that of a compiled layer is no dictionary
         for name, rule in rules.items():
             parameter = own.get(name)
-            if rule is not None and parameter is not None and parameter.requires_grad:
+            if rule is None or parameter is None or getattr(parameter, _KEPT_MARK, False):
+                continue
+            if parameter.requires_grad:
                 yield f"{path}.{name}" if path else name, parameter, rule
 
 

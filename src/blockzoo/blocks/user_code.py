@@ -33,7 +33,7 @@ from blockzoo.blocks.user_errors import (
     describe_error,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
-from blockzoo.core.process_state import process_state, put_back
+from blockzoo.core.process_state import changes_since, process_state, put_back
 
 _FILE_MODULE_PREFIX = "blockzoo_user_"
 _FORMS = "path/to/file.py:MyBlock or package.module:MyBlock"
@@ -151,18 +151,25 @@ def import_module(name: str) -> ModuleType:
 
 @contextmanager
 def _nothing_set_for_good(who: str) -> Iterator[None]:
-    """Put back what is set for the whole process meanwhile, and warn that `who` did it."""
+    """Put back what is set for the whole process meanwhile, and warn that `who` did it.
+
+    What others compute from then on may stay changed by more, a patched function say; that too is
+    told.
+    """
     before = process_state()
     try:
         yield
     finally:
-        if undone := put_back(before):
-            what = ", ".join(change.text for change in undone)
-            warnings.warn(
-                f"{who} sets {what} for the whole process as it is imported; this is put back",
-                UserWarning,
-                stacklevel=4,
-            )
+        undone = put_back(before)
+        left = [change for change in changes_since(before) if change.is_arithmetic]
+        for verb, changes, end in (("sets", undone, "is put back"), ("changes", left, "stays")):
+            if changes:
+                what = ", ".join(change.text for change in changes)
+                warnings.warn(
+                    f"{who} {verb} {what} for the whole process as it is imported; this {end}",
+                    UserWarning,
+                    stacklevel=4,
+                )
 
 
 def _module_of_file(file: Path) -> ModuleType:

@@ -205,6 +205,14 @@ def _attention() -> tuple[bool, ...]:
     return tuple(getattr(torch.backends.cuda, f"{kind}_enabled")() for kind in kinds)
 
 
+def _script_profiling() -> tuple[bool, bool]:
+    """Return how TorchScript optimises; setting is the only way to ask, and is undone."""
+    executor, mode = torch._C._jit_set_profiling_executor, torch._C._jit_set_profiling_mode
+    found = executor(True), mode(True)
+    _set_script_profiling(found)
+    return found
+
+
 _ARITHMETIC: dict[str, Callable[[], object]] = {
     "the default dtype": torch.get_default_dtype,
     "the default device": torch.get_default_device,
@@ -228,6 +236,7 @@ _ARITHMETIC: dict[str, Callable[[], object]] = {
     "autocast": lambda: (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
     "hooks on all modules": lambda: tuple(len(getattr(module_hooks, name)) for name in _HOOKS),
     "modes of torch": lambda: tuple(getattr(torch._C, name)() for name in _MODES),
+    "TorchScript's profiling": _script_profiling,
 }
 _SURROUNDINGS: dict[str, Callable[[], object]] = {
     "numpy's error handling": lambda: tuple(sorted(np.geterr().items())),
@@ -267,6 +276,11 @@ def _set_autocast(enabled: tuple[bool, bool]) -> None:
         torch.set_autocast_enabled(device, value)
 
 
+def _set_script_profiling(found: tuple[bool, bool]) -> None:
+    torch._C._jit_set_profiling_executor(found[0])
+    torch._C._jit_set_profiling_mode(found[1])
+
+
 def _set_denormals(smallest: float) -> None:
     torch.set_flush_denormal(smallest == 0)
 
@@ -293,6 +307,7 @@ _SETTERS: dict[str, Callable[[Any], object]] = {
     "denormal numbers": _set_denormals,
     "anomaly detection": torch.autograd.set_detect_anomaly,
     "autocast": _set_autocast,
+    "TorchScript's profiling": _set_script_profiling,
     "numpy's error handling": _set_numpy_errors,
     "the working folder": _set_working_folder,
 }

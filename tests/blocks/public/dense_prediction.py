@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class ASPP(nn.Module):
-    """pytorch/vision, segmentation/deeplabv3.py: dilated branches and one of the whole image."""
+    """pytorch/vision, torchvision/models/segmentation/deeplabv3.py: dilated branches and a pool."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ASPP(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """open-mmlab/mmsegmentation, psp_head.py: pools of several grids, drawn up again."""
+    """open-mmlab/mmsegmentation, mmseg/models/decode_heads/psp_head.py: pools, drawn up again."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class PyramidPooling(nn.Module):
 
 
 class STDCModule(nn.Module):
-    """MichaelFan01/STDC-Seg, stdcnet.py: each layer half as wide as the one before, all joined."""
+    """MichaelFan01/STDC-Seg, nets/stdcnet.py: each layer half as wide as the last, all joined."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class STDCModule(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Project-MONAI/MONAI, blocks/convolutions.py, instance-normalised, with PReLU."""
+    """Project-MONAI/MONAI, monai/networks/blocks/convolutions.py, with instance norm and PReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class ResidualUnit(nn.Module):
 
 
 class RCAB(nn.Module):
-    """yulunzhang/RCAN, rcan.py: residual channel attention; a stride asks for one more layer."""
+    """yulunzhang/RCAN, RCAN_TestCode/code/model/rcan.py; a stride asks for one more layer."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, **settings: Any) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class SubPixel(nn.Module):
 
 
 class ECB(nn.Module):
-    """xindongzhang/ECBSR, ecb.py: a branch with a fixed Sobel kernel and a learned scale."""
+    """xindongzhang/ECBSR, models/ecb.py: a branch with a fixed Sobel kernel and a learned scale."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class _LayerNorm(torch.autograd.Function):
 
 
 class NAFBlock(nn.Module):
-    """megvii-research/NAFNet, NAFNet_arch.py: gates in the place of activations, its own norm."""
+    """megvii-research/NAFNet, basicsr/models/archs/NAFNet_arch.py: gates, and a norm of its own."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ def conv(c1: int, c2: int, k: int = 1, s: int = 1, g: int = 1) -> nn.Sequential:
 
 
 class CSPLayer(nn.Module):
-    """open-mmlab/mmdetection, csp_layer.py: (c1, c2, n, shortcut, g, e), called by an adapter."""
+    """open-mmlab/mmdetection, mmdet/models/layers/csp_layer.py: called by an adapter."""
 
     def __init__(self, c1: int, c2: int, n: int, shortcut: bool, g: int, e: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def csp(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 class SPPBottleneck(nn.Module):
-    """Megvii-BaseDetection/YOLOX, network_blocks.py: pools of several sizes beside the input."""
+    """Megvii-BaseDetection/YOLOX, yolox/models/network_blocks.py: pools of several sizes."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class SPPBottleneck(nn.Module):
 
 
 class Focus(nn.Module):
-    """Megvii-BaseDetection/YOLOX, network_blocks.py: four slices of the image side by side."""
+    """Megvii-BaseDetection/YOLOX, yolox/models/network_blocks.py: four slices of the image."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class RepBlock(nn.Module):
 
 
 class Deformed(nn.Module):
-    """pytorch/vision, ops/deform_conv.py, with offsets that start at zero, as DCN has them."""
+    """pytorch/vision, torchvision/ops/deform_conv.py, with offsets that start at 0, as in DCN."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Deformed(nn.Module):
 
 
 class WeightedFusion(nn.Module):
-    """rwightman/efficientdet-pytorch, efficientdet.py: levels joined with learned weights.
+    """rwightman/efficientdet-pytorch, effdet/efficientdet.py: levels joined with learned weights.
 
     Its `fuse` takes the levels, so it is no merge.
     """

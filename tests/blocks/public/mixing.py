@@ -32,7 +32,7 @@ class DynamicConv(nn.Module):
 
 
 class SelectiveKernel(nn.Module):
-    """implus/SKNet: branches of two sizes, weighted by channel."""
+    """implus/SKNet, models/sknet50.prototxt: branches of two sizes, weighted by channel."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class SelectiveKernel(nn.Module):
 
 
 class Involution(nn.Module):
-    """d-li14/involution: a kernel for every place, made of the features there."""
+    """d-li14/involution, involution/involution2d.py: a kernel for every place, made there."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Involution(nn.Module):
 
 
 class GatedSkip(nn.Module):
-    """Ways chosen by values, as networks with early exits have them (SkipNet, ECCV 2018)."""
+    """ucbdrive/skipnet, cifar/models.py: a layer that is passed over where values say so."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class GatedSkip(nn.Module):
 
 
 class SelectiveScan(nn.Module):
-    """state-spaces/mamba, selective_scan_interface.py, the reference in plain PyTorch, by rows."""
+    """state-spaces/mamba, mamba_ssm/ops/selective_scan_interface.py, its reference, by rows."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, state: int = 4) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class SelectiveScan(nn.Module):
 
 
 class LongConvolution(nn.Module):
-    """state-spaces/s4, s4d.py: kernels of complex exponentials, applied by FFT."""
+    """state-spaces/s4, models/s4/s4d.py: kernels of complex exponentials, applied by FFT."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, states: int = 4) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class LongConvolution(nn.Module):
 
 
 class RowRecurrence(nn.Module):
-    """fvisin/reseg and ReNet (arXiv 1505.00393): a GRU along the rows."""
+    """fvisin/reseg, layers.py (ReNet, arXiv 1505.00393): a GRU along the rows."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class RowRecurrence(nn.Module):
 
 
 class SpectralConv(nn.Module):
-    """neuraloperator/neuraloperator, spectral_convolution.py: complex weights on low modes."""
+    """neuraloperator/neuraloperator, neuralop/layers/spectral_convolution.py: complex weights."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, modes: int = 3) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class GlobalFilter(nn.Module):
 
 
 class FourierUnit(nn.Module):
-    """advimman/lama, ffc.py: a convolution over real and imaginary parts side by side."""
+    """advimman/lama, saicinpainting/training/modules/ffc.py: over real and imaginary parts."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class FourierUnit(nn.Module):
 
 
 class AdaptiveFourier(nn.Module):
-    """NVlabs/AFNO-transformer, afno2d.py: blocks of complex products, thresholded softly."""
+    """NVlabs/AFNO-transformer, afno/afno2d.py: blocks of complex products, thresholded softly."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, blocks: int = 2) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ class _Sign(torch.autograd.Function):
 
 
 class Binary(nn.Module):
-    """liuzechun/ReActNet, reactnet.py: signs of inputs and weights, with scales by channel."""
+    """liuzechun/ReActNet, mobilenet/2_step2/reactnet.py: signs of inputs and weights, scaled."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Binary(nn.Module):
 
 
 class RotatedKernels(nn.Module):
-    """adambielski/GrouPy, splitgconv2d.py: one kernel in four turns, and the best of them."""
+    """tscohen/GrouPy, groupy/gconv/pytorch_gconv/splitgconv2d.py: a kernel in four turns."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class MirrorSymmetric(nn.Module):
 
 
 class StandardisedConv(nn.Conv2d):
-    """joe-siyuan-qiao/WeightStandardization: a convolution whose kernels have no mean."""
+    """joe-siyuan-qiao/WeightStandardization, README.md: kernels that have no mean."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__(in_channels, out_channels, 3, stride, 1)
@@ -120,7 +120,7 @@ class StandardisedConv(nn.Conv2d):
 
 
 class SpectralNormed(nn.Module):
-    """pytorch/pytorch, parametrizations.py, as generators of images use it."""
+    """pytorch/pytorch, torch/nn/utils/parametrizations.py, as generators of images use it."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class SpectralNormed(nn.Module):
 
 
 class CoordinateConv(nn.Module):
-    """uber-research/CoordConv (arXiv 1807.03247), with the grid kept by size."""
+    """uber-research/CoordConv, CoordConv.py (arXiv 1807.03247), with the grid kept by size."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

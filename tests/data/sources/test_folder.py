@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,9 +208,12 @@ def test_skipping_is_for_folders_only() -> None:
         load_dataset("digits", skip_bad_images=True)
 
 
-# What cameras and file managers do to folders of photographs, as reported of others:
-# facebookresearch/detectron2 pull request 262, huggingface/datasets issue 6252 and
-# kohya-ss/sd-scripts issue 1316 (orientation), cloudreve/cloudreve issue 1348 (hidden files).
+# What cameras, file managers and notebooks do to folders of photographs, as reported of others:
+# orientation (facebookresearch/detectron2 #262, kohya-ss/sd-scripts #1316, v7labs/darwin-py #924,
+# pytorch/vision #7977), companions of files (OpenNeuroOrg/openneuro #2520, alinlab/CSI #31),
+# Thumbs.db (meetps/pytorch-semseg #83, d8ahazard/sd_dreambooth_extension #64), .DS_Store
+# (pytorch/vision #79), folders of notebooks (pytorch/vision #2831, bytedance/Next-ViT #25,
+# open-mmlab/mmpretrain #507).
 
 
 @pytest.mark.parametrize("tag", range(1, 9))
@@ -259,9 +263,22 @@ def test_leaving_as_stored_is_for_folders_only() -> None:
         load_dataset("digits@stored")
 
 
-def test_damaged_metadata_does_not_matter(folder: Path) -> None:
+_NINTH_TURN = b"Exif\x00\x00MM\x00*" + bytes.fromhex("00000008 0001 0112 0003 00000001 0009 0000")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"exif": b"Exif\x00\x00MM\x00*\x00\x00"},
+        {"exif": _NINTH_TURN + bytes(4)},
+        {"xmp": b'<x:xmpmeta a:Orientation="\xa8">\xa8</x:xmpmeta>'},
+    ],
+    ids=["cut off", "no such turn", "not UTF-8"],
+)
+def test_damaged_metadata_does_not_matter(folder: Path, metadata: dict[str, Any]) -> None:
+    """Over which others stumbled (huggingface/datasets #7668, python-pillow/Pillow #8605)."""
     file = folder / "train" / "box" / "0.jpg"
-    Image.new("RGB", (4, 6), (7, 7, 7)).save(file, exif=b"Exif\x00\x00MM\x00*\x00\x00")
+    Image.new("RGB", (4, 6), (7, 7, 7)).save(file, **metadata)
     assert load_dataset(str(folder)).x_train[0, 0, 0, 0] == 7
 
 
@@ -272,6 +289,9 @@ def test_what_file_managers_leave_is_no_image_and_no_class(folder: Path) -> None
         (box / name).write_bytes(b"\x00\x05\x16\x07" + bytes(60))
     for place in ("__MACOSX/train/box", "train/@eaDir", "train/.thumbnails", "test/__MACOSX"):
         save(folder / place / "0.png", 3)
+    # Of a notebook: without an image beside the classes, with a copy within one.
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    save(box / ".ipynb_checkpoints" / "0-checkpoint.png", 3)
     data = load_dataset(str(folder))
     assert data.skipped == ()
     assert data.fingerprint == before.fingerprint
@@ -282,6 +302,8 @@ def test_what_file_managers_leave_is_no_image_and_no_class(folder: Path) -> None
     [("Train", "Test"), ("training", "testing"), ("TRAIN", "valid"), ("train", "Validation")],
 )
 def test_other_spellings_of_splits(folder: Path, train: str, test: str) -> None:
+    """Such as one tool writes and another does not read (roboflow/roboflow-python #153,
+    huggingface/datasets #4839)."""
     before = load_dataset(str(folder))
     (folder / "train").rename(folder / train)
     (folder / "test").rename(folder / test)

@@ -257,6 +257,7 @@ def test_files_of_medmnist_are_read(tmp_path: Path) -> None:
 
 
 def test_several_labels_an_image_are_refused(tmp_path: Path) -> None:
+    """As those of the chest X-rays are, of which one was taken unseen (MedMNIST/MedMNIST #46)."""
     many = medmnist(train_labels=np.zeros((6, 14), int), test_labels=np.zeros((3, 14), int))
     with pytest.raises(DataError, match=r"pets\.npz: has 14 labels an image; one is needed"):
         load(tmp_path, many)

@@ -92,3 +92,18 @@ def test_measuring_leaves_module_and_generator_as_they_were() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+class InSingle(nn.Module):
+    """Casts to fp32 itself, as Fourier layers do whose transform has no half (LaMa's, FNO's)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x.float())  # type: ignore[no-any-return]
+
+
+def test_a_module_that_asks_for_single_precision_has_a_field() -> None:
+    assert receptive_field(InSingle(), channels=2) == ReceptiveField(height=3, width=3)

@@ -1,8 +1,9 @@
 """What a forward pass keeps is gone after a run without data, wherever it was kept.
 
-Members of the kind in public code: grids by size in an attribute (Megvii-BaseDetection/YOLOX,
-yolo_head.py), attention biases by device in a dict (facebookresearch/LeViT, levit.py, and timm),
-tensors as attributes of a function (Comfy-Org/ComfyUI, pull request 12183).
+Members of the kind in public code: grids by size in an attribute (Megvii-BaseDetection/YOLOX
+#1679, yolox/models/yolo_head.py), attention biases by device in a dict
+(huggingface/pytorch-image-models #2795), tensors as attributes of a function (Comfy-Org/ComfyUI
+#12183), embeddings in the cache of a function (huggingface/transformers #40007).
 """
 
 from __future__ import annotations
@@ -201,6 +202,67 @@ def test_a_block_runs_as_new_after_a_run_without_data(kind: Callable[[], nn.Modu
         inference_memory(trial, (1, 4, 4))
         with left_unchanged(trial):
             assert torch.allclose(trial(image), expected)
+
+
+class _Turning(nn.Module):
+    """Keeps what it computed of its frequencies, gradient and all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(torch.ones(4))
+        self.kept: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = self.frequencies.cos()
+        return x * self.kept
+
+
+class _Summing(_Turning):
+    """Adds up what it has seen in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sums: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sums["seen"] = self.sums["seen"] + x.sum() if "seen" in self.sums else x.sum()
+        return x * self.frequencies + self.sums["seen"]
+
+
+class _Banking(_Turning):
+    """A hook puts its buffers into a list, of which the first one counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((1,), 3.0))
+        self.bank: list[Tensor] = []
+        self.register_forward_pre_hook(lambda *_: self.bank.extend(self.buffers()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.frequencies * self.bank[0]
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(_Turning, 2.1612), (_Summing, 4 + 16), (_Banking, 4 * 3)]
+)
+def test_a_block_learns_after_runs_of_any_mode(
+    kind: Callable[[], _Turning], expected: float, mode: Callable[[], Any]
+) -> None:
+    """Frequencies kept with their gradient (lucidrains/rotary-embedding-torch #18) or made in
+    inference mode (Dao-AILab/flash-attention #299), sums in a dict (pytorch/pytorch #164732), and a
+    hook that collects buffers (pytorch/pytorch #153062)."""
+    block = kind()
+    inference_memory(block, (4,))
+    for _ in range(2):
+        with left_unchanged(block), mode():
+            block(torch.ones(1, 4))
+    for _ in range(2):
+        with left_unchanged(block):
+            loss = block(torch.ones(1, 4)).sum()
+            loss.backward()
+            assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 class _Mine(nn.Sequential):

@@ -90,7 +90,8 @@ def test_complex_weights_are_timed_as_such() -> None:
 
 
 class Embeds(nn.Module):
-    """Takes whole numbers below 5, and no others."""
+    """Takes whole numbers below 5, and no others (sksq96/pytorch-summary #42 and #77,
+    nmhkahn/torchsummaryX #1, TylerYep/torchinfo #244)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,6 +121,25 @@ class Deep(nn.Module):
         return x + 1
 
 
+class Siamese(nn.Module):
+    """Two images through one kernel each (sovrasov/flops-counter.pytorch #122)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
+        return self.one(x1) + self.other(x2)  # type: ignore[no-any-return]
+
+
+class Masked(nn.Module):
+    """Features and which of them are hidden (zugexiaodui/torch_flops #9)."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        assert mask.dtype == torch.bool
+        return x.masked_fill(mask, 0.0)
+
+
 PLACES = torch.tensor([3, 1])
 
 
@@ -130,6 +150,9 @@ PLACES = torch.tensor([3, 1])
         (Looks(), (EXAMPLE, PLACES)),
         (Looks(), {"features": EXAMPLE, "places": PLACES}),
         (Looks(), {"places": PLACES, "features": EXAMPLE}),
+        (Siamese(), (EXAMPLE, EXAMPLE)),
+        (Siamese(), {"x2": EXAMPLE, "x1": EXAMPLE}),
+        (Masked(), (EXAMPLE, EXAMPLE > 0)),
         (Deep(), [EXAMPLE]),
         (Deep(), {"x": EXAMPLE}),
     ],
@@ -143,8 +166,43 @@ def test_several_tensors_are_arguments(model: nn.Module, example: Any, processes
 
 @pytest.mark.parametrize(
     ("example", "held"),
-    [((EXAMPLE, 3), "Tensor, int"), ((), "nothing"), ("x", "str"), ({"x": [EXAMPLE]}, "list")],
+    [
+        ((EXAMPLE, 3), "Tensor, int"),
+        ((), "nothing"),
+        ("x", "str"),
+        ({"x": [EXAMPLE]}, "list"),
+        ({"image0": {"image": EXAMPLE}, "image1": EXAMPLE}, "dict, Tensor"),
+        ([[EXAMPLE, EXAMPLE]], "list"),
+    ],
 )
 def test_other_examples_are_refused_with_what_to_do(example: Any, held: str) -> None:
+    """Dicts by name (vra/flopth #10) and lists that are one argument (TylerYep/torchinfo #272)."""
     with pytest.raises(InputError, match=f"^example holds {held}; it must be a tensor .* around"):
         measure({"a": nn.ReLU()}, example)
+
+
+class Keeps(nn.Module):
+    """Makes a scale in its first forward, and counts what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 3, 1)
+        self.scale: torch.Tensor | None = None
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.scale is None:
+            self.scale = torch.linspace(0, 1, x.shape[-1])
+        self.seen.append(x)
+        return self.mix(x) * self.scale  # type: ignore[no-any-return]
+
+
+def test_what_was_timed_learns_afterwards_and_has_kept_nothing() -> None:
+    """What is kept in inference mode has no gradient (Dao-AILab/flash-attention #299), and what
+    is kept of every call fills the memory (meta-pytorch/opacus #176)."""
+    model = Keeps()
+    (result,) = measure({"a": model}, EXAMPLE, settings=SETTINGS).values()
+    assert result.failure is None
+    assert (model.scale, model.seen, model.training) == (None, [], True)
+    model(EXAMPLE).sum().backward()
+    assert model.mix.weight.grad is not None

@@ -1,13 +1,14 @@
 """Which inputs an output sees: the theoretical and the effective receptive field of any module.
 
 Theoretical: the columns (rows) of the input from the first to the last that the middle column (row)
-of the output depends on. Dependence is read off a gradient in double precision, at random weights
-and inputs: it is zero where there is no path and, but for a coincidence, not zero where there is
-one, however small. This is exact for any operation with a gradient, dilated, strided, pooled or
-branched, where adding up kernel sizes would need a rule for each. Weights that start at exactly
-zero are drawn anew, lest they hide a path. Each axis is measured on a long and narrow input, so
-that also attention fits in memory. An output that reaches both ends of every input tried depends on
-the whole image. Deformable kernels are measured at the offsets that random weights give them.
+of the output depends on. Dependence is read off a gradient in double precision (in single where a
+module's code cannot take double), at random weights and inputs: it is zero where there is no path
+and, but for a coincidence, not zero where there is one, however small. This is exact for any
+operation with a gradient, dilated, strided, pooled or branched, where adding up kernel sizes would
+need a rule for each. Weights that start at exactly zero are drawn anew, lest they hide a path. Each
+axis is measured on a long and narrow input, so that also attention fits in memory. An output that
+reaches both ends of every input tried depends on the whole image. Deformable kernels are measured
+at the offsets that random weights give them.
 
 Effective (Luo et al., "Understanding the effective receptive field in deep convolutional neural
 networks", arXiv 1701.04128): how much of that matters at given weights. The gradient of the middle
@@ -71,13 +72,24 @@ def receptive_field(
     5×5
     """
     sizes = tuple(lengths)
+    try:
+        # A dependence through many layers may be smaller than fp32 tells from 0.
+        return _field(module, channels, sizes, seed, torch.float64)
+    except ModelError:
+        raise
+    except Exception:  # noqa: BLE001 - code that asks for fp32 itself; that run decides
+        return _field(module, channels, sizes, seed, torch.float32)
+
+
+def _field(
+    module: nn.Module, channels: int, sizes: tuple[int, ...], seed: int, dtype: torch.dtype
+) -> ReceptiveField:
     with seeded(seed, gpus=False), torch.inference_mode(False):
-        # Double precision: a dependence through many layers may be smaller than fp32 tells from 0.
-        probe = _without_zeros(cast_network(copied(module).cpu(), torch.float64))
+        probe = _without_zeros(cast_network(copied(module).cpu(), dtype))
         with in_mode(probe, training=False):
             return ReceptiveField(
-                height=_extent(probe, channels, _HEIGHT_AXIS, sizes),
-                width=_extent(probe, channels, _WIDTH_AXIS, sizes),
+                height=_extent(probe, channels, _HEIGHT_AXIS, sizes, dtype),
+                width=_extent(probe, channels, _WIDTH_AXIS, sizes, dtype),
             )
 
 
@@ -102,11 +114,13 @@ def effective_receptive_field(
     return EffectiveField(width=math.sqrt(area), share_of_input=area / size**2)
 
 
-def _extent(module: nn.Module, channels: int, axis: int, lengths: tuple[int, ...]) -> int | None:
+def _extent(
+    module: nn.Module, channels: int, axis: int, lengths: tuple[int, ...], dtype: torch.dtype
+) -> int | None:
     for length in lengths:
         shape = [1, channels, NARROW, NARROW]
         shape[axis] = length
-        gradient = _middle_gradient(module, torch.randn(shape, dtype=torch.float64), axis)
+        gradient = _middle_gradient(module, torch.randn(shape, dtype=dtype), axis)
         along = gradient.abs().sum([d for d in range(4) if d != axis])
         seen = along.nonzero().flatten().tolist()
         if not seen:
