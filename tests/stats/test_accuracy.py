@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blockzoo.stats.accuracy import judged_accuracy
+from blockzoo.stats.accuracy import accuracy_verdict, judged_accuracy
 from blockzoo.stats.paired_seeds import PairedDifference, paired_difference
 from blockzoo.stats.power import (
     power_of_difference,
@@ -26,7 +26,7 @@ def drawn(generator: np.random.Generator, true: float, n: int) -> PairedDifferen
 
 
 def verdict_of(difference: PairedDifference, alpha: float = 0.05) -> str:
-    return judged_accuracy(difference, difference.p_value, comparisons=1, alpha=alpha).verdict
+    return accuracy_verdict(difference, difference.p_value, alpha=alpha)
 
 
 @pytest.mark.parametrize(

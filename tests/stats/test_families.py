@@ -47,7 +47,7 @@ def test_families_without_any_difference_seldom_show_one(n: int, skewed: bool) -
     """All blocks are as good as the context, whose noise is in every comparison."""
     if skewed and n < 10:
         return  # nothing is promised there
-    generator, families = np.random.default_rng(n), 400
+    generator, families = np.random.default_rng(n), 200
     wrong = {"holm": 0, "flips": 0}
     for _ in range(families):
         draw = generator.gamma(4.0, 0.5, (9, n)) if skewed else generator.normal(size=(9, n))
@@ -55,5 +55,5 @@ def test_families_without_any_difference_seldom_show_one(n: int, skewed: bool) -
         p_values = [paired_difference(each, np.zeros(n)).p_value for each in differences]
         wrong["holm"] += bool(holm(p_values).min() <= 0.05)
         wrong["flips"] += bool(max_t(differences).min() <= 0.05)
-    # 5% and what 400 families may show beside it by chance, two standard errors.
+    # 5% and what 200 families may show beside it by chance, two standard errors.
     assert max(wrong.values()) / families <= 0.05 + 2 * (0.05 * 0.95 / families) ** 0.5

@@ -34,6 +34,32 @@ class AccuracyJudgement:
     seeds_needed: int | None = None
 
 
+def accuracy_verdict(
+    difference: PairedDifference,
+    adjusted_p: float,
+    *,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+) -> AccuracyVerdict:
+    """Return what a difference allows to say at level `alpha`; `adjusted_p` is that of its family.
+
+    Within the margin it is "equal", also where it is surely not zero.
+
+    >>> from blockzoo.stats.paired_seeds import paired_difference
+    >>> clear = paired_difference([0.93, 0.94, 0.95, 0.93], [0.90, 0.91, 0.93, 0.90])
+    >>> accuracy_verdict(clear, clear.p_value)
+    'better'
+    """
+    interval = difference.interval(1 - 2 * alpha)
+    if interval is None or difference.n < LEAST_SEEDS:
+        return "undecided"
+    if -margin < interval[0] and interval[1] < margin:
+        return "equal"
+    if adjusted_p > alpha:
+        return "undecided"
+    return "better" if difference.mean > 0 else "worse"
+
+
 def judged_accuracy(
     difference: PairedDifference,
     adjusted_p: float,
@@ -42,29 +68,22 @@ def judged_accuracy(
     margin: float = MARGIN,
     alpha: float = ALPHA,
 ) -> AccuracyJudgement:
-    """Return the verdict on a difference of a family of so many `comparisons`, at level `alpha`.
-
-    Within the margin it is "equal", also where it is surely not zero.
+    """Return the verdict on a difference of a family of so many `comparisons`, and what decides it.
 
     >>> from blockzoo.stats.paired_seeds import paired_difference
-    >>> clear = paired_difference([0.93, 0.94, 0.95, 0.93], [0.90, 0.91, 0.93, 0.90])
-    >>> judged_accuracy(clear, clear.p_value, comparisons=1).verdict
-    'better'
+    >>> open_one = paired_difference([0.93, 0.91, 0.95, 0.93], [0.90, 0.91, 0.93, 0.94])
+    >>> judged_accuracy(open_one, open_one.p_value, comparisons=1).seeds_needed
+    29
     """
-    deviation, n = difference.deviation, difference.n
+    verdict = accuracy_verdict(difference, adjusted_p, margin=margin, alpha=alpha)
+    deviation, n, mean = difference.deviation, difference.n, difference.mean
     if deviation is None:
-        return AccuracyJudgement(verdict="undecided")
+        return AccuracyJudgement(verdict=verdict)
     of_one = alpha / comparisons  # the strictest step of Holm's
     detectable = smallest_difference(deviation, n, of_one, POWER) if deviation else 0.0
-    interval = difference.interval(1 - 2 * alpha)
-    assert interval is not None
-    if n >= LEAST_SEEDS:
-        if -margin < interval[0] and interval[1] < margin:
-            return AccuracyJudgement(verdict="equal", detectable=detectable)
-        if adjusted_p <= alpha:
-            verdict: AccuracyVerdict = "better" if difference.mean > 0 else "worse"
-            return AccuracyJudgement(verdict=verdict, detectable=detectable)
-    found = seeds_to_find(difference.mean, deviation, of_one) if difference.mean else None
-    equal = seeds_to_equal(margin, deviation, alpha, difference.mean)
+    if verdict != "undecided":
+        return AccuracyJudgement(verdict=verdict, detectable=detectable)
+    found = seeds_to_find(mean, deviation, of_one) if mean else None
+    equal = seeds_to_equal(margin, deviation, alpha, mean)
     needed = min((max(each, n + 1) for each in (found, equal) if each is not None), default=None)
-    return AccuracyJudgement(verdict="undecided", detectable=detectable, seeds_needed=needed)
+    return AccuracyJudgement(verdict=verdict, detectable=detectable, seeds_needed=needed)

@@ -120,7 +120,7 @@ def _counted(look: Look) -> str:
 
 def _show(look: Look, request: CompareRequest) -> None:
     console = output_console()
-    console.print(comparison_table(look.comparisons))
+    console.print(comparison_table(look.comparisons, console.width))
     for line in undecided_lines(look.comparisons):
         console.print(line, highlight=False)
     for line in disagreement_lines(look.comparisons, look.level):

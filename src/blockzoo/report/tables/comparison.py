@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from blockzoo.analysis.compare import Comparison
 from blockzoo.stats.accuracy import MARGIN
 
+_COLUMNS = {
+    **dict.fromkeys(("position", "against"), "left"),
+    **dict.fromkeys(("seeds", "difference", "these images", "new images", "p (Holm)"), "right"),
+    "verdict": "left",
+    **dict.fromkeys(("latency ratio", "MMACs", "params"), "right"),
+}
+_DISPENSABLE = ("params", "MMACs", "p (Holm)", "new images", "latency ratio", "seeds")
+"""In this order columns are left out where the screen is too narrow: digits are never cut."""
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+
+def comparison_table(comparisons: Sequence[Comparison], width: int = 200) -> Table:
     """Return a row for each pair: difference in points, what it allows to say, latency and cost.
 
+    What does not fit into `width` characters is left out whole and named below the table.
+
     >>> from blockzoo.core.position import Position
-    >>> table = comparison_table([Comparison(position=Position.MID, block="A", other="B")])
-    >>> table.row_count
-    1
+    >>> pair = Comparison(position=Position.MID, block="A", other="B")
+    >>> [len(comparison_table([pair], width).columns) for width in (200, 60)]
+    [11, 7]
     """
-    table = Table(box=None, title="Differences in test accuracy, points, with 95% intervals")
-    for title in ("position", "against"):
-        table.add_column(title, overflow="fold")
-    for title in ("seeds", "difference", "these images", "new images", "p (Holm)"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for title in ("latency ratio", "MMACs", "params"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for each in comparisons:
-        table.add_row(*_cells(each))
+    rows = [dict(zip(_COLUMNS, _cells(each), strict=True)) for each in comparisons]
+    for count in range(len(_DISPENSABLE) + 1):
+        table = _table(rows, _DISPENSABLE[:count])
+        if Console(width=10_000).measure(table).maximum <= width:
+            break
+    return table
+
+
+def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> Table:
+    table = Table(box=None, title="Test accuracy: differences in points, 95% intervals")
+    shown = [name for name in _COLUMNS if name not in left_out]
+    for name in shown:
+        justify = "right" if _COLUMNS[name] == "right" else "left"
+        # Of all that is shown a name alone may go on in the next line.
+        table.add_column(name, justify=justify, no_wrap=name != "against", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    if left_out:
+        table.caption = f"left out on so narrow a screen: {', '.join(left_out)}"
     return table
 
 

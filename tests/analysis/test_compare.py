@@ -1,0 +1,165 @@
+"""Pairs of blocks from records: paired by seed, in one family, on the same terms or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blockzoo.analysis.compare import Comparison, compare_records
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
+from blockzoo.results.answers import packed
+from blockzoo.results.records import FormCost, Record
+from blockzoo.stats.families import holm, max_t
+from blockzoo.stats.new_images import interval_for_new_images
+from blockzoo.stats.paired_seeds import paired_difference
+from tests.record_samples import cost, latency, training
+
+MINE = [0.93, 0.94, 0.95, 0.93, 0.94]
+THEIRS = [0.90, 0.91, 0.93, 0.90, 0.91]
+
+
+def trainings(block: str, accuracies: list[float], **changes: Any) -> list[Record]:
+    return [
+        training(f"{block} {seed}", block, seed=seed, test_accuracy=accuracy, **changes)
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def compared(records: list[Record], *others: str, **settings: float) -> list[Comparison]:
+    return compare_records(records, "Mine", others or ("Theirs",), [Position.MID], **settings)
+
+
+def test_seeds_are_paired_and_judged() -> None:
+    (found,) = compared([*trainings("Mine", MINE), *trainings("Theirs", THEIRS)])
+    expected = paired_difference(MINE, THEIRS)
+    assert found.difference == expected
+    assert (found.seeds, found.failed, found.comparisons) == ((0, 1, 2, 3, 4), 0, 1)
+    assert (found.p_holm, found.p_max_t) == (pytest.approx(expected.p_value), 2 / 2**5)
+    assert found.verdict == "better"
+    assert found.improvement is not None
+    assert found.improvement.probability == 1.0
+    assert found.terms is not None
+    assert found.terms.title == ("digits", "quick")
+
+
+def test_a_family_is_all_that_mine_is_compared_with() -> None:
+    near = [a - 0.002 for a in MINE[:4]] + [0.945]
+    records = [*trainings("Mine", MINE), *trainings("Theirs", THEIRS), *trainings("Near", near)]
+    theirs, other = compared(records, "Theirs", "Near")
+    alone = [paired_difference(MINE, each).p_value for each in (THEIRS, near)]
+    assert [theirs.p_holm, other.p_holm] == pytest.approx(holm(alone).tolist())
+    differences = np.array([MINE, MINE]) - np.array([THEIRS, near])
+    assert [theirs.p_max_t, other.p_max_t] == pytest.approx(max_t(differences).tolist())
+    assert (theirs.comparisons, other.comparisons) == (2, 2)
+
+
+def test_failed_seeds_are_counted_and_only_common_ones_paired() -> None:
+    lost = training("lost", "Mine", seed=9, status="failed", reason="diverged")
+    late = training("late", "Theirs", seed=7, test_accuracy=0.1)
+    records = [*trainings("Mine", MINE), lost, *trainings("Theirs", THEIRS), late]
+    (found,) = compared(records)
+    assert (found.seeds, found.failed) == ((0, 1, 2, 3, 4), 1)
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([], "no training of Mine and Theirs went well"),
+        (trainings("Mine", MINE), "no training of Theirs went well"),
+        ([*trainings("Mine", [0.9]), training("t", "Theirs", seed=5)], "no seed is in both"),
+        (
+            [*trainings("Mine", [0.9]), *trainings("Theirs", [0.8])],
+            "one seed is in both; a difference needs two",
+        ),
+    ],
+)
+def test_what_cannot_be_paired_says_why(records: list[Record], reason: str) -> None:
+    (found,) = compared(records)
+    assert (found.reason, found.verdict) == (reason, "undecided")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"precision": "bf16"}, "fp32; bf16"),
+        ({"dataset_fingerprint": "0123456789"}, "data 01234567"),
+        ({"protocol": "v1"}, "digits, quick; digits, v1"),
+    ],
+)
+def test_other_terms_are_refused_with_what_differs(change: dict[str, Any], told: str) -> None:
+    records = [*trainings("Mine", MINE), *trainings("Theirs", THEIRS, **change)]
+    with pytest.raises(InputError, match=f"not on the same terms .*{told}.* not compared"):
+        compared(records)
+
+
+@pytest.mark.parametrize("settings", [{"margin": 0.0}, {"margin": 1.0}, {"alpha": 0.0}])
+def test_a_margin_or_level_that_is_none_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="it must be between 0 and 1"):
+        compared([], **settings)
+
+
+def with_answers(block: str, answers: np.ndarray) -> list[Record]:
+    return [
+        training(
+            f"{block} {seed}",
+            block,
+            seed=seed,
+            test_accuracy=float(bits.mean()),
+            test_images=len(bits),
+            test_correct=packed(bits),
+        )
+        for seed, bits in enumerate(answers)
+    ]
+
+
+def test_kept_answers_give_the_interval_for_new_images() -> None:
+    mine, theirs = np.random.default_rng(0).random((2, 4, 50)) < [[[0.9]], [[0.6]]]
+    (found,) = compared([*with_answers("Mine", mine), *with_answers("Theirs", theirs)])
+    assert found.new_images == interval_for_new_images(mine, theirs)
+    assert (found.images, found.new_images_reason) == (50, "")
+    partly = [*with_answers("Mine", mine), *trainings("Theirs", [0.6] * 4)]
+    (found,) = compared(partly)
+    assert found.new_images is None
+    assert found.new_images_reason == "4 of 4 trainings of Theirs kept no answers to test images"
+
+
+def test_costs_are_of_the_stage_at_that_position() -> None:
+    own = FormCost(params_total=7, params_trainable=7, macs=70)
+    records = [
+        cost("1", "Mine", stage_deploy=own),
+        cost("2", "Mine", ("late",), stage_deploy=None),
+        cost("3", "Theirs"),
+    ]
+    (found,) = compared(records)
+    assert found.cost == own
+    assert found.other_cost is not None
+    assert found.other_cost.macs == 20_000
+
+
+def test_the_ratio_of_latencies_is_of_one_session() -> None:
+    baseline = latency("b", "Theirs", baseline="Theirs", ratio=1.0, verdict="baseline", session="s")
+    mine = latency("m", "Mine", baseline="Theirs", session="s")
+    (found,) = compared([baseline, mine])
+    assert found.latency is not None
+    assert (found.latency.ratio, found.latency.verdict) == (0.9, "faster")
+    (turned,) = compare_records([baseline, mine], "Theirs", ("Mine",), [Position.MID])
+    assert turned.latency is not None
+    assert turned.latency.ratio == pytest.approx(1 / 0.9)
+    assert turned.latency.interval == pytest.approx((1 / 0.92, 1 / 0.88))
+    assert turned.latency.verdict == "slower"
+    (apart,) = compared([baseline, mine.model_copy(update={"session": "other"})])
+    assert apart.latency is None
+
+
+def test_two_that_were_timed_beside_one_baseline_have_a_wider_ratio() -> None:
+    third = {"baseline": "B", "session": "s"}
+    mine, theirs = latency("m", "Mine", **third), latency("t", "Theirs", **third, ratio=1.2)
+    theirs = theirs.model_copy(update={"ratio_interval": (1.1, 1.3), "verdict": "slower"})
+    (found,) = compared([mine, theirs])
+    assert found.latency is not None
+    assert found.latency.ratio == pytest.approx(0.75)
+    assert found.latency.interval == pytest.approx((0.88 / 1.3, 0.92 / 1.1))
+    assert found.latency.verdict == "faster"

@@ -1,0 +1,106 @@
+"""`compare` runs what the store lacks, once, and judges exactly those trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blockzoo.core.errors import InputError
+from blockzoo.experiments.compare import (
+    CompareRequest,
+    compare,
+    compare_request,
+    expected_seconds,
+    plan_of,
+    run_compare,
+)
+from blockzoo.experiments.protocol import Protocol, get_protocol
+from blockzoo.experiments.sweep.plan import SweepRequest
+from blockzoo.results.store.database import Store
+from blockzoo.stats.spending import SpendingPlan
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "blockzoo.db", create=True) as opened:
+        yield opened
+
+
+def protocol(data: Path, **changes: object) -> Protocol:
+    settings = {"width": 4, "depth": 1, "epochs": 1, "precision": "fp32", "dataset": str(data)}
+    times = {"latency_budget_s": 0.05, "latency_processes": 0, "positions": ("mid",)}
+    return get_protocol("quick").changed(**{**settings, **times, "seeds": (0, 1), **changes})
+
+
+def request_of(data: Path, **changes: object) -> CompareRequest:
+    return compare_request(
+        SweepRequest(protocol=protocol(data), device="cpu"), "Identity", **changes
+    )  # type: ignore[arg-type]
+
+
+def test_the_context_is_the_other_where_none_is_named(tiny_npz: Path, store: Store) -> None:
+    (found,) = compare("Identity", protocol=protocol(tiny_npz), store=store, device="cpu")
+    assert (found.block, found.other, found.seeds) == ("Identity", "ResNetBasicBlock", (0, 1))
+    assert found.new_images is not None
+    assert found.cost is not None
+    assert found.latency is not None
+    assert found.latency.verdict == "undecided"
+    assert (found.cost.macs, found.reason) == (0, "")
+
+
+def test_what_is_there_is_not_run_again_and_nothing_else_is_taken(
+    tiny_npz: Path, store: Store
+) -> None:
+    request = request_of(tiny_npz)
+    before = plan_of(request, store)
+    assert expected_seconds(before, store) > 0
+    list(run_compare(request, store))
+    assert (plan_of(request, store).trials, expected_seconds(plan_of(request, store), store)) == (
+        (),
+        0.0,
+    )
+    # Of the same protocol's name, but trained otherwise.
+    other = protocol(tiny_npz, epochs=2)
+    list(
+        run_compare(
+            replace(
+                request,
+                sweep=replace(
+                    request.sweep, protocol=other.changed(blocks=request.sweep.protocol.blocks)
+                ),
+            ),
+            store,
+        )
+    )
+    (look,) = run_compare(request, store)
+    assert look.comparisons[0].seeds == (0, 1)
+
+
+def test_seeds_are_added_until_all_is_decided(tiny_npz: Path, store: Store) -> None:
+    plan = SpendingPlan(looks=(2, 3), levels=(0.02, 0.03))
+    looks = list(run_compare(request_of(tiny_npz, looks=plan), store))
+    assert [(look.seeds, look.level) for look in looks] == [(2, 0.02), (3, 0.03)]
+    assert [look.comparisons[0].seeds for look in looks] == [(0, 1), (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("others", "margin", "told"),
+    [
+        (("Identity",), 0.003, "Identity is compared with itself"),
+        (("RepVGG",), 0.0, "margin is 0.0; it must be between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    tiny_npz: Path, others: tuple[str, ...], margin: float, told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        request_of(tiny_npz, others=others, margin=margin)
+
+
+def test_one_seed_is_refused(tiny_npz: Path) -> None:
+    sweep = SweepRequest(protocol=protocol(tiny_npz, seeds=(0,)), device="cpu")
+    with pytest.raises(InputError, match="one seed is given"):
+        compare_request(sweep, "Identity")
