@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from blockzoo.core.position import Position
     from blockzoo.data import load_dataset
     from blockzoo.experiments.benchmark import benchmark_blocks
+    from blockzoo.experiments.compare import compare
     from blockzoo.experiments.profile import profile_block, profile_blocks
     from blockzoo.experiments.protocol import get_protocol
     from blockzoo.experiments.sweep.run import run_sweep
@@ -36,6 +37,7 @@ _HOME = {
     "ScaffoldNet": "scaffold.net",
     "Store": "results.store.database",
     "benchmark_blocks": "experiments.benchmark",
+    "compare": "experiments.compare",
     "get_block": "blocks",
     "get_protocol": "experiments.protocol",
     "list_available_blocks": "blocks",
@@ -58,6 +60,7 @@ __all__ = [
     "ScaffoldNet",
     "Store",
     "benchmark_blocks",
+    "compare",
     "get_block",
     "get_protocol",
     "list_available_blocks",

@@ -56,6 +56,8 @@ def compare(
         latency_budget_s=latency_budget_s,
     )
     mine, *others = sweep.protocol.blocks
+    if len(others) + 1 < len(chosen.blocks):
+        raise InputError("a block is named twice; name each block once")
     looks = PLAN if until_decided else None
     request = compare_request(sweep, mine, others, margin=margin, looks=looks)
     require_usable(chosen.results, None)

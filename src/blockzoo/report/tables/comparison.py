@@ -28,7 +28,7 @@ def comparison_table(comparisons: Sequence[Comparison], width: int = 200) -> Tab
     >>> from blockzoo.core.position import Position
     >>> pair = Comparison(position=Position.MID, block="A", other="B")
     >>> [len(comparison_table([pair], width).columns) for width in (200, 60)]
-    [11, 7]
+    [11, 5]
     """
     rows = [dict(zip(_COLUMNS, _cells(each), strict=True)) for each in comparisons]
     for count in range(len(_DISPENSABLE) + 1):

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from blockzoo.cli.app import app
+from blockzoo.results.store.database import Store
+
+OPTIONS = [
+    "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--protocol", "quick",
+    "--precision", "fp32", "--device", "cpu", "--latency-budget", "0.05",
+]  # fmt: skip
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> None:
+    arguments = ("compare", "Identity", "--dataset", str(tiny_npz), *OPTIONS, "--seeds", "3")
+    status, _, planned = run(*arguments, "--dry-run")
+    assert status == 0
+    assert "Identity against ResNetBasicBlock, a family of 1 at each position; 3 seeds" in planned
+    with Store("results") as store:
+        assert store.records() == []
+    status, output, told = run(*arguments)
+    assert status == 0
+    assert "9 trials to run, 0 are there" in told
+    (sentence,) = [line for line in output.splitlines() if line.startswith("On ")]
+    assert "protocol quick~" in sentence
+    assert "3 paired seeds" in sentence
+    assert "for new images" in " ".join(output.split())
+    again = run(*arguments)
+    assert again[0] == 0
+    assert "; 0 trials to run, " in again[2]
+    assert output.splitlines()[-1] in again[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "name your block first"),
+        (["--all"], "name your block first"),
+        (["Identity", "--seeds", "1"], "one seed is given; a difference needs two or more"),
+        (["Identity", "--margin", "0"], "margin is 0.0"),
+        (["Identity", "Identity"], "a block is named twice"),
+        (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
+        (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),
+        (["Identit"], "Identity"),
+    ],
+)
+def test_wrong_use_is_one_line_before_anything_runs(arguments: list[str], told: str) -> None:
+    status, _, error = run("compare", *arguments)
+    assert status == 2
+    assert told in error
+    assert not Path("results").exists()
+
+
+def test_a_time_budget_plans_the_seeds(tiny_npz: Path) -> None:
+    arguments = ("compare", "Identity", "--dataset", str(tiny_npz), *OPTIONS, "--dry-run")
+    (short, long) = (run(*arguments, "--time-budget", hours)[2] for hours in ("0.0001", "10"))
+    assert "; 2 seeds;" in short
+    assert "; 100 seeds;" in long
