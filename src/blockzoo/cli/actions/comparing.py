@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
@@ -9,9 +11,17 @@ from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.training import sweep_request
 from blockzoo.cli.option_groups import TrainingOptions
-from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say, say_data
+from blockzoo.cli.screen.consoles import (
+    load_data,
+    message_console,
+    output_console,
+    say,
+    say_data,
+    show_written,
+)
 from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.core.errors import InputError
+from blockzoo.core.files import replacing
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
@@ -21,6 +31,8 @@ from blockzoo.experiments.compare import (
     run_compare,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.report.figures.accuracy_plot import format_of, render
+from blockzoo.report.figures.comparison_plot import comparison_figure
 from blockzoo.report.tables.comparison import (
     comparison_table,
     disagreement_lines,
@@ -43,6 +55,7 @@ def compare(
     margin: float,
     dry_run: bool,
     latency_budget_s: float | None,
+    plot: Path | None,
     side_by_side: int,
 ) -> None:
     """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
@@ -50,6 +63,7 @@ def compare(
         raise InputError("name your block first, then those it is compared with; --all is none")
     if sum((seeds is not None, until_decided, time_budget_h is not None)) > 1:
         raise InputError("give one of --seeds, --until-decided and --time-budget")
+    format_of(plot)  # refused before the work and not after it
     sweep = sweep_request(
         chosen,
         seeds=None if seeds is None else chosen_seeds(seeds),
@@ -67,7 +81,11 @@ def compare(
             request = _within(request, store, time_budget_h * _SECONDS_PER_HOUR)
         _say_plan(request, store)
         if not dry_run:
-            _run(request, store, chosen.results, side_by_side)
+            look = _run(request, store, chosen.results, side_by_side)
+            _show(look, request)
+            _draw(look, request, plot)
+            if any(each.failed for each in look.comparisons):
+                raise typer.Exit(1)
 
 
 def _within(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:
@@ -97,7 +115,7 @@ def _duration(seconds: float) -> str:
     )
 
 
-def _run(request: CompareRequest, store: Store, results: str, side_by_side: int) -> None:
+def _run(request: CompareRequest, store: Store, results: str, side_by_side: int) -> Look:
     with (
         SweepProgress(message_console()) as listener,
         trainers_side_by_side(side_by_side, request.sweep.device) as trainers,
@@ -110,9 +128,15 @@ def _run(request: CompareRequest, store: Store, results: str, side_by_side: int)
             looks.append(look)
             if request.looks is not None:
                 say(f"{look.seeds} seeds, level {look.level:g}: {_counted(look)}")
-    _show(looks[-1], request)
-    if any(each.failed for each in looks[-1].comparisons):
-        raise typer.Exit(1)
+    return looks[-1]
+
+
+def _draw(look: Look, request: CompareRequest, plot: Path | None) -> None:
+    if plot is not None:
+        figure = comparison_figure(look.comparisons, request.margin)
+        with replacing(plot) as scratch:
+            scratch.write_bytes(render(figure, format_of(plot)))
+        show_written(plot)
 
 
 def _counted(look: Look) -> str:

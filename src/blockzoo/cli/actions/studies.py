@@ -28,7 +28,7 @@ from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.roofline import RooflineResult, measure_roofline
 from blockzoo.experiments.scaling import best_throughput, measure_scaling
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.figures.accuracy_plot import render, require_format
+from blockzoo.report.figures.accuracy_plot import format_of, render
 from blockzoo.report.figures.roofline_plot import roofline_figure
 from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.report.tables.roofline import peaks_line, roofline_frame, roofline_table
@@ -86,7 +86,7 @@ def roofline(
     output: Path | None,
 ) -> None:
     """Measure blocks and the machine's peaks; exits with status 1 where one failed."""
-    _plot_format(plot)  # refused before the measurement and not after it
+    format_of(plot)  # refused before the measurement and not after it
     names = chosen_blocks(chosen.blocks, chosen.everything)
     settings = _settings(chosen, budget_s)
     settings = replace(settings, way=replace(settings.way, precision=precision))
@@ -111,7 +111,7 @@ def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | No
         _write_csv(frame, output)
     if plot is not None:
         with replacing(plot) as scratch:
-            scratch.write_bytes(render(roofline_figure(frame), _plot_format(plot)))
+            scratch.write_bytes(render(roofline_figure(frame), format_of(plot)))
         show_written(plot)
 
 
@@ -143,7 +143,7 @@ def scaling(
         records = _throughputs(names, chosen, config, settings, plot)
     else:
         axis, values = _one_axis(chosen)
-        _plot_format(plot)
+        format_of(plot)
         with progress("scaling") as update:
             records = measure_scaling(
                 names,
@@ -189,7 +189,7 @@ def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Pat
         console.print(line, highlight=False)
     if plot is not None:
         with replacing(plot) as scratch:
-            scratch.write_bytes(render(scaling_figure(records, axis), _plot_format(plot)))
+            scratch.write_bytes(render(scaling_figure(records, axis), format_of(plot)))
         show_written(plot)
 
 
@@ -231,10 +231,3 @@ def _settings(chosen: TimingOptions, budget_s: float) -> LatencySettings:
 def _plain_scaffold(protocol: str) -> ScaffoldConfig:
     """Return the protocol's own scaffold, for images of 32x32 pixels and ten classes."""
     return get_protocol(protocol).scaffold(classes=10, input_shape=(3, 32, 32))
-
-
-def _plot_format(plot: Path | None) -> str:
-    """Return png or svg, as the file's name ends; raises `InputError` for another."""
-    file_format = plot.suffix.lstrip(".") if plot else "png"
-    require_format(file_format)
-    return file_format

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
 from blockzoo.core import ranges
@@ -52,6 +53,7 @@ def compare(
         ),
         ranges.SECONDS,
     ] = None,
+    plot: shared_options.Plot = None,
     side_by_side: Annotated[
         int,
         typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
@@ -73,5 +75,6 @@ def compare(
         margin=margin / 100,
         dry_run=dry_run,
         latency_budget_s=latency_budget,
+        plot=plot,
         side_by_side=side_by_side,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,17 @@ def require_format(file_format: str) -> None:
     """
     if file_format not in FORMATS:
         raise InputError(f"figure format is {file_format!r}; allowed: {', '.join(FORMATS)}")
+
+
+def format_of(plot: Path | None) -> str:
+    """Return png or svg, as the file's name ends; raises `InputError` for another.
+
+    >>> format_of(Path("a.svg")), format_of(None)
+    ('svg', 'png')
+    """
+    file_format = plot.suffix.lstrip(".") if plot else "png"
+    require_format(file_format)
+    return file_format
 
 
 def render(figure: Figure, file_format: str) -> bytes:
