@@ -64,3 +64,12 @@ def test_medians_of_one_session_have_no_marks() -> None:
 def test_what_differs_between_groups_of_one_name_is_in_the_first_cell() -> None:
     table = table_of(training("1"), training("2", seed=1, precision="bf16"))
     assert sorted(cells(table, "data")) == ["digits, quick (bf16)", "digits, quick (fp32)"]
+
+
+def test_two_seeds_have_no_interval_and_the_table_says_so() -> None:
+    table = table_of(*(training(f"t{seed}", seed=seed) for seed in range(2)))
+    assert cells(table, "accuracy %") == ["75.00"]
+    assert "2 seeds: no conclusion on accuracy possible, it takes 3" in text_of(table)
+    three = table_of(*(training(f"t{seed}", seed=seed) for seed in range(3)))
+    assert cells(three, "accuracy %") == ["75.00 (75.00 to 75.00)"]
+    assert "no conclusion" not in text_of(three)

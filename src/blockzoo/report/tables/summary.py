@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table
 
 from blockzoo.analysis.summary import timings
+from blockzoo.stats.accuracy import LEAST_SEEDS
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
 """Columns that are shown where any block was tested so."""
@@ -36,7 +37,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
             str(row["block"]),
             str(row["position"]),
             seeds_text(row["n"], row["failed"]),
-            _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2),
+            _accuracy(row),
             *(_number(row[name], 100.0, 2) for name in shown),
             _mean(row, "latency_ms", "latency_low_ms", "latency_high_ms", digits=3)
             + marks.get(str(row["latency_timing"]), ""),
@@ -46,8 +47,22 @@ def summary_table(summary: pd.DataFrame) -> Table:
             _number(row["params"], 1.0, 0),
             _number(row["memory_mb"], 1.0, 1),
         )
-    table.caption = _timing_caption(summary, marks)
+    table.caption = "; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))) or None
     return table
+
+
+def _accuracy(row: Mapping[Hashable, Any]) -> str:
+    # Of two seeds the interval is as wide as all there can be, and looks like a finding.
+    if row["n"] < LEAST_SEEDS:
+        return _number(row["accuracy"], 100.0, 2)
+    return _mean(row, "accuracy", "accuracy_low", "accuracy_high", scale=100.0, digits=2)
+
+
+def _few_seeds(summary: pd.DataFrame) -> list[str]:
+    """Return what cannot be said of accuracies with so few seeds, where there are any."""
+    few = sorted({int(n) for n in summary["n"] if 0 < n < LEAST_SEEDS})
+    seeds = " or ".join(map(str, few)) + (" seed" if few == [1] else " seeds")
+    return [f"{seeds}: no conclusion on accuracy possible, it takes {LEAST_SEEDS}"] if few else []
 
 
 def seeds_text(well: int, failed: int) -> str:
@@ -65,7 +80,7 @@ def _data(row: Mapping[Hashable, Any]) -> str:
     return f"{row['dataset']}, {row['protocol']}{suffix}"
 
 
-def _timing_caption(summary: pd.DataFrame, marks: Mapping[str, str]) -> str | None:
+def _timing_notes(summary: pd.DataFrame, marks: Mapping[str, str]) -> list[str]:
     baselines = sorted({*summary["latency_baseline"][summary["latency_ratio"].notna()]} - {""})
     sentences = [f"ratio: to {' or '.join(baselines)}, timed beside it"] if baselines else []
     if marks:
@@ -75,7 +90,7 @@ def _timing_caption(summary: pd.DataFrame, marks: Mapping[str, str]) -> str | No
             sessions.setdefault(str(words.latency_timed_with[key]), []).append(mark.strip())
         named = "; ".join(f"{' '.join(each)} {with_what}" for with_what, each in sessions.items())
         sentences.append(f"timed apart, so compare ratios, not ms: {named}")
-    return "; ".join(sentences) or None
+    return sentences
 
 
 def older_identity_line(frame: pd.DataFrame) -> str:
