@@ -149,8 +149,12 @@ def import_module(name: str) -> ModuleType:
     return module
 
 
-class StaysChangedWarning(UserWarning):
-    """A file has changed what others compute with in this process, which cannot be put back."""
+class SetsAtImportWarning(UserWarning):
+    """A file has set something for the whole process as it was imported."""
+
+
+class StaysChangedWarning(SetsAtImportWarning):
+    """It has changed what others compute with, which cannot be put back."""
 
 
 @contextmanager
@@ -167,7 +171,7 @@ def _nothing_set_for_good(who: str) -> Iterator[None]:
         undone = put_back(before)
         left = [change for change in changes_since(before) if change.is_arithmetic]
         for verb, changes, end, kind in (
-            ("sets", undone, "is put back", UserWarning),
+            ("sets", undone, "is put back", SetsAtImportWarning),
             ("changes", left, "stays", StaysChangedWarning),
         ):
             if changes:
