@@ -741,5 +741,7 @@ def test_what_a_file_patches_stays_and_the_file_is_named(
     file.write_text(
         f"import torch\nfrom torch import nn\n{name} = object\nclass Mine(nn.Identity): pass\n"
     )
-    with pytest.warns(UserWarning, match=rf"patches\.py changes {name} for the .*; this stays"):
+    with pytest.warns(
+        user_code.StaysChangedWarning, match=rf"patches\.py changes {name} for the .*; this stays"
+    ):
         get_block(f"{file}:Mine")

@@ -116,6 +116,28 @@ print(report.block, report.ok)
 """
 
 
+def test_what_a_file_sets_for_the_whole_process_is_said_with_the_first_line(tmp_path: Path) -> None:
+    """Once, though a line ends the process and another one loads the file again."""
+    file = tmp_path / "sets.py"
+    file.write_text(
+        "import os, torch\nfrom torch import nn\n"
+        "torch.set_grad_enabled(False)\nnn.functional.relu = print\n"
+        "class Mine(nn.Identity):\n"
+        "    def __init__(self, in_channels, out_channels, stride): super().__init__()\n"
+        "    def forward(self, x): os._exit(3)\n"
+    )
+    report = _check(f"{file}:Mine")
+    assert report.findings[0] == Finding(
+        line="builds",
+        verdict=Verdict.PASSES,
+        reason=f"{file} sets gradients (True, now False) for the whole process as it is imported; "
+        f"this is put back; {file} changes nn.functional.relu for the whole process as it is "
+        "imported; this stays",
+    )
+    assert not any("as it is imported" in finding.reason for finding in report.findings[1:])
+    assert report.findings[1].verdict is Verdict.FAILS
+
+
 def test_a_class_of_a_notebook_is_checked(tmp_path: Path) -> None:
     """As a notebook's cells, a command's text is no file that another process could run."""
     told = subprocess.run(

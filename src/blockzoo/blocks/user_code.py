@@ -149,6 +149,14 @@ def import_module(name: str) -> ModuleType:
     return module
 
 
+class SetsAtImportWarning(UserWarning):
+    """A file has set something for the whole process as it was imported."""
+
+
+class StaysChangedWarning(SetsAtImportWarning):
+    """It has changed what others compute with, which cannot be put back."""
+
+
 @contextmanager
 def _nothing_set_for_good(who: str) -> Iterator[None]:
     """Put back what is set for the whole process meanwhile, and warn that `who` did it.
@@ -162,12 +170,15 @@ def _nothing_set_for_good(who: str) -> Iterator[None]:
     finally:
         undone = put_back(before)
         left = [change for change in changes_since(before) if change.is_arithmetic]
-        for verb, changes, end in (("sets", undone, "is put back"), ("changes", left, "stays")):
+        for verb, changes, end, kind in (
+            ("sets", undone, "is put back", SetsAtImportWarning),
+            ("changes", left, "stays", StaysChangedWarning),
+        ):
             if changes:
                 what = ", ".join(change.text for change in changes)
                 warnings.warn(
                     f"{who} {verb} {what} for the whole process as it is imported; this {end}",
-                    UserWarning,
+                    kind,
                     stacklevel=4,
                 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,8 +19,8 @@ from queue import SimpleQueue
 import cloudpickle
 import torch
 
-from blockzoo.blocks import BlockLike, get_block
-from blockzoo.blocks.user_code import names_user_code
+from blockzoo.blocks import BlockLike, BlockSpec, get_block
+from blockzoo.blocks.user_code import SetsAtImportWarning, names_user_code
 from blockzoo.contract.findings import Finding, Verdict
 from blockzoo.contract.lines import BUILDS, contract_lines
 from blockzoo.core.errors import reason_of
@@ -191,11 +192,22 @@ def _judge(task: tuple[bytes, Sequence[str]], send: Send) -> None:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     torch.set_num_threads(1)
     block, names = task
-    name_or_spec = pickle.loads(block)
-    spec = get_block(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
+    spec, told = _loaded(block)
     lines = {line.name: line for line in contract_lines()}
     for name in names:
         finding = lines[name].judge(spec)
+        if name == BUILDS.name and finding.verdict is Verdict.PASSES:
+            finding = replace(finding, reason="; ".join(filter(None, (finding.reason, told))))
         send(finding)
         if _ends_all(finding):
             return
+
+
+def _loaded(block: bytes) -> tuple[BlockSpec, str]:
+    """Return the block, and what its file set for the whole process as it was imported."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SetsAtImportWarning)
+        name_or_spec = pickle.loads(block)
+        spec = get_block(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
+    told = [str(each.message) for each in caught if issubclass(each.category, SetsAtImportWarning)]
+    return spec, "; ".join(told)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ import torch
 from blockzoo.blocks import BlockSpec, canonical_name, get_block
 from blockzoo.blocks.catalog import forget, introduce, is_user_code
 from blockzoo.blocks.registry import TrialKind, built_elsewhere
+from blockzoo.blocks.user_code import StaysChangedWarning
 from blockzoo.core.errors import BlockError, BlockZooError, reason_of
 from blockzoo.core.process_state import Change, changes_since, process_state
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
@@ -302,6 +304,8 @@ def _settle(environment: dict[str, str]) -> None:
     # The fork server keeps the environment in which it was started.
     os.environ.clear()
     os.environ.update(environment)
+    # Told by the block's name, as its change, and gone with this process.
+    warnings.simplefilter("ignore", StaysChangedWarning)
     load_here()
 
 
