@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,9 @@ def protocol(data: Path, **changes: object) -> Protocol:
     return get_protocol("quick").changed(**{**settings, **times, "seeds": (0, 1), **changes})
 
 
-def request_of(data: Path, **changes: object) -> CompareRequest:
-    return compare_request(
-        SweepRequest(protocol=protocol(data), device="cpu"), "Identity", **changes
-    )  # type: ignore[arg-type]
+def request_of(data: Path, **changes: Any) -> CompareRequest:
+    sweep = SweepRequest(protocol=protocol(data), device="cpu")
+    return compare_request(sweep, "Identity", **changes)
 
 
 def test_the_context_is_the_other_where_none_is_named(tiny_npz: Path, store: Store) -> None:

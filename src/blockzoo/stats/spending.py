@@ -33,14 +33,6 @@ class SpendingPlan:
         """Return the level at which to judge at so many seeds; 0 where there is no look."""
         return dict(zip(self.looks, self.levels, strict=True)).get(seeds, 0.0)
 
-    def next_look(self, seeds: int) -> int | None:
-        """Return the number of seeds of the next look; None after the last.
-
-        >>> PLAN.next_look(5), PLAN.next_look(20)
-        (10, None)
-        """
-        return next((look for look in self.looks if look > seeds), None)
-
     def __str__(self) -> str:
         pairs = zip(self.looks, self.levels, strict=True)
         return ", ".join(f"{look} seeds at {level:g}" for look, level in pairs)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from blockzoo.report.figures.accuracy_plot import render
@@ -15,7 +16,7 @@ def test_a_row_for_each_pair_with_both_intervals() -> None:
     figure = comparison_figure([better, equal])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Mine less Theirs, mid"] * 2
-    drawn = [[float(x) for x in line.get_xdata()] for line in axes.get_lines()]  # type: ignore[union-attr]
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
     assert [1.0, 5.0] in drawn  # new images, thin
     assert pytest.approx([2.2378, 3.3622], abs=1e-3) in drawn
     assert pytest.approx([2.8]) in drawn

@@ -11,6 +11,7 @@ from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.core.position import Position
 from blockzoo.report.tables.comparison import (
     comparison_table,
+    detail_lines,
     disagreement_lines,
     sentence,
     undecided_lines,
@@ -64,6 +65,14 @@ def test_what_is_undecided_says_what_would_decide_it() -> None:
         "seeds would decide it"
     )
     assert undecided_lines([found([0.030, 0.031, 0.020, 0.030, 0.029])]) == []
+
+
+def test_details_say_what_pairing_bought_and_what_is_missing() -> None:
+    (line,) = detail_lines([found([0.030, 0.031, 0.020, 0.030, 0.029])])
+    assert line == (
+        "mid, Mine against Theirs: better with 100% of seeds (57 to 100%); correlation over seeds "
+        "+0.97; no interval for new images: 5 of 5 trainings of Mine kept no answers to test images"
+    )
 
 
 def test_two_tests_that_disagree_are_named() -> None:

@@ -35,6 +35,7 @@ from blockzoo.report.figures.accuracy_plot import format_of, render
 from blockzoo.report.figures.comparison_plot import comparison_figure
 from blockzoo.report.tables.comparison import (
     comparison_table,
+    detail_lines,
     disagreement_lines,
     sentence,
     undecided_lines,
@@ -147,9 +148,12 @@ def _counted(look: Look) -> str:
 def _show(look: Look, request: CompareRequest) -> None:
     console = output_console()
     console.print(comparison_table(look.comparisons, console.width))
-    for line in undecided_lines(look.comparisons):
-        console.print(line, highlight=False)
-    for line in disagreement_lines(look.comparisons, look.level):
+    lines = (
+        *detail_lines(look.comparisons),
+        *undecided_lines(look.comparisons),
+        *disagreement_lines(look.comparisons, look.level),
+    )
+    for line in lines:
         console.print(line, highlight=False)
     console.print()
     for each in look.comparisons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +11,8 @@ from rich.table import Table
 from blockzoo.analysis.compare import Comparison
 from blockzoo.stats.accuracy import MARGIN
 
-_COLUMNS = {
+_Side = Literal["left", "right"]
+_COLUMNS: dict[str, _Side] = {
     **dict.fromkeys(("position", "against"), "left"),
     **dict.fromkeys(("seeds", "difference", "these images", "new images", "p (Holm)"), "right"),
     "verdict": "left",
@@ -42,9 +44,8 @@ def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> Table:
     table = Table(box=None, title="Test accuracy: differences in points, 95% intervals")
     shown = [name for name in _COLUMNS if name not in left_out]
     for name in shown:
-        justify = "right" if _COLUMNS[name] == "right" else "left"
         # Of all that is shown a name alone may go on in the next line.
-        table.add_column(name, justify=justify, no_wrap=name != "against", overflow="fold")
+        table.add_column(name, justify=_COLUMNS[name], no_wrap=name != "against", overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in shown))
     if left_out:
@@ -77,6 +78,27 @@ def _cells(c: Comparison) -> list[str]:
 
 def _interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{100 * low:+.2f} to {100 * high:+.2f}"
+
+
+def detail_lines(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return for each pair how often it was better, what pairing bought, and what is missing.
+
+    >>> detail_lines([])
+    []
+    """
+    lines = []
+    for c in comparisons:
+        said = []
+        if c.improvement is not None:
+            share, low, high = c.improvement.probability, c.improvement.low, c.improvement.high
+            said.append(f"better with {share:.0%} of seeds ({100 * low:.0f} to {high:.0%})")
+        if c.difference is not None and c.difference.correlation is not None:
+            said.append(f"correlation over seeds {c.difference.correlation:+.2f}")
+        if c.new_images_reason:
+            said.append(f"no interval for new images: {c.new_images_reason}")
+        if said:
+            lines.append(f"{c.position}, {c.block} against {c.other}: {'; '.join(said)}")
+    return lines
 
 
 def undecided_lines(comparisons: Sequence[Comparison]) -> list[str]:
