@@ -10,7 +10,6 @@ from statistics import median
 from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
-from blockzoo.core.position import Position
 from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, make_plan
@@ -76,7 +75,6 @@ def compare(
     *,
     protocol: Protocol,
     store: Store,
-    positions: Iterable[Position | str] | None = None,
     margin: float = MARGIN,
     looks: SpendingPlan | None = None,
     device: str = "auto",
@@ -84,9 +82,9 @@ def compare(
 ) -> list[Comparison]:
     """Compare a block with others, by default with the protocol's context block.
 
-    Trainings, timings and costs that `store` lacks are run first, over the protocol's seeds; with
-    `looks`, say `stats.spending.PLAN`, over as many as decide. Blocks are names or classes. Raises
-    `InputError` for what cannot be compared, and what `run_sweep` raises.
+    Trainings, timings and costs that `store` lacks are run first, over the protocol's seeds and
+    positions; with `looks`, say `stats.spending.PLAN`, over as many seeds as decide. Blocks are
+    names or classes. Raises `InputError` for what cannot be compared, and what `run_sweep` raises.
 
     >>> import tempfile
     >>> from blockzoo.experiments.protocol import get_protocol
@@ -102,10 +100,6 @@ def compare(
     request = compare_request(
         SweepRequest(protocol=protocol, device=device), block, others, margin=margin, looks=looks
     )
-    if positions is not None:
-        places = tuple(Position.parse(str(position)) for position in positions)
-        protocol = request.sweep.protocol.changed(positions=places)
-        request = replace(request, sweep=replace(request.sweep, protocol=protocol))
     *_, last = run_compare(request, store, listener=listener)
     return list(last.comparisons)
 

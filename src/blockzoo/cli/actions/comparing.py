@@ -10,7 +10,7 @@ from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.training import sweep_request
-from blockzoo.cli.option_groups import TrainingOptions
+from blockzoo.cli.compare_options import CompareOptions
 from blockzoo.cli.screen.consoles import (
     load_data,
     message_console,
@@ -47,46 +47,42 @@ _SECONDS_PER_HOUR = 3600
 
 
 @blocks_apart
-def compare(
-    chosen: TrainingOptions,
-    *,
-    seeds: int | None,
-    until_decided: bool,
-    time_budget_h: float | None,
-    margin: float,
-    dry_run: bool,
-    latency_budget_s: float | None,
-    plot: Path | None,
-    side_by_side: int,
-) -> None:
+def compare(chosen: CompareOptions) -> None:
     """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
+    format_of(chosen.plot)  # refused before the work and not after it
+    request = _request(chosen)
+    require_usable(chosen.results, None)
+    load_data(request.sweep)
+    with open_store(chosen.results, create=True) as store:
+        if chosen.time_budget_h is not None:
+            request = _within(request, store, chosen.time_budget_h * _SECONDS_PER_HOUR)
+        _say_plan(request, store)
+        if chosen.dry_run:
+            return
+        look = _run(request, store, chosen)
+    _show(look, request)
+    _draw(look, request, chosen.plot)
+    if any(each.failed for each in look.comparisons):
+        raise typer.Exit(1)
+
+
+def _request(chosen: CompareOptions) -> CompareRequest:
+    """Return what the options ask for; raises `InputError` where that is nothing to compare."""
     if chosen.everything or not chosen.blocks:
         raise InputError("name your block first, then those it is compared with; --all is none")
-    if sum((seeds is not None, until_decided, time_budget_h is not None)) > 1:
+    numbers = (chosen.seeds is not None, chosen.until_decided, chosen.time_budget_h is not None)
+    if sum(numbers) > 1:
         raise InputError("give one of --seeds, --until-decided and --time-budget")
-    format_of(plot)  # refused before the work and not after it
     sweep = sweep_request(
         chosen,
-        seeds=None if seeds is None else chosen_seeds(seeds),
-        latency_budget_s=latency_budget_s,
+        seeds=None if chosen.seeds is None else chosen_seeds(chosen.seeds),
+        latency_budget_s=chosen.latency_budget_s,
     )
     mine, *others = sweep.protocol.blocks
     if len(others) + 1 < len(chosen.blocks):
         raise InputError("a block is named twice; name each block once")
-    looks = PLAN if until_decided else None
-    request = compare_request(sweep, mine, others, margin=margin, looks=looks)
-    require_usable(chosen.results, None)
-    load_data(request.sweep)
-    with open_store(chosen.results, create=True) as store:
-        if time_budget_h is not None:
-            request = _within(request, store, time_budget_h * _SECONDS_PER_HOUR)
-        _say_plan(request, store)
-        if not dry_run:
-            look = _run(request, store, chosen.results, side_by_side)
-            _show(look, request)
-            _draw(look, request, plot)
-            if any(each.failed for each in look.comparisons):
-                raise typer.Exit(1)
+    looks = PLAN if chosen.until_decided else None
+    return compare_request(sweep, mine, others, margin=chosen.margin_points / 100, looks=looks)
 
 
 def _within(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:
@@ -116,15 +112,19 @@ def _duration(seconds: float) -> str:
     )
 
 
-def _run(request: CompareRequest, store: Store, results: str, side_by_side: int) -> Look:
+def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
     with (
         SweepProgress(message_console()) as listener,
-        trainers_side_by_side(side_by_side, request.sweep.device) as trainers,
+        trainers_side_by_side(chosen.side_by_side, request.sweep.device) as trainers,
     ):
         say_data(request.sweep)
         looks = []
         for look in run_compare(
-            request, store, trainers=trainers, listener=listener, csv_path=csv_location(results)
+            request,
+            store,
+            trainers=trainers,
+            listener=listener,
+            csv_path=csv_location(chosen.results),
         ):
             looks.append(look)
             if request.looks is not None:

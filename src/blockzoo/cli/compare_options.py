@@ -1,0 +1,57 @@
+"""The options of `compare`: those of training, and when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from blockzoo.cli import shared_options
+from blockzoo.cli.option_groups import TrainingOptions
+from blockzoo.core import ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(TrainingOptions):
+    """How many seeds a comparison takes, what counts as equal, and what is shown of it."""
+
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
+        ranges.SEEDS,
+    ] = None
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided", help="Add seeds until every pair is decided: at 5, 10 and 20."
+        ),
+    ] = False
+    time_budget_h: Annotated[
+        float | None,
+        typer.Option(
+            "--time-budget", metavar="HOURS", help="As many seeds as about that time allows."
+        ),
+        ranges.SECONDS,
+    ] = None
+    margin_points: Annotated[
+        float,
+        typer.Option("--margin", help="Points of accuracy within which blocks count as equal."),
+    ] = 0.3
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
+    ] = False
+    latency_budget_s: Annotated[
+        float | None,
+        typer.Option(
+            "--latency-budget",
+            help="Seconds of timing per block and position at the most. (default: the protocol's)",
+        ),
+        ranges.SECONDS,
+    ] = None
+    plot: shared_options.Plot = None
+    side_by_side: Annotated[
+        int,
+        typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
+        ranges.AT_ONCE,
+    ] = 1
