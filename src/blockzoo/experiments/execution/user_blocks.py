@@ -181,8 +181,11 @@ class UserBlocks:
             raise
         match outcome:
             case Answer(value=done):
-                self._put_back(name, worker, done.changes)
+                # One whose parent is gone would not show that it kills parents.
+                reusable = worker.alive and not done.lost_parent
+                self._put_back(name, worker, done.changes, reusable=reusable)
                 _require_same_arithmetic(name, kind, done.changes)
+                _require_parent(name, kind, lost=done.lost_parent)
                 result: Value = done.value
                 return result
             case Raised(error=error, traceback=trace):
@@ -208,8 +211,10 @@ class UserBlocks:
         worker.ask(_settle, dict(os.environ))
         return worker
 
-    def _put_back(self, name: str, worker: Worker, changes: tuple[Change, ...]) -> None:
-        if changes or not worker.alive:
+    def _put_back(
+        self, name: str, worker: Worker, changes: tuple[Change, ...], *, reusable: bool
+    ) -> None:
+        if changes or not reusable:
             self._say(name, changes)
             self._let_go(worker)
             return
@@ -240,6 +245,15 @@ def _require_same_arithmetic(name: str, kind: TrialKind, changes: tuple[Change, 
             f"block {name}: it changed {', '.join(computed)}, so that it was not computed as "
             f"others are"
         )
+
+
+def _require_parent(name: str, kind: TrialKind, *, lost: bool) -> None:
+    """Raise where a block has killed the fork server: it would kill whoever times it.
+
+    Only networks to be timed have the fork server to themselves meanwhile.
+    """
+    if lost and kind == "latency":
+        raise BlockError(f"block {name}: it killed the process that started its own")
 
 
 def _of_block(name: str, error: Exception) -> BlockZooError:
@@ -284,6 +298,7 @@ class _Job(Generic[Task, Value]):
 class _Done(Generic[Value]):
     value: Value
     changes: tuple[Change, ...]
+    lost_parent: bool
 
 
 _is_inside = False
@@ -311,10 +326,11 @@ def _settle(environment: dict[str, str]) -> None:
 
 def _run_guarded(job: _Job[Task, Value], send: Send) -> _Done[Value]:
     torch.set_num_threads(job.threads)
-    before = process_state()
+    before, parent = process_state(), os.getppid()
     with preserved():
         value = job.function(job.task, send)
-    return _Done(value=value, changes=changes_since(before))
+    lost_parent = os.getppid() != parent
+    return _Done(value=value, changes=changes_since(before), lost_parent=lost_parent)
 
 
 def _described(name: str, _: Send) -> BlockSpec:
