@@ -16,11 +16,7 @@ from blockzoo.core import ranges
 class CompareOptions(TrainingOptions):
     """How many seeds a comparison takes, what counts as equal, and what is shown of it."""
 
-    seeds: Annotated[
-        int | None,
-        typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
-        ranges.SEEDS,
-    ] = None
+    seeds: shared_options.Seeds = None
     until_decided: Annotated[
         bool,
         typer.Option(
@@ -37,21 +33,11 @@ class CompareOptions(TrainingOptions):
     margin_points: Annotated[
         float,
         typer.Option("--margin", help="Points of accuracy within which blocks count as equal."),
+        ranges.POINTS,
     ] = 0.3
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
     ] = False
-    latency_budget_s: Annotated[
-        float | None,
-        typer.Option(
-            "--latency-budget",
-            help="Seconds of timing per block and position at the most. (default: the protocol's)",
-        ),
-        ranges.SECONDS,
-    ] = None
+    latency_budget_s: shared_options.LatencyBudget = None
     plot: shared_options.Plot = None
-    side_by_side: Annotated[
-        int,
-        typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
-        ranges.AT_ONCE,
-    ] = 1
+    side_by_side: shared_options.SideBySide = 1

@@ -74,3 +74,21 @@ Plot = Annotated[
 Source = Annotated[
     str, typer.Argument(help="A results folder, a store (file or URL), or a results CSV.")
 ]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
+    ranges.SEEDS,
+]
+LatencyBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--latency-budget",
+        help="Seconds of timing per block and position at the most. (default: the protocol's)",
+    ),
+    ranges.SECONDS,
+]
+SideBySide = Annotated[
+    int,
+    typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
+    ranges.AT_ONCE,
+]

@@ -52,7 +52,7 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
         ([], "name your block first"),
         (["--all"], "name your block first"),
         (["Identity", "--seeds", "1"], "one seed is given; a difference needs two or more"),
-        (["Identity", "--margin", "0"], "margin is 0.0"),
+        (["Identity", "--margin", "0"], "--margin is 0"),
         (["Identity", "Identity"], "a block is named twice"),
         (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
         (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),

@@ -150,15 +150,14 @@ def test_one_that_changes_what_timed_networks_share_fails_and_the_rounds_begin_a
     assert [len(record.samples_ms) for record in (identity, good)] == [3 * 1, 3]
 
 
-def test_one_that_kills_its_parent_is_not_timed_by_a_child_of_the_command() -> None:
-    names = ["Identity", _named("KillsItsParent")]
-    once = LatencySettings(processes=1, min_rounds=3, rounds_max=3, budget_s=0.5)
-    with run_apart(names):
-        # A cost first, for whose process the fork server is gone by then.
-        profile_blocks(names, ["mid"], config=_SMALL, on_error="record")
-        good, killer = benchmark_blocks(names, ["mid"], config=_SMALL, settings=once)
-    assert (good.status, killer.status) == ("ok", "failed")
-    assert "it killed the process that started its own" in (killer.reason or "")
+@pytest.mark.slow
+def test_one_that_kills_its_parent_is_not_timed_by_a_child_of_the_command(tmp_path: Path) -> None:
+    shutil.copytree(_FOLDER, tmp_path, dirs_exist_ok=True)
+    names = ["Identity", f"{_FILE.name}:KillsItsParent"]
+    options = ["-p", "mid", "--width", "4", "--depth", "1", "--budget", "0.1", "--processes", "1"]
+    done = _blockzoo(tmp_path, "benchmark", *names, *options)
+    assert done.returncode == 1
+    assert "it killed the process" in " ".join(done.stdout.split())
 
 
 _TELLS = """

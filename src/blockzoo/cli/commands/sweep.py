@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import TrainingOptions, spread
-from blockzoo.core import ranges
 
 
 @examples(
@@ -22,19 +22,8 @@ def sweep(
     quick: Annotated[
         bool, typer.Option("--quick", help="Short for --protocol quick: three blocks on digits.")
     ] = False,
-    seeds: Annotated[
-        int | None,
-        typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
-        ranges.SEEDS,
-    ] = None,
-    latency_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--latency-budget",
-            help="Seconds of timing per block and position at the most. (default: the protocol's)",
-        ),
-        ranges.SECONDS,
-    ] = None,
+    seeds: shared_options.Seeds = None,
+    latency_budget: shared_options.LatencyBudget = None,
     plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots at the end.")
     ] = True,
@@ -45,11 +34,7 @@ def sweep(
             help="Take stored results also of blocks that may have changed unseen.",
         ),
     ] = False,
-    side_by_side: Annotated[
-        int,
-        typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
-        ranges.AT_ONCE,
-    ] = 1,
+    side_by_side: shared_options.SideBySide = 1,
 ) -> None:
     """Measure blocks at all positions over seeds: cost, latency, training; then table and plots.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,6 +40,7 @@ Value = TypeVar("Value")
 
 _PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
 _MOST_IDLE = 4
+_DEATH_S = 0.1
 _SHARE_OF_MEMORY = 0.9
 _DEFAULT_TIME_S: Mapping[TrialKind, float | None] = {
     "identity": 60.0,
@@ -168,7 +170,7 @@ class UserBlocks:
         if name in self._lost:
             raise self._lost[name]
         worker = self._taken(name)
-        job = _Job(function=function, task=task, threads=torch.get_num_threads())
+        job = _Job(function=function, task=task, threads=torch.get_num_threads(), kind=kind)
         try:
             outcome = worker.stream(
                 _run_guarded,
@@ -292,6 +294,7 @@ class _Job(Generic[Task, Value]):
     function: Callable[[Task, Send], Value]
     task: Task
     threads: int
+    kind: TrialKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,8 +332,11 @@ def _run_guarded(job: _Job[Task, Value], send: Send) -> _Done[Value]:
     before, parent = process_state(), os.getppid()
     with preserved():
         value = job.function(job.task, send)
-    lost_parent = os.getppid() != parent
-    return _Done(value=value, changes=changes_since(before), lost_parent=lost_parent)
+    changes, until_s = changes_since(before), time.monotonic() + _DEATH_S
+    # A process that was killed takes a moment to end.
+    while os.getppid() == parent and job.kind == "latency" and time.monotonic() < until_s:
+        time.sleep(_DEATH_S / 10)
+    return _Done(value=value, changes=changes, lost_parent=os.getppid() != parent)
 
 
 def _described(name: str, _: Send) -> BlockSpec:
