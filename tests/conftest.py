@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from blockzoo.experiments.execution import user_blocks
+
 TINY_CLASSES = ("red", "green", "blue")
 
 
@@ -18,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
 
 
-PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
+PRELOADED = user_blocks._PRELOADED
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,10 +96,19 @@ def test_other_terms_are_refused_with_what_differs(change: dict[str, Any], told:
         compared(records)
 
 
-@pytest.mark.parametrize("settings", [{"margin": 0.0}, {"margin": 1.0}, {"alpha": 0.0}])
-def test_a_margin_or_level_that_is_none_is_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="it must be between 0 and 1"):
-        compared([], **settings)
+@pytest.mark.parametrize("margin", [0.0, 1.0, float("nan")])
+def test_a_margin_that_is_none_is_refused(margin: float) -> None:
+    with pytest.raises(InputError, match=r"margin is .*; it must be above 0 and at most 0\.99"):
+        compared([], margin=margin)
+
+
+def test_a_pair_without_a_difference_stays_in_the_family() -> None:
+    theirs, lost = compared(
+        [*trainings("Mine", MINE), *trainings("Theirs", THEIRS)], "Theirs", "Lost"
+    )
+    alone = paired_difference(MINE, THEIRS).p_value
+    assert theirs.p_holm == pytest.approx(2 * alone)
+    assert (lost.p_holm, lost.comparisons) == (None, 2)
 
 
 def with_answers(block: str, answers: np.ndarray) -> list[Record]:

@@ -71,6 +71,16 @@ def test_those_that_could_be_one_are_named(block: nn.Module, named: list[str]) -
     assert unmerged_branches(block.eval(), IMAGES) == expected
 
 
+class ChangesItsInput(Sum):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.relu_())
+
+
+def test_one_that_changes_its_input_is_looked_at_too() -> None:
+    block = ChangesItsInput(conv(3), conv(1)).eval()
+    assert unmerged_branches(block, IMAGES.clone()) == ["branches.0.0", "branches.1.0"]
+
+
 @pytest.mark.parametrize("name", ["RepVGG", "MobileOneBlock", "RepMixer", "DBBBasicBlock"])
 def test_none_is_left_once_they_are_merged(name: str) -> None:
     block = get_block(name).build(8, 8, 1, Position.MID)

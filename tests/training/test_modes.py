@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
+from blockzoo.measure.costs.meta import in_mode
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.fit import FitResult, fit
 from blockzoo.training.optimisation import WeightAverage
@@ -148,6 +149,27 @@ def test_it_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(
         trained(net_of(FoldedInEval), ema_decay, checkpoint=path, on_epoch=stop)
     resumed = trained(net_of(FoldedInEval), ema_decay, checkpoint=path, options=RunOptions())
     assert losses(resumed) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_a_run_without_data_in_eval_mode_leaves_weights_as_they_were() -> None:
+    net = net_of(FoldedInEval)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with in_mode(net, training=False):
+        assert not torch.equal(net.state_dict()["0.weight"], before["0.weight"])
+    torch.testing.assert_close(net.state_dict()["0.weight"], before["0.weight"])
+    assert not net.get_submodule("0").merged
+
+
+class Flagged(nn.Conv2d):
+    """With frozen flags among its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 8, 3)
+        self.flags = nn.Parameter(torch.tensor([True, False]), requires_grad=False)
+
+
+def test_flags_are_no_weights_to_be_looked_at() -> None:
+    assert trained(net_of(Flagged), 0.0).best_epoch >= 1
 
 
 def test_weights_that_are_scaled_in_training_stay_of_length_one() -> None:

@@ -15,6 +15,7 @@ from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, by_seeds
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.position import Position
+from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.results.answers import answers_of
 from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
 from blockzoo.stats.accuracy import ALPHA, MARGIN, AccuracyJudgement, judged_accuracy
@@ -83,12 +84,9 @@ def compare_records(
     """Compare `block` with each of `others`, names as in records, at each position.
 
     All trainings must be of one data set and protocol, on the same terms. Raises `InputError` for a
-    margin or level that is none, and where terms differ, with what differs.
+    margin that is none, and where terms differ, with what differs.
     """
-    if not 0 < margin < 1:
-        raise InputError(f"margin is {margin}; it must be between 0 and 1, in fractions of 1")
-    if not 0 < alpha < 1:
-        raise InputError(f"level is {alpha}; it must be between 0 and 1")
+    MARGIN_RANGE.checked("margin", margin)
     kept = list(records)
     return [
         each
@@ -108,13 +106,30 @@ def _family(
     trainings = [r for r in records if isinstance(r, TrainingRecord) and position in r.positions]
     found = _one_each(by_seeds(trainings), (block, *others))
     pairs = [_pair(block, other, position, found) for other in others]
-    known = [pair.difference for pair in pairs if pair.difference is not None]
-    adjusted = iter(holm([difference.p_value for difference in known]))
-    flipped = iter(_by_flips([pair for pair in pairs if pair.difference is not None], found))
+    # All count that were declared: one without a difference as one without any.
+    declared = holm([1.0 if p.difference is None else p.difference.p_value for p in pairs])
+    flipped = _by_flips(pairs, found)
     return [
-        _with_costs(_judged(pair, adjusted, flipped, len(others), margin, alpha), records)
-        for pair in pairs
+        _with_costs(
+            _judged(
+                replace(pair, comparisons=len(pairs), p_max_t=flipped.get(pair.other)),
+                float(p),
+                margin,
+                alpha,
+            ),
+            records,
+        )
+        for pair, p in zip(pairs, declared, strict=True)
     ]
+
+
+def _judged(pair: Comparison, p: float, margin: float, alpha: float) -> Comparison:
+    if pair.difference is None:
+        return pair
+    judgement = judged_accuracy(
+        pair.difference, p, comparisons=pair.comparisons, margin=margin, alpha=alpha
+    )
+    return replace(pair, p_holm=p, judgement=judgement)
 
 
 def _one_each(groups: Iterable[Seeds], blocks: Sequence[str]) -> dict[str, Seeds]:
@@ -180,38 +195,18 @@ def _with_images(pair: Comparison, mine: Seeds, theirs: Seeds) -> Comparison:
     return replace(pair, images=images, new_images=interval_for_new_images(*sides))
 
 
-def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> list[float | None]:
-    """Return the p of joint sign flips, over the seeds that all of them have."""
-    common = set.intersection(*(set(pair.seeds) for pair in pairs)) if pairs else set()
+def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> dict[str, float]:
+    """Return the p of joint sign flips by the other block, over the seeds that all pairs have."""
+    paired = [pair for pair in pairs if pair.difference is not None]
+    common = set.intersection(*(set(pair.seeds) for pair in paired)) if paired else set()
     if len(common) < 2:
-        return [None] * len(pairs)
+        return {}
     rows = []
-    for pair in pairs:
+    for pair in paired:
         mine, theirs = _by_seed(found[pair.block]), _by_seed(found[pair.other])
         rows.append([mine[seed] - theirs[seed] for seed in sorted(common)])
-    return [float(p) for p in max_t(rows)]
-
-
-def _judged(
-    pair: Comparison,
-    adjusted: Iterable[float],
-    flipped: Iterable[float | None],
-    comparisons: int,
-    margin: float,
-    alpha: float,
-) -> Comparison:
-    if pair.difference is None:
-        return replace(pair, comparisons=comparisons)
-    p = float(next(iter(adjusted)))
-    return replace(
-        pair,
-        comparisons=comparisons,
-        p_holm=p,
-        p_max_t=next(iter(flipped)),
-        judgement=judged_accuracy(
-            pair.difference, p, comparisons=comparisons, margin=margin, alpha=alpha
-        ),
-    )
+    adjusted = max_t(rows)
+    return {pair.other: float(p) for pair, p in zip(paired, adjusted, strict=True)}
 
 
 def _with_costs(pair: Comparison, records: Sequence[Record]) -> Comparison:

@@ -37,7 +37,8 @@ def unmerged_branches(block: nn.Module, images: Tensor) -> list[str]:
     """
     names = {id(value): name.rpartition(".")[0] for name, value in block.named_parameters()}
     with torch.enable_grad():
-        output = run(block, images.clone().requires_grad_())
+        # A copy of what needs a gradient, for some blocks change what they are given.
+        output = run(block, images.clone().requires_grad_().clone())
     found: set[str] = set()
     for node in _nodes(output.grad_fn):
         if node.name().startswith(_SUMS):

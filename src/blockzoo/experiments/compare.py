@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -10,14 +11,18 @@ from statistics import median
 from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
+from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
-from blockzoo.experiments.sweep.plan import Plan, SweepRequest, make_plan
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.stats.accuracy import ALPHA, MARGIN
 from blockzoo.stats.spending import SpendingPlan
+
+SEEDS_MAX = 100
+"""More are not planned, however much time there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +42,7 @@ class CompareRequest:
     looks: SpendingPlan | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.margin < 1:
-            raise InputError(f"margin is {self.margin}; it must be between 0 and 1, fractions of 1")
+        MARGIN_RANGE.checked("margin", self.margin)
         if self.block in self.others:
             raise InputError(f"{self.block} is compared with itself; name another block")
         if self.looks is None and len(self.sweep.protocol.seeds) < 2:
@@ -57,11 +61,12 @@ class CompareRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was found at so many `seeds`, judged at `level`."""
+    """What was found at so many `seeds`, judged at `level`; `failed` trials of its run failed."""
 
     seeds: int
     level: float
     comparisons: tuple[Comparison, ...]
+    failed: int
 
     @property
     def decided(self) -> bool:
@@ -141,11 +146,14 @@ def run_compare(
     """
     levels = {len(request.sweep.protocol.seeds): ALPHA}
     if request.looks is not None:
-        levels = dict(zip(request.looks.looks, request.looks.levels, strict=True))
+        levels = request.looks.level_by_look
     for seeds, level in levels.items():
         of_look = request if request.looks is None else request.with_seeds(_first(seeds))
-        run_sweep(of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener)
-        look = Look(seeds=seeds, level=level, comparisons=_found(of_look, store, level))
+        ran = run_sweep(
+            of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener
+        )
+        found = _found(of_look, store, level)
+        look = Look(seeds=seeds, level=level, comparisons=found, failed=ran.failed)
         yield look
         if look.decided:
             return
@@ -166,23 +174,42 @@ def _found(request: CompareRequest, store: Store, level: float) -> tuple[Compari
     return tuple(found)
 
 
-def expected_seconds(plan: Plan, store: Store) -> float:
-    """Return about how long the plan takes, by what trainings in the store took.
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What trainings take: median seconds by block, and of all, None where none is known."""
 
-    By those of the same block; where there are none by all; where there are none by a guess.
-    """
-    took: dict[str, list[float]] = {}
-    for record in store.records(kind="training", status="ok"):
-        if isinstance(record, TrainingRecord) and record.training_seconds is not None:
-            took.setdefault(record.block, []).append(record.training_seconds)
-    usual = median([s for of_block in took.values() for s in of_block]) if took else None
-    seconds = 0.0
-    for trial in plan.trials:
-        of_block = took.get(trial.blocks[0])
-        known = median(of_block) if of_block else usual
-        is_training = trial.kind == "training" and known is not None
-        seconds += known if is_training and known is not None else trial.expected_s
-    return seconds
+    by_block: Mapping[str, float]
+    of_all: float | None
+
+    @classmethod
+    def of(cls, store: Store, protocol: Protocol) -> Pace:
+        """Return the pace of the trainings by that protocol that the store holds."""
+        took: dict[str, list[float]] = {}
+        for record in store.each(kind="training", status="ok", protocol=protocol.label):
+            if isinstance(record, TrainingRecord) and record.training_seconds is not None:
+                took.setdefault(record.block, []).append(record.training_seconds)
+        every = [seconds for of_block in took.values() for seconds in of_block]
+        by_block = {block: median(seconds) for block, seconds in took.items()}
+        return cls(by_block=by_block, of_all=median(every) if every else None)
+
+    def expected_s(self, plan: Plan) -> float:
+        """Return about how long the plan takes; by a guess where no training is known."""
+        return sum(self._of_trial(trial) for trial in plan.trials)
+
+    def _of_trial(self, trial: Trial) -> float:
+        known = self.by_block.get(trial.blocks[0], self.of_all)
+        return trial.expected_s if trial.kind != "training" or known is None else known
+
+
+def within_time(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:
+    """Return the comparison over as many seeds as about that time allows, two at least."""
+    pace = Pace.of(store, request.sweep.protocol)
+
+    def seconds(seeds: int) -> float:
+        return pace.expected_s(plan_of(request.with_seeds(_first(seeds)), store))
+
+    fitting = bisect_right(range(SEEDS_MAX + 1), budget_s, lo=3, key=seconds) - 1
+    return request.with_seeds(_first(fitting))
 
 
 def plan_of(request: CompareRequest, store: Store) -> Plan:

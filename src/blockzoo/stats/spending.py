@@ -15,8 +15,8 @@ class SpendingPlan:
 
     Raises `ValueError` where looks do not rise or levels add up to more than `total`.
 
-    >>> [PLAN.level(seeds) for seeds in (5, 7, 20)]
-    [0.005, 0.0, 0.03]
+    >>> PLAN.level_by_look
+    {5: 0.005, 10: 0.015, 20: 0.03}
     """
 
     looks: tuple[int, ...]
@@ -29,13 +29,13 @@ class SpendingPlan:
         if min(self.levels) <= 0 or sum(self.levels) > self.total + 1e-12:
             raise ValueError(f"levels {self.levels} must be above 0 and add up to {self.total}")
 
-    def level(self, seeds: int) -> float:
-        """Return the level at which to judge at so many seeds; 0 where there is no look."""
-        return dict(zip(self.looks, self.levels, strict=True)).get(seeds, 0.0)
+    @property
+    def level_by_look(self) -> dict[int, float]:
+        """The level at which to judge at each number of seeds, the first look first."""
+        return dict(zip(self.looks, self.levels, strict=True))
 
     def __str__(self) -> str:
-        pairs = zip(self.looks, self.levels, strict=True)
-        return ", ".join(f"{look} seeds at {level:g}" for look, level in pairs)
+        return ", ".join(f"{n} seeds at {level:g}" for n, level in self.level_by_look.items())
 
 
 PLAN = SpendingPlan(looks=(5, 10, 20), levels=(0.005, 0.015, 0.03))

@@ -171,7 +171,8 @@ class Loop:
         In eval mode they may mean something else: updates folded into them, say. Raises
         `BlockError` where they are not the same afterwards; looks in the first epoch alone.
         """
-        before = {} if self.history else {n: p.clone() for n, p in net.named_parameters()}
+        looked_at = [] if self.history else net.named_parameters()
+        before = {n: p.clone() for n, p in looked_at if p.is_floating_point() or p.is_complex()}
         net.eval()
         try:
             yield

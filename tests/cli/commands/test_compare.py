@@ -3,22 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from blockzoo.cli.app import app
 from blockzoo.results.store.database import Store
+from tests.cli.commands.running import run
 
 OPTIONS = [
     "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--protocol", "quick",
     "--precision", "fp32", "--device", "cpu", "--latency-budget", "0.05",
 ]  # fmt: skip
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(autouse=True)

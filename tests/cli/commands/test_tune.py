@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from blockzoo.cli.app import app
 from blockzoo.core.errors import DeviceMemoryError
 from blockzoo.experiments.tuning import search, tune
 from blockzoo.results.records import TrainingRecord
@@ -15,18 +13,12 @@ from blockzoo.scaffold.placement import Placement
 from blockzoo.training import compilation
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
+from tests.cli.commands.running import run
 
 OPTIONS = [
     "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--protocol", "quick",
     "--precision", "fp32", "--seeds", "2", "--device", "cpu",
 ]  # fmt: skip
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(autouse=True)

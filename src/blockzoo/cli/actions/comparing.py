@@ -25,10 +25,11 @@ from blockzoo.core.files import replacing
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
+    Pace,
     compare_request,
-    expected_seconds,
     plan_of,
     run_compare,
+    within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.report.figures.accuracy_plot import format_of, render
@@ -55,14 +56,14 @@ def compare(chosen: CompareOptions) -> None:
     load_data(request.sweep)
     with open_store(chosen.results, create=True) as store:
         if chosen.time_budget_h is not None:
-            request = _within(request, store, chosen.time_budget_h * _SECONDS_PER_HOUR)
+            request = within_time(request, store, chosen.time_budget_h * _SECONDS_PER_HOUR)
         _say_plan(request, store)
         if chosen.dry_run:
             return
         look = _run(request, store, chosen)
     _show(look, request)
     _draw(look, request, chosen.plot)
-    if any(each.failed for each in look.comparisons):
+    if look.failed or any(each.failed for each in look.comparisons):
         raise typer.Exit(1)
 
 
@@ -85,21 +86,12 @@ def _request(chosen: CompareOptions) -> CompareRequest:
     return compare_request(sweep, mine, others, margin=chosen.margin_points / 100, looks=looks)
 
 
-def _within(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:
-    """Return the comparison over as many seeds as the time allows, two at least."""
-    for seeds in range(100, 2, -1):
-        planned = request.with_seeds(range(seeds))
-        if expected_seconds(plan_of(planned, store), store) <= budget_s:
-            return planned
-    return request.with_seeds(range(2))
-
-
 def _say_plan(request: CompareRequest, store: Store) -> None:
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
     say(
         f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
         f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
-        f"there; about {_duration(expected_seconds(plan, store))}"
+        f"there; about {_duration(Pace.of(store, request.sweep.protocol).expected_s(plan))}"
     )
     if request.looks is not None:
         say(f"looks: {request.looks}; ends when every pair is decided")

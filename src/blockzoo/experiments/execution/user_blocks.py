@@ -41,6 +41,7 @@ Value = TypeVar("Value")
 _PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
 _MOST_IDLE = 4
 _DEATH_S = 0.1
+"""A process that was killed has ended by then, as a rule: it must be scheduled once more."""
 _SHARE_OF_MEMORY = 0.9
 _DEFAULT_TIME_S: Mapping[TrialKind, float | None] = {
     "identity": 60.0,
@@ -333,7 +334,6 @@ def _run_guarded(job: _Job[Task, Value], send: Send) -> _Done[Value]:
     with preserved():
         value = job.function(job.task, send)
     changes, until_s = changes_since(before), time.monotonic() + _DEATH_S
-    # A process that was killed takes a moment to end.
     while os.getppid() == parent and job.kind == "latency" and time.monotonic() < until_s:
         time.sleep(_DEATH_S / 10)
     return _Done(value=value, changes=changes, lost_parent=os.getppid() != parent)

@@ -180,12 +180,17 @@ def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     True
     """
     before = [(part, part.training) for _, part in named_parts(module)]
-    # Some modules do work in `train` beyond setting the flag, so it is not called in vain.
-    if any(mode is not training for _, mode in before):
+    changes = any(mode is not training for _, mode in before)
+    # Some modules do work in `train` beyond setting the flag, so it is not called in vain, and what
+    # it did, such as folding weights, is undone by it.
+    works = changes and any(type(part).train is not nn.Module.train for part, _ in before)
+    if changes:
         module.train(training)
     try:
         yield
     finally:
+        if works:
+            module.train(before[0][1])
         for part, mode in before:
             if part.training is not mode:
                 part.training = mode

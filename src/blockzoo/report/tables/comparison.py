@@ -163,7 +163,8 @@ def sentence(comparison: Comparison, margin: float = MARGIN) -> str:
         "undecided": f"whether {place} is better or worse than {c.other} ({points:+.2f} points) is "
         f"undecided",
     }[c.verdict]
-    said = [f"95% interval {_interval(difference.low, difference.high)} on these test images"]
+    these = "these test images" if c.images is None else f"these {c.images:,} test images"
+    said = [f"95% interval {_interval(difference.low, difference.high)} on {these}"]
     if c.new_images is not None:
         said.append(f"{_interval(*c.new_images)} for new images")
     said.append(f"p = {c.p_holm:.2g}, Holm's in a family of {c.comparisons}")
