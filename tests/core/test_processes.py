@@ -457,12 +457,47 @@ def test_a_fork_that_a_task_makes_answers_nothing() -> None:
         assert worker.ask(math.sqrt, 4.0) == Answer(value=2.0)
 
 
-def _parent(_: None) -> int:
-    return os.getppid()
-
-
-def _parent_killed_first(seconds: float) -> str:
+def _kills_its_parent(seconds: float) -> str:
     os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(seconds)
+    return "still here"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 1000.0])
+def test_one_that_kills_its_parent_dies_and_neither_this_process_nor_another_does(
+    method: Method, seconds: float
+) -> None:
+    with Worker(method) as other, Worker(method) as killer:
+        assert other.ask(double, 1) == Answer(value=2)
+        assert killer.ask(_kills_its_parent, seconds) == Ended(
+            cause="died", reason="died by SIGKILL"
+        )
+        assert other.ask(double, 2) == Answer(value=4)
+    with Worker(method) as later:
+        assert later.ask(double, 3) == Answer(value=6)
+
+
+def _kills_its_parent_and_sends(seconds: float, send: Send) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    while True:
+        send(seconds)
+        time.sleep(seconds)
+
+
+def test_one_that_has_killed_its_parent_and_goes_on_sending_is_ended_too() -> None:
+    with Worker() as worker:
+        heard: list[float] = []
+        outcome = worker.stream(_kills_its_parent_and_sends, 0.01, listener=heard.append)
+        assert outcome == Ended(cause="died", reason="died by SIGKILL")
+        assert heard
+
+
+def _fork_server(_: None) -> int:
+    return psutil.Process(os.getppid()).ppid()
+
+
+def _fork_server_killed_first(seconds: float) -> str:
+    os.kill(_fork_server(None), signal.SIGKILL)
     time.sleep(seconds)
     return "still here"
 
@@ -471,8 +506,8 @@ def test_one_that_kills_the_fork_server_ends_no_other_and_new_ones_start() -> No
     # The next one is also that of later tests.
     start = partial(Worker, "forkserver", preload=PRELOADED)
     with start() as other, start() as killer:
-        assert other.ask(_parent, None) == killer.ask(_parent, None)
-        assert killer.ask(_parent_killed_first, 0.2) == Answer(value="still here")
+        assert other.ask(_fork_server, None) == killer.ask(_fork_server, None)
+        assert killer.ask(_fork_server_killed_first, 0.2) == Answer(value="still here")
         assert other.alive
         assert other.ask(math.sqrt, 4.0) == Answer(value=2.0)
         with start() as later:

@@ -157,7 +157,7 @@ def test_one_that_kills_its_parent_is_not_timed_by_a_child_of_the_command(tmp_pa
     options = ["-p", "mid", "--width", "4", "--depth", "1", "--budget", "0.1", "--processes", "1"]
     done = _blockzoo(tmp_path, "benchmark", *names, *options)
     assert done.returncode == 1
-    assert "it killed the process" in " ".join(done.stdout.split())
+    assert "died by SIGKILL" in " ".join(done.stdout.split())
 
 
 _TELLS = """

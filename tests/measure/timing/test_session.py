@@ -375,7 +375,8 @@ def test_a_process_that_somebody_kills_once_is_replaced_and_flagged() -> None:
         if isinstance(event, State) and event.stage == "sampling" and not killed:
             # Other tests may have left workers of the compiler behind.
             children = psutil.Process().children()
-            (process,) = (each for each in children if "core.processes" in " ".join(each.cmdline()))
+            (guardian,) = (c for c in children if "core.processes" in " ".join(c.cmdline()))
+            (process,) = guardian.children()
             killed.append(process.pid)
             process.kill()
 

@@ -62,11 +62,11 @@ def test_a_process_at_work_ends_when_its_parent_is_killed(
     parent = subprocess.Popen([sys.executable, str(script), str(sign)], env=child_environment())
     try:
         _wait_until_there(sign, parent)
-        (child,) = psutil.Process(parent.pid).children(recursive=True)
+        guardian, child = psutil.Process(parent.pid).children(recursive=True)
         parent.send_signal(signal.SIGKILL)
         parent.wait(_END_S)
-        gone, alive = psutil.wait_procs([child], timeout=_END_S)
-        assert [each.pid for each in gone] == [child.pid]
+        gone, alive = psutil.wait_procs([guardian, child], timeout=_END_S)
+        assert {each.pid for each in gone} == {guardian.pid, child.pid}
         assert not alive
     finally:
         parent.kill()

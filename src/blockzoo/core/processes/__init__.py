@@ -7,7 +7,8 @@ at one of its `Limits`. Whatever happens to the child, the caller hears of it an
     outcomes.py  limits of a task; an answer, an error, an end
     worker.py    the parent's side: ask, enforce the limits, say how it ended
     starting.py  how a process is started: a fresh interpreter, "spawn" or "forkserver"
-    child.py     the child's side: run what is asked, die with the parent
+    child.py     the child's side: run what is asked, die with who asks
+    guardian.py  what stands between the two, and is hit by code that kills its parent
 """
 
 from blockzoo.core.processes.outcomes import Answer, Ended, Limits, Outcome, Raised

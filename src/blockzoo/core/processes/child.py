@@ -1,8 +1,9 @@
 """The child's side of a process: it runs one task after the other until the parent has no more.
 
-Two things hold in every child. It leads a process group, which dies with it, so that nothing it
-starts outlives it. And a thread listens for the end of the parent: the system closes the channel
-however that ends, and the child then kills its group.
+Three things hold in every child. It leads a process group, which dies with it, so that nothing it
+starts outlives it. A thread listens for the end of whoever asks: the system closes the channel
+however that ends, and the child then kills its group. And its parent is a guardian, which is all
+that code that kills its parent can hit.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from queue import SimpleQueue
 from typing import BinaryIO, NamedTuple, Protocol
 
 from blockzoo.core.errors import BlockZooError, one_line
+from blockzoo.core.processes.guardian import Guardian, fork_from_guardian
 
 LEAVE = b""
 """What the parent sends instead of a task when it has no more; no pickle is empty."""
@@ -31,7 +33,7 @@ class Kind(bytes, Enum):
     """What a frame from the child holds: its first byte."""
 
     BEGAN = b"b"
-    """Function and task were read; the imports they need are done."""
+    """Function and task were read; the imports they need are done. Holds the process's id."""
     MESSAGE = b"m"
     ANSWER = b"a"
     RAISED = b"r"
@@ -114,31 +116,42 @@ def serve(channel: Channel, *, silent: bool) -> None:
     """
     if silent:
         _discard_output()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
-    sender, inbox = _Sender(channel), _Inbox(channel)
-    with contextlib.suppress(OSError):  # the parent is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, who ends this
+    guardian = fork_from_guardian(channel.close)
+    sender, inbox = _Sender(channel, guardian), _Inbox(channel)
+    with contextlib.suppress(OSError):  # who asks is gone
         while (content := inbox.tasks.get()) != LEAVE:
-            sender.send(_run(content, sender))
+            sender.answer(_run(content, sender))
 
 
 class _Sender:
     """Sends one frame at a time: a task may have threads that send messages."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel, self._lock, self._pid = channel, threading.Lock(), os.getpid()
+    def __init__(self, channel: Channel, guardian: Guardian | None) -> None:
+        self._channel, self._guardian = channel, guardian
+        self._lock, self._pid = threading.Lock(), os.getpid()
 
     def __call__(self, message: object) -> None:
         self.send(Kind.MESSAGE + pickle.dumps(message))
 
+    def answer(self, frame: bytes) -> None:
+        self._leave_if_forked()
+        if self._guardian is not None and not self._guardian.lives():
+            kill_own_group()
+        self.send(frame)
+
     def send(self, frame: bytes) -> None:
-        if os.getpid() != self._pid:
-            os._exit(1)  # a fork that a task made: its answer would be taken for the next task's
+        self._leave_if_forked()
         with self._lock:
             self._channel.send_bytes(frame)
 
+    def _leave_if_forked(self) -> None:
+        if os.getpid() != self._pid:
+            os._exit(1)  # a fork that a task made: its answer would be taken for the next task's
+
 
 class _Inbox:
-    """Takes in tasks in a thread, which notices when the parent is gone."""
+    """Takes in tasks in a thread, which notices when nobody asks any more."""
 
     def __init__(self, channel: Channel) -> None:
         self.tasks: SimpleQueue[bytes] = SimpleQueue()
@@ -159,7 +172,7 @@ def _run(content: bytes, sender: _Sender) -> bytes:
     """Return the frame that answers a task: what its function returns, or the error it raises."""
     try:
         function, task, streams = pickle.loads(content)
-        sender.send(Kind.BEGAN)
+        sender.send(Kind.BEGAN + pickle.dumps(os.getpid()))
         value = function(task, sender) if streams else function(task)
         return Kind.ANSWER + _dumped(value)
     except Exception as error:  # noqa: BLE001 - handed to whoever asked

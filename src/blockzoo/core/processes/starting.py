@@ -38,7 +38,7 @@ _LOST = 255
 
 
 class Started(ABC):
-    """A running child: its id, the channel to it, and its exit status once it has one."""
+    """A running child: its guardian's id, the channel to it, and the status it ends with."""
 
     pid: int
     channel: Channel
@@ -52,8 +52,12 @@ class Started(ABC):
         """Return the status once there is one, or None after `seconds`."""
 
     @abstractmethod
+    def terminate(self) -> None:
+        """Have the guardian kill the child and all that this has started."""
+
+    @abstractmethod
     def kill(self) -> None:
-        """Kill the process alone, not its group."""
+        """Kill the guardian alone."""
 
 
 def start(
@@ -99,6 +103,9 @@ class _Interpreter(Started):
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+
+    def terminate(self) -> None:
+        self._process.terminate()
 
     def kill(self) -> None:
         self._process.kill()
@@ -154,8 +161,14 @@ class _OfMultiprocessing(Started):
             time.sleep(_MOMENT_S)
         return status
 
+    # Not by multiprocessing, to which a process without a fork server is gone.
+
+    def terminate(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._seen is not None:
+                self._seen.terminate()
+
     def kill(self) -> None:
-        # Not by multiprocessing, to which a process without a fork server is gone.
         with contextlib.suppress(psutil.NoSuchProcess):
             if self._seen is not None:
                 self._seen.kill()

@@ -67,6 +67,7 @@ class Worker:
     ) -> None:
         self._child = start(method, environment=environment or {}, preload=preload, silent=silent)
         self._ended: Ended | None = None
+        self._pid = self._child.pid
         self._busy, self._stopped = False, False
         self._inbox: SimpleQueue[bytes | None] = SimpleQueue()
         # A thread reads, so that a child that stops in the middle of a message delays no limit.
@@ -75,8 +76,8 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The id of the process."""
-        return self._child.pid
+        """The id of the process; of its guardian, before its first task has begun."""
+        return self._pid
 
     @property
     def alive(self) -> bool:
@@ -151,29 +152,31 @@ class Worker:
     ) -> Outcome[Value]:
         if self._ended is not None:
             return self._ended
-        content, watch = pickle.dumps(request), _Watch(limits, pulse, self.pid)
+        content, watch = pickle.dumps(request), _Watch(limits, pulse)
         self._busy = True
         # A large task fills the pipe and waits; a child that never reads must not stop this thread.
         threading.Thread(target=self._write, args=(content,), daemon=True).start()
-        was_gone = False
-        while True:
+        drained_s: float | None = None
+        while drained_s is None or time.monotonic() < drained_s:
             try:
-                frame = self._inbox.get(timeout=_DRAIN_S if was_gone else watch.look_s)
+                frame = self._inbox.get(timeout=watch.look_s if drained_s is None else _DRAIN_S)
             except Empty:
-                # The end of the channel does not come where a child of the child holds it open.
-                if was_gone:
-                    return self._end(None)
-                was_gone = self._child.status() is not None
+                pass
             else:
                 if frame is None:
-                    return self._end(None)
+                    break
                 outcome: Outcome[Value] | None = self._take(frame, watch, listener)
                 if outcome is not None:
                     self._busy = False
                     return outcome
-            exceeded = watch.exceeded()
+            # The end of the channel does not come where a child of the child holds it open, or
+            # where the child has killed its guardian and goes on.
+            if drained_s is None and self._child.status() is not None:
+                drained_s = time.monotonic() + _DRAIN_S
+            exceeded = watch.exceeded(self._pid)
             if exceeded is not None:
                 return self._end(exceeded)
+        return self._end(None)
 
     def _take(
         self, frame: bytes, watch: _Watch, listener: Callable[[Any], None] | None
@@ -182,6 +185,7 @@ class Worker:
         kind, content = Kind(frame[:1]), frame[1:]
         if kind is Kind.BEGAN:
             watch.begin()
+            self._pid = pickle.loads(content)
         elif kind is Kind.RAISED:
             return _raised(RaisedFrame(*pickle.loads(content)))
         else:
@@ -210,12 +214,14 @@ class Worker:
         return self._ended
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
-            # Not a group yet while the process starts. Where the process is gone and was waited
-            # for, its number is not given to another one as long as anything is in its group.
-            os.killpg(self._child.pid, signal.SIGKILL)
         if self._child.status() is None:
-            self._child.kill()
+            self._child.terminate()
+            if self._child.wait(_END_S) is None:
+                self._child.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
+            # Where the child has killed its guardian. The number of a process that is gone is not
+            # given to another one as long as anything is in its group.
+            os.killpg(self._pid, signal.SIGKILL)
 
     def _write(self, content: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):  # it is gone; its status says why
@@ -233,8 +239,8 @@ class Worker:
 class _Watch:
     """Knows since when a task has been at work and silent, and whether that is too long."""
 
-    def __init__(self, limits: Limits, pulse: Callable[[], object] | None, pid: int) -> None:
-        self._limits, self._pulse, self._pid = limits, pulse, pid
+    def __init__(self, limits: Limits, pulse: Callable[[], object] | None) -> None:
+        self._limits, self._pulse = limits, pulse
         self._began, self._beat = False, None if pulse is None else pulse()
         self._start_s = self._sign_s = self._look_s = time.monotonic()
         self.look_s = _LOOK_S if limits.memory_bytes is None else _LOOK_AT_MEMORY_S
@@ -246,8 +252,8 @@ class _Watch:
     def sign(self) -> None:
         self._sign_s = time.monotonic()
 
-    def exceeded(self) -> Ended | None:
-        """Return which limit is exceeded; memory is looked at no oftener than it has to be."""
+    def exceeded(self, pid: int) -> Ended | None:
+        """Return which limit process `pid` exceeds; its memory is looked at now and then."""
         limits, now_s = self._limits, time.monotonic()
         if not self._began:
             if now_s - self._start_s > limits.start_s:
@@ -264,7 +270,7 @@ class _Watch:
             return Ended(cause="silence", reason=reason)
         if limits.memory_bytes is not None and now_s - self._look_s >= self.look_s:
             self._look_s = now_s
-            if _resident_bytes(self._pid) > limits.memory_bytes:
+            if _resident_bytes(pid) > limits.memory_bytes:
                 allowed = f"{limits.memory_bytes / _MEBIBYTE:,.0f} MiB"
                 reason = f"took more than {allowed} of memory, the limit; stopped"
                 return Ended(cause="memory", reason=reason)

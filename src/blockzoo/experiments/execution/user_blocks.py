@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,8 +39,6 @@ Value = TypeVar("Value")
 
 _PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
 _MOST_IDLE = 4
-_DEATH_S = 0.1
-"""A process that was killed has ended by then, as a rule: it must be scheduled once more."""
 _SHARE_OF_MEMORY = 0.9
 _DEFAULT_TIME_S: Mapping[TrialKind, float | None] = {
     "identity": 60.0,
@@ -171,7 +168,7 @@ class UserBlocks:
         if name in self._lost:
             raise self._lost[name]
         worker = self._taken(name)
-        job = _Job(function=function, task=task, threads=torch.get_num_threads(), kind=kind)
+        job = _Job(function=function, task=task, threads=torch.get_num_threads())
         try:
             outcome = worker.stream(
                 _run_guarded,
@@ -184,11 +181,8 @@ class UserBlocks:
             raise
         match outcome:
             case Answer(value=done):
-                # One whose parent is gone would not show that it kills parents.
-                reusable = worker.alive and not done.lost_parent
-                self._put_back(name, worker, done.changes, reusable=reusable)
+                self._put_back(name, worker, done.changes)
                 _require_same_arithmetic(name, kind, done.changes)
-                _require_parent(name, kind, lost=done.lost_parent)
                 result: Value = done.value
                 return result
             case Raised(error=error, traceback=trace):
@@ -214,10 +208,8 @@ class UserBlocks:
         worker.ask(_settle, dict(os.environ))
         return worker
 
-    def _put_back(
-        self, name: str, worker: Worker, changes: tuple[Change, ...], *, reusable: bool
-    ) -> None:
-        if changes or not reusable:
+    def _put_back(self, name: str, worker: Worker, changes: tuple[Change, ...]) -> None:
+        if changes or not worker.alive:
             self._say(name, changes)
             self._let_go(worker)
             return
@@ -248,15 +240,6 @@ def _require_same_arithmetic(name: str, kind: TrialKind, changes: tuple[Change, 
             f"block {name}: it changed {', '.join(computed)}, so that it was not computed as "
             f"others are"
         )
-
-
-def _require_parent(name: str, kind: TrialKind, *, lost: bool) -> None:
-    """Raise where a block has killed the fork server: it would kill whoever times it.
-
-    Only networks to be timed have the fork server to themselves meanwhile.
-    """
-    if lost and kind == "latency":
-        raise BlockError(f"block {name}: it killed the process that started its own")
 
 
 def _of_block(name: str, error: Exception) -> BlockZooError:
@@ -295,14 +278,12 @@ class _Job(Generic[Task, Value]):
     function: Callable[[Task, Send], Value]
     task: Task
     threads: int
-    kind: TrialKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Done(Generic[Value]):
     value: Value
     changes: tuple[Change, ...]
-    lost_parent: bool
 
 
 _is_inside = False
@@ -330,13 +311,10 @@ def _settle(environment: dict[str, str]) -> None:
 
 def _run_guarded(job: _Job[Task, Value], send: Send) -> _Done[Value]:
     torch.set_num_threads(job.threads)
-    before, parent = process_state(), os.getppid()
+    before = process_state()
     with preserved():
         value = job.function(job.task, send)
-    changes, until_s = changes_since(before), time.monotonic() + _DEATH_S
-    while os.getppid() == parent and job.kind == "latency" and time.monotonic() < until_s:
-        time.sleep(_DEATH_S / 10)
-    return _Done(value=value, changes=changes, lost_parent=os.getppid() != parent)
+    return _Done(value=value, changes=changes_since(before))
 
 
 def _described(name: str, _: Send) -> BlockSpec:
