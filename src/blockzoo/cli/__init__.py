@@ -5,6 +5,8 @@ Nothing heavy is imported until a command runs, so that `--help` answers at once
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -38,10 +40,16 @@ _SPINS = "20000"  # some tens of microseconds
 
 def main() -> None:
     """Run `blockzoo`."""
-    # Before a command is run, and so before it imports torch.
-    _wait_politely(sys.argv[1:])
-    show_what_can_be_shown()
+    _prepare(sys.argv[1:])
     app()
+
+
+def _prepare(arguments: Sequence[str]) -> None:
+    # Before a command is run, and so before it imports torch.
+    _wait_politely(arguments)
+    show_what_can_be_shown()
+    # The interpreter's last search for cycles goes through all of torch, for a second, in vain.
+    atexit.register(gc.freeze)
 
 
 def _wait_politely(arguments: Sequence[str]) -> None:
@@ -57,8 +65,7 @@ def _wait_politely(arguments: Sequence[str]) -> None:
 
 
 def _run(command: str) -> None:
-    _wait_politely([command])
-    show_what_can_be_shown()
+    _prepare([command])
     # With this name, usage and errors teach `blockzoo COMMAND` to who called the early one.
     app([command, *sys.argv[1:]], prog_name="blockzoo")
 

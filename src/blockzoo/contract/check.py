@@ -1,8 +1,10 @@
 """`blockzoo check`: the contract run on blocks that may hang, allocate without bound, or crash.
 
-Each block has a child process of its own, which sends a finding line by line. A line that runs too
-long is stopped with its process and is undecided, one that takes too much memory fails, and a new
-process goes on with the next line. User code is imported in the child alone.
+Each block of a user has a child process of its own, which sends a finding line by line. A line that
+runs too long is stopped with its process and is undecided, one that takes too much memory fails,
+and a new process goes on with the next line. User code is imported in the child alone. Blocks of
+the zoo share processes, unless they are exported: what the compiler keeps of one would count
+against the next.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 import cloudpickle
 import torch
@@ -73,7 +77,8 @@ def check_blocks(
     names = [line.name for line in contract_lines(exports=exports)]
     # Findings and reports of all threads come by one queue, and are handed on in this thread.
     arrived: SimpleQueue[tuple[str, Finding] | Future[BlockReport]] = SimpleQueue()
-    checks = [_Check(block, limits, arrived.put) for block in blocks]
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    checks = [_Check(block, limits, arrived.put, None if exports else idle) for block in blocks]
     pool = ThreadPoolExecutor(jobs)
     try:
         for check in checks:
@@ -93,18 +98,23 @@ def check_blocks(
         pool.shutdown(cancel_futures=True)
 
 
-def _packed(block: BlockLike) -> tuple[str, bytes]:
-    """Return a block's name, and what a child process can make it of: its spec, or else its name.
+class _Packed(NamedTuple):
+    """A block's name, and what a child process can make it of: its spec, or else its name."""
 
-    A class of a notebook travels whole, for no other process could find it.
-    """
+    name: str
+    content: bytes
+    from_zoo: bool
+
+
+def _packed(block: BlockLike) -> _Packed:
+    """Return what travels; a class of a notebook whole, for no other process could find it."""
     if isinstance(block, str) and names_user_code(block):
-        return block, pickle.dumps(block)
+        return _Packed(block, pickle.dumps(block), from_zoo=False)
     spec = get_block(block)
     try:
-        return spec.name, cloudpickle.dumps(spec)
+        return _Packed(spec.name, cloudpickle.dumps(spec), spec.from_zoo)
     except Exception:  # noqa: BLE001 - whatever a user's own way of being pickled raises
-        return spec.name, pickle.dumps(spec.name)
+        return _Packed(spec.name, pickle.dumps(spec.name), spec.from_zoo)
 
 
 class _Check:
@@ -115,9 +125,11 @@ class _Check:
         block: BlockLike,
         limits: Limits,
         on_finding: Callable[[tuple[str, Finding]], None],
+        idle: SimpleQueue[Worker] | None,
     ) -> None:
-        self._name, self._block = _packed(block)
+        self._name, self._block, from_zoo = _packed(block)
         self._limits, self._on_finding = limits, on_finding
+        self._idle = idle if from_zoo else None
         self._stopped = False
         self._worker: Worker | None = None
 
@@ -125,16 +137,19 @@ class _Check:
         """Judge the block by the lines of these names."""
         findings: list[Finding] = []
         while len(findings) < len(names) and not self._stopped:
-            worker = self._start()
+            worker, is_done = self._start(), False
             try:
-                self._judge_rest(worker, names, findings)
+                is_done = self._judge_rest(worker, names, findings)
             finally:
-                # Beside what comes next: all blocks would else wait for the end of each process.
-                threading.Thread(target=worker.close).start()
+                if is_done and self._idle is not None:
+                    self._idle.put(worker)
+                else:
+                    # Beside what comes next: all would else wait for the end of each process.
+                    threading.Thread(target=worker.close).start()
         return BlockReport(block=self._name, findings=tuple(findings))
 
-    def _judge_rest(self, worker: Worker, names: Sequence[str], findings: list[Finding]) -> None:
-        """Judge by the lines that have no finding yet, as far as the process comes."""
+    def _judge_rest(self, worker: Worker, names: Sequence[str], findings: list[Finding]) -> bool:
+        """Judge by the lines that have no finding yet; return whether the process came through."""
 
         def take(finding: Finding) -> None:
             # Each of the others would only fail for the same reason.
@@ -149,7 +164,7 @@ class _Check:
         verdict = Verdict.FAILS
         match worker.stream(_judge, task, listener=take, limits=limits):
             case Answer():
-                return
+                return True
             case Raised(error=error):
                 reason = reason_of(error)
             case Ended(cause="silence"):
@@ -162,6 +177,7 @@ class _Check:
                 pass
         if len(findings) < len(names):  # the last one may have come before the end
             take(Finding(line=names[len(findings)], verdict=verdict, reason=reason))
+        return False
 
     def stop(self) -> None:
         """End what `run` does in another thread, and begin nothing more."""
@@ -171,10 +187,16 @@ class _Check:
 
     def _start(self) -> Worker:
         # Quick, for PyTorch and the zoo are imported once for all processes.
-        self._worker = Worker("forkserver", preload=_PRELOADED, silent=True)
+        self._worker = self._shared() or Worker("forkserver", preload=_PRELOADED, silent=True)
         if self._stopped:  # while this one was started
             self._worker.stop()
         return self._worker
+
+    def _shared(self) -> Worker | None:
+        """Return a process that another block of the zoo has come through, if there is one."""
+        with suppress(Empty):
+            return None if self._idle is None else self._idle.get_nowait()
+        return None
 
 
 def _not_built(name: str) -> Finding:

@@ -209,15 +209,23 @@ def _check_stage(
     features: Tensor,
     config: ScaffoldConfig,
 ) -> Tensor:
-    """Run every block once on tensors without data; catches what a constructor cannot."""
+    """Run every block once on tensors without data; catches what a constructor cannot.
+
+    One that is built as the one before it, of the same weights, is not run again.
+    """
     _, channels, stride = config.stage_shape(position)
-    for block in stage:
-        batch, _, height, width = features.shape
-        size = math.ceil(height / stride), math.ceil(width / stride)
-        expected = torch.Size((batch, channels, *size))
-        features = check_block_output(spec, position, block, features, expected)
-        stride = 1  # only the first changes the shape
+    batch, _, height, width = features.shape
+    size = math.ceil(height / stride), math.ceil(width / stride)
+    expected = torch.Size((batch, channels, *size))
+    for index, block in enumerate(stage):
+        # The first may change the shape, the others do not.
+        if index < 2 or _weights_of(block) != _weights_of(stage[index - 1]):
+            features = check_block_output(spec, position, block, features, expected)
     return features
+
+
+def _weights_of(block: nn.Module) -> tuple[type, list[tuple[str, torch.Size]]]:
+    return type(block), [(name, value.shape) for name, value in block.named_parameters()]
 
 
 def _along(path: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ that code that kills its parent can hit.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -97,6 +98,8 @@ def main(*, silent: bool) -> None:
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - no path
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
+    # A last search for cycles would go through all of torch, for a second, while the parent waits.
+    atexit.register(gc.freeze)
     serve(StreamChannel(incoming, outgoing), silent=silent)
 
 
