@@ -40,7 +40,7 @@ from blockzoo.report.tables.roofline import roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig
 
 VALUES: dict[ScalingAxis, tuple[int, ...]] = {
-    "batch_size": (1, 16, 64),
+    "batch_size": (1, 4, 16),
     "resolution": (32, 64, 128),
     "threads": (1, 2),
 }
