@@ -11,11 +11,11 @@ from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.results.answers import packed
-from blockzoo.results.records import FormCost, Record
+from blockzoo.results.records import FormCost, PartCost, Record
 from blockzoo.stats.families import holm, max_t
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import paired_difference
-from tests.record_samples import cost, latency, training
+from tests.record_samples import after, cost, latency, training
 
 MINE = [0.93, 0.94, 0.95, 0.93, 0.94]
 THEIRS = [0.90, 0.91, 0.93, 0.90, 0.91]
@@ -28,7 +28,27 @@ def trainings(block: str, accuracies: list[float], **changes: Any) -> list[Recor
     ]
 
 
-def compared(records: list[Record], *others: str, **settings: float) -> list[Comparison]:
+def test_costs_are_of_the_stage_at_that_position_also_of_one_network_at_all() -> None:
+    """As `ResNetBasicBlock` in its own context is: one record, three stages."""
+
+    def counted(macs: int) -> FormCost:
+        return FormCost(params_total=1, params_trainable=1, macs=macs)
+
+    parts = tuple(
+        PartCost(name=f"stage_{position}", train=counted(9), deploy=counted(macs))
+        for position, macs in (("early", 11), ("mid", 22), ("late", 33))
+    )
+    everywhere = ("early", "mid", "late")
+    records = [
+        *trainings("Mine", MINE, positions=("late",)),
+        *trainings("Theirs", THEIRS, positions=everywhere),
+        cost("1", "Theirs", everywhere, parts=parts, stage_deploy=counted(11)),
+    ]
+    (found,) = compare_records(records, "Mine", ["Theirs"], [Position.LATE])
+    assert found.other_cost == counted(33)
+
+
+def compared(records: list[Record], *others: str, **settings: Any) -> list[Comparison]:
     return compare_records(records, "Mine", others or ("Theirs",), [Position.MID], **settings)
 
 
@@ -147,6 +167,21 @@ def test_costs_are_of_the_stage_at_that_position() -> None:
     assert found.cost == own
     assert found.other_cost is not None
     assert found.other_cost.macs == 20_000
+
+
+@pytest.mark.parametrize(("declared_s", "exploratory"), [(-1.0, False), (1.0, True)])
+def test_a_family_declared_after_a_training_of_the_block_is_exploratory(
+    declared_s: float, exploratory: bool
+) -> None:
+    theirs = trainings("Theirs", THEIRS, created_at=after(-100.0))  # of theirs it does not count
+    (found,) = compare_records(
+        [*trainings("Mine", MINE), *theirs],
+        "Mine",
+        ["Theirs"],
+        [Position.MID],
+        declared_at=after(declared_s),
+    )
+    assert (found.exploratory, found.verdict) == (exploratory, "better")
 
 
 def test_the_ratio_of_latencies_is_of_one_session() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.stats.pareto import pareto_front
+from blockzoo.stats.pareto import domination, front_probability, pareto_front
 
 # Few values, so that ties are common.
 COARSE = st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.0, np.inf, np.nan])
@@ -37,3 +37,27 @@ def test_equal_points_are_all_on_the_front_and_equal_cost_is_decided_by_gain() -
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="of one length"):
         pareto_front([1, 2], [1])
+
+
+def test_shares_of_draws_are_those_of_each_draws_front() -> None:
+    generator = np.random.default_rng(5)
+    costs, gains = generator.integers(4, size=(2, 40, 6)).astype(float)
+    found = front_probability(costs, gains)
+    expected = np.mean([pareto_front(c, g) for c, g in zip(costs, gains, strict=True)], axis=0)
+    assert found.tolist() == expected.tolist()
+    dominated = domination(costs, gains)
+    for i in range(6):
+        none = ~np.array(
+            [
+                any(
+                    (c[j] <= c[i] and g[j] >= g[i]) and (c[j] < c[i] or g[j] > g[i])
+                    for j in range(6)
+                )
+                for c, g in zip(costs, gains, strict=True)
+            ]
+        )
+        assert found[i] == pytest.approx(none.mean())
+        assert dominated[i, i] == 0
+        assert dominated[i].max() <= 1 - none.mean() + 1e-12
+    with pytest.raises(ValueError, match="draws of cost and gain must match"):
+        front_probability([[1.0]], [[1.0, 2.0]])

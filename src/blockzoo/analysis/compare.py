@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import combinations
 
 import numpy as np
 
@@ -18,7 +20,13 @@ from blockzoo.core.position import Position
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.results.answers import answers_of
 from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
-from blockzoo.stats.accuracy import ALPHA, MARGIN, AccuracyJudgement, judged_accuracy
+from blockzoo.stats.accuracy import (
+    ALPHA,
+    LEAST_SEEDS,
+    MARGIN,
+    AccuracyJudgement,
+    judged_accuracy,
+)
 from blockzoo.stats.families import holm, max_t
 from blockzoo.stats.improvement import Improvement, probability_of_improvement
 from blockzoo.stats.medians import Interval
@@ -41,9 +49,11 @@ class Comparison:
     """A block less another at one position; accuracies are fractions of 1.
 
     `seeds` are those of both that went well, `failed` those of either that did not. Without two
-    common seeds there is no `difference`, and `reason` says why. `p_holm` holds in the family of
-    `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval for other
-    seeds and images, None where `new_images_reason` says why. Costs are of the stage there.
+    common seeds there is no `difference`, and `reason` says why. `exploratory`: trainings of the
+    block were there when the family was declared, so that it may have been chosen by them.
+    `p_holm` holds in the family of `comparisons`, `p_max_t` beside it by joint sign flips.
+    `new_images`: the interval for other seeds and images, None where `new_images_reason` says why.
+    Costs are of the stage there.
     """
 
     position: Position
@@ -65,6 +75,7 @@ class Comparison:
     cost: FormCost | None = None
     other_cost: FormCost | None = None
     reason: str = ""
+    exploratory: bool = False
 
     @property
     def verdict(self) -> str:
@@ -80,19 +91,26 @@ def compare_records(
     *,
     margin: float = MARGIN,
     alpha: float = ALPHA,
+    declared_at: datetime | None = None,
 ) -> list[Comparison]:
     """Compare `block` with each of `others`, names as in records, at each position.
 
-    All trainings must be of one data set and protocol, on the same terms. Raises `InputError` for a
-    margin that is none, and where terms differ, with what differs.
+    `declared_at`: when that was decided, None for before anything was seen. All trainings must be
+    of one data set and protocol, on the same terms. Raises `InputError` for a margin that is none,
+    and where terms differ, with what differs.
     """
     MARGIN_RANGE.checked("margin", margin)
     kept = list(records)
-    return [
+    found = [
         each
         for position in positions
         for each in _family(kept, block, others, position, margin, alpha)
     ]
+    seen = declared_at is not None and any(
+        isinstance(r, TrainingRecord) and r.block == block and r.created_at < declared_at
+        for r in kept
+    )
+    return [replace(each, exploratory=seen) for each in found]
 
 
 def _family(
@@ -170,6 +188,25 @@ def _pair(block: str, other: str, position: Position, found: Mapping[str, Seeds]
     return _with_images(pair, found[block], found[other])
 
 
+def typical_deviation(trainings: Iterable[TrainingRecord]) -> float | None:
+    """Return by how much paired differences of two blocks deviate over seeds: the median pair's.
+
+    A fraction of 1, of blocks in one place on the same terms that share three seeds or more; None
+    without such.
+    """
+    places: dict[tuple[Position, Terms], list[dict[int, float]]] = {}
+    for seeds in by_seeds(trainings):
+        for position in seeds.records[0].positions:
+            places.setdefault((position, seeds.terms), []).append(_by_seed(seeds))
+    found = []
+    for blocks in places.values():
+        for first, second in combinations(blocks, 2):
+            both = sorted(first.keys() & second.keys())
+            if len(both) >= LEAST_SEEDS:
+                found.append(float(np.std([first[s] - second[s] for s in both], ddof=1)))
+    return float(np.median(found)) if found else None
+
+
 def _by_seed(seeds: Seeds) -> dict[int, float]:
     return {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
 
@@ -210,21 +247,20 @@ def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> dict[s
 
 
 def _with_costs(pair: Comparison, records: Sequence[Record]) -> Comparison:
-    costs = {
-        name: next(
-            (
-                r.stage_deploy
-                for r in reversed(records)
-                if isinstance(r, CostRecord)
-                and (r.block, r.status) == (name, "ok")
-                and pair.position in r.positions
-            ),
-            None,
-        )
-        for name in (pair.block, pair.other)
-    }
+    costs = {name: _stage_cost(name, pair.position, records) for name in (pair.block, pair.other)}
     latency = _latency_ratio(pair, records)
     return replace(pair, cost=costs[pair.block], other_cost=costs[pair.other], latency=latency)
+
+
+def _stage_cost(block: str, position: Position, records: Sequence[Record]) -> FormCost | None:
+    """Return the deploy form's cost of the stage at that position, of the newest record."""
+    for record in reversed(records):
+        if isinstance(record, CostRecord) and (record.block, record.status) == (block, "ok"):
+            # Of a network that is the same at several positions each has a stage of its own.
+            stage = record.stage_at(position)
+            if stage is not None:
+                return stage.deploy
+    return None
 
 
 def _latency_ratio(pair: Comparison, records: Sequence[Record]) -> LatencyRatio | None:

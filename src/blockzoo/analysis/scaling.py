@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 import pandas as pd
-from scipy import stats
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.records import LatencyRecord
+from blockzoo.stats import ranks
 
 ScalingAxis = Literal["batch_size", "resolution", "threads"]
 SCALING_AXES: tuple[ScalingAxis, ...] = ("batch_size", "resolution", "threads")
@@ -61,7 +61,7 @@ def rank_agreement(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: i
     both = speeds[[first, second]].dropna()
     if len(both) < 2:
         raise ResultsError(f"{len(both)} block is measured at both; a ranking needs 2")
-    return float(stats.kendalltau(both[first], both[second]).statistic)
+    return ranks.rank_agreement(both.iloc[:, 0], both.iloc[:, 1]).tau
 
 
 def changed_places(frame: pd.DataFrame, axis: ScalingAxis, first: int, second: int) -> list[str]:

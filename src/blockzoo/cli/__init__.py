@@ -17,11 +17,14 @@ from blockzoo.cli.commands.blocks import blocks
 from blockzoo.cli.commands.check import check
 from blockzoo.cli.commands.compare import compare
 from blockzoo.cli.commands.doctor import doctor
+from blockzoo.cli.commands.front import front
 from blockzoo.cli.commands.marginal import marginal
 from blockzoo.cli.commands.profile import profile
+from blockzoo.cli.commands.ranks import ranks
 from blockzoo.cli.commands.results import results, visualize
 from blockzoo.cli.commands.roofline import roofline
 from blockzoo.cli.commands.scaling import scaling
+from blockzoo.cli.commands.specialisation import specialisation
 from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
@@ -30,7 +33,7 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, compare, tune),
-    *(visualize, results, doctor),
+    *(ranks, specialisation, front, visualize, results, doctor),
 )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from blockzoo.analysis.compare import Comparison, compare_records
+from blockzoo.analysis.compare import Comparison, compare_records, typical_deviation
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
@@ -16,9 +17,11 @@ from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
+from blockzoo.results.families import Family
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.stats.accuracy import ALPHA, MARGIN
+from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS, MARGIN
+from blockzoo.stats.power import POWER, smallest_difference
 from blockzoo.stats.spending import SpendingPlan
 
 SEEDS_MAX = 100
@@ -52,6 +55,20 @@ class CompareRequest:
     def planned_seeds(self) -> tuple[int, ...]:
         """The seeds of the first look, or all."""
         return self.sweep.protocol.seeds if self.looks is None else _first(self.looks.looks[0])
+
+    @property
+    def family(self) -> Family:
+        """What is declared before looking."""
+        protocol = self.sweep.protocol
+        return Family(
+            protocol=protocol.label,
+            dataset=protocol.dataset,
+            block=self.block,
+            others=self.others,
+            positions=tuple(str(position) for position in protocol.positions),
+            margin=self.margin,
+            levels=() if self.looks is None else tuple(self.looks.level_by_look.items()),
+        )
 
     def with_seeds(self, seeds: Iterable[int]) -> CompareRequest:
         """Return the same comparison over other seeds."""
@@ -142,8 +159,10 @@ def run_compare(
     """Yield what was found at each look, after running what the store lacks for it.
 
     Without `looks` there is one, at all seeds of the protocol. Ends when all is decided or the last
-    look is past.
+    look is past. The family is declared in the store before anything runs; one that was declared
+    when trainings of the block were there is exploratory.
     """
+    declared_at = store.declare(request.family)
     levels = {len(request.sweep.protocol.seeds): ALPHA}
     if request.looks is not None:
         levels = request.looks.level_by_look
@@ -152,7 +171,7 @@ def run_compare(
         ran = run_sweep(
             of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener
         )
-        found = _found(of_look, store, level)
+        found = _found(of_look, store, level, declared_at)
         look = Look(seeds=seeds, level=level, comparisons=found, failed=ran.failed)
         yield look
         if look.decided:
@@ -163,13 +182,21 @@ def _first(seeds: int) -> tuple[int, ...]:
     return tuple(range(seeds))
 
 
-def _found(request: CompareRequest, store: Store, level: float) -> tuple[Comparison, ...]:
+def _found(
+    request: CompareRequest, store: Store, level: float, declared_at: datetime
+) -> tuple[Comparison, ...]:
     # By identity, so that whatever else the store holds is not mixed in.
     wanted = map(store.get, make_plan(request.sweep, store).asked)
     kept = [record for record in wanted if record is not None]
     positions = request.sweep.protocol.positions
     found = compare_records(
-        kept, request.block, request.others, positions, margin=request.margin, alpha=level
+        kept,
+        request.block,
+        request.others,
+        positions,
+        margin=request.margin,
+        alpha=level,
+        declared_at=declared_at,
     )
     return tuple(found)
 
@@ -199,6 +226,22 @@ class Pace:
     def _of_trial(self, trial: Trial) -> float:
         known = self.by_block.get(trial.blocks[0], self.of_all)
         return trial.expected_s if trial.kind != "training" or known is None else known
+
+
+def could_find(request: CompareRequest, store: Store) -> float | None:
+    """Return the true difference that the planned seeds find with 80% power, a fraction of 1.
+
+    By how blocks of the protocol differ from seed to seed in the store; None where no two of them
+    share three seeds there, and for two seeds.
+    """
+    label = request.sweep.protocol.label
+    known = store.each(kind="training", status="ok", protocol=label)
+    deviation = typical_deviation(r for r in known if isinstance(r, TrainingRecord))
+    seeds = len(request.planned_seeds)
+    if not deviation or seeds < LEAST_SEEDS:
+        return None
+    level = ALPHA if request.looks is None else request.looks.levels[0]
+    return smallest_difference(deviation, seeds, level / len(request.others), POWER)
 
 
 def within_time(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:

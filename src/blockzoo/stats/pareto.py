@@ -31,3 +31,38 @@ def pareto_front(cost: ArrayLike, gain: ArrayLike) -> NDArray[np.bool_]:
             front[index] = True
             best_cost, best_gain = costs[index], gains[index]
     return front
+
+
+def front_probability(costs: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
+    """Return for each of k points in how many of the draws (draws, k) it is on the front.
+
+    What varies together is to be drawn together. Raises `ValueError` for two shapes.
+
+    >>> front_probability([[1, 2], [1, 2]], [[0.5, 0.9], [0.5, 0.4]]).tolist()
+    [1.0, 0.5]
+    """
+    fronts = [pareto_front(c, g) for c, g in zip(*_draws(costs, gains), strict=True)]
+    share: NDArray[np.float64] = np.mean(fronts, axis=0)
+    return share
+
+
+def domination(costs: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
+    """Return (k, k): in how many of the draws (draws, k) point j dominates point i.
+
+    >>> domination([[1, 2]], [[0.9, 0.5]]).tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
+    drawn_costs, drawn_gains = _draws(costs, gains)
+    share = np.zeros((drawn_costs.shape[1],) * 2)
+    for cost, gain in zip(drawn_costs, drawn_gains, strict=True):
+        no_worse = (cost <= cost[:, np.newaxis]) & (gain >= gain[:, np.newaxis])
+        better = (cost < cost[:, np.newaxis]) | (gain > gain[:, np.newaxis])
+        share += no_worse & better
+    return share / len(drawn_costs)
+
+
+def _draws(costs: ArrayLike, gains: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = np.asarray(costs, dtype=np.float64), np.asarray(gains, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 2 or not len(first):
+        raise ValueError(f"draws of cost and gain must match; given {first.shape}, {second.shape}")
+    return first, second

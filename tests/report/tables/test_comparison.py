@@ -13,6 +13,7 @@ from blockzoo.report.tables.comparison import (
     comparison_table,
     detail_lines,
     disagreement_lines,
+    exploratory_line,
     sentence,
     undecided_lines,
 )
@@ -93,3 +94,11 @@ def test_no_number_is_cut_and_columns_left_out_are_named(width: int) -> None:
     assert {"+2.80", "better"} <= set(text.split())
     assert "+2.24 to +3.36" in text
     assert ("left out" in text) == ("400 / 400" not in text)
+
+
+def test_an_exploratory_pair_is_marked_wherever_it_is_shown() -> None:
+    pair = replace(found([0.030, 0.031, 0.020, 0.030, 0.029]), exploratory=True)
+    assert "better *" in list(comparison_table([pair]).columns[7].cells)
+    assert exploratory_line([pair]).startswith("* exploratory: trainings of Mine were there")
+    assert exploratory_line([found([0.0, 0.0, 0.0])]) == ""
+    assert "; exploratory: declared after trainings were there)" in sentence(pair)

@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from sqlalchemy.dialects import postgresql
 
 from blockzoo.core.errors import ResultsError, SchemaError
 from blockzoo.core.position import Position
+from blockzoo.results.families import Family
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store import schema
 from blockzoo.results.store.database import Store
@@ -392,3 +395,23 @@ def test_records_that_do_not_say_are_shown_everywhere(path: Path) -> None:
         store.put(cost(positions=("early", "late"), asked=(LATE,), created_at=after(1)))
         (record,) = store.records()
     assert {*record.shown} == {EARLY, LATE}
+
+
+def test_a_family_is_declared_once_and_older_stores_take_it_too(tmp_path: Path) -> None:
+    one = Family(
+        protocol="v1",
+        dataset="digits",
+        block="A",
+        others=("B", "C"),
+        positions=("mid",),
+        margin=0.003,
+    )
+    with Store(tmp_path, create=True) as store:
+        store.put(training("t"))
+    execute(tmp_path / "blockzoo.db", "DROP TABLE declared_families")
+    with Store(tmp_path) as store:
+        first = store.declare(one)
+        assert store.declare(one) == first
+        assert store.declare(replace(one, margin=0.004)) > first
+        assert [record.trial_id for record in store.records()] == ["t"]
+    assert abs((datetime.now(timezone.utc) - first).total_seconds()) < 600

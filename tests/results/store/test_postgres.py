@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Barrier
 
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from blockzoo.core.errors import ResultsError
+from blockzoo.results.families import Family
 from blockzoo.results.store.database import Store
 from tests.record_samples import cost, training
 
@@ -100,6 +102,21 @@ def test_drivers_that_start_at_once_on_an_empty_database_all_go_on(url: str) -> 
         list(pool.map(drive, range(8)))
     with Store(url) as store:
         assert store.ok_ids() == {f"t{number}" for number in range(8)}
+
+
+def test_a_family_is_declared_once_whoever_comes_first(url: str) -> None:
+    one = Family(
+        protocol="v1", dataset="digits", block="A", others=("B",), positions=(), margin=0.003
+    )
+    together = Barrier(4)
+
+    def declare(_: int) -> datetime:
+        together.wait()
+        with Store(url) as store:
+            return store.declare(one)
+
+    with Store(url, create=True) as store, ThreadPoolExecutor(4) as pool:
+        assert len({*pool.map(declare, range(4)), store.declare(one)}) == 1
 
 
 def test_a_locked_table_is_waited_for_and_then_named(url: str) -> None:

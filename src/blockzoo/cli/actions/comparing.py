@@ -27,6 +27,7 @@ from blockzoo.experiments.compare import (
     Look,
     Pace,
     compare_request,
+    could_find,
     plan_of,
     run_compare,
     within_time,
@@ -38,6 +39,7 @@ from blockzoo.report.tables.comparison import (
     comparison_table,
     detail_lines,
     disagreement_lines,
+    exploratory_line,
     sentence,
     undecided_lines,
 )
@@ -93,6 +95,14 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
         f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
         f"there; about {_duration(Pace.of(store, request.sweep.protocol).expected_s(plan))}"
     )
+    found = could_find(request, store)
+    say(
+        f"what {len(seeds)} seeds find is not known before: no two blocks of this protocol share "
+        f"three seeds in the store"
+        if found is None
+        else f"{len(seeds)} seeds find {100 * found:.2f} points with 80% power, by how blocks of "
+        f"this protocol differ from seed to seed in the store"
+    )
     if request.looks is not None:
         say(f"looks: {request.looks}; ends when every pair is decided")
 
@@ -144,8 +154,9 @@ def _show(look: Look, request: CompareRequest) -> None:
         *detail_lines(look.comparisons),
         *undecided_lines(look.comparisons),
         *disagreement_lines(look.comparisons, look.level),
+        exploratory_line(look.comparisons),
     )
-    for line in lines:
+    for line in filter(None, lines):
         console.print(line, highlight=False)
     console.print()
     for each in look.comparisons:

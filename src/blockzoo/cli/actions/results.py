@@ -8,11 +8,13 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
+from blockzoo.analysis.checklist import checklist
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import REACHED, check_all
+from blockzoo.report.checklist import checklist_text
 from blockzoo.report.tables.latencies import latencies_table
 from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
@@ -48,6 +50,13 @@ def show_bad(source: str) -> None:
     if rows:
         raise typer.Exit(1)
     output_console().print("every record can be read")
+
+
+def show_checklist(source: str) -> None:
+    """Write the answers of a paper's checklist, as Markdown."""
+    with open_store(source, create=False) as store:
+        found = checklist(store.records())
+    output_console().print(checklist_text(found), highlight=False, markup=False, soft_wrap=True)
 
 
 def export_records(source: str, file: Path, *, latencies: bool) -> None:

@@ -40,6 +40,7 @@ def visualize(
     "blockzoo results results/blockzoo.db --export results.parquet",
     "blockzoo results --latencies --export latencies.parquet",
     "blockzoo results --robustness --time-to 0.5 --time-to 0.6",
+    "blockzoo results --checklist > checklist.md",
     "blockzoo results --export everything.jsonl",
     "blockzoo results --export answers.npz",
     "blockzoo results --import everything.jsonl",
@@ -73,6 +74,10 @@ def results(
         bool,
         typer.Option("--robustness", help="Also show accuracy on changed test images."),
     ] = False,
+    checklist: Annotated[
+        bool,
+        typer.Option("--checklist", help="Write what a paper has to say of these experiments."),
+    ] = False,
     time_to: Annotated[
         list[float] | None,
         typer.Option(
@@ -97,5 +102,7 @@ def results(
         action.export_records(source, export, latencies=latencies)
     if bad:
         action.show_bad(source)
+    elif checklist:
+        action.show_checklist(source)
     elif import_from is None and export is None:
         action.show(source, robustness=robustness, accuracies=time_to or [], latencies=latencies)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from blockzoo.analysis.compare import Comparison
+from blockzoo.report.tables.fitting import Side, fitted_table
 from blockzoo.stats.accuracy import MARGIN
 
-_Side = Literal["left", "right"]
-_COLUMNS: dict[str, _Side] = {
+_COLUMNS: dict[str, Side] = {
     **dict.fromkeys(("position", "against"), "left"),
     **dict.fromkeys(("seeds", "difference", "these images", "new images", "p (Holm)"), "right"),
     "verdict": "left",
@@ -32,25 +30,14 @@ def comparison_table(comparisons: Sequence[Comparison], width: int = 200) -> Tab
     >>> [len(comparison_table([pair], width).columns) for width in (200, 60)]
     [11, 5]
     """
-    rows = [dict(zip(_COLUMNS, _cells(each), strict=True)) for each in comparisons]
-    for count in range(len(_DISPENSABLE) + 1):
-        table = _table(rows, _DISPENSABLE[:count])
-        if Console(width=10_000).measure(table).maximum <= width:
-            break
-    return table
-
-
-def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> Table:
-    table = Table(box=None, title="Test accuracy: differences in points, 95% intervals")
-    shown = [name for name in _COLUMNS if name not in left_out]
-    for name in shown:
-        # Of all that is shown a name alone may go on in the next line.
-        table.add_column(name, justify=_COLUMNS[name], no_wrap=name != "against", overflow="fold")
-    for row in rows:
-        table.add_row(*(row[name] for name in shown))
-    if left_out:
-        table.caption = f"left out on so narrow a screen: {', '.join(left_out)}"
-    return table
+    return fitted_table(
+        "Test accuracy: differences in points, 95% intervals",
+        _COLUMNS,
+        [_cells(each) for each in comparisons],
+        dispensable=_DISPENSABLE,
+        wrapped="against",
+        width=width,
+    )
 
 
 def _cells(c: Comparison) -> list[str]:
@@ -64,7 +51,7 @@ def _cells(c: Comparison) -> list[str]:
         "-" if difference is None else _interval(difference.low, difference.high),
         "-" if c.new_images is None else _interval(*c.new_images),
         "-" if c.p_holm is None else f"{c.p_holm:.2g}",
-        c.verdict,
+        c.verdict + (" *" if c.exploratory else ""),
         "-" if c.latency is None else f"{c.latency.ratio:.3f} {c.latency.verdict}",
         *(
             "-" if mine is None or theirs is None else f"{mine:{form}} / {theirs:{form}}"
@@ -126,6 +113,21 @@ def undecided_lines(comparisons: Sequence[Comparison]) -> list[str]:
     return lines
 
 
+def exploratory_line(comparisons: Sequence[Comparison]) -> str:
+    """Return why verdicts have a star, "" where none has.
+
+    >>> exploratory_line([])
+    ''
+    """
+    blocks = dict.fromkeys(c.block for c in comparisons if c.exploratory)
+    if not blocks:
+        return ""
+    return (
+        f"* exploratory: trainings of {', '.join(blocks)} were there when this family was first "
+        f"declared; fresh seeds confirm it"
+    )
+
+
 def disagreement_lines(comparisons: Sequence[Comparison], alpha: float) -> list[str]:
     """Return a line for each pair that the two tests of the family judge differently.
 
@@ -168,6 +170,8 @@ def sentence(comparison: Comparison, margin: float = MARGIN) -> str:
     if c.new_images is not None:
         said.append(f"{_interval(*c.new_images)} for new images")
     said.append(f"p = {c.p_holm:.2g}, Holm's in a family of {c.comparisons}")
+    if c.exploratory:
+        said.append("exploratory: declared after trainings were there")
     where = f"On {c.terms.dataset} by protocol {c.terms.protocol}, {len(c.seeds)} paired seeds, "
     return f"{where}{found} ({'; '.join(said)}){_costs(c)}."
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
 from blockzoo.core.position import Position
+from blockzoo.results.families import Family
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store.engines import (
     check_file,
@@ -31,6 +33,7 @@ from blockzoo.results.store.engines import (
 )
 from blockzoo.results.store.reading import BadRow, parse_record
 from blockzoo.results.store.schema import (
+    FAMILIES,
     RECORDS,
     clear_faults,
     create_schema,
@@ -39,6 +42,7 @@ from blockzoo.results.store.schema import (
     payload_of,
     raise_version,
     row_of,
+    sortable_time,
     upsert,
 )
 
@@ -137,6 +141,28 @@ class Store:
         """
         with self._transaction(write=True) as connection:
             self._ask(connection, positions)
+
+    def declare(self, family: Family) -> datetime:
+        """Keep the family, if it is not there yet; return when it was first declared, in UTC.
+
+        >>> import tempfile
+        >>> one = Family(
+        ...     protocol="v1", dataset="digits", block="A", others=("B",), positions=(), margin=0.01
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+        ...     store.declare(one) == store.declare(one)
+        True
+        """
+        known = select(FAMILIES.c.declared_at).where(FAMILIES.c.family_id == family.identity)
+        with self._transaction(write=True) as connection:
+            lock_schema(connection)
+            FAMILIES.create(connection, checkfirst=True)
+            declared = connection.scalar(known)
+            if declared is None:
+                declared = sortable_time(datetime.now(timezone.utc))
+                row = {"family_id": family.identity, "payload": family.payload}
+                connection.execute(insert(FAMILIES).values(declared_at=declared, **row))
+        return datetime.fromisoformat(declared.replace("Z", "+00:00"))
 
     def _asked(
         self, connection: Connection, records: Iterable[Record]

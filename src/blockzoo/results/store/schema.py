@@ -58,6 +58,15 @@ RECORDS = Table(
     Column("payload", Text, nullable=False),
 )
 
+FAMILIES = Table(
+    "declared_families",
+    TABLES,
+    Column("family_id", String(64), primary_key=True),
+    Column("declared_at", String(32), nullable=False),  # as in records
+    Column("payload", Text, nullable=False),
+)
+"""Stores of before there were any lack it until something is declared."""
+
 META = Table(
     "meta",
     TABLES,

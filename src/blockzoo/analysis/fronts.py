@@ -1,0 +1,292 @@
+"""What accuracy costs: which blocks no other beats, how sure that is, and the best within limits.
+
+A candidate is a block at a position. Accuracies are drawn jointly over seeds, latency ratios within
+their intervals; the share of draws in which a candidate is on the front is how sure that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blockzoo.analysis.groups import Terms, differences
+from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.core.errors import InputError
+from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
+from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.selection import usual_way
+from blockzoo.results.table.values import hardware
+from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.joint_means import drawn_means
+from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
+from blockzoo.stats.pareto import domination, front_probability, pareto_front
+
+CostName = Literal["latency", "macs", "params", "memory", "energy"]
+COST_NAMES: tuple[CostName, ...] = get_args(CostName)
+DRAWS = 2000
+_SURE = 0.95
+_NORMAL_95 = 1.959964
+"""Half the width of a 95% interval in standard deviations."""
+
+
+class Cost(NamedTuple):
+    """A cost with its 95% interval; None for one that is counted or has none."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A block at a position, or at several where the network is the same.
+
+    `cost` is that of the front, `measured` has all that limits may be on, in their units.
+    `probability`: of being on the front. `best_probability`: of being the most accurate within the
+    limits, 0 for one beyond them. `dominated_by`: who is better for as much, or as good for less,
+    in 95% of draws.
+    """
+
+    block: str
+    positions: tuple[Position, ...]
+    accuracy: MeanInterval
+    failed: int
+    cost: Cost
+    measured: Mapping[str, float] = field(default_factory=dict)
+    on_front: bool = False
+    probability: float = 0.0
+    within: bool = True
+    best_probability: float = 0.0
+    dominated_by: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Block and position."""
+        return f"{self.block} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """The positions, as in "early/mid"."""
+        return "/".join(map(str, self.positions))
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are seeds enough to say how sure anything is."""
+        return self.accuracy.n >= LEAST_SEEDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """The candidates of one data set and protocol, cheapest first. `left_out` lack a cost."""
+
+    terms: Terms
+    cost: CostName
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[str, ...] = ()
+    timed: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLimits:
+    """What a candidate may cost at the most, None for no limit.
+
+    Milliseconds at the batch size it was timed at, MACs and parameters of the deploy form, and
+    megabytes (10^6 bytes) of inference at batch 1.
+    """
+
+    max_latency_ms: float | None = None
+    max_macs: float | None = None
+    max_params: float | None = None
+    max_memory_mb: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The limits there are, by the name of what they limit."""
+        limits = {
+            "latency_ms": self.max_latency_ms,
+            "macs": self.max_macs,
+            "params": self.max_params,
+            "memory_mb": self.max_memory_mb,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def as_cost(name: str) -> CostName:
+    """Return the cost of that name; raises `InputError` for a name that is none.
+
+    >>> as_cost("macs")
+    'macs'
+    """
+    for cost in COST_NAMES:
+        if cost == name:
+            return cost
+    raise InputError(f"cost is {name!r}; allowed: {', '.join(COST_NAMES)}")
+
+
+def fronts(
+    records: Iterable[Record],
+    cost: CostName,
+    *,
+    limits: CostLimits | None = None,
+    positions: Sequence[Position] = (),
+) -> list[Front]:
+    """Return a front for each data set, protocol and terms, over all positions or those given.
+
+    Latency is the ratio to the baseline timed beside it, in the way of running that most candidates
+    share. What lacks the cost, or one that a limit is on, is left out and named.
+    """
+    kept = list(records)
+    known = _Costs(kept)
+    limits = limits or CostLimits()
+    places: dict[Terms, list[tuple[tuple[Position, ...], Seeds]]] = {}
+    for seeds in by_seeds(r for r in kept if isinstance(r, TrainingRecord)):
+        asked = tuple(p for p in seeds.records[0].positions if not positions or p in positions)
+        if asked:
+            places.setdefault(seeds.terms, []).append((asked, seeds))
+    found = [_front(terms, group, cost, known, limits) for terms, group in places.items()]
+    variants = differences([front.terms for front in found])
+    return [
+        replace(front, variant=variant)
+        for front, variant in sorted(
+            zip(found, variants, strict=True), key=lambda pair: pair[0].terms
+        )
+        if front.candidates or front.left_out
+    ]
+
+
+def _front(
+    terms: Terms,
+    group: Sequence[tuple[tuple[Position, ...], Seeds]],
+    cost: CostName,
+    known: _Costs,
+    limits: CostLimits,
+) -> Front:
+    candidates, results, left_out = [], [], []
+    for places, seeds in group:
+        block, position = seeds.records[0].block, places[0]
+        accuracies = {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
+        price, measured = known.price(cost, block, position), known.measured(block, position)
+        if price is None or not accuracies or limits.given.keys() - measured.keys():
+            left_out.append(f"{block} {'/'.join(map(str, places))}")
+            continue
+        results.append(accuracies)
+        candidates.append(
+            Candidate(
+                block=block,
+                positions=places,
+                accuracy=mean_interval(list(accuracies.values())),
+                failed=seeds.failed,
+                cost=price,
+                measured=measured,
+                within=all(measured[name] <= limit for name, limit in limits.given.items()),
+            )
+        )
+    judged = _judged(candidates, results)
+    return Front(
+        terms=terms,
+        cost=cost,
+        candidates=tuple(sorted(judged, key=lambda each: each.cost.value)),
+        left_out=tuple(left_out),
+        timed=known.timed if cost in ("latency", "energy") or limits.max_latency_ms else "",
+    )
+
+
+def _judged(
+    candidates: Sequence[Candidate], results: Sequence[Mapping[int, float]]
+) -> list[Candidate]:
+    if not candidates:
+        return []
+    seeds = sorted({seed for accuracies in results for seed in accuracies})
+    table = np.array([[each.get(seed, np.nan) for seed in seeds] for each in results])
+    gains = drawn_means(table, draws=DRAWS)
+    costs = _drawn_costs([each.cost for each in candidates])
+    front = pareto_front([c.cost.value for c in candidates], [c.accuracy.mean for c in candidates])
+    on_front, dominated = front_probability(costs, gains), domination(costs, gains)
+    within = np.array([each.within for each in candidates])
+    allowed = np.where(within, gains, -np.inf)
+    best = np.bincount(allowed.argmax(axis=1), minlength=len(candidates)) / DRAWS * within
+    return [
+        replace(
+            each,
+            on_front=bool(front[index]),
+            probability=float(on_front[index]),
+            best_probability=float(best[index]),
+            dominated_by=tuple(
+                candidates[int(other)].name
+                for other in np.flatnonzero(dominated[index] >= _SURE)
+                if each.judged and candidates[int(other)].judged
+            ),
+        )
+        for index, each in enumerate(candidates)
+    ]
+
+
+def _drawn_costs(costs: Sequence[Cost]) -> NDArray[np.float64]:
+    """Return draws (draws, k) of costs, each within its own interval as a normal on a log scale."""
+    generator = np.random.default_rng(1)
+    drawn = np.tile([each.value for each in costs], (DRAWS, 1))
+    for column, each in enumerate(costs):
+        if each.interval is not None and min(each.interval) > 0 and each.value > 0:
+            low, high = np.log(each.interval)
+            deviation = (high - low) / 2 / _NORMAL_95
+            drawn[:, column] *= np.exp(generator.normal(0, deviation, DRAWS))
+    return drawn
+
+
+class _Costs:
+    """The newest costs of blocks by position, and their latencies in one way of running."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._counted: dict[tuple[str, Position], CostRecord] = {}
+        self._timed: dict[tuple[str, Position], LatencyRecord] = {}
+        timed = [r for r in records if isinstance(r, LatencyRecord) and r.median_ms is not None]
+        way = usual_way([((r.block, p), _way(r)) for r in timed for p in r.positions])
+        self.timed = "" if way is None else f"ratio to {way.baseline}, {way.run.label()}, {way.on}"
+        for record in records:
+            if isinstance(record, CostRecord) and record.deploy is not None:
+                self._counted |= dict.fromkeys(
+                    [(record.block, p) for p in record.positions], record
+                )
+        for record in timed:
+            if _way(record) == way:
+                self._timed |= dict.fromkeys([(record.block, p) for p in record.positions], record)
+
+    def price(self, cost: CostName, block: str, position: Position) -> Cost | None:
+        """Return what a candidate costs, None where that was not measured."""
+        timed = self._timed.get((block, position))
+        if cost == "latency":
+            return Cost(timed.ratio, timed.ratio_interval) if timed and timed.ratio else None
+        if cost == "energy":
+            joules = timed.energy_j_per_image if timed else None
+            return Cost(joules, timed.energy_interval_j) if timed and joules else None
+        value = self.measured(block, position).get("memory_mb" if cost == "memory" else cost)
+        return None if value is None else Cost(value)
+
+    def measured(self, block: str, position: Position) -> dict[str, float]:
+        """Return what is known of a candidate that limits may be on."""
+        counted, timed = self._counted.get((block, position)), self._timed.get((block, position))
+        found: dict[str, float | None] = {
+            "latency_ms": timed.median_ms if timed else None,
+            "macs": counted.deploy.macs if counted and counted.deploy else None,
+            "params": counted.deploy.params_total if counted and counted.deploy else None,
+            "memory_mb": counted.memory_inference.peak_bytes / 1e6
+            if counted and counted.memory_inference
+            else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class _Way(NamedTuple):
+    baseline: str
+    run: RunWay
+    on: str
+
+
+def _way(record: LatencyRecord) -> _Way:
+    baseline = record.baseline or record.block
+    return _Way(baseline, record.way, hardware(record, record.device))

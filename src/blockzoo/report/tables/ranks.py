@@ -1,0 +1,103 @@
+"""Rankings as tables, and in words how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from blockzoo.analysis.ranks import Ranked, Ranking, RankingsAgreement
+from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.summary import seeds_text
+from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.paired_seeds import MeanInterval
+
+_COLUMNS: dict[str, Side] = {
+    "rank": "right",
+    "block": "left",
+    "accuracy %": "right",
+    "95% interval": "right",
+    "seeds": "right",
+    "ties": "left",
+}
+_DISPENSABLE = ("95% interval", "seeds")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def ranking_table(ranking: Ranking, width: int = 200) -> Table:
+    """Return the ranking with rank intervals; blocks that share a letter are not told apart.
+
+    A rank is 1 and one more for each block that is surely better, and at the worst what is left
+    when those that are surely worse stand below.
+    """
+    data = f"{ranking.terms.dataset}, {ranking.terms.protocol}"
+    variant = f" ({ranking.variant})" if ranking.variant else ""
+    table = fitted_table(
+        f"Ranks at {ranking.position}: {data}{variant}",
+        _COLUMNS,
+        [_cells(row) for row in ranking.rows],
+        dispensable=_DISPENSABLE,
+        wrapped="block",
+        width=width,
+    )
+    pairs = len(ranking.rows) * (len(ranking.rows) - 1) // 2
+    said = [f"paired t, Holm over {pairs} pairs; of one letter: none is surely better"]
+    few = sum(row.accuracy.n < LEAST_SEEDS for row in ranking.rows)
+    if few:
+        said.append(f"fewer than {LEAST_SEEDS} seeds of {few} blocks: nothing is known of them")
+    table.caption = "; ".join(filter(None, (str(table.caption or ""), *said)))
+    return table
+
+
+def _cells(row: Ranked) -> list[str]:
+    return [
+        str(row.best) if row.best == row.worst else f"{row.best} to {row.worst}",
+        row.block,
+        f"{100 * row.accuracy.mean:.2f}",
+        _interval(row.accuracy),
+        seeds_text(row.accuracy.n, row.failed),
+        " ".join(_letter(number) for number in row.groups),
+    ]
+
+
+def _interval(accuracy: MeanInterval) -> str:
+    # Of two seeds the interval is as wide as all there can be, and looks like a finding.
+    if accuracy.n < LEAST_SEEDS or accuracy.low is None or accuracy.high is None:
+        return "-"
+    return f"{100 * max(accuracy.low, 0):.2f} to {100 * min(accuracy.high, 1):.2f}"
+
+
+def _letter(number: int) -> str:
+    """Return a, b, ... z, aa, ab, ... for 1, 2, ...
+
+    >>> _letter(1), _letter(26), _letter(27)
+    ('a', 'z', 'aa')
+    """
+    rest, last = divmod(number - 1, len(_LETTERS))
+    return (_letter(rest) if rest else "") + _LETTERS[last]
+
+
+def agreement_lines(found: Sequence[RankingsAgreement]) -> list[str]:
+    """Return for each two rankings how far they agree: Kendall's tau with its interval.
+
+    >>> agreement_lines([])
+    []
+    """
+    lines = []
+    for each in found:
+        tau, low, high, n = each.agreement
+        reach = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+        few = "" if reach else "; too few for an interval"
+        lines.append(f"{_what_differs(each)}: Kendall's tau {tau:.2f}{reach}, {n} blocks{few}")
+    return lines
+
+
+def _what_differs(pair: RankingsAgreement) -> str:
+    first, second = pair.first, pair.second
+    titles = [", ".join(each.terms.title) for each in (first, second)]
+    if pair.by == "position":
+        return f"{first.position} and {second.position} ({titles[0]})"
+    if titles[0] != titles[1]:
+        return f"{titles[0]} and {titles[1]} at {first.position}"
+    variants = " and ".join(each.variant or "the other" for each in (first, second))
+    return f"{variants} at {first.position} ({titles[0]})"

@@ -1,0 +1,74 @@
+"""Ranks, ties and agreement of rankings, against scipy and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from blockzoo.stats.improvement import probability_of_improvement
+from blockzoo.stats.ranks import rank_agreement, rank_intervals, separated, tie_groups
+
+
+def test_tau_is_scipys() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        first, second = generator.integers(6, size=(2, 12))
+        expected = stats.kendalltau(first, second).statistic
+        assert rank_agreement(first, second).tau == pytest.approx(expected, abs=1e-9)
+
+
+def test_few_blocks_have_no_interval_of_agreement() -> None:
+    found = rank_agreement([1, 2, 3], [1, 3, 2])
+    assert (found.n, found.low, found.high) == (3, None, None)
+    with pytest.raises(ValueError, match="two or more"):
+        rank_agreement([1], [1])
+
+
+def test_the_interval_of_agreement_covers() -> None:
+    """Of two measurements that correlate by 0.7 tau is 2/pi asin(0.7)."""
+    generator, true, covered = np.random.default_rng(1), 2 / np.pi * np.arcsin(0.7), 0
+    for _ in range(1000):
+        shared, *own = generator.normal(size=(3, 12))
+        first, second = (0.7**0.5 * shared + 0.3**0.5 * each for each in own)
+        found = rank_agreement(first, second)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= true <= found.high
+    assert 0.92 <= covered / 1000 <= 0.98
+
+
+def test_rank_intervals_hold_the_true_ranks() -> None:
+    generator, held, trials = np.random.default_rng(2), 0, 200
+    skills = np.array([1.0, 0.6, 0.6, 0.0])
+    true = [(1, 1), (2, 3), (2, 3), (4, 4)]
+    for _ in range(trials):
+        found = rank_intervals(separated(skills[:, None] + generator.normal(0, 0.3, (4, 8))))
+        # The two that are equal share the ranks 2 and 3, so both must be in their intervals.
+        held += all(
+            low <= t[0] and t[1] <= high for (low, high), t in zip(found, true, strict=True)
+        )
+    assert held / trials >= 0.93
+
+
+def test_ties_are_groups_of_neighbours() -> None:
+    better = np.zeros((4, 4), dtype=bool)
+    better[0, 2] = better[0, 3] = better[1, 3] = True
+    assert tie_groups([4.0, 3.0, 2.0, 1.0], better) == [(0, 1), (1, 2), (2, 3)]
+    assert tie_groups([1.0, 2.0], np.zeros((2, 2), dtype=bool)) == [(1, 0)]
+
+
+def test_the_probability_of_improvement_counts_ties_as_halves() -> None:
+    assert probability_of_improvement([1, 2, 3, 3], [1, 1, 1, 4])[0] == (0.5 + 1 + 1) / 4
+    low, high = probability_of_improvement(np.ones(10), np.zeros(10))[1:]
+    assert (round(low, 3), high) == (0.722, 1.0)  # Wilson's, 10 of 10
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_its_interval_covers(n: int) -> None:
+    generator, covered = np.random.default_rng(n), 0
+    true = stats.norm.cdf(0.5)
+    for _ in range(1000):
+        _, low, high = probability_of_improvement(generator.normal(0.5, 1, n), np.zeros(n))
+        covered += low <= true <= high
+    assert 0.92 <= covered / 1000 <= 0.98
