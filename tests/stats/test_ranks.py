@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blockzoo.stats.improvement import probability_of_improvement
 from blockzoo.stats.ranks import rank_agreement, rank_intervals, separated, tie_groups
 
 
@@ -56,19 +55,3 @@ def test_ties_are_groups_of_neighbours() -> None:
     better[0, 2] = better[0, 3] = better[1, 3] = True
     assert tie_groups([4.0, 3.0, 2.0, 1.0], better) == [(0, 1), (1, 2), (2, 3)]
     assert tie_groups([1.0, 2.0], np.zeros((2, 2), dtype=bool)) == [(1, 0)]
-
-
-def test_the_probability_of_improvement_counts_ties_as_halves() -> None:
-    assert probability_of_improvement([1, 2, 3, 3], [1, 1, 1, 4])[0] == (0.5 + 1 + 1) / 4
-    low, high = probability_of_improvement(np.ones(10), np.zeros(10))[1:]
-    assert (round(low, 3), high) == (0.722, 1.0)  # Wilson's, 10 of 10
-
-
-@pytest.mark.parametrize("n", [5, 10, 20])
-def test_its_interval_covers(n: int) -> None:
-    generator, covered = np.random.default_rng(n), 0
-    true = stats.norm.cdf(0.5)
-    for _ in range(1000):
-        _, low, high = probability_of_improvement(generator.normal(0.5, 1, n), np.zeros(n))
-        covered += low <= true <= high
-    assert 0.92 <= covered / 1000 <= 0.98

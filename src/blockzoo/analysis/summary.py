@@ -27,6 +27,8 @@ SUMMARY_COLUMNS = (
     "shift_consistency",
     "flops",
     "params",
+    "stage_macs",
+    "stage_params",
     "memory_mb",
     "latency_ms",
     "latency_low_ms",
@@ -43,7 +45,8 @@ SUMMARY_COLUMNS = (
     "variant",
     *(name for name in Terms._fields if name not in TITLE),
 )
-"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form.
+"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form, of the
+whole network and, `stage_`, of the stage at the position alone.
 
 `corruption_accuracy` and `shift_consistency` are means over the seeds that were tested so, NaN for
 none. `latency_ratio` is to `latency_baseline`, timed in the same rounds. `latency_timing` tells
@@ -75,7 +78,8 @@ _LATENCY_VALUES = [
 _LATENCY_TEXTS = ["latency_hardware", "latency_baseline", "latency_verdict"]
 _LATENCY_ORIGIN = ["latency_session", "latency_environment", "latency_torch", "latency_governor"]
 _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
-_COSTS = ["flops", "params_deploy", "params_total", "memory_mb"]
+_STAGE = {"stage_macs": "stage_macs_deploy", "stage_params": "stage_params_deploy"}
+_COSTS = ["flops", "params_deploy", "params_total", "memory_mb", *_STAGE.values()]
 _ROBUSTNESS = {"corruption_accuracy": "corruption_acc", "shift_consistency": "shift_consistency"}
 _TEXTS = frozenset(
     {*Terms._fields, *TITLE, *_LATENCY_TEXTS, "accuracy_source", "variant"}
@@ -194,6 +198,7 @@ def _group(group: _Group, rows: pd.DataFrame) -> dict[str, object]:
         **{name: float(done[column].mean()) for name, column in _ROBUSTNESS.items()},
         "flops": _newest(latest["flops"]),
         "params": _newest(latest["params_deploy"].fillna(latest["params_total"])),
+        **{name: _newest(latest[column]) for name, column in _STAGE.items()},
         "memory_mb": _newest(latest["memory_mb"]),
         **{name: _newest(timed[name].tail(1)) for name in _LATENCY_VALUES},
         "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -80,3 +82,22 @@ def test_why_verdicts_are_undecided_is_said_once_for_all(
     reasons = ["1 process; a verdict needs 3", "", "1 process; a verdict needs 3"]
     timing._say_why_undecided([latency(str(i), verdict_reason=r) for i, r in enumerate(reasons)])
     assert capsys.readouterr().err == "undecided (2): 1 process; a verdict needs 3\n"
+
+
+def test_a_plot_has_every_ratio_and_a_wrong_name_is_refused_before_anything_is_timed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base = latency("b", "Base", baseline="Base", ratio=1.0, verdict="baseline", session="s")
+    records = [base, latency("m", "Mine", baseline="Base", session="s")]
+    monkeypatch.setattr(timing, "timed", lambda *_, **__: records)
+    plot = tmp_path / "latencies.png"
+    arguments = ["benchmark", "ConvBNAct", "-p", "mid", "--plot"]
+    done = CliRunner().invoke(app, [*arguments, str(plot)])
+    assert (done.exit_code, plot.stat().st_size > 10_000) == (0, True)
+    monkeypatch.setattr(timing, "timed", lambda *_, **__: [latency(ratio=None, baseline=None)])
+    nothing = CliRunner().invoke(app, [*arguments, str(tmp_path / "none.svg")])
+    assert "nothing to draw" in nothing.stderr
+    monkeypatch.setattr(timing, "timed", None)
+    wrong = CliRunner().invoke(app, [*arguments, "latencies.pdf"])
+    assert wrong.exit_code == 2
+    assert "pdf" in wrong.stderr

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
+from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.actions.training import sweep_request
 from blockzoo.cli.compare_options import CompareOptions
 from blockzoo.cli.screen.consoles import (
@@ -17,11 +16,9 @@ from blockzoo.cli.screen.consoles import (
     output_console,
     say,
     say_data,
-    show_written,
 )
 from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.core.errors import InputError
-from blockzoo.core.files import replacing
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
@@ -33,7 +30,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
-from blockzoo.report.figures.accuracy_plot import format_of, render
+from blockzoo.report.figures.accuracy_plot import format_of
 from blockzoo.report.figures.comparison_plot import comparison_figure
 from blockzoo.report.tables.comparison import (
     comparison_table,
@@ -64,7 +61,7 @@ def compare(chosen: CompareOptions) -> None:
             return
         look = _run(request, store, chosen)
     _show(look, request)
-    _draw(look, request, chosen.plot)
+    write_plot(chosen.plot, lambda: comparison_figure(look.comparisons, request.margin))
     if look.failed or any(each.failed for each in look.comparisons):
         raise typer.Exit(1)
 
@@ -132,14 +129,6 @@ def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
             if request.looks is not None:
                 say(f"{look.seeds} seeds, level {look.level:g}: {_counted(look)}")
     return looks[-1]
-
-
-def _draw(look: Look, request: CompareRequest, plot: Path | None) -> None:
-    if plot is not None:
-        figure = comparison_figure(look.comparisons, request.margin)
-        with replacing(plot) as scratch:
-            scratch.write_bytes(render(figure, format_of(plot)))
-        show_written(plot)
 
 
 def _counted(look: Look) -> str:

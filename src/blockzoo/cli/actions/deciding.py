@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from blockzoo.analysis.fronts import CostLimits, CostName, fronts
 from blockzoo.analysis.ranks import agreements, rankings
 from blockzoo.analysis.specialisation import specialisations
 from blockzoo.cli.actions.keeping import open_store
-from blockzoo.cli.screen.consoles import output_console, show_written
+from blockzoo.cli.actions.plotting import write_plot
+from blockzoo.cli.screen.consoles import output_console
 from blockzoo.core.errors import InputError
-from blockzoo.core.files import replacing
 from blockzoo.core.position import Position
-from blockzoo.report.figures.accuracy_plot import format_of, render
+from blockzoo.report.figures.accuracy_plot import format_of
 from blockzoo.report.figures.front_plot import front_figure
 from blockzoo.report.figures.specialisation_plot import specialisation_figure
 from blockzoo.report.tables.fronts import front_lines, front_table
@@ -57,7 +55,7 @@ def specialisation(source: str, *, margin: float, plot: Path | None) -> None:
         console.print(specialisation_table(rows, console.width))
         if line := undecided_line(rows):
             console.print(line, highlight=False)
-    _draw(specialisation_figure(found), plot)
+    write_plot(plot, lambda: specialisation_figure(found))
 
 
 def front(
@@ -83,11 +81,4 @@ def front(
         console.print(front_table(each, console.width))
         for line in front_lines(each, limits):
             console.print(line, highlight=False)
-    _draw(front_figure(found), plot)
-
-
-def _draw(figure: Figure, plot: Path | None) -> None:
-    if plot is not None:
-        with replacing(plot) as scratch:
-            scratch.write_bytes(render(figure, format_of(plot)))
-        show_written(plot)
+    write_plot(plot, lambda: front_figure(found))

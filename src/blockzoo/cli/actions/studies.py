@@ -18,6 +18,7 @@ from blockzoo.cli.actions.choices import (
     chosen_threads,
 )
 from blockzoo.cli.actions.keeping import keep, require_usable
+from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.option_groups import ScalingOptions, TimingOptions
 from blockzoo.cli.screen.consoles import output_console, progress, show_written
 from blockzoo.core.errors import InputError
@@ -28,7 +29,7 @@ from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.roofline import RooflineResult, measure_roofline
 from blockzoo.experiments.scaling import best_throughput, measure_scaling
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.figures.accuracy_plot import format_of, render
+from blockzoo.report.figures.accuracy_plot import format_of
 from blockzoo.report.figures.roofline_plot import roofline_figure
 from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.report.tables.roofline import peaks_line, roofline_frame, roofline_table
@@ -109,10 +110,7 @@ def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | No
     frame = roofline_frame(result)
     if output is not None:
         _write_csv(frame, output)
-    if plot is not None:
-        with replacing(plot) as scratch:
-            scratch.write_bytes(render(roofline_figure(frame), format_of(plot)))
-        show_written(plot)
+    write_plot(plot, lambda: roofline_figure(frame))
 
 
 def _write_csv(frame: pd.DataFrame, output: Path) -> None:
@@ -187,10 +185,7 @@ def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Pat
     console.print(scaling_table(records, axis))
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
-    if plot is not None:
-        with replacing(plot) as scratch:
-            scratch.write_bytes(render(scaling_figure(records, axis), format_of(plot)))
-        show_written(plot)
+    write_plot(plot, lambda: scaling_figure(records, axis))
 
 
 def _throughputs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +31,16 @@ from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
 from blockzoo.results.records import LatencyRecord
+from blockzoo.results.table.latencies import latencies_frame
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
 @blocks_apart
-def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None) -> None:
+def benchmark(
+    chosen: BenchmarkOptions, results: str | None, output: Path | None, plot: Path | None
+) -> None:
     """Time blocks side by side, show the table and keep the records."""
+    draw = _drawing(plot)
     shape, batch = chosen_shape(chosen.input_shape, chosen.batch_size, 1)
     config = chosen_scaffold(chosen, shape)
     settings = latency_settings(chosen.device, batch, chosen.warmup_runs, chosen.benchmark_runs)
@@ -68,7 +72,27 @@ def benchmark(chosen: BenchmarkOptions, results: str | None, output: Path | None
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
     records = timed(names, positions, config, settings, ways, chosen)
     keep(records, results, output)
+    draw(records)
     fail_if_any_failed(records)
+
+
+def _drawing(plot: Path | None) -> Callable[[Sequence[LatencyRecord]], None]:
+    """Return what draws the ratios; raises `InputError` for a name that is no plot's."""
+    if plot is None:
+        return lambda records: None
+    # Matplotlib takes a third of a second, and few ask for a plot.
+    from blockzoo.cli.actions.plotting import format_of, write_plot
+    from blockzoo.report.figures.latency_plot import plot_latencies
+
+    format_of(plot)  # refused before the measurement and not after it
+
+    def draw(records: Sequence[LatencyRecord]) -> None:
+        if any(record.ratio is not None for record in records):
+            write_plot(plot, lambda: plot_latencies(latencies_frame(records)))
+        else:
+            say("no ratio was measured, so there is nothing to draw")
+
+    return draw
 
 
 def _require_some_possible(ways: Sequence[RunWay]) -> None:

@@ -10,6 +10,7 @@ from blockzoo.cli.option_groups import BenchmarkOptions, spread
 @examples(
     "blockzoo benchmark ResNetBasicBlock MobileOneBlock --position mid",
     "blockzoo benchmark --all --batch-size 64 --threads 2 --results results",
+    "blockzoo benchmark RepMixer MBConv --plot latencies.png",
     "blockzoo benchmark RepMixer --baseline ResNetBasicBlock --device cuda",
 )
 @spread
@@ -17,6 +18,7 @@ def benchmark(
     chosen: BenchmarkOptions,
     results: shared_options.SaveTo = None,
     output: shared_options.Output = None,
+    plot: shared_options.Plot = None,
 ) -> None:
     """Time blocks side by side in the scaffold, in deploy form with batch norms folded.
 
@@ -26,4 +28,4 @@ def benchmark(
     """
     from blockzoo.cli.actions import timing
 
-    timing.benchmark(chosen, results, output)
+    timing.benchmark(chosen, results, output, plot)

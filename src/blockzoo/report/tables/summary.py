@@ -19,7 +19,10 @@ _WIDEST = 40
 
 
 def summary_table(summary: pd.DataFrame) -> Table:
-    """Return the end of a sweep: accuracy, latency and cost by block and position."""
+    """Return the end of a sweep: accuracy, latency and cost by block and position.
+
+    MACs and parameters are of the stage there: what surrounds it is the same for all.
+    """
     table = Table(title="Mean over seeds, 95% intervals", box=None)
     # Names are what rows are told apart by; the other cells may take two lines.
     longest = max(map(len, map(str, summary["block"])), default=0)
@@ -27,7 +30,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
         table.add_column(title, min_width=min(longest, _WIDEST) if title == "block" else None)
     # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
-    titles = ("latency ms", "ratio", "verdict", "MFLOPs", "params", "memory MB")
+    titles = ("latency ms", "ratio", "verdict", "stage MMACs", "stage params", "memory MB")
     marks = {timing: f" [{n}]" for n, timing in enumerate(timings(summary), start=1)}
     for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):
         table.add_column(title, justify="right")
@@ -43,8 +46,8 @@ def summary_table(summary: pd.DataFrame) -> Table:
             + marks.get(str(row["latency_timing"]), ""),
             _mean(row, "latency_ratio", "latency_ratio_low", "latency_ratio_high", digits=3),
             str(row["latency_verdict"]) or "-",
-            _number(row["flops"], 1e-6, 1),
-            _number(row["params"], 1.0, 0),
+            _number(row["stage_macs"], 1e-6, 1),
+            _number(row["stage_params"], 1.0, 0),
             _number(row["memory_mb"], 1.0, 1),
         )
     table.caption = "; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))) or None
