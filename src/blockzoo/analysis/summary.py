@@ -45,8 +45,8 @@ SUMMARY_COLUMNS = (
     "variant",
     *(name for name in Terms._fields if name not in TITLE),
 )
-"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form, of the
-whole network and, `stage_`, of the stage at the position alone.
+"""`n` seeds that went well, `failed` ones; accuracies as fractions of 1; costs of deploy form, of
+the whole network and, `stage_`, of the stage at the position alone.
 
 `corruption_accuracy` and `shift_consistency` are means over the seeds that were tested so, NaN for
 none. `latency_ratio` is to `latency_baseline`, timed in the same rounds. `latency_timing` tells
