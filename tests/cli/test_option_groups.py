@@ -42,7 +42,7 @@ from blockzoo.cli.option_groups import (
             ["quick", "seeds", "latency_budget", "plots", "trust_unsure", "side_by_side"],
         ),
         (tune, TrainingOptions, ["trials", "seeds"]),
-        (benchmark, BenchmarkOptions, ["results", "output"]),
+        (benchmark, BenchmarkOptions, ["results", "output", "plot"]),
         (profile, ProfileOptions, ["results", "output"]),
         (marginal, TimingOptions, ["additivity", "processes", "budget", "output"]),
         (roofline, TimingOptions, ["precision", "budget", "plot", "output"]),

@@ -81,7 +81,8 @@ def _drawing(plot: Path | None) -> Callable[[Sequence[LatencyRecord]], None]:
     if plot is None:
         return lambda records: None
     # Matplotlib takes a third of a second, and few ask for a plot.
-    from blockzoo.cli.actions.plotting import format_of, write_plot
+    from blockzoo.cli.actions.plotting import write_plot
+    from blockzoo.report.figures.accuracy_plot import format_of
     from blockzoo.report.figures.latency_plot import plot_latencies
 
     format_of(plot)  # refused before the measurement and not after it
