@@ -74,6 +74,8 @@ Plot = Annotated[
 Source = Annotated[
     str, typer.Argument(help="A results folder, a store (file or URL), or a results CSV.")
 ]
+Whole = Annotated[str, typer.Argument(help="A results folder or a store (file or URL).")]
+"""What needs whole records, which a CSV does not have."""
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),

@@ -17,7 +17,7 @@ from blockzoo.core import ranges
     "blockzoo front --max-latency-ms 2 --max-params 1e6 --plot front.png",
 )
 def front(
-    source: shared_options.Source = "results",
+    source: shared_options.Whole = "results",
     cost: Annotated[
         str, typer.Option("--cost", help="latency, macs, params, memory or energy.")
     ] = "latency",

@@ -7,7 +7,7 @@ from blockzoo.cli.app import examples
 
 
 @examples("blockzoo ranks", "blockzoo ranks results/blockzoo.db")
-def ranks(source: shared_options.Source = "results") -> None:
+def ranks(source: shared_options.Whole = "results") -> None:
     """Rank the blocks of a store by test accuracy, for each data set, protocol and position.
 
     A rank is an interval, for blocks that no seed tells apart share it. Below the tables stands how

@@ -13,7 +13,7 @@ from blockzoo.core import ranges
 
 @examples("blockzoo specialisation", "blockzoo specialisation results --plot positions.png")
 def specialisation(
-    source: shared_options.Source = "results",
+    source: shared_options.Whole = "results",
     margin_points: Annotated[
         float,
         typer.Option("--margin", help="Points of accuracy within which positions count as equal."),
