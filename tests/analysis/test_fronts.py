@@ -122,6 +122,24 @@ def test_two_seeds_dominate_nobody() -> None:
     assert (found["Waste"].dominated_by, found["Waste"].judged) == ((), False)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scaffold": CHEAP[0].scaffold.model_copy(update={"width": 7})},
+        {"block_fingerprint": "edited since"},
+    ],
+)
+def test_costs_of_another_scaffold_or_structure_are_not_this_networks(
+    changes: dict[str, Any],
+) -> None:
+    other = [
+        r if isinstance(r, TrainingRecord) else r.model_copy(update=changes)
+        for r in block("Other", 0.9, 100)
+    ]
+    for of in ("macs", "latency"):
+        assert front(CHEAP, other, of=as_cost(of)).left_out == ("Other mid",)
+
+
 def test_positions_are_chosen_and_costs_have_names() -> None:
     records = [*CHEAP, *GOOD]
     assert fronts(records, "macs", positions=[Position.LATE]) == []

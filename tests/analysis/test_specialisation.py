@@ -100,6 +100,34 @@ def test_gains_are_over_context_and_identity_and_for_what_they_cost() -> None:
     assert (mid.per_100_mmacs, mid.per_ms) == (None, None)
 
 
+def test_costs_of_another_scaffold_are_not_this_networks() -> None:
+    records = [*trained("Mine", (0.85, 0.80, 0.80)), *trained("Identity", (0.75, 0.75, 0.75))]
+    wide = records[0].scaffold.model_copy(update={"width": 7})
+    beside = [
+        cost("c", "Mine", ("early",), scaffold=wide),
+        latency("m", "Mine", ("early",), session="s", median_ms=5.0, scaffold=wide),
+        latency("i", "Identity", ("early",), session="s", median_ms=3.0, scaffold=wide),
+    ]
+    early = found(*records, *context(), *beside)["Mine"].gains[0]
+    assert early.over_identity is not None
+    assert (early.per_100_mmacs, early.per_ms) == (None, None)
+
+
+def test_latencies_of_two_sessions_are_not_subtracted() -> None:
+    records = [*trained("Mine", (0.85, 0.80, 0.80)), *trained("Identity", (0.75, 0.75, 0.75))]
+    beside = [
+        latency("m", "Mine", ("early",), session="s", median_ms=5.0),
+        latency("i", "Identity", ("early",), session="t", median_ms=3.0),
+    ]
+    assert found(*records, *context(), *beside)["Mine"].gains[0].per_ms is None
+
+
+def test_terms_of_one_name_are_told_apart() -> None:
+    both = trained("Mine", (0.8, 0.8, 0.8))
+    bf16 = [r.model_copy(update={"precision": "bf16", "trial_id": f"b {r.trial_id}"}) for r in both]
+    assert [each.variant for each in specialisations([*both, *bf16])] == ["bf16", "fp32"]
+
+
 def test_the_context_block_has_no_position() -> None:
     assert list(found(*trained("Mine", (0.8, 0.8, 0.8)), *context())) == ["Mine"]
 

@@ -27,7 +27,7 @@ def text() -> str:
 def test_n_failures_data_and_recipe_are_said() -> None:
     assert (
         "* digits (fingerprint ffffffffffff), protocol quick: 2 blocks in 2 placements, n = 2 to 3 "
-        "seeds each; 1 seeds failed; test images: not recorded.\n"
+        "seeds each; seeds that failed: 1; test images: not recorded.\n"
         "  Recipe: batch_size 64, epochs 2, learning_rate 0.1.\n"
         "  Some have fewer than 3 seeds: no conclusion on these." in text()
     )

@@ -168,7 +168,7 @@ def _pair(block: str, other: str, position: Position, found: Mapping[str, Seeds]
     missing = [name for name in (block, other) if name not in found]
     if missing:
         return replace(pair, reason=f"no training of {' and '.join(missing)} went well")
-    mine, theirs = (_by_seed(found[name]) for name in (block, other))
+    mine, theirs = (found[name].accuracies for name in (block, other))
     both = sorted(mine.keys() & theirs.keys())
     pair = replace(
         pair,
@@ -197,7 +197,7 @@ def typical_deviation(trainings: Iterable[TrainingRecord]) -> float | None:
     places: dict[tuple[Position, Terms], list[dict[int, float]]] = {}
     for seeds in by_seeds(trainings):
         for position in seeds.records[0].positions:
-            places.setdefault((position, seeds.terms), []).append(_by_seed(seeds))
+            places.setdefault((position, seeds.terms), []).append(seeds.accuracies)
     found = []
     for blocks in places.values():
         for first, second in combinations(blocks, 2):
@@ -205,10 +205,6 @@ def typical_deviation(trainings: Iterable[TrainingRecord]) -> float | None:
             if len(both) >= LEAST_SEEDS:
                 found.append(float(np.std([first[s] - second[s] for s in both], ddof=1)))
     return float(np.median(found)) if found else None
-
-
-def _by_seed(seeds: Seeds) -> dict[int, float]:
-    return {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
 
 
 def _with_images(pair: Comparison, mine: Seeds, theirs: Seeds) -> Comparison:
@@ -240,7 +236,7 @@ def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> dict[s
         return {}
     rows = []
     for pair in paired:
-        mine, theirs = _by_seed(found[pair.block]), _by_seed(found[pair.other])
+        mine, theirs = found[pair.block].accuracies, found[pair.other].accuracies
         rows.append([mine[seed] - theirs[seed] for seed in sorted(common)])
     adjusted = max_t(rows)
     return {pair.other: float(p) for pair, p in zip(paired, adjusted, strict=True)}

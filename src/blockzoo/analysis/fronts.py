@@ -6,7 +6,7 @@ their intervals; the share of draws in which a candidate is on the front is how 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
@@ -20,7 +20,7 @@ from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.selection import usual_way
-from blockzoo.results.table.values import hardware
+from blockzoo.results.table.join import measured_beside, run_of
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.joint_means import drawn_means
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
@@ -28,6 +28,8 @@ from blockzoo.stats.pareto import domination, front_probability, pareto_front
 
 CostName = Literal["latency", "macs", "params", "memory", "energy"]
 COST_NAMES: tuple[CostName, ...] = get_args(CostName)
+_Costs = tuple[CostRecord | None, LatencyRecord | None]
+_Run = tuple[str, RunWay, str | None]
 DRAWS = 2000
 _SURE = 0.95
 _NORMAL_95 = 1.959964
@@ -141,14 +143,14 @@ def fronts(
     share. What lacks the cost, or one that a limit is on, is left out and named.
     """
     kept = list(records)
-    known = _Costs(kept)
+    beside = measured_beside(kept)
     limits = limits or CostLimits()
     places: dict[Terms, list[tuple[tuple[Position, ...], Seeds]]] = {}
     for seeds in by_seeds(r for r in kept if isinstance(r, TrainingRecord)):
         asked = tuple(p for p in seeds.records[0].positions if not positions or p in positions)
         if asked:
             places.setdefault(seeds.terms, []).append((asked, seeds))
-    found = [_front(terms, group, cost, known, limits) for terms, group in places.items()]
+    found = [_front(terms, group, cost, beside, limits) for terms, group in places.items()]
     variants = differences([front.terms for front in found])
     return [
         replace(front, variant=variant)
@@ -163,14 +165,17 @@ def _front(
     terms: Terms,
     group: Sequence[tuple[tuple[Position, ...], Seeds]],
     cost: CostName,
-    known: _Costs,
+    beside: Callable[[TrainingRecord, Position], _Costs],
     limits: CostLimits,
 ) -> Front:
     candidates, results, left_out = [], [], []
-    for places, seeds in group:
-        block, position = seeds.records[0].block, places[0]
-        accuracies = {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
-        price, measured = known.price(cost, block, position), known.measured(block, position)
+    costs = [beside(seeds.records[-1], places[0]) for places, seeds in group]
+    run = _usual_run(zip((seeds for _, seeds in group), costs, strict=True))
+    for (places, seeds), (counted, timed) in zip(group, costs, strict=True):
+        block, accuracies = seeds.records[0].block, seeds.accuracies
+        timed = timed if timed is not None and run_of(timed) == run else None
+        measured = _measured(counted, timed)
+        price = _price(cost, measured, timed)
         if price is None or not accuracies or limits.given.keys() - measured.keys():
             left_out.append(f"{block} {'/'.join(map(str, places))}")
             continue
@@ -192,8 +197,15 @@ def _front(
         cost=cost,
         candidates=tuple(sorted(judged, key=lambda each: each.cost.value)),
         left_out=tuple(left_out),
-        timed=known.timed if cost in ("latency", "energy") or limits.max_latency_ms else "",
+        timed=_in_words(run) if cost in ("latency", "energy") or limits.max_latency_ms else "",
     )
+
+
+def _in_words(run: _Run | None) -> str:
+    if run is None:
+        return ""
+    hardware, way, baseline = run
+    return f"ratio to {baseline}, {way.label()}, {hardware}"
 
 
 def _judged(
@@ -238,55 +250,37 @@ def _drawn_costs(costs: Sequence[Cost]) -> NDArray[np.float64]:
     return drawn
 
 
-class _Costs:
-    """The newest costs of blocks by position, and their latencies in one way of running."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._counted: dict[tuple[str, Position], CostRecord] = {}
-        self._timed: dict[tuple[str, Position], LatencyRecord] = {}
-        timed = [r for r in records if isinstance(r, LatencyRecord) and r.median_ms is not None]
-        way = usual_way([((r.block, p), _way(r)) for r in timed for p in r.positions])
-        self.timed = "" if way is None else f"ratio to {way.baseline}, {way.run.label()}, {way.on}"
-        for record in records:
-            if isinstance(record, CostRecord) and record.deploy is not None:
-                self._counted |= dict.fromkeys(
-                    [(record.block, p) for p in record.positions], record
-                )
-        for record in timed:
-            if _way(record) == way:
-                self._timed |= dict.fromkeys([(record.block, p) for p in record.positions], record)
-
-    def price(self, cost: CostName, block: str, position: Position) -> Cost | None:
-        """Return what a candidate costs, None where that was not measured."""
-        timed = self._timed.get((block, position))
-        if cost == "latency":
-            return Cost(timed.ratio, timed.ratio_interval) if timed and timed.ratio else None
-        if cost == "energy":
-            joules = timed.energy_j_per_image if timed else None
-            return Cost(joules, timed.energy_interval_j) if timed and joules else None
-        value = self.measured(block, position).get("memory_mb" if cost == "memory" else cost)
-        return None if value is None else Cost(value)
-
-    def measured(self, block: str, position: Position) -> dict[str, float]:
-        """Return what is known of a candidate that limits may be on."""
-        counted, timed = self._counted.get((block, position)), self._timed.get((block, position))
-        found: dict[str, float | None] = {
-            "latency_ms": timed.median_ms if timed else None,
-            "macs": counted.deploy.macs if counted and counted.deploy else None,
-            "params": counted.deploy.params_total if counted and counted.deploy else None,
-            "memory_mb": counted.memory_inference.peak_bytes / 1e6
-            if counted and counted.memory_inference
-            else None,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+def _usual_run(found: Iterable[tuple[Seeds, _Costs]]) -> _Run | None:
+    """Return hardware, way and baseline under which most of the candidates were timed."""
+    return usual_way(
+        [
+            (seeds.records[0].block_fingerprint or seeds.records[0].block, run_of(timed))
+            for seeds, (_, timed) in found
+            if timed is not None and timed.median_ms is not None
+        ]
+    )
 
 
-class _Way(NamedTuple):
-    baseline: str
-    run: RunWay
-    on: str
+def _measured(counted: CostRecord | None, timed: LatencyRecord | None) -> dict[str, float]:
+    """Return what is known of a candidate that limits may be on."""
+    deploy, memory = (counted.deploy, counted.memory_inference) if counted else (None, None)
+    found: dict[str, float | None] = {
+        "latency_ms": timed.median_ms if timed else None,
+        "macs": deploy.macs if deploy else None,
+        "params": deploy.params_total if deploy else None,
+        "memory_mb": memory.peak_bytes / 1e6 if memory else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _way(record: LatencyRecord) -> _Way:
-    baseline = record.baseline or record.block
-    return _Way(baseline, record.way, hardware(record, record.device))
+def _price(
+    cost: CostName, measured: Mapping[str, float], timed: LatencyRecord | None
+) -> Cost | None:
+    """Return what a candidate costs, None where that was not measured."""
+    if cost == "latency":
+        return Cost(timed.ratio, timed.ratio_interval) if timed and timed.ratio else None
+    if cost == "energy":
+        joules = timed.energy_j_per_image if timed else None
+        return Cost(joules, timed.energy_interval_j) if timed and joules else None
+    value = measured.get("memory_mb" if cost == "memory" else cost)
+    return None if value is None else Cost(value)

@@ -100,11 +100,7 @@ def rankings(trainings: Iterable[TrainingRecord]) -> list[Ranking]:
 
 
 def _ranked(group: Sequence[Seeds]) -> tuple[Ranked, ...]:
-    of_block = [
-        (each, {r.seed: r.test_accuracy for r in each.records if r.test_accuracy is not None})
-        for each in group
-    ]
-    known = [(each, accuracies) for each, accuracies in of_block if accuracies]
+    known = [(each, each.accuracies) for each in group if each.accuracies]
     seeds = sorted({seed for _, accuracies in known for seed in accuracies})
     results = np.array([[a.get(seed, np.nan) for seed in seeds] for _, a in known])
     if len(known) < 2:

@@ -8,16 +8,17 @@ that the context and the seed bring along cancels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from blockzoo.analysis.groups import Terms
-from blockzoo.analysis.trainings import by_seeds
+from blockzoo.analysis.groups import Terms, differences
+from blockzoo.analysis.trainings import Seeds, by_seeds
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.table.join import measured_beside
 from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS, MARGIN, accuracy_verdict
 from blockzoo.stats.families import holm
 from blockzoo.stats.paired_seeds import PairedDifference, paired_difference
@@ -26,7 +27,7 @@ IDENTITY = "Identity"
 SpecialistVerdict = Literal[
     "early specialist", "mid specialist", "late specialist", "generalist", "undecided"
 ]
-_BySeed = Mapping[int, float]
+_Measured = Callable[[TrainingRecord, Position], tuple[CostRecord | None, LatencyRecord | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class Specialisation:
     """A block by position. `index`: its contrast of early and late, None where it has none.
 
     A specialist is better at its position than at both others, by paired t with Holm over all
-    contrasts of its table. A generalist is equal at all three within the margin.
+    contrasts of its table. A generalist is equal at all three within the margin. `variant` says in
+    words what tells its terms from others of the same names.
     """
 
     block: str
@@ -68,6 +70,7 @@ class Specialisation:
     contrasts: tuple[Contrast, ...] = ()
     verdict: SpecialistVerdict = "undecided"
     reason: str = ""
+    variant: str = ""
 
     @property
     def index(self) -> PairedDifference | None:
@@ -85,44 +88,44 @@ def specialisations(
     """
     MARGIN_RANGE.checked("margin", margin)
     kept = list(records)
-    places: dict[Terms, dict[str, dict[Position, _BySeed]]] = defaultdict(lambda: defaultdict(dict))
+    measured = measured_beside(kept)
+    places: dict[Terms, dict[str, dict[Position, Seeds]]] = defaultdict(lambda: defaultdict(dict))
     for seeds in by_seeds(r for r in kept if isinstance(r, TrainingRecord)):
-        accuracies = {r.seed: r.test_accuracy for r in seeds.records if r.test_accuracy is not None}
         for position in seeds.records[0].positions:
-            places[seeds.terms][seeds.records[0].block][position] = accuracies
-    costs = _stage_macs(kept)
+            places[seeds.terms][seeds.records[0].block][position] = seeds
     found = []
     for terms, blocks in places.items():
         each = [
-            _of_block(name, terms, blocks, costs, kept)
+            _of_block(name, terms, blocks, measured)
             for name, by_position in blocks.items()
             # The context block makes one network, whatever position it is said to be at.
             if len(by_position) > 1 and name != terms.context
         ]
         found += _judged(each, margin, alpha)
-    return sorted(found, key=lambda each: (each.terms, each.block))
+    variants = differences([each.terms for each in found])
+    told = [replace(e, variant=variant) for e, variant in zip(found, variants, strict=True)]
+    return sorted(told, key=lambda each: (each.terms, each.block))
 
 
 def _of_block(
     name: str,
     terms: Terms,
-    blocks: Mapping[str, Mapping[Position, _BySeed]],
-    costs: Mapping[tuple[str, Position], int],
-    records: Sequence[Record],
+    blocks: Mapping[str, Mapping[Position, Seeds]],
+    measured: _Measured,
 ) -> Specialisation:
     own = blocks[name]
     gains = []
-    for position in POSITIONS:
-        if position not in own:
-            continue
-        over_context, over_identity = (
-            _paired(own[position], blocks.get(other, {}).get(position, {}))
-            if other != name
-            else None
+    for position in (p for p in POSITIONS if p in own):
+        context, identity = (
+            blocks.get(other, {}).get(position) if other != name else None
             for other in (terms.context, IDENTITY)
         )
-        gain = Gain(position=position, over_context=over_context, over_identity=over_identity)
-        gains.append(_per_cost(gain, name, costs.get((name, position)), records))
+        gain = Gain(
+            position=position,
+            over_context=_paired(own[position], context),
+            over_identity=_paired(own[position], identity),
+        )
+        gains.append(_per_cost(gain, own[position], identity, measured))
     contrasts = [
         Contrast(first=first, second=second, difference=difference)
         for first, second in combinations([p for p in POSITIONS if p in own], 2)
@@ -131,47 +134,34 @@ def _of_block(
     return Specialisation(block=name, terms=terms, gains=tuple(gains), contrasts=tuple(contrasts))
 
 
-def _paired(first: _BySeed, second: _BySeed) -> PairedDifference | None:
-    both = sorted(first.keys() & second.keys())
+def _paired(first: Seeds, second: Seeds | None) -> PairedDifference | None:
+    theirs = {} if second is None else second.accuracies
+    both = sorted(first.accuracies.keys() & theirs.keys())
     if not both:
         return None
-    return paired_difference([first[seed] for seed in both], [second[seed] for seed in both])
+    return paired_difference([first.accuracies[s] for s in both], [theirs[s] for s in both])
 
 
-def _per_cost(gain: Gain, block: str, macs: int | None, records: Sequence[Record]) -> Gain:
-    if gain.over_identity is None:
+def _per_cost(gain: Gain, own: Seeds, identity: Seeds | None, measured: _Measured) -> Gain:
+    if gain.over_identity is None or identity is None:
         return gain
-    points, longer_ms = gain.over_identity.mean, _longer_ms(block, gain.position, records)
+    cost, timed = measured(own.records[-1], gain.position)
+    _, empty = measured(identity.records[-1], gain.position)
+    stage = None if cost is None else cost.stage_at(gain.position)
+    points, longer_ms = gain.over_identity.mean, _longer_ms(timed, empty)
     return replace(
         gain,
-        per_100_mmacs=points / (macs / 1e8) if macs else None,
+        per_100_mmacs=points / (stage.deploy.macs / 1e8) if stage and stage.deploy.macs else None,
         per_ms=points / longer_ms if longer_ms is not None and longer_ms > 0 else None,
     )
 
 
-def _stage_macs(records: Iterable[Record]) -> dict[tuple[str, Position], int]:
-    return {
-        (record.block, position): stage.deploy.macs
-        for record in records
-        if isinstance(record, CostRecord)
-        for position in record.positions
-        if (stage := record.stage_at(position)) is not None
-    }
-
-
-def _longer_ms(block: str, position: Position, records: Sequence[Record]) -> float | None:
-    """Return by how much the block takes longer than Identity, of the newest session of both."""
-    sessions: dict[tuple[object, ...], dict[str, float]] = defaultdict(dict)
-    for record in records:
-        if (
-            isinstance(record, LatencyRecord)
-            and record.block in (block, IDENTITY)
-            and position in record.positions
-            and record.median_ms is not None
-        ):
-            sessions[record.session, record.way][record.block] = record.median_ms
-    both = [timed for timed in sessions.values() if len(timed) == 2]
-    return both[-1][block] - both[-1][IDENTITY] if both else None
+def _longer_ms(mine: LatencyRecord | None, theirs: LatencyRecord | None) -> float | None:
+    """Return by how much the first takes longer; None but for two of one session and way."""
+    if mine is None or theirs is None or mine.median_ms is None or theirs.median_ms is None:
+        return None
+    together = (mine.session, mine.way) == (theirs.session, theirs.way)
+    return mine.median_ms - theirs.median_ms if together else None
 
 
 def _judged(found: Sequence[Specialisation], margin: float, alpha: float) -> list[Specialisation]:

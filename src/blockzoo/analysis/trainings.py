@@ -27,6 +27,11 @@ class Seeds:
         """On what terms all of them were trained."""
         return Terms.of(self.records[0])
 
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Test accuracy by seed, of those that have one."""
+        return {r.seed: r.test_accuracy for r in self.records if r.test_accuracy is not None}
+
 
 def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
     """Return the trainings of each data set, protocol, block, place and terms, sorted.

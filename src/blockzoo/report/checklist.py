@@ -17,7 +17,8 @@ _INTERVALS = f"""\
 * Assumed: differences over seeds are about normal. Simulations of the test suite hold coverage from
   3 seeds up where they are, and from 10 where they are skewed. With fewer than {LEAST_SEEDS} seeds
   nothing is concluded.
-* Intervals for new test images resample seeds and images from the kept answers.
+* Intervals for new test images hold the variance of seeds and of images, by the analysis of
+  variance of the kept answers.
 * Chosen on validation: the epoch whose weights are tested, and what tuning chooses. The test set is
   read once for each training."""
 
@@ -67,7 +68,7 @@ def _of_setting(setting: Setting) -> list[str]:
     lines = [
         f"* {setting.dataset} (fingerprint {setting.fingerprint[:12] or 'not recorded'}), protocol "
         f"{setting.protocol}: {setting.blocks} blocks in {setting.groups} placements, n = {seeds} "
-        f"seeds each; {setting.failed} seeds failed; test images: {images}.",
+        f"seeds each; seeds that failed: {setting.failed}; test images: {images}.",
         f"  Recipe: {', '.join(f'{name} {value}' for name, value in setting.recipe)}.",
     ]
     if too_few(setting):

@@ -66,5 +66,6 @@ def _mean(gains: Sequence[float]) -> float:
 
 
 def _label(each: Specialisation, found: Sequence[Specialisation]) -> str:
-    titles = {other.terms.title for other in found}
-    return each.block if len(titles) == 1 else f"{each.block} ({', '.join(each.terms.title)})"
+    if len({other.terms for other in found}) == 1:
+        return each.block
+    return f"{each.block} ({', '.join(filter(None, (*each.terms.title, each.variant)))})"

@@ -28,8 +28,9 @@ def specialisation_table(found: Sequence[Specialisation], width: int = 200) -> T
     position, in the order early / mid / late.
     """
     terms = found[0].terms
+    variant = f" ({found[0].variant})" if found[0].variant else ""
     table = fitted_table(
-        f"Gain over {terms.context} by position, points: {', '.join(terms.title)}",
+        f"Gain over {terms.context} by position, points: {', '.join(terms.title)}{variant}",
         _COLUMNS,
         [_cells(each) for each in found],
         dispensable=_DISPENSABLE,

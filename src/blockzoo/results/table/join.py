@@ -7,7 +7,7 @@ which it was timed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -55,6 +55,32 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
     """
     by_time = sorted(records, key=lambda record: record.created_at)
     trainings = [record for record in by_time if isinstance(record, TrainingRecord)]
+    measured = _measured(by_time)
+    rows = [row for training in trainings for row in _training_rows(training, measured)]
+    # After the trainings, which mark the costs that they take.
+    return rows + list(_untrained_rows(measured))
+
+
+def measured_beside(
+    records: Iterable[Record],
+) -> Callable[[TrainingRecord, Position], tuple[CostRecord | None, LatencyRecord | None]]:
+    """Return what finds cost and latency of a training's network there, as its row has them.
+
+    That is, of the same structure in the same scaffold; either may have failed, or be None.
+    """
+    measured = _measured(sorted(records, key=lambda record: record.created_at))
+
+    def find(
+        training: TrainingRecord, position: Position
+    ) -> tuple[CostRecord | None, LatencyRecord | None]:
+        placing = (training.block, position, training.scaffold, training.identity)
+        costs = _costs_of(training, measured.get(placing, {}))
+        return costs.cost, costs.latency
+
+    return find
+
+
+def _measured(by_time: Sequence[Record]) -> dict[_Placing, dict[str, _Costs]]:
     measured: dict[_Placing, dict[str, _Costs]] = {}
     for cost in (record for record in by_time if isinstance(record, CostRecord)):
         for costs in _places(measured, cost):
@@ -64,11 +90,9 @@ def result_rows(records: Iterable[Record]) -> list[Row]:
     for latency in _usual_last(latencies):
         for costs in _places(measured, latency):
             costs.latency = _better(costs.latency, latency)
-            run = _run_of(latency)
+            run = run_of(latency)
             costs.latencies[run] = _better(costs.latencies.get(run), latency)
-    rows = [row for training in trainings for row in _training_rows(training, measured)]
-    # After the trainings, which mark the costs that they take.
-    return rows + list(_untrained_rows(measured))
+    return measured
 
 
 def _placings(record: Record) -> list[_Placing]:
@@ -100,15 +124,16 @@ def _usual_last(latencies: list[LatencyRecord]) -> list[LatencyRecord]:
         if record.status == "ok":
             of_scaffold = timed.setdefault(record.scaffold, [])
             # A network that is the same at several positions is one, and counts once.
-            of_scaffold.append((_placings(record)[0], _run_of(record)))
+            of_scaffold.append((_placings(record)[0], run_of(record)))
     usual = {
         scaffold: usual_way(of_scaffold, prefer=lambda run: run[1].cache == "hot")
         for scaffold, of_scaffold in timed.items()
     }
-    return sorted(latencies, key=lambda record: _run_of(record) == usual.get(record.scaffold))
+    return sorted(latencies, key=lambda record: run_of(record) == usual.get(record.scaffold))
 
 
-def _run_of(record: LatencyRecord) -> _Run:
+def run_of(record: LatencyRecord) -> _Run:
+    """Return hardware, way of running and baseline."""
     # The device alone is not enough: "cuda" is another GPU on another machine.
     return hardware(record, record.device), record.way, record.baseline
 
