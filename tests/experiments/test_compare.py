@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from blockzoo.analysis.compare import typical_deviation
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
     Pace,
     compare,
     compare_request,
+    could_find,
     plan_of,
     run_compare,
     within_time,
@@ -22,7 +24,9 @@ from blockzoo.experiments.compare import (
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.results.store.database import Store
+from blockzoo.stats.power import POWER, smallest_difference
 from blockzoo.stats.spending import SpendingPlan
+from tests.record_samples import training
 
 
 @pytest.fixture
@@ -118,3 +122,22 @@ def test_one_seed_is_refused(tiny_npz: Path) -> None:
     sweep = SweepRequest(protocol=protocol(tiny_npz, seeds=(0,)), device="cpu")
     with pytest.raises(InputError, match="one seed is given"):
         compare_request(sweep, "Identity")
+
+
+def test_what_the_planned_seeds_could_find_is_that_of_the_power_calculation(tiny_npz: Path) -> None:
+    request = request_of(tiny_npz, looks=SpendingPlan(looks=(5, 10), levels=(0.01, 0.04)))
+    found = could_find(request, 0.01)
+    assert found == smallest_difference(0.01, 5, 0.01, POWER)
+    assert could_find(request, None) is None
+    assert could_find(request_of(tiny_npz), 0.01) is None  # two seeds
+
+
+def test_blocks_deviate_as_their_paired_differences_do() -> None:
+    mine, theirs = [0.9, 0.92, 0.91], [0.8, 0.83, 0.80]
+    records = [
+        training(f"{block}{seed}", block, seed=seed, test_accuracy=accuracy)
+        for block, accuracies in {"A": mine, "B": theirs}.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    assert typical_deviation(records) == pytest.approx(0.01)  # of 0.10, 0.09, 0.11
+    assert typical_deviation(records[1:]) is None

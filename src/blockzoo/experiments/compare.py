@@ -203,21 +203,32 @@ def _found(
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What trainings take: median seconds by block, and of all, None where none is known."""
+    """What trainings took: median seconds by block, and of all, None where none is known.
+
+    `deviation`: of paired differences of two blocks over seeds, a fraction of 1, None where no two
+    share three seeds.
+    """
 
     by_block: Mapping[str, float]
     of_all: float | None
+    deviation: float | None = None
 
     @classmethod
     def of(cls, store: Store, protocol: Protocol) -> Pace:
         """Return the pace of the trainings by that protocol that the store holds."""
+        known = store.each(kind="training", status="ok", protocol=protocol.label)
+        trainings = [record for record in known if isinstance(record, TrainingRecord)]
         took: dict[str, list[float]] = {}
-        for record in store.each(kind="training", status="ok", protocol=protocol.label):
-            if isinstance(record, TrainingRecord) and record.training_seconds is not None:
+        for record in trainings:
+            if record.training_seconds is not None:
                 took.setdefault(record.block, []).append(record.training_seconds)
         every = [seconds for of_block in took.values() for seconds in of_block]
         by_block = {block: median(seconds) for block, seconds in took.items()}
-        return cls(by_block=by_block, of_all=median(every) if every else None)
+        return cls(
+            by_block=by_block,
+            of_all=median(every) if every else None,
+            deviation=typical_deviation(trainings),
+        )
 
     def expected_s(self, plan: Plan) -> float:
         """Return about how long the plan takes; by a guess where no training is known."""
@@ -228,15 +239,11 @@ class Pace:
         return trial.expected_s if trial.kind != "training" or known is None else known
 
 
-def could_find(request: CompareRequest, store: Store) -> float | None:
+def could_find(request: CompareRequest, deviation: float | None) -> float | None:
     """Return the true difference that the planned seeds find with 80% power, a fraction of 1.
 
-    By how blocks of the protocol differ from seed to seed in the store; None where no two of them
-    share three seeds there, and for two seeds.
+    `deviation`: as in `Pace`. None where that is not known, and for two seeds.
     """
-    label = request.sweep.protocol.label
-    known = store.each(kind="training", status="ok", protocol=label)
-    deviation = typical_deviation(r for r in known if isinstance(r, TrainingRecord))
     seeds = len(request.planned_seeds)
     if not deviation or seeds < LEAST_SEEDS:
         return None

@@ -87,15 +87,16 @@ def _request(chosen: CompareOptions) -> CompareRequest:
 
 def _say_plan(request: CompareRequest, store: Store) -> None:
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
+    pace = Pace.of(store, request.sweep.protocol)
     say(
         f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
         f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
-        f"there; about {_duration(Pace.of(store, request.sweep.protocol).expected_s(plan))}"
+        f"there; about {_duration(pace.expected_s(plan))}"
     )
-    found = could_find(request, store)
+    found = could_find(request, pace.deviation)
     say(
-        f"what {len(seeds)} seeds find is not known before: no two blocks of this protocol share "
-        f"three seeds in the store"
+        f"what {len(seeds)} seeds find is not known before: it takes three seeds, and two blocks "
+        f"of this protocol in the store that share three"
         if found is None
         else f"{len(seeds)} seeds find {100 * found:.2f} points with 80% power, by how blocks of "
         f"this protocol differ from seed to seed in the store"
