@@ -36,7 +36,10 @@ _END_S = 20.0
 _MIB = 2**20
 
 
-@pytest.fixture(scope="module", params=["interpreter", "spawn", "forkserver"])
+_METHODS: tuple[Method, ...] = ("interpreter", "spawn", "forkserver")
+
+
+@pytest.fixture(scope="module", params=_METHODS)
 def method(request: pytest.FixtureRequest) -> Method:
     chosen: Method = request.param
     return chosen
@@ -195,7 +198,7 @@ def test_one_that_closes_its_connection_and_stays_is_killed() -> None:
     start_s = time.monotonic()
     with Worker() as worker:
         outcome = worker.ask(closes_everything, None)
-    assert outcome == Ended(cause="died", reason="died by SIGKILL")
+    assert outcome == Ended(cause="died", reason="closed its connection and was stopped")
     assert time.monotonic() - start_s < _END_S
 
 
@@ -388,10 +391,11 @@ _PARENT = """
 import sys
 import time
 from blockzoo.core.processes import Worker
-from tests.core.test_processes import leaves_another, works_for_ever
+from tests.core.test_processes import leaves_another, stops_itself, works_for_ever
 if __name__ == "__main__":
     with Worker(sys.argv[1]) as worker:
-        worker.ask(works_for_ever if sys.argv[3] == "at work" else leaves_another, sys.argv[2])
+        tasks = {"at work": works_for_ever, "idle": leaves_another, "stopped": stops_itself}
+        worker.ask(tasks[sys.argv[3]], sys.argv[2])
         time.sleep(600)
 """
 
@@ -407,7 +411,13 @@ def works_for_ever(path: str) -> None:
     loops(None)
 
 
-@pytest.mark.parametrize("state", ["at work", "idle"])
+def stops_itself(path: str) -> None:
+    leaves_another(path)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("state", ["at work", "idle", "stopped"])
+@pytest.mark.parametrize("method", [*_METHODS, "fork"])
 def test_when_the_parent_is_killed_the_child_dies_with_all_it_started(
     method: Method, state: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 from enum import Enum
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -49,7 +50,10 @@ class RaisedFrame(NamedTuple):
 
 
 class Channel(Protocol):
-    """Whole messages of bytes, both ways; a `multiprocessing` connection is one."""
+    """Whole messages of bytes, both ways, each way through a pipe of its own.
+
+    A pipe hangs up when nobody has its other end any more, whoever else holds this one.
+    """
 
     def send_bytes(self, content: bytes, /) -> None:
         """Send one message; raises `OSError` where nobody can read it any more."""
@@ -59,6 +63,33 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Close this end."""
+
+    def close_outgoing(self) -> None:
+        """Close what is sent through alone."""
+
+    def fileno(self) -> int:
+        """Return the descriptor through which messages come."""
+
+
+class PipesChannel:
+    """Whole messages over two one-way connections of `multiprocessing`."""
+
+    def __init__(self, incoming: Connection, outgoing: Connection) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self.send_bytes, self.recv_bytes = outgoing.send_bytes, incoming.recv_bytes
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self._incoming.close()
+        self._outgoing.close()
+
+    def close_outgoing(self) -> None:
+        """See `Channel`."""
+        self._outgoing.close()
+
+    def fileno(self) -> int:
+        """See `Channel`."""
+        return self._incoming.fileno()
 
 
 class StreamChannel:
@@ -84,6 +115,14 @@ class StreamChannel:
             with contextlib.suppress(OSError):  # what was not sent is not wanted any more
                 stream.close()
 
+    def close_outgoing(self) -> None:
+        """See `Channel`."""
+        self._outgoing.close()
+
+    def fileno(self) -> int:
+        """See `Channel`."""
+        return self._incoming.fileno()
+
     def _read(self, length: int) -> bytes:
         content = self._incoming.read(length)
         if len(content) < length:
@@ -103,13 +142,17 @@ def main(*, silent: bool) -> None:
     serve(StreamChannel(incoming, outgoing), silent=silent)
 
 
-def main_of_multiprocessing(channel: Channel, silent: bool) -> None:
-    """Be a child that `multiprocessing` started; see `serve`."""
+def main_of_multiprocessing(
+    incoming: Connection, outgoing: Connection, inherited: Channel | None, silent: bool
+) -> None:
+    """Be a child that `multiprocessing` started; see `serve`. A fork has `inherited` to close."""
     if hasattr(os, "setsid"):
         os.setsid()
     # What was loaded before the fork stays: collecting it again and again would copy its pages.
     gc.freeze()
-    serve(channel, silent=silent)
+    if inherited is not None:
+        inherited.close()  # else the end of whoever asks would never come
+    serve(PipesChannel(incoming, outgoing), silent=silent)
 
 
 def serve(channel: Channel, *, silent: bool) -> None:
@@ -120,7 +163,7 @@ def serve(channel: Channel, *, silent: bool) -> None:
     if silent:
         _discard_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, who ends this
-    guardian = fork_from_guardian(channel.close)
+    guardian = fork_from_guardian(channel)
     sender, inbox = _Sender(channel, guardian), _Inbox(channel)
     with contextlib.suppress(OSError):  # who asks is gone
         while (content := inbox.tasks.get()) != LEAVE:

@@ -24,7 +24,7 @@ from typing import Literal
 import psutil
 
 from blockzoo.core.processes import child
-from blockzoo.core.processes.child import Channel, StreamChannel
+from blockzoo.core.processes.child import Channel, PipesChannel, StreamChannel
 
 Method = Literal["interpreter", "spawn", "forkserver", "fork"]
 
@@ -120,12 +120,20 @@ class _OfMultiprocessing(Started):
         context = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(list(preload))
-        self.channel, theirs = context.Pipe()
+        (their_incoming, outgoing), (incoming, their_outgoing) = (
+            context.Pipe(False),
+            context.Pipe(False),
+        )
+        self.channel = PipesChannel(incoming, outgoing)
+        inherited = self.channel if method == "fork" else None
         self._process = context.Process(  # type: ignore[attr-defined]
-            target=child.main_of_multiprocessing, args=(theirs, silent), daemon=True
+            target=child.main_of_multiprocessing,
+            args=(their_incoming, their_outgoing, inherited, silent),
+            daemon=True,
         )
         self._start()
-        theirs.close()
+        their_incoming.close()
+        their_outgoing.close()
         self.pid = self._process.pid
         with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by now
             self._seen = psutil.Process(self.pid)

@@ -68,7 +68,7 @@ class Worker:
         self._child = start(method, environment=environment or {}, preload=preload, silent=silent)
         self._ended: Ended | None = None
         self._pid = self._child.pid
-        self._busy, self._stopped = False, False
+        self._busy, self._stopped, self._is_over = False, False, threading.Event()
         self._inbox: SimpleQueue[bytes | None] = SimpleQueue()
         # A thread reads, so that a child that stops in the middle of a message delays no limit.
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -122,7 +122,6 @@ class Worker:
             return  # by now its number may be that of another process
         self._stopped = True
         self._kill()
-        self._child.wait(_END_S)
 
     def close(self) -> None:
         """Let an idle process end by itself, which runs what it left to `atexit`; kill others."""
@@ -206,7 +205,6 @@ class Worker:
         # One that has closed the channel may still be on its way out.
         status = self._child.wait(_END_S) if exceeded is None and not self._stopped else None
         self._kill()
-        self._child.wait(_END_S)
         if self._stopped:
             self._ended = Ended(cause="stopped", reason="was stopped")
         else:
@@ -222,6 +220,8 @@ class Worker:
             # Where the child has killed its guardian. The number of a process that is gone is not
             # given to another one as long as anything is in its group.
             os.killpg(self._pid, signal.SIGKILL)
+        self._child.wait(_END_S)
+        self._is_over.set()
 
     def _write(self, content: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):  # it is gone; its status says why
@@ -233,6 +233,7 @@ class Worker:
             while True:
                 self._inbox.put(channel.recv_bytes())
         self._inbox.put(None)
+        self._is_over.wait()  # a child on its way out is killed when nobody can ask it any more
         channel.close()  # here, where nobody reads from it any more
 
 
