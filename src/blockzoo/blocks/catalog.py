@@ -14,6 +14,7 @@ have no names until then.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +37,8 @@ from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownN
 
 GROUP = "blockzoo.blocks"
 
+_SETTING = re.compile(r"(.+)\[(\w+)=(\d+(?:\.\d+)?)\]")
+"""A block's name, its knob and the value that it is turned to."""
 _stand_ins: dict[str, BlockSpec] = {}
 """By the names they were asked for: blocks of users whose code this process does not load."""
 _user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
@@ -53,6 +56,7 @@ def get_block(name: BlockLike) -> BlockSpec:
     Case does not count where one block alone has the name without it. A class or function may be
     one of this process, of a notebook say. A spec is returned as it is.
 
+    `InvertedResidual[expansion=4]` is the block with its knob turned, see `BlockSpec.knob`.
     `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
     that installed packages declare. Raises `UnknownNameError` with near names, and what
     `user_code.load` raises.
@@ -61,6 +65,8 @@ def get_block(name: BlockLike) -> BlockSpec:
         return name
     if not isinstance(name, str):
         return _block_of_object(name)
+    if (setting := _SETTING.fullmatch(name)) is not None:
+        return _at_capacity(*setting.groups())
     spec = registered(name) or _stand_ins.get(name)
     if spec is None and user_code.names_user_code(name):
         return _block_by_path(name)
@@ -72,6 +78,15 @@ def get_block(name: BlockLike) -> BlockSpec:
     if spec is None:
         raise UnknownNameError("block", name, (*registered_names(), *_declared_blocks()))
     return spec
+
+
+def _at_capacity(name: str, keyword: str, value: str) -> BlockSpec:
+    """Return the block of that name with its knob, called `keyword`, at `value`."""
+    spec = get_block(name)
+    if keyword != spec.knob:
+        allowed = f"its knob is {spec.knob}" if spec.knob else "it declares no knob"
+        raise InputError(f"block {spec.name} takes no {keyword}; {allowed}")
+    return spec.at_capacity(float(value))
 
 
 def name_of_block(block: BlockLike) -> str:
@@ -115,6 +130,9 @@ def canonical_name(name: str) -> str:
 
     Runs and imports nothing, so it takes a name that no block has as it is.
     """
+    setting = _SETTING.fullmatch(name)
+    if setting is not None and registered(setting[1]) is not None:
+        return get_block(name).name
     spec = registered(name)
     if spec is None and not user_code.names_user_code(name) and name not in _declared_blocks():
         spec = registered_whatever_case(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 import torch
@@ -24,11 +24,13 @@ from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
 from blockzoo.core.names import checked_name
 from blockzoo.core.position import Position
+from blockzoo.core.ranges import CAPACITY
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-BlockFactory = Callable[[int, int, int, Position], nn.Module]
+BlockFactory = Callable[..., nn.Module]
+"""Takes in_channels, out_channels, stride, the position and, by its keyword, the block's knob."""
 Builder = Callable[..., nn.Module]
 """Takes in_channels, out_channels and stride in this order, and perhaps the position."""
 RegisteredTarget = TypeVar("RegisteredTarget", bound=Callable[..., nn.Module])
@@ -72,9 +74,10 @@ class BlockSpec:
     says that branches merge in its deploy form, `merge_methods` names methods that merge them, for
     a block that calls them otherwise than `blocks/deploy.py` expects. `initialisation` is "policy"
     (see `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
-    `defined_at` is the file and line of the factory. A spec with `elsewhere` stands in for a
-    user's block that this process does not load, of the class `class_name`: what needs the block
-    is done there.
+    `knob` is the keyword of the factory that sets the block's capacity, a number above 0; a spec
+    with a `capacity` is built with that value in place of the published one. `defined_at` is the
+    file and line of the factory. A spec with `elsewhere` stands in for a user's block that this
+    process does not load, of the class `class_name`: what needs the block is done there.
 
     Raises `InputError` for a name that no record could keep.
     """
@@ -92,6 +95,8 @@ class BlockSpec:
     initialisation: Initialisation = "policy"
     aliases: tuple[str, ...] = ()
     notes: str = ""
+    knob: str = ""
+    capacity: float | None = None
     defined_at: str = ""
     class_name: str = ""
     elsewhere: Elsewhere | None = field(default=None, compare=False, repr=False)
@@ -134,7 +139,7 @@ class BlockSpec:
         _check_arguments(in_channels, out_channels, stride)
         arguments = f"in={in_channels}, out={out_channels}, stride={stride}, position={position}"
         try:
-            block = self.factory(in_channels, out_channels, stride, position)
+            block = self.factory(in_channels, out_channels, stride, position, **self._setting)
         except BlockZooError:
             raise  # it says already what is wrong, and is no fault of the block's code
         except Exception as error:
@@ -160,6 +165,27 @@ class BlockSpec:
         if self.initialisation == "policy" and not _on_meta_device():
             initialise(block)
         return block
+
+    @property
+    def _setting(self) -> dict[str, float]:
+        return {} if self.capacity is None else {self.knob: self.capacity}
+
+    def at_capacity(self, value: float) -> BlockSpec:
+        """Return the block with its knob at `value`, of four digits, under a name that says so.
+
+        >>> from blockzoo.blocks import get_block
+        >>> get_block("InvertedResidual").at_capacity(3).name
+        'InvertedResidual[expansion=3]'
+
+        Raises `InputError` for a block without a knob and a value that is not above 0.
+        """
+        if not self.knob:
+            raise InputError(f"block {self.name} declares no knob for its capacity")
+        value = CAPACITY.checked(self.knob, float(f"{value:.4g}"))
+        published = self.name.partition("[")[0]
+        return replace(
+            self, name=f"{published}[{self.knob}={value:.4g}]", capacity=value, aliases=()
+        )
 
     def _tell_of_uncalled_merges(self, block: nn.Module) -> None:
         """Warn, once each, of methods with a merge's name that ask for arguments."""
@@ -261,6 +287,7 @@ class BlockFacts(TypedDict, total=False):
     initialisation: Initialisation
     aliases: tuple[str, ...]
     notes: str
+    knob: str
 
 
 def register_block(

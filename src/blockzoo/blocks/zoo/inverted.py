@@ -46,13 +46,14 @@ _REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 /
     licence="Apache-2.0",
     formula="y = x + P(relu6(bn(dw3x3_s(relu6(P_6c(x)))))), x where shape stays, P = bn conv1x1",
     notes="MobileNetV2: expansion 6 everywhere, no squeeze-excite, linear projection.",
+    knob="expansion",
 )
 def inverted_residual(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return MobileNetV2's block (Sandler et al., arXiv 1801.04381)."""
     block: nn.Module = InvertedResidual(
-        in_channels, out_channels, 3, stride, exp_ratio=6, act_layer=nn.ReLU6
+        in_channels, out_channels, 3, stride, exp_ratio=expansion, act_layer=nn.ReLU6
     )
     return block
 
