@@ -35,7 +35,7 @@ def test_phases_leave_a_page_and_go_on_where_they_were(tmp_path: Path) -> None:
     assert blocks["Identity"]["eager"]["to_eager"][0] == 1.0
     assert blocks["Identity"]["eager"]["difference"] == 0.0
     assert blocks["Identity"]["export"] == {"reason": "took over 1 s"}
-    assert blocks["ResNetBasicBlock"]["export"]["samples"] >= 10
+    assert blocks["ResNetBasicBlock"]["export"]["samples"] > 0
     text = page.read_text()
     assert "| block | eager (ms) | to baseline | export |" in text
     assert text.endswith("| (1) |\n\n- (1) took over 1 s\n")

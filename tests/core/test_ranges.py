@@ -14,7 +14,7 @@ from blockzoo.core.ranges import BATCH, SECONDS, SEED, Range
         (BATCH, -(10**20), "it is -100000000000000000000; it must be 1 or more"),
         (BATCH, 2**20 + 1, "it is 1048577; it must be within 1..1048576"),
         (BATCH, 10**5000, "it is a number of 16610 bits; it must be within 1..1048576"),
-        (BATCH, 2.0, "it is 2.0; it must be within 1..1048576"),
+        (BATCH, 2.0, "it is 2.0; it must be a whole number within 1..1048576"),
         (BATCH, True, "it is True; it must be within 1..1048576"),
         (BATCH, "2", "it is 2; it must be within 1..1048576"),
         (SECONDS, 0.0, "it is 0; it must be above 0 and at most 1e+06"),

@@ -2,7 +2,7 @@ import pytest
 
 from blockzoo.blocks import list_available_blocks
 from blockzoo.core.errors import InputError, UnknownNameError
-from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.position import POSITIONS
 from blockzoo.experiments.protocol import ELEVEN_BLOCKS, get_protocol
 from blockzoo.scaffold.net import ScaffoldConfig
 
@@ -55,16 +55,6 @@ def test_more_of_the_same_keeps_the_label() -> None:
     changed = v1.changed(seeds=(7,), blocks=("RepMixer",), dataset="digits", positions=None)
     assert changed.label == "v1"
     assert (changed.seeds, changed.positions) == ((7,), POSITIONS)
-
-
-def test_networks_go_seed_by_seed() -> None:
-    protocol = get_protocol("quick").changed(blocks=("a", "b"), positions=(Position.MID,))
-    assert list(protocol.trainings()) == [
-        (0, "a", Position.MID),
-        (0, "b", Position.MID),
-        (1, "a", Position.MID),
-        (1, "b", Position.MID),
-    ]
 
 
 def test_the_scaffold_takes_its_sizes_from_the_protocol_and_the_data() -> None:

@@ -262,7 +262,7 @@ def test_any_allowed_scaffold_maps_images_to_logits(
         ({"width": -8}, "width is -8; it must be 1 or more"),
         ({"depth": 10**6}, "depth is 1000000; it must be within 1..1000"),
         ({"width": 10**5000}, "width is a number of 16610 bits; it must be within 1..4096"),
-        ({"width": 8.0}, "width is 8.0; it must be within 1..4096"),
+        ({"width": 8.0}, "width is 8.0; it must be a whole number within 1..4096"),
         ({"classes": 10**7}, "classes is 10000000; it must be within 2..1000000"),
         ({"input_shape": (3, 32, 10**9)}, "is 1000000000; it must be within 4..8192"),
         ({"classes": 1}, "classes is 1; it must be 2 or more"),

@@ -30,7 +30,7 @@ def test_an_unknown_recipe_is_refused() -> None:
     ("changes", "message"),
     [
         ({"epochs": 0}, "epochs is 0; it must be 1 or more"),
-        ({"epochs": 1.5}, "epochs is 1.5; it must be within 1..100000"),
+        ({"epochs": 1.5}, "epochs is 1.5; it must be a whole number within 1..100000"),
         ({"epochs": 10**9}, "epochs is 1000000000; it must be within 1..100000"),
         ({"batch_size": 10**20}, "batch_size is 1"),
         ({"batch_size": -4}, "batch_size is -4; it must be 1 or more"),

@@ -56,7 +56,8 @@ def get_block(name: BlockLike) -> BlockSpec:
     Case does not count where one block alone has the name without it. A class or function may be
     one of this process, of a notebook say. A spec is returned as it is.
 
-    `InvertedResidual[expansion=4]` is the block with its knob turned, see `BlockSpec.knob`.
+    `InvertedResidual[expansion=4]` is the block with its knob turned, see `BlockSpec.knob`, and
+    `RepVGG[depth=5]` a stage of five.
     `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
     that installed packages declare. Raises `UnknownNameError` with near names, and what
     `user_code.load` raises.
@@ -83,9 +84,11 @@ def get_block(name: BlockLike) -> BlockSpec:
 def _at_capacity(name: str, keyword: str, value: str) -> BlockSpec:
     """Return the block of that name with its knob, called `keyword`, at `value`."""
     spec = get_block(name)
+    if keyword == "depth":
+        return spec.at_depth(int(value) if value.isdecimal() else float(value))
     if keyword != spec.knob:
-        allowed = f"its knob is {spec.knob}" if spec.knob else "it declares no knob"
-        raise InputError(f"block {spec.name} takes no {keyword}; {allowed}")
+        knob = f"its knob is {spec.knob}, or depth" if spec.knob else "it takes depth alone"
+        raise InputError(f"block {spec.name} takes no {keyword}; {knob}")
     return spec.at_capacity(float(value))
 
 

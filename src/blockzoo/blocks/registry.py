@@ -24,7 +24,7 @@ from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
 from blockzoo.core.names import checked_name
 from blockzoo.core.position import Position
-from blockzoo.core.ranges import CAPACITY
+from blockzoo.core.ranges import CAPACITY, DEPTH
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,8 +75,9 @@ class BlockSpec:
     a block that calls them otherwise than `blocks/deploy.py` expects. `initialisation` is "policy"
     (see `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
     `knob` is the keyword of the factory that sets the block's capacity, a number above 0; a spec
-    with a `capacity` is built with that value in place of the published one. `defined_at` is the
-    file and line of the factory. A spec with `elsewhere` stands in for a user's block that this
+    with a `capacity` is built with that value in place of the published one. With a `stage_depth`
+    its stage has that many blocks, whatever the scaffold says. `defined_at` is the file and line of
+    the factory. A spec with `elsewhere` stands in for a user's block that this
     process does not load, of the class `class_name`: what needs the block is done there.
 
     Raises `InputError` for a name that no record could keep.
@@ -97,6 +98,7 @@ class BlockSpec:
     notes: str = ""
     knob: str = ""
     capacity: float | None = None
+    stage_depth: int | None = None
     defined_at: str = ""
     class_name: str = ""
     elsewhere: Elsewhere | None = field(default=None, compare=False, repr=False)
@@ -182,10 +184,33 @@ class BlockSpec:
         if not self.knob:
             raise InputError(f"block {self.name} declares no knob for its capacity")
         value = CAPACITY.checked(self.knob, float(f"{value:.4g}"))
-        published = self.name.partition("[")[0]
-        return replace(
-            self, name=f"{published}[{self.knob}={value:.4g}]", capacity=value, aliases=()
-        )
+        name = f"{self._published_name}[{self.knob}={value:.4g}]"
+        return replace(self, name=name, capacity=value, aliases=())
+
+    def at_depth(self, blocks: float) -> BlockSpec:
+        """Return the block for a stage of that many, under a name that says so.
+
+        >>> from blockzoo.blocks import get_block
+        >>> get_block("MobileOneBlock").at_depth(5).name
+        'MobileOneBlock[depth=5]'
+
+        Raises `InputError` for a number out of range.
+        """
+        name = f"{self._published_name}[depth={DEPTH.checked('depth', blocks)}]"
+        return replace(self, name=name, stage_depth=int(blocks), aliases=())
+
+    def depth_in(self, scaffold_depth: int) -> int:
+        """Return how many blocks its stage has in a scaffold of that depth.
+
+        >>> from blockzoo.blocks import get_block
+        >>> get_block("RepVGG").depth_in(3), get_block("RepVGG").at_depth(5).depth_in(3)
+        (3, 5)
+        """
+        return scaffold_depth if self.stage_depth is None else self.stage_depth
+
+    @property
+    def _published_name(self) -> str:
+        return self.name.partition("[")[0]
 
     def _tell_of_uncalled_merges(self, block: nn.Module) -> None:
         """Warn, once each, of methods with a merge's name that ask for arguments."""
@@ -341,6 +366,8 @@ def _spec_of(
 ) -> BlockSpec:
     place = user_errors.place_of(target)
     told: BlockFacts = {**unstated_facts(target, place), **facts}
+    if (knob := told.get("knob")) and not _is_ours(target):
+        signatures.check_knob(target, name, knob)
     return BlockSpec(name=name, factory=factory, defined_at=place, **told)
 
 

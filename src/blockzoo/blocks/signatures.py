@@ -70,11 +70,16 @@ class _ByName:
         self._target, self._with_position = target, _takes(target, position=True)
 
     def __call__(
-        self, in_channels: int, out_channels: int, stride: int, position: Position
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        position: Position,
+        **setting: float,
     ) -> nn.Module:
         extra = {"position": position} if self._with_position else {}
         return self._target(
-            in_channels=in_channels, out_channels=out_channels, stride=stride, **extra
+            in_channels=in_channels, out_channels=out_channels, stride=stride, **extra, **setting
         )
 
 
@@ -112,15 +117,34 @@ class Adapter:
             )
 
     def __call__(
-        self, in_channels: int, out_channels: int, stride: int, position: Position
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        position: Position,
+        **setting: float,
     ) -> nn.Module:
         """Build one block."""
         extra = (position,) if self._with_position else ()
-        return self._build(in_channels, out_channels, stride, *extra)
+        return self._build(in_channels, out_channels, stride, *extra, **setting)
 
     def stand_for(self, target: Target) -> None:
         """Have the class or function `target` be what this adapter builds."""
         functools.update_wrapper(self, target, updated=())
+
+
+def check_knob(target: Target, name: str, knob: str) -> None:
+    """Raise `InputError` unless `target` takes the knob that its block declares, by its name.
+
+    >>> check_knob(lambda i, o, s, *, width=1.0: nn.Identity(), "mine", "width")
+    """
+    parameters = inspect.signature(target).parameters.values()
+    kinds = inspect.Parameter
+    keywords = {
+        p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    }
+    if knob not in keywords and not any(p.kind is kinds.VAR_KEYWORD for p in parameters):
+        raise InputError(f"block {name} declares the knob {knob!r}; it takes {_parameters(target)}")
 
 
 def _takes_by_name(target: Target) -> bool:

@@ -30,6 +30,15 @@ class CompareOptions(TrainingOptions):
         ),
         ranges.SECONDS,
     ] = None
+    matches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--match",
+            metavar="COST[@Nx]",
+            help="Fit every block's stage to N times the context block's macs or params first; "
+            "repeatable.",
+        ),
+    ] = None
     margin_points: Annotated[
         float,
         typer.Option("--margin", help="Points of accuracy within which blocks count as equal."),

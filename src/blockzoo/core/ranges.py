@@ -33,7 +33,8 @@ class Range:
     def checked(self, name: str, value: object) -> float:
         """Return the value; raises `InputError` where it is no number of the range."""
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
-            raise InputError(f"{name} is {value}; it must be {self}")
+            whole = "a whole number " if self.whole and isinstance(value, float) else ""
+            raise InputError(f"{name} is {value}; it must be {whole}{self}")
         number = int(value) if isinstance(value, Integral) else float(value)
         too_low = number <= self.least if self.above else number < self.least
         if too_low or number > self.most or math.isnan(number):
@@ -77,6 +78,8 @@ SECONDS = Range(least=0, most=1_000_000, above=True, whole=False)
 POINTS = Range(least=0, most=99, above=True, whole=False)
 LIMIT = Range(least=0, most=1e18, above=True, whole=False)
 MARGIN = Range(least=0, most=0.99, above=True, whole=False)
+BUDGET = Range(least=0, most=100, above=True, whole=False)
+"""Of a stage, as a share of another's cost."""
 CAPACITY = Range(least=0, most=1000, above=True, whole=False)
 GIBIBYTES = Range(least=0, most=2**20, above=True, whole=False)
 CALLS = Range(least=0, most=1_000_000)

@@ -72,7 +72,10 @@ class CompareRequest:
 
     def with_seeds(self, seeds: Iterable[int]) -> CompareRequest:
         """Return the same comparison over other seeds."""
-        protocol = self.sweep.protocol.changed(seeds=tuple(seeds))
+        return self.with_protocol(self.sweep.protocol.changed(seeds=tuple(seeds)))
+
+    def with_protocol(self, protocol: Protocol) -> CompareRequest:
+        """Return the same comparison by a protocol that was changed."""
         return replace(self, sweep=replace(self.sweep, protocol=protocol))
 
 
@@ -188,16 +191,32 @@ def _found(
     # By identity, so that whatever else the store holds is not mixed in.
     wanted = map(store.get, make_plan(request.sweep, store).asked)
     kept = [record for record in wanted if record is not None]
-    positions = request.sweep.protocol.positions
-    found = compare_records(
-        kept,
-        request.block,
-        request.others,
-        positions,
-        margin=request.margin,
-        alpha=level,
-        declared_at=declared_at,
-    )
+    found: list[Comparison] = []
+    for position in request.sweep.protocol.positions:
+        fits = {each.block: each for each in request.sweep.fits(position)}
+        missed = {block: each.reason for block, each in fits.items() if not each.reached}
+        names = {block: each.fitted for block, each in fits.items()}
+        mine = request.block
+        pairs = [other for other in request.others if not {mine, other} & missed.keys()]
+        found += compare_records(
+            kept,
+            names.get(mine, mine),
+            [names.get(other, other) for other in pairs],
+            [position],
+            margin=request.margin,
+            alpha=level,
+            declared_at=declared_at,
+        )
+        found += [
+            Comparison(
+                position=position,
+                block=mine,
+                other=other,
+                reason="; ".join(filter(None, map(missed.get, (mine, other)))),
+            )
+            for other in request.others
+            if other not in pairs
+        ]
     return tuple(found)
 
 

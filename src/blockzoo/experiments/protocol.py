@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -18,6 +17,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
+from blockzoo.experiments.matching import Match
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.training.recipe import Recipe, get_recipe
 from blockzoo.training.settings import TrainingSettings
@@ -41,7 +41,8 @@ ELEVEN_BLOCKS = (
 class Protocol:
     """Everything that a comparison holds fixed, and what it compares by default.
 
-    The fields from `context` to `split_seed` determine results; the others say what to run.
+    The fields from `context` to `split_seed` determine results; the others say what to run. With
+    a `match` every block is fitted to a budget first, which is a track of its own.
     Raises `InputError` for values that cannot work.
     """
 
@@ -61,6 +62,7 @@ class Protocol:
     latency_batch_size: int = 1
     latency_budget_s: float = 60.0
     latency_processes: int = 3
+    match: Match | None = None
 
     def __post_init__(self) -> None:
         # By its one name, so that a label does not depend on how a context was spelled.
@@ -80,11 +82,14 @@ class Protocol:
 
     @property
     def label(self) -> str:
-        """The name that records carry: `v1`, or `v1~3f2a9c` where something was changed."""
+        """The name that records carry: `v1`, or `v1~3f2a9c` where something was changed.
+
+        Where blocks are fitted to a budget the track comes last: `v1+macs`.
+        """
         published = _PROTOCOLS.get(self.name)
-        if published is None or self._digest() == published._digest():
-            return self.name
-        return f"{self.name}~{self._digest()}"
+        changed = published is not None and self._digest() != published._digest()
+        digest = f"~{self._digest()}" if changed else ""
+        return f"{self.name}{digest}{self.match.suffix if self.match else ''}"
 
     def scaffold(self, *, classes: int, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
         """Return the scaffold for data of that many classes and that shape (3, H, W)."""
@@ -112,20 +117,6 @@ class Protocol:
             device=device,
             compiled=compiled,
         )
-
-    def trainings(self) -> Iterator[tuple[int, str, Position]]:
-        """Yield every (seed, block, position), seed by seed.
-
-        >>> [(seed, block, str(position)) for seed, block, position
-        ...  in get_protocol("quick").changed(blocks=("RepMixer",)).trainings()][:2]
-        [(0, 'RepMixer', 'early'), (0, 'RepMixer', 'mid')]
-        """
-        for seed in self.seeds:
-            for position in self.positions:
-                for block in self.blocks:
-                    # Blocks innermost: where it is stopped, those that are done share seeds and
-                    # positions.
-                    yield seed, block, position
 
     def changed(self, **changes: object) -> Protocol:
         """Return a copy with those fields, and those of the recipe, that are not None replaced.
@@ -197,15 +188,18 @@ _PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """Return the protocol of that name; raises `UnknownNameError` for any other.
+    """Return the protocol of that name, with a track say; raises `UnknownNameError` for others.
 
     >>> protocol = get_protocol("v1")
     >>> protocol.label, protocol.dataset, len(protocol.blocks), protocol.seeds[-1]
     ('v1', 'cifar100', 11, 9)
     >>> protocol.changed(width=32).label.startswith("v1~")  # no longer comparable with `v1`
     True
+    >>> get_protocol("v1+macs@0.5x").match
+    Match(cost='macs', budget=0.5)
     """
+    published, match = Match.of_label(name)
     try:
-        return _PROTOCOLS[name]
+        return replace(_PROTOCOLS[published], match=match)
     except KeyError:
         raise UnknownNameError("protocol", name, _PROTOCOLS) from None

@@ -129,7 +129,7 @@ class ScaffoldNet(nn.Module):
             self._check_shapes()
 
     def stage(self, position: Position) -> nn.Sequential:
-        """Return the stage at that position, a sequence of `depth` blocks."""
+        """Return the stage at that position, a sequence of blocks."""
         module = self.get_submodule(f"stage_{position}")
         assert isinstance(module, nn.Sequential)
         return module
@@ -142,7 +142,7 @@ class ScaffoldNet(nn.Module):
     def forward(self, images: Tensor, paths: Tensor | None = None) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, classes).
 
-        `paths` (3 x depth, N) is for training with drop path: for each block in depth and each
+        `paths` (all blocks, N) is for training with drop path: for each block in depth and each
         image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B as it is,
         0 skips it. Factors of blocks that change the shape are not read.
         """
@@ -188,7 +188,8 @@ def _stage(spec: BlockSpec, position: Position, config: ScaffoldConfig, seed: in
     in_channels, out_channels, stride = config.stage_shape(position)
     seed_for(f"{seed}/stage {position}")
     first = spec.build(in_channels, out_channels, stride, position)
-    rest = [spec.build(out_channels, out_channels, 1, position) for _ in range(config.depth - 1)]
+    more = spec.depth_in(config.depth) - 1
+    rest = [spec.build(out_channels, out_channels, 1, position) for _ in range(more)]
     return nn.Sequential(first, *rest)
 
 

@@ -31,7 +31,7 @@ class DropPath:
             raise InputError(
                 f"drop_path is {rate}; only a ScaffoldNet can skip blocks, not {type(net).__name__}"
             )
-        self.blocks = len(POSITIONS) * net.config.depth
+        self.blocks = sum(len(net.stage(position)) for position in POSITIONS)
         self._rates = drop_rates(self.blocks, rate)
         self._seed, self._device = seed, device
         self._generator = torch.Generator()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from tests.cli.commands.running import run
 
@@ -49,6 +50,13 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
         (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
         (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),
         (["Identit"], "Identity"),
+        (["Identity", "--match", "flops"], "unknown cost to match 'flops'"),
+        (["Identity", "--match", "macs@"], "'macs@' names no budget; write macs, params, or macs@"),
+        (["Identity", "--match", "macs@0x"], "budget is 0; it must be above 0"),
+        (
+            ["Identity", "--match", "macs", "--protocol", "v1+params"],
+            "the protocol names a track; leave out --match",
+        ),
     ],
 )
 def test_wrong_use_is_one_line_before_anything_runs(arguments: list[str], told: str) -> None:
@@ -63,3 +71,23 @@ def test_a_time_budget_plans_the_seeds(tiny_npz: Path) -> None:
     (short, long) = (run(*arguments, "--time-budget", hours)[2] for hours in ("0.0001", "10"))
     assert "; 2 seeds;" in short
     assert "; 100 seeds;" in long
+
+
+def test_at_equal_cost_blocks_are_fitted_and_what_cannot_be_is_a_row(tiny_npz: Path) -> None:
+    blocks = ("InvertedResidual", "MobileOneBlock", "Identity")
+    options = ("--dataset", str(tiny_npz), *OPTIONS, "--width", "16", "--seeds", "2")
+    status, output, told = run(
+        "compare", *blocks, *options, "--match", "macs", "--match", "macs@2x"
+    )
+    assert status == 0
+    assert "Stages fitted to 2 of the context block's, MMACs" in told
+    assert "stages of 1 times the context block's macs:" in output
+    assert "Identity cannot reach the target; nearest is Identity" in " ".join(output.split())
+    with Store("results") as store:
+        trained = {(r.block, r.protocol) for r in store.records() if isinstance(r, TrainingRecord)}
+    assert {protocol.rpartition("+")[2] for _, protocol in trained} == {"macs", "macs@2x"}
+    assert {block.partition("[")[0] for block, _ in trained} == {
+        "InvertedResidual",
+        "MobileOneBlock",
+    }
+    assert all("[" in block for block, _ in trained)

@@ -206,7 +206,7 @@ def test_a_users_code_runs_in_the_command_itself_on_request_alone(
     (tmp_path / "own.py").write_text(_TELLS)
     command = [sys.executable, "-m", "blockzoo", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=600) == 0
     pids = {int(pid) for pid in (tmp_path / "processes").read_text().split()}
     assert (pids == {process.pid}) == here
     assert (process.pid in pids) == here

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
@@ -30,6 +32,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.matching import Match
 from blockzoo.report.figures.accuracy_plot import format_of
 from blockzoo.report.figures.comparison_plot import comparison_figure
 from blockzoo.report.tables.comparison import (
@@ -40,6 +43,7 @@ from blockzoo.report.tables.comparison import (
     sentence,
     undecided_lines,
 )
+from blockzoo.report.tables.fits import fits_table
 from blockzoo.results.store.database import Store
 from blockzoo.stats.spending import PLAN
 
@@ -51,19 +55,34 @@ def compare(chosen: CompareOptions) -> None:
     """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
     format_of(chosen.plot)  # refused before the work and not after it
     request = _request(chosen)
+    requests = _matched(request, chosen.matches)
     require_usable(chosen.results, None)
     load_data(request.sweep)
     with open_store(chosen.results, create=True) as store:
         if chosen.time_budget_h is not None:
-            request = within_time(request, store, chosen.time_budget_h * _SECONDS_PER_HOUR)
-        _say_plan(request, store)
+            share_s = chosen.time_budget_h * _SECONDS_PER_HOUR / len(requests)
+            requests = [within_time(each, store, share_s) for each in requests]
+        for each in requests:
+            _say_plan(each, store)
         if chosen.dry_run:
             return
-        look = _run(request, store, chosen)
-    _show(look, request)
-    write_plot(chosen.plot, lambda: comparison_figure(look.comparisons, request.margin))
-    if look.failed or any(each.failed for each in look.comparisons):
+        looks = [_run(each, store, chosen) for each in requests]
+    for each, look in zip(requests, looks, strict=True):
+        _show(look, each)
+    found = [each for look in looks for each in look.comparisons]
+    write_plot(chosen.plot, lambda: comparison_figure(found, request.margin))
+    if any(look.failed for look in looks) or any(each.failed for each in found):
         raise typer.Exit(1)
+
+
+def _matched(request: CompareRequest, matches: Sequence[str] | None) -> list[CompareRequest]:
+    """Return the comparison in the track of each match; in that of its protocol without any."""
+    if not matches:
+        return [request]
+    if request.sweep.protocol.match is not None:
+        raise InputError("the protocol names a track; leave out --match")
+    tracks = [Match.of_text(text) for text in dict.fromkeys(matches)]
+    return [request.with_protocol(request.sweep.protocol.changed(match=each)) for each in tracks]
 
 
 def _request(chosen: CompareOptions) -> CompareRequest:
@@ -86,6 +105,14 @@ def _request(chosen: CompareOptions) -> CompareRequest:
 
 
 def _say_plan(request: CompareRequest, store: Store) -> None:
+    if match := request.sweep.protocol.match:
+        fits = [
+            fit
+            for position in request.sweep.protocol.positions
+            for fit in request.sweep.fits(position)
+        ]
+        console = message_console()
+        console.print(fits_table(fits, match, console.width))
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
     pace = Pace.of(store, request.sweep.protocol)
     say(
@@ -139,6 +166,9 @@ def _counted(look: Look) -> str:
 
 def _show(look: Look, request: CompareRequest) -> None:
     console = output_console()
+    match = request.sweep.protocol.match
+    if match is not None:
+        console.print(f"{match.words}:", highlight=False)
     console.print(comparison_table(look.comparisons, console.width))
     lines = (
         *detail_lines(look.comparisons),

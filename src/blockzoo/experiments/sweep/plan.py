@@ -15,9 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, Progress, load_dataset
+from blockzoo.experiments.matching import Fit, fit
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
@@ -78,6 +80,32 @@ class SweepRequest:
     def placement(self, block: str, position: Position) -> Placement:
         """Return the placement of that block in the sweep's scaffold."""
         return Placement.of(block, position, self.scaffold)
+
+    def fits(self, position: Position) -> list[Fit]:
+        """Return every block of the protocol fitted to its budget there; none without a budget."""
+        match = self.protocol.match
+        blocks = self.protocol.blocks if match else ()
+        return [fit(self.placement(block, position), match) for block in blocks if match]
+
+    def blocks_at(self, position: Position) -> tuple[str, ...]:
+        """Return the names by which blocks are run there; without those that reach no budget.
+
+        Raises `InputError` where none does.
+        """
+        if self.protocol.match is None:
+            return self.protocol.blocks
+        fits = self.fits(position)
+        if not any(each.reached for each in fits):
+            reasons = "; ".join(each.reason for each in fits)
+            raise InputError(f"no block reaches its budget at {position}: {reasons}")
+        return tuple(each.fitted for each in fits if each.reached)
+
+    def placements(self) -> Iterator[Placement]:
+        """Yield every block at every position, by position."""
+        for position in self.protocol.positions:
+            # Blocks innermost: where a sweep is stopped, those that are done share positions.
+            for block in self.blocks_at(position):
+                yield self.placement(block, position)
 
     def training_settings(self, seed: int) -> TrainingSettings:
         """Return how a network of the sweep is trained with that seed."""
@@ -169,7 +197,7 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
 def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:
     """Return by block what the identities of its placements do not cover."""
     unsure: dict[str, tuple[str, ...]] = {}
-    for placement in _placements(request):
+    for placement in request.placements():
         reasons = placement.fingerprints.unsure
         if reasons:
             unsure.setdefault(placement.spec.name, reasons)
@@ -178,18 +206,12 @@ def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:
 
 def _rests_on(unsure: Container[str], request: SweepRequest, trial: Trial) -> bool:
     """Tell whether one of the blocks, or of a latency the baseline, is among the unsure."""
-    baseline = request.protocol.blocks[:1] if trial.kind == "latency" else ()
+    baseline = request.blocks_at(trial.position)[:1] if trial.kind == "latency" else ()
     return any(block in unsure for block in (*trial.blocks, *baseline))
 
 
-def _placements(request: SweepRequest) -> Iterator[Placement]:
-    for position in request.protocol.positions:
-        for block in request.protocol.blocks:
-            yield request.placement(block, position)
-
-
 def _costs(request: SweepRequest) -> Iterator[Trial]:
-    for placement in _placements(request):
+    for placement in request.placements():
         # The training step whose memory is counted is the one that is trained.
         recipe = request.protocol.recipe
         identity = cost_trial_id(
@@ -207,8 +229,9 @@ def _costs(request: SweepRequest) -> Iterator[Trial]:
 def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) -> Iterator[Trial]:
     protocol = request.protocol
     for position in protocol.positions:
-        baseline = request.placement(protocol.blocks[0], position)
-        placements = [request.placement(block, position) for block in protocol.blocks]
+        blocks = request.blocks_at(position)
+        baseline = request.placement(blocks[0], position)
+        placements = [request.placement(block, position) for block in blocks]
         ids = {
             placement.spec.name: latency_trial_id(
                 placement, settings=request.latency, baseline=baseline
@@ -218,7 +241,7 @@ def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) ->
         missing = {
             block: identity
             for block, identity in ids.items()
-            if identity not in done or block in unsure or protocol.blocks[0] in unsure
+            if identity not in done or block in unsure or blocks[0] in unsure
         }
         # All that is there is one trial found done; what is missing is measured together.
         chosen = missing or ids
@@ -233,7 +256,7 @@ def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) ->
 
 def _trainings(request: SweepRequest) -> Iterator[Trial]:
     for seed in request.protocol.seeds:
-        for placement in _placements(request):
+        for placement in request.placements():
             # Of one that cannot be built the cost trial records why.
             if placement.fingerprints.block:
                 yield training_trial(request, placement, seed)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
@@ -156,8 +157,7 @@ def run_trainings(
     fails is recorded with its reason and the others go on; raises `BlockZooError` where the failure
     has taken the device with it.
     """
-    for seed, block, position in request.protocol.trainings():
-        placement = request.placement(block, position)
+    for seed, placement in product(request.protocol.seeds, list(request.placements())):
         trained = _train_recorded(request, placement, seed)
         (cost,) = measure_cost(request, placement)
         store.put_all([trained, cost])
@@ -200,7 +200,7 @@ def _latency(request: SweepRequest, trial: Trial, _: OnEpoch | None) -> Sequence
         [trial.position],
         config=request.scaffold,
         settings=request.latency,
-        baseline=request.protocol.blocks[0],
+        baseline=request.blocks_at(trial.position)[0],
         options=BenchmarkOptions(
             experiment_name=request.options.experiment_name, notes=request.options.notes
         ),

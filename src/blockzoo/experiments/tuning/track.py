@@ -89,13 +89,11 @@ def run_tuned_track(
 def distinct_networks(request: SweepRequest) -> Iterator[Placement]:
     """Yield every placement, a network that is the same at several positions once."""
     seen = set()
-    for block in request.protocol.blocks:
-        for position in request.protocol.positions:
-            placement = Placement.of(block, position, request.scaffold)
-            network = placement.spec.name, placement.positions
-            if network not in seen:
-                seen.add(network)
-                yield placement
+    for placement in request.placements():
+        network = placement.spec.name, placement.positions
+        if network not in seen:
+            seen.add(network)
+            yield placement
 
 
 def _tuned(

@@ -1,0 +1,215 @@
+"""Matched budgets: a block's capacity is fitted until its stage costs what another's does.
+
+What is fitted is the deploy form of the stage under test, position by position, by the knob that
+the block declares. The target is a share of what the stage of the context block costs there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, get_args
+
+from blockzoo.blocks import BlockSpec, get_block
+from blockzoo.core.errors import BlockError, InputError, UnknownNameError
+from blockzoo.core.position import Position
+from blockzoo.core.ranges import BUDGET
+from blockzoo.experiments.part_costs import stage_cost
+from blockzoo.results.records import FormCost
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
+
+MatchedCost = Literal["macs", "params"]
+MATCHED_COSTS: tuple[MatchedCost, ...] = get_args(MatchedCost)
+TOLERANCE = 0.03
+"""How far from the target a stage may be; channels are whole, and some come in steps of 8."""
+_STEPS = 14
+"""Halvings of the octave in which the value lies: four digits need no more."""
+_DEEPEST = 100
+_MOST = 256.0
+"""Knobs are tried from its inverse to it."""
+_SUFFIX = re.compile(r"(.*)\+(\w+)(?:@(\d+(?:\.\d+)?)x)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Which cost of the stage is made equal, and to what share of the context block's.
+
+    Raises `UnknownNameError` for another cost and `InputError` for a share out of range.
+
+    >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
+    ('+macs', '+params@0.5x')
+    """
+
+    cost: MatchedCost
+    budget: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.cost not in MATCHED_COSTS:
+            raise UnknownNameError("cost to match", self.cost, MATCHED_COSTS)
+        BUDGET.checked("budget", self.budget)
+
+    @property
+    def suffix(self) -> str:
+        """What the label of a protocol ends with in this track."""
+        return f"+{self.cost}" if self.budget == 1 else f"+{self.cost}@{self.budget:g}x"
+
+    @property
+    def words(self) -> str:
+        """What the track is, for people.
+
+        >>> Match(cost="params", budget=0.5).words
+        "stages of 0.5 times the context block's params"
+        """
+        return f"stages of {self.budget:g} times the context block's {self.cost}"
+
+    @classmethod
+    def of_text(cls, text: str) -> Match:
+        """Return what `macs` or `params@0.5x` says; raises `InputError` for another form.
+
+        >>> Match.of_text("params@0.5x")
+        Match(cost='params', budget=0.5)
+        """
+        _, match = cls.of_label(f"+{text}")
+        if match is None:
+            raise InputError(f"{text!r} names no budget; write macs, params, or macs@0.5x")
+        return match
+
+    @classmethod
+    def of_label(cls, label: str) -> tuple[str, Match | None]:
+        """Return the label without the track, and the track, None where there is none.
+
+        >>> Match.of_label("v1+macs@2x")
+        ('v1', Match(cost='macs', budget=2.0))
+        >>> Match.of_label("v1")
+        ('v1', None)
+        """
+        found = _SUFFIX.fullmatch(label)
+        if found is None:
+            return label, None
+        name, cost, budget = found.groups()
+        return name, cls(cost=cost, budget=float(budget or 1))  # type: ignore[arg-type]
+
+    def of(self, form: FormCost) -> int:
+        """Return the cost that is matched."""
+        return form.macs if self.cost == "macs" else form.params_total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A block at one position, fitted: what it is then called, and what its stage costs.
+
+    `fitted` is the block's own name where it needs no fitting. `knob` is "depth" for one that
+    declares none, the last resort.
+    """
+
+    block: str
+    position: Position
+    fitted: str
+    knob: str
+    cost: int
+    target: float
+
+    @property
+    def off(self) -> float:
+        """How far the cost is from the target, as a share of it; negative below."""
+        return self.cost / self.target - 1
+
+    @property
+    def reached(self) -> bool:
+        """Whether the cost is near enough."""
+        return abs(self.off) <= TOLERANCE
+
+    @property
+    def reason(self) -> str:
+        """Why the target is not reached, "" where it is.
+
+        >>> named = {"block": "A", "position": Position.MID, "fitted": "A[depth=1]"}
+        >>> Fit(**named, knob="depth", cost=9, target=6).reason
+        'A cannot reach the target; nearest is A[depth=1], +50.0%'
+        """
+        if self.reached:
+            return ""
+        return f"{self.block} cannot reach the target; nearest is {self.fitted}, {self.off:+.1%}"
+
+
+# Of a block, all that is asked is asked several times: for the plan, the trials and the answer.
+@lru_cache(maxsize=4096)
+def fit(placement: Placement, match: Match) -> Fit:
+    """Return the block fitted so that its stage costs what `match` asks for.
+
+    Raises what `stage_cost` raises, for the block as published and for the context block.
+
+    >>> found = fit(Placement.of("InvertedResidual", "mid"), Match(cost="macs"))
+    >>> found.reached, found.fitted.partition("=")[0]
+    (True, 'InvertedResidual[expansion')
+    """
+    if placement.elsewhere is not None:
+        task = (placement.spec.name, placement.position, placement.scaffold, match)
+        return placement.elsewhere(_fit_there, task, kind="cost")
+    scaffold, position = placement.scaffold, placement.position
+
+    def cost(spec: BlockSpec) -> int:
+        return match.of(stage_cost(spec, position, scaffold).deploy)
+
+    spec = placement.spec
+    target = match.budget * cost(get_block(scaffold.context))
+    published = Fit(
+        block=spec.name,
+        position=position,
+        fitted=spec.name,
+        knob=spec.knob or "depth",
+        cost=cost(spec),
+        target=target,
+    )
+    if published.off == 0:
+        return published
+    tried = _turned(spec, cost, target) if spec.knob else _stacked(spec, cost, target)
+    fitted = (replace(published, fitted=name, cost=its) for name, its in tried)
+    return min((published, *fitted), key=lambda each: abs(each.off))
+
+
+def _stacked(
+    spec: BlockSpec, cost: Callable[[BlockSpec], int], target: float
+) -> Iterator[tuple[str, int]]:
+    """Yield name and cost of the block in stages of about as many as the target asks for."""
+    one, two = (cost(spec.at_depth(blocks)) for blocks in (1, 2))
+    more = (target - one) / (two - one) if two > one else 0
+    for blocks in (1 + math.floor(more), 1 + math.ceil(more)):
+        deep = spec.at_depth(min(max(blocks, 1), _DEEPEST))
+        yield deep.name, cost(deep)
+
+
+def _turned(
+    spec: BlockSpec, cost: Callable[[BlockSpec], int], target: float
+) -> Iterator[tuple[str, int]]:
+    """Yield name and cost of the block at ever nearer values of its knob, which costs follow."""
+    costs: dict[str, int] = {}
+
+    def is_below(value: float) -> bool:
+        turned = spec.at_capacity(value)
+        try:
+            costs[turned.name] = cost(turned)
+        except BlockError:  # too narrow to be built, or too wide
+            return value < 1
+        return costs[turned.name] < target
+
+    low = high = 1.0
+    while high < _MOST and is_below(high):
+        low, high = high, 2 * high
+    while low > 1 / _MOST and not is_below(low):
+        low, high = low / 2, low
+    for _ in range(_STEPS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    yield from costs.items()
+
+
+def _fit_there(
+    task: tuple[str, Position, ScaffoldConfig, Match], _: Callable[[object], None]
+) -> Fit:
+    block, position, scaffold, match = task
+    return fit(Placement.of(block, position, scaffold), match)
