@@ -8,10 +8,11 @@ from blockzoo.blocks import get_block, register_block, registry
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import Position
-from blockzoo.experiments.matching import TOLERANCE, Match, fit
+from blockzoo.experiments.matching import TOLERANCE, fit
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
+from blockzoo.results.budgets import Match
 from blockzoo.results.store.database import Store
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
@@ -127,8 +128,10 @@ def test_a_track_is_a_protocol_of_its_own() -> None:
     assert get_protocol(track.label) == track
     assert quick.changed(match=Match(cost="params")).label == "quick+params"
     assert quick.changed(width=32, match=Match(cost="macs")).label.endswith("+macs")
-    with pytest.raises(UnknownNameError, match="unknown cost to match 'flops'"):
+    with pytest.raises(UnknownNameError, match=r"unknown protocol 'v1\+flops'; did you mean v1"):
         get_protocol("v1+flops")
+    with pytest.raises(UnknownNameError, match="unknown cost to match 'flops'"):
+        Match(cost="flops")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="budget is 0; it must be above 0"):
         get_protocol("v1+macs@0x")
     with pytest.raises(UnknownNameError, match="unknown protocol"):

@@ -23,6 +23,11 @@ class Seeds:
     failed: int
 
     @property
+    def block(self) -> str:
+        """The block's name."""
+        return self.records[0].block
+
+    @property
     def terms(self) -> Terms:
         """On what terms all of them were trained."""
         return Terms.of(self.records[0])

@@ -16,6 +16,7 @@ from blockzoo.cli.commands.benchmark import benchmark
 from blockzoo.cli.commands.blocks import blocks
 from blockzoo.cli.commands.check import check
 from blockzoo.cli.commands.compare import compare
+from blockzoo.cli.commands.curves import curves
 from blockzoo.cli.commands.doctor import doctor
 from blockzoo.cli.commands.front import front
 from blockzoo.cli.commands.marginal import marginal
@@ -33,7 +34,7 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, compare, tune),
-    *(ranks, specialisation, front, visualize, results, doctor),
+    *(ranks, specialisation, front, curves, visualize, results, doctor),
 )
 
 

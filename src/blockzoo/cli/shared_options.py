@@ -76,6 +76,10 @@ Source = Annotated[
 ]
 Whole = Annotated[str, typer.Argument(help="A results folder or a store (file or URL).")]
 """What needs whole records, which a CSV does not have."""
+ShownPositions = Annotated[
+    list[str] | None,
+    typer.Option("--position", "-p", help="early, mid or late; may be repeated. (default: all)"),
+]
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),

@@ -17,7 +17,7 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
-from blockzoo.experiments.matching import Match
+from blockzoo.results.budgets import Match
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.training.recipe import Recipe, get_recipe
 from blockzoo.training.settings import TrainingSettings

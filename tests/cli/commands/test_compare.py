@@ -50,7 +50,7 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
         (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
         (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),
         (["Identit"], "Identity"),
-        (["Identity", "--match", "flops"], "unknown cost to match 'flops'"),
+        (["Identity", "--match", "flops"], "'flops' names no budget; write macs, params, or"),
         (["Identity", "--match", "macs@"], "'macs@' names no budget; write macs, params, or macs@"),
         (["Identity", "--match", "macs@0x"], "budget is 0; it must be above 0"),
         (

@@ -1,4 +1,4 @@
-"""`ranks`, `specialisation` and `front` over a store, from the command line."""
+"""`ranks`, `specialisation`, `front` and `curves` over a store, from the command line."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ def test_what_accuracy_costs_and_who_is_best_within_limits() -> None:
         (["front", "--plot", "a.pdf"], "pdf"),
         (["front", "--cost", "energy"], "holds no block with both accuracy and energy"),
         (["specialisation", "--margin", "0"], "--margin is 0"),
+        (["curves", "--over", "time"], "unknown axis 'time'"),
+        (["curves", "--of", "test_accuracy"], "unknown measure of an epoch 'test_accuracy'"),
+        (["curves", "--over", "budget"], "results holds no block at two budgets"),
+        (["curves", "--plot", "a.pdf"], "pdf"),
     ],
 )
 def test_wrong_use_is_one_line(arguments: list[str], told: str) -> None:
@@ -81,6 +85,38 @@ def test_wrong_use_is_one_line(arguments: list[str], told: str) -> None:
     assert status == 2
     assert told in " ".join(error.split())
     assert len(error.splitlines()) == 1
+
+
+def test_how_blocks_learn_as_a_table_and_a_figure() -> None:
+    status, output, _ = run("curves", "-p", "mid", "--plot", "curves.png")
+    assert status == 0
+    assert "digits, quick: validation accuracy, %" in output
+    # All samples learn alike: a mean of 80% whose interval has no width.
+    assert output.count("80.00 to 80.00") == len(SKILLS)
+    assert Path("curves.png").stat().st_size > 10_000
+
+
+def test_accuracy_over_budgets() -> None:
+    with Store("results") as store:
+        for budget, accuracy in (("0.5x", 0.60), ("2x", 0.70)):
+            for seed in range(3):
+                name = f"{budget} {seed}"
+                block = f"Mixed[expansion={len(budget)}]"
+                store.put(
+                    training(
+                        name,
+                        block,
+                        seed=seed,
+                        protocol=f"v1+macs@{budget}",
+                        test_accuracy=accuracy + 0.01 * seed,
+                    )
+                )
+    status, output, _ = run("curves", "--over", "budget", "--plot", "budgets.svg")
+    assert status == 0
+    (row,) = [line.split() for line in output.splitlines() if "Mixed" in line]
+    # Mean of 70, 71, 72; t(2, 0.975) x 1 / sqrt 3 is 2.48.
+    assert row == ["mid", "Mixed", "3", "0.5", "61.00", "2", "71.00", "68.52", "to", "73.48"]
+    assert Path("budgets.svg").is_file()
 
 
 @pytest.mark.parametrize("command", ["ranks", "specialisation", "front"])

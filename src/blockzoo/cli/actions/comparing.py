@@ -32,7 +32,6 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
-from blockzoo.experiments.matching import Match
 from blockzoo.report.figures.accuracy_plot import format_of
 from blockzoo.report.figures.comparison_plot import comparison_figure
 from blockzoo.report.tables.comparison import (
@@ -44,6 +43,7 @@ from blockzoo.report.tables.comparison import (
     undecided_lines,
 )
 from blockzoo.report.tables.fits import fits_table
+from blockzoo.results.budgets import Match
 from blockzoo.results.store.database import Store
 from blockzoo.stats.spending import PLAN
 

@@ -21,10 +21,7 @@ def front(
     cost: Annotated[
         str, typer.Option("--cost", help="latency, macs, params, memory or energy.")
     ] = "latency",
-    position: Annotated[
-        list[str] | None,
-        typer.Option("--position", "-p", help="early, mid or late; may be repeated. Default: all."),
-    ] = None,
+    position: shared_options.ShownPositions = None,
     max_latency_ms: Annotated[
         float | None,
         typer.Option("--max-latency-ms", help="Milliseconds of a forward pass at the most."),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from blockzoo.experiments.matching import Fit, Match
+from blockzoo.experiments.matching import Fit
 from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.results.budgets import Match
 
 _COLUMNS: dict[str, Side] = {
     **dict.fromkeys(("position", "block", "as run"), "left"),
