@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gammaincinv, nctdtr, ndtr, stdtrit
+from scipy.special import gammainccinv, gammaincinv, gammaln, nctdtr, ndtr, stdtrit
 
 POWER = 0.8
 SEEDS_MAX = 1000
 """More are not looked for: a search that ends there says that no number of seeds would do."""
-_STEPS = 1000
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)
+_RARE = 1e-16
+"""Deviations that n pairs show less often than this do not count."""
 _CERTAIN = 8.0
 """Standard errors beyond the limit of a test."""
 
@@ -45,13 +47,21 @@ def power_of_equality(
     """
     if deviation == 0:
         return float(abs(difference) < margin)
-    # Over the deviations that n pairs may show, at equally likely ones.
-    likely = (np.arange(_STEPS) + 0.5) / _STEPS
-    shown = deviation * np.sqrt(2 * gammaincinv((n - 1) / 2, likely) / (n - 1))
-    room = np.maximum(margin - stdtrit(n - 1, 1 - alpha) * shown / np.sqrt(n), 0.0)
+    freedom, t = n - 1, float(stdtrit(n - 1, 1 - alpha))
+    # Over what n pairs may show of the deviation, as a share of it; beyond `widest` none is equal.
+    widest = margin * np.sqrt(n) / (t * deviation)
+    low = np.sqrt(2 * gammaincinv(freedom / 2, _RARE) / freedom)
+    high = min(np.sqrt(2 * gammainccinv(freedom / 2, _RARE) / freedom), widest)
+    if high <= low:
+        return 0.0
+    shown = low + (high - low) * (_NODES + 1) / 2
+    logarithm = (freedom - 1) * np.log(shown) - freedom * shown**2 / 2
+    constant = np.log(2) + freedom / 2 * np.log(freedom / 2) - gammaln(freedom / 2)
+    likely = np.exp(logarithm + constant) * _WEIGHTS * (high - low) / 2
+    room = margin - t * deviation * shown / np.sqrt(n)
     unit = np.sqrt(n) / deviation
     inside = ndtr((room - difference) * unit) - ndtr((-room - difference) * unit)
-    return float(inside.mean())
+    return float(likely @ inside)
 
 
 def smallest_difference(deviation: float, n: int, alpha: float, power: float = POWER) -> float:
