@@ -48,7 +48,9 @@ class Draws:
         own = self.noise(generator, (trials, len(gained), self.n))
         own[:, :-1] *= spread
         drawn = LEVEL + gained + self.deviation * (own + self.noise(generator, (trials, 1, self.n)))
-        return drawn if self.images is None else generator.binomial(self.images, drawn) / self.images
+        return (
+            drawn if self.images is None else generator.binomial(self.images, drawn) / self.images
+        )
 
     @property
     def deviation_of_differences(self) -> float:
@@ -68,5 +70,5 @@ CASES = [
 
 
 def at_most(rate: float, trials: int) -> float:
-    """Return what a rate may come to by chance in so many trials: two standard errors more."""
-    return rate + 2 * (rate * (1 - rate) / trials) ** 0.5
+    """Return what a rate may come to by chance in so many trials: three standard errors more."""
+    return rate + 3 * (rate * (1 - rate) / trials) ** 0.5
