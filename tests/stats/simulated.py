@@ -7,10 +7,12 @@ or not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 SIZES = (3, 5, 10, 15, 20)
 LEVEL = 0.7
@@ -69,6 +71,18 @@ CASES = [
 ]
 
 
+def t_tests(differences: Accuracies) -> Accuracies:
+    """Return the p values (...) of differences (..., n), many at once.
+
+    Images make accuracies steps: all of few differences may be the same.
+    """
+    n, means = differences.shape[-1], differences.mean(axis=-1)
+    errors = differences.std(axis=-1, ddof=1) / np.sqrt(n)
+    t = np.abs(means) / np.where(errors > 0, errors, 1e-300)
+    found: Accuracies = 2 * stats.t.sf(t, n - 1)
+    return found
+
+
 def at_most(rate: float, trials: int) -> float:
     """Return what a rate may come to by chance in so many trials: three standard errors more."""
-    return rate + 3 * (rate * (1 - rate) / trials) ** 0.5
+    return rate + 3 * math.sqrt(rate * (1 - rate) / trials)

@@ -81,8 +81,10 @@ def test_intervals_cover(draws: Draws) -> None:
     trials, covered = 1500, np.zeros(2)
     for first, second in draws.accuracies(np.random.default_rng(1), [0.002, 0.0], trials=trials):
         difference, mean = paired_difference(first, second), mean_interval(second)
-        for kind, (found, true) in enumerate(((difference, 0.002), (mean, LEVEL))):
-            covered[kind] += (found.low or 0.0) <= true <= (found.high or 0.0)
+        covered += (
+            (difference.low or 0.0) <= 0.002 <= (difference.high or 0.0),
+            (mean.low or 0.0) <= LEVEL <= (mean.high or 0.0),
+        )
     assert ((covered / trials >= 0.93) & (covered / trials <= 0.97)).all(), covered / trials
 
 

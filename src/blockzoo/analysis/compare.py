@@ -51,9 +51,10 @@ class Comparison:
     `seeds` are those of both that went well, `failed` those of either that did not. Without two
     common seeds there is no `difference`, and `reason` says why. `exploratory` says why nothing is
     confirmed: neither block is the context, or trainings of the block were there when the family
-    was declared, so that it may have been chosen by them; "" where it is confirmed. `p_holm` holds in the family of `comparisons`, `p_max_t` beside it by joint sign flips.
-    `new_images`: the interval for other seeds and images, None where `new_images_reason` says why.
-    Costs are of the stage there.
+    was declared, so that it may have been chosen by them; "" where neither holds. `p_holm` holds in
+    the family of `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval
+    for other seeds and images, None where `new_images_reason` says why. Costs are of the stage
+    there.
     """
 
     position: Position
