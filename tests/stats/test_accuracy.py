@@ -76,6 +76,16 @@ def test_equal_is_seldom_said_of_blocks_that_differ_by_the_margin(
     assert found.count("equal") / trials <= at_most(0.05, trials)
 
 
+@pytest.mark.parametrize("n", [10, 15, 20])
+def test_equal_is_said_a_little_more_often_where_differences_are_skewed(n: int) -> None:
+    """One block varies twice as much as the other, and differences are skewed by 0.6."""
+    draws, trials = Draws(n=n, skewed=True, deviation=0.0005), 1500
+    for true in (MARGIN, -MARGIN):
+        pairs = draws.accuracies(np.random.default_rng(n), [true, 0.0], trials=trials, spread=2.0)
+        found = [verdict_of(paired_difference(*pair)) for pair in pairs]
+        assert found.count("equal") / trials <= at_most(0.07, trials)
+
+
 @pytest.mark.parametrize("draws", CASES, ids=str)
 def test_power_is_what_is_predicted(draws: Draws) -> None:
     trials, deviation = 1000, draws.deviation_of_differences
