@@ -1,4 +1,4 @@
-"""The page says of simulated A/A sessions what their records say, and these are in order."""
+"""The pages say of simulations what their records say, and these are in order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
 PAGE = ROOT / "docs/protocol.md"
+COMPARING = ROOT / "docs/comparing.md"
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -42,3 +43,22 @@ def test_how_often_it_ends_in_same_is_that_of_the_record() -> None:
                 if (row["processes"], row["noise"]) == (processes, noise)
             ]
             assert f"| {processes} | {noise:.1%} | {' | '.join(same)} |" in page
+
+
+def test_what_tests_of_a_family_find_is_that_of_the_record() -> None:
+    page = COMPARING.read_text()
+    of_design = [
+        row
+        for row in rows("families_simulated.json")
+        if (row["n"], row["k"], row["share"]) == (10, 32, 0.3)
+    ]
+    tests = list(dict.fromkeys(row["test"] for row in of_design))
+    assert len(tests) == 5
+    for test in tests:
+        alike, unlike = (row for row in of_design if row["test"] == test)
+        assert (alike["unlike"], unlike["unlike"]) == (0.0, 0.5)
+        cells = (alike["found"], alike["wrong"], unlike["found"], unlike["wrong"])
+        assert f"| {test} | {' | '.join(f'{cell:.1%}' for cell in cells)} |" in page
+    for test in ("moderated t, Holm", "moderated max-T"):
+        wrong = max(row["wrong"] for row in rows("families_simulated.json") if row["test"] == test)
+        assert f"{wrong:.1%} {'with Holm' if 'Holm' in test else 'inside max-T'}" in page

@@ -15,7 +15,7 @@ from blockzoo.results.records import FormCost, PartCost, Record
 from blockzoo.stats.families import holm, max_t
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import paired_difference
-from tests.record_samples import after, cost, latency, training
+from tests.record_samples import SCAFFOLD, after, cost, latency, training
 
 MINE = [0.93, 0.94, 0.95, 0.93, 0.94]
 THEIRS = [0.90, 0.91, 0.93, 0.90, 0.91]
@@ -169,13 +169,28 @@ def test_costs_are_of_the_stage_at_that_position() -> None:
     assert found.other_cost.macs == 20_000
 
 
-@pytest.mark.parametrize(("declared_s", "exploratory"), [(-1.0, False), (1.0, True)])
-def test_a_family_declared_after_a_training_of_the_block_is_exploratory(
-    declared_s: float, exploratory: bool
+SEEN = "trainings of Mine were there when the family was declared"
+NO_CONTEXT = "neither block is the context, ResNetBasicBlock"
+
+
+@pytest.mark.parametrize(
+    ("declared_s", "context", "exploratory"),
+    [
+        (-1.0, "Theirs", ""),
+        (-1.0, "Mine", ""),
+        (1.0, "Theirs", SEEN),
+        (-1.0, "ResNetBasicBlock", NO_CONTEXT),
+        (1.0, "ResNetBasicBlock", f"{NO_CONTEXT} and {SEEN}"),
+    ],
+)
+def test_what_is_declared_late_or_leaves_the_context_out_is_exploratory(
+    declared_s: float, context: str, exploratory: str
 ) -> None:
-    theirs = trainings("Theirs", THEIRS, created_at=after(-100.0))  # of theirs it does not count
+    scaffold = SCAFFOLD.model_copy(update={"context": context})
+    # Of theirs it does not count that there were some.
+    theirs = trainings("Theirs", THEIRS, created_at=after(-100.0), scaffold=scaffold)
     (found,) = compare_records(
-        [*trainings("Mine", MINE), *theirs],
+        [*trainings("Mine", MINE, scaffold=scaffold), *theirs],
         "Mine",
         ["Theirs"],
         [Position.MID],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from blockzoo.stats.paired_seeds import mean_interval, paired_difference
+from tests.stats.simulated import CASES, LEVEL, Draws
 
 FINITE = st.floats(-100, 100).map(lambda value: round(value, 3))
 
@@ -68,17 +69,31 @@ def test_the_correlation_says_what_pairing_bought() -> None:
     assert paired_difference(seeds, [1.0, 1.0, 1.0, 1.0]).correlation is None
 
 
-@pytest.mark.parametrize("n", [3, 5, 10, 15, 20])
-@pytest.mark.parametrize("skewed", [False, True])
-def test_intervals_cover(n: int, skewed: bool) -> None:
-    if skewed and n < 10:
-        return  # nothing is promised there
-    generator = np.random.default_rng(n)
-    noise = (
-        generator.gamma(4.0, 0.5, (2, 2000, n)) if skewed else generator.normal(size=(2, 2000, n))
-    )
-    covered = 0
-    for first, second in zip(*noise, strict=True):
-        low, high = paired_difference(first, second).interval(0.95) or (0.0, 0.0)
-        covered += low <= 0 <= high
-    assert 0.93 <= covered / 2000 <= 0.97
+def test_the_correlation_is_scipys() -> None:
+    first, second = np.random.default_rng(0).normal(size=(2, 9))
+    expected = stats.pearsonr(first, second).statistic
+    assert paired_difference(first, second).correlation == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("draws", CASES, ids=str)
+def test_intervals_cover(draws: Draws) -> None:
+    """Of a difference of two blocks, and of the mean of one."""
+    trials, covered = 1500, np.zeros(2)
+    for first, second in draws.accuracies(np.random.default_rng(1), [0.002, 0.0], trials=trials):
+        difference, mean = paired_difference(first, second), mean_interval(second)
+        covered += (
+            (difference.low or 0.0) <= 0.002 <= (difference.high or 0.0),
+            (mean.low or 0.0) <= LEVEL <= (mean.high or 0.0),
+        )
+    assert ((covered / trials >= 0.93) & (covered / trials <= 0.97)).all(), covered / trials
+
+
+@pytest.mark.parametrize("n", [10, 15, 20])
+def test_intervals_cover_where_differences_themselves_are_skewed(n: int) -> None:
+    """One block varies twice as much as the other, and differences are skewed by 0.6."""
+    draws, trials, covered = Draws(n=n, skewed=True), 1500, 0
+    pairs = draws.accuracies(np.random.default_rng(n), [0.0, 0.0], trials=trials, spread=2.0)
+    for first, second in pairs:
+        found = paired_difference(first, second)
+        covered += (found.low or 0.0) <= 0 <= (found.high or 0.0)
+    assert 0.93 <= covered / trials <= 0.97

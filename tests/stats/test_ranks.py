@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from blockzoo.stats.ranks import rank_agreement, rank_intervals, separated, tie_groups
+from tests.stats.simulated import CASES, Draws, at_most
 
 
 def test_tau_is_scipys() -> None:
@@ -37,17 +38,20 @@ def test_the_interval_of_agreement_covers() -> None:
     assert 0.92 <= covered / 1000 <= 0.98
 
 
-def test_rank_intervals_hold_the_true_ranks() -> None:
-    generator, held, trials = np.random.default_rng(2), 0, 200
-    skills = np.array([1.0, 0.6, 0.6, 0.0])
+@pytest.mark.parametrize("draws", [each for each in CASES if each.images is None], ids=str)
+def test_rank_intervals_hold_the_true_ranks(draws: Draws) -> None:
+    """Two of four blocks are equal: both ranks must be in their intervals, and both in a group."""
+    generator, held, trials = np.random.default_rng(2), 0, 300
     true = [(1, 1), (2, 3), (2, 3), (4, 4)]
-    for _ in range(trials):
-        found = rank_intervals(separated(skills[:, None] + generator.normal(0, 0.3, (4, 8))))
-        # The two that are equal share the ranks 2 and 3, so both must be in their intervals.
-        held += all(
-            low <= t[0] and t[1] <= high for (low, high), t in zip(found, true, strict=True)
+    drawn = draws.accuracies(generator, [0.005, 0.003, 0.003, 0.0], trials=trials)
+    for accuracies in drawn:
+        better = separated(accuracies)
+        tied = any({1, 2} <= set(group) for group in tie_groups(accuracies.mean(axis=1), better))
+        held += tied and all(
+            low <= t[0] and t[1] <= high
+            for (low, high), t in zip(rank_intervals(better), true, strict=True)
         )
-    assert held / trials >= 0.93
+    assert 1 - held / trials <= at_most(0.05, trials)
 
 
 def test_ties_are_groups_of_neighbours() -> None:

@@ -49,11 +49,12 @@ class Comparison:
     """A block less another at one position; accuracies are fractions of 1.
 
     `seeds` are those of both that went well, `failed` those of either that did not. Without two
-    common seeds there is no `difference`, and `reason` says why. `exploratory`: trainings of the
-    block were there when the family was declared, so that it may have been chosen by them.
-    `p_holm` holds in the family of `comparisons`, `p_max_t` beside it by joint sign flips.
-    `new_images`: the interval for other seeds and images, None where `new_images_reason` says why.
-    Costs are of the stage there.
+    common seeds there is no `difference`, and `reason` says why. `exploratory` says why nothing is
+    confirmed: neither block is the context, or trainings of the block were there when the family
+    was declared, so that it may have been chosen by them; "" where neither holds. `p_holm` holds in
+    the family of `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval
+    for other seeds and images, None where `new_images_reason` says why. Costs are of the stage
+    there.
     """
 
     position: Position
@@ -75,7 +76,7 @@ class Comparison:
     cost: FormCost | None = None
     other_cost: FormCost | None = None
     reason: str = ""
-    exploratory: bool = False
+    exploratory: str = ""
 
     @property
     def verdict(self) -> str:
@@ -110,7 +111,17 @@ def compare_records(
         isinstance(r, TrainingRecord) and r.block == block and r.created_at < declared_at
         for r in kept
     )
-    return [replace(each, exploratory=seen) for each in found]
+    return [replace(each, exploratory=_exploratory(each, seen)) for each in found]
+
+
+def _exploratory(pair: Comparison, seen: bool) -> str:
+    """Return why a pair confirms nothing; `seen`: the family was declared after trainings."""
+    reasons = []
+    if pair.terms is not None and pair.terms.context not in (pair.block, pair.other):
+        reasons.append(f"neither block is the context, {pair.terms.context}")
+    if seen:
+        reasons.append(f"trainings of {pair.block} were there when the family was declared")
+    return " and ".join(reasons)
 
 
 def _family(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# 4096 patterns, fewer than the resamples that a random sample takes.
-EXACT_UP_TO = 12
-"""With at most this many seeds all 2**n sign flips are looked at, with more a random sample."""
+# 16,384 patterns, about as many as a random sample has.
+EXACT_UP_TO = 15
+"""With at most this many seeds all sign flips are looked at, with more a random sample."""
 RESAMPLES = 10_000
 
 
@@ -42,11 +44,13 @@ def max_t(differences: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     flipped = np.abs(_t_of(values, signs))
     adjusted = np.empty(k)
     order = np.argsort(-observed, kind="stable")
+    # Row r: the largest of those from rank r on.
+    largest = np.maximum.accumulate(flipped[order[::-1]], axis=0)[::-1]
     largest_p = 0.0
     for rank, index in enumerate(order):
         # Sums of the same numbers in another order differ in their last bits and are still ties.
         limit = observed[index] * (1 - 1e-9)
-        extreme = int((flipped[order[rank:]].max(axis=0) >= limit).sum())
+        extreme = int((largest[rank] >= limit).sum())
         # The signs as observed are one more draw, so that p is never 0.
         p = extreme / signs.shape[0] if exact else (extreme + 1) / (signs.shape[0] + 1)
         largest_p = max(largest_p, p)
@@ -65,11 +69,12 @@ def _t_of(values: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np
     return np.where(means == 0, 0.0, t)
 
 
+@lru_cache(maxsize=4)
 def _signs(n: int, seed: int) -> tuple[NDArray[np.float64], bool]:
-    """Return patterns of signs (flips, n), and whether these are all."""
+    """Return patterns of signs (flips, n), and whether these are all that differ in |t|."""
     if n <= EXACT_UP_TO:
-        # Row r has the bits of r: the numbers below 2**n spell every pattern once.
-        bits = np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1
+        # Row r has the bits of r. The last sign stays: all signs turned give the same |t|.
+        bits = np.arange(2 ** (n - 1))[:, np.newaxis] >> np.arange(n) & 1
         return bits.astype(np.float64) * 2 - 1, True
     generator = np.random.default_rng(seed)
     return generator.integers(2, size=(RESAMPLES, n)).astype(np.float64) * 2 - 1, False

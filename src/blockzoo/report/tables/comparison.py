@@ -119,13 +119,10 @@ def exploratory_line(comparisons: Sequence[Comparison]) -> str:
     >>> exploratory_line([])
     ''
     """
-    blocks = dict.fromkeys(c.block for c in comparisons if c.exploratory)
-    if not blocks:
+    reasons = dict.fromkeys(c.exploratory for c in comparisons if c.exploratory)
+    if not reasons:
         return ""
-    return (
-        f"* exploratory: trainings of {', '.join(blocks)} were there when this family was first "
-        f"declared; fresh seeds confirm it"
-    )
+    return f"* exploratory: {'; '.join(reasons)}; to confirm it takes fresh seeds, declared before"
 
 
 def disagreement_lines(comparisons: Sequence[Comparison], alpha: float) -> list[str]:
@@ -171,7 +168,7 @@ def sentence(comparison: Comparison, margin: float = MARGIN) -> str:
         said.append(f"{_interval(*c.new_images)} for new images")
     said.append(f"p = {c.p_holm:.2g}, Holm's in a family of {c.comparisons}")
     if c.exploratory:
-        said.append("exploratory: declared after trainings were there")
+        said.append(f"exploratory: {c.exploratory}")
     where = f"On {c.terms.dataset} by protocol {c.terms.protocol}, {len(c.seeds)} paired seeds, "
     return f"{where}{found} ({'; '.join(said)}){_costs(c)}."
 
