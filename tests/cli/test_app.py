@@ -30,6 +30,7 @@ from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COLUMNS
 from blockzoo.results.table.csv import read_results_csv
 from blockzoo.results.table.latencies import load_latencies
+from tests.analysis.test_ways import INT8, ONNX, timed
 from tests.record_samples import latency
 
 COMMANDS = [
@@ -279,6 +280,19 @@ def test_a_store_of_latencies_alone_shows_exports_and_plots_them(run: Run, tmp_p
     assert len(load_latencies(tmp_path / "all.csv")) == 2
     assert run("visualize", "--format", "svg")[0] == 0
     assert (tmp_path / "results" / "plots" / "latency_B.svg").is_file()
+
+
+def test_results_show_what_int8_gains_where_a_store_has_one_session(
+    run: Run, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "results", create=True) as store:
+        store.put_all([ONNX, INT8, timed("openvino", 1.0, session="another")])
+    _, output, _ = run("results", "--latencies")
+    heads, row = output[output.index("Each way of running") :].splitlines()[1:3]
+    assert heads.split()[:4] == ["block", "position", "run", "as"]
+    assert row.split() == ["A", "mid", "int8", "fp32", "0.4000", "0.4000", "to", "0.4000", "faster"]
+    assert run("results", "--latencies", "--export", "rows.csv")[0] == 0
+    assert "Each way" not in run("results", "rows.csv", "--latencies")[1]
 
 
 @pytest.mark.parametrize(

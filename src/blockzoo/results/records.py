@@ -275,7 +275,8 @@ class LatencyRecord(Record):
     """Latency of a scaffolded block in deploy form: every sample and what follows from them.
 
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
-    `rounds` in which round each arose. `ratio` is to `baseline`, from samples paired by round;
+    `rounds` in which round each arose, `calls_per_sample` of how many calls the samples of each
+    process are means (none in older records). `ratio` is to `baseline`, from samples paired by round;
     intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
     ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
     ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
@@ -300,6 +301,7 @@ class LatencyRecord(Record):
     samples_ms: tuple[Amount, ...] = ()
     process_counts: tuple[Count, ...] = ()
     rounds: tuple[Count, ...] = ()
+    calls_per_sample: tuple[Positive, ...] = ()
     dropped_samples: Count = 0
     overhead_fraction: Finite | None = None
     median_ms: Amount | None = None

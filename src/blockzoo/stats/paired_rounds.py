@@ -133,6 +133,30 @@ def paired(compute: Callable[..., float], *networks: Sampled) -> Paired:
     >>> paired(lambda one_ms, two_ms: one_ms / two_ms, one, two).value
     2.0
     """
+    kept = _by_process(compute, networks)
+    return Paired(
+        value=mean_of_medians(kept),
+        interval=median_interval(kept),
+        rounds=sum(map(len, kept)),
+    )
+
+
+def ratios_by_process(network: Sampled, reference: Sampled) -> list[Samples]:
+    """Return network / reference for every round that both have, one array for each process.
+
+    Both are of one session. Raises `InputError` where no round has both. For `mean_ratio`.
+
+    >>> from types import SimpleNamespace
+    >>> one = SimpleNamespace(samples_ms=(2.0, 4.0), rounds=(0, 0), process_counts=(1, 1))
+    >>> two = SimpleNamespace(samples_ms=(1.0, 4.0), rounds=(0, 0), process_counts=(1, 1))
+    >>> [ratios.tolist() for ratios in ratios_by_process(one, two)]
+    [[2.0], [1.0]]
+    """
+    return _by_process(lambda own_ms, reference_ms: own_ms / reference_ms, [network, reference])
+
+
+def _by_process(compute: Callable[..., float], networks: Sequence[Sampled]) -> list[Samples]:
+    """Return what was computed of each round that all share, by process."""
     processes = [_by_round(network) for network in networks]
     if len({len(of_network) for of_network in processes}) != 1:
         raise InputError("networks were sampled in different numbers of processes")
@@ -144,11 +168,7 @@ def paired(compute: Callable[..., float], *networks: Sampled) -> Paired:
     kept: list[Samples] = [array for array in values if len(array)]
     if not kept:
         raise InputError("no round has a sample of every network")
-    return Paired(
-        value=mean_of_medians(kept),
-        interval=median_interval(kept),
-        rounds=sum(map(len, kept)),
-    )
+    return kept
 
 
 def _by_round(network: Sampled) -> list[dict[int, float]]:

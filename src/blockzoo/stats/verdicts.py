@@ -22,14 +22,14 @@ class Ratio:
 
     `interval`: 95%, over `processes`. `of_medians`: the quotient of the two medians, in which what
     is common to a round does not cancel. `flags` are those of the network. `like_calls`: whether
-    samples of both are means of equally many calls.
+    samples of both are means of equally many calls; None: that is not known.
     """
 
     interval: Interval
     processes: int
     of_medians: float
     flags: Collection[str] = ()
-    like_calls: bool = True
+    like_calls: bool | None = True
 
 
 def judged(ratio: Ratio) -> tuple[Verdict, str]:
@@ -62,7 +62,9 @@ def _doubt(ratio: Ratio, verdict: Verdict) -> str:
         return "noisy and under 1 ms"
     # The mean of many calls of a skewed noise has another median than a single call.
     if not ratio.like_calls and high > 1 / _CLEAR and low < _CLEAR:
-        return "its samples are means of more or fewer calls than those of the baseline"
+        if ratio.like_calls is None:
+            return "of how many calls its samples are means was not kept"
+        return "its samples are means of more or fewer calls than those of the other"
     return ""
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from blockzoo.analysis.checklist import checklist
 from blockzoo.analysis.summary import summarize
+from blockzoo.analysis.ways import way_ratios
 from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
@@ -18,9 +19,10 @@ from blockzoo.report.checklist import checklist_text
 from blockzoo.report.tables.latencies import latencies_table
 from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
+from blockzoo.report.tables.ways import ways_table
 from blockzoo.report.visualize import visualize
 from blockzoo.results.export import export, import_bundle
-from blockzoo.results.table.frame import load_results
+from blockzoo.results.table.frame import has_whole_records, load_results
 from blockzoo.results.table.latencies import load_latencies
 
 
@@ -75,13 +77,23 @@ def show(source: str, *, robustness: bool, accuracies: Sequence[float], latencie
     frame, timed = load_results(source), load_latencies(source)
     summary = summarize(frame)
     if summary.empty and not timed.empty:
-        tables = [latencies_table(timed), *tables]
+        tables = [latencies_table(timed), *_way_tables(source), *tables]
     else:
-        tables = [summary_table(summary), *tables, *([latencies_table(timed)] * latencies)]
+        timings = [latencies_table(timed), *_way_tables(source)] if latencies else []
+        tables = [summary_table(summary), *tables, *timings]
     for table in tables:
         output_console().print(table)
     if line := older_identity_line(frame):
         say(line)
+
+
+def _way_tables(source: str) -> list[Table]:
+    """Return the table of ways of running, where a store has networks timed in several at once."""
+    if not has_whole_records(source):  # rows of a CSV have no samples to be paired
+        return []
+    with open_store(source, create=False) as store:
+        found = way_ratios(store.each(kind="latency"))
+    return [ways_table(found)] if found else []
 
 
 def _training_tables(source: str, robustness: bool, accuracies: Sequence[float]) -> list[Table]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from blockzoo.analysis.ways import way_ratios
 from blockzoo.blocks import get_block
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import (
@@ -30,6 +31,7 @@ from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 from blockzoo.report.tables import measured
+from blockzoo.report.tables.ways import ways_table
 from blockzoo.results.records import LatencyRecord
 from blockzoo.results.table.latencies import latencies_frame
 from blockzoo.scaffold.net import ScaffoldConfig
@@ -171,6 +173,8 @@ def timed(
             options=SessionOptions(listener=listener, energy=chosen.energy),
         )
     output_console().print(measured.latency_table(records))
+    if ratios := way_ratios(records):
+        output_console().print(ways_table(ratios))
     _say_why_undecided(records)
     if chosen.energy:
         _say_what_energy_needs(records)

@@ -38,8 +38,9 @@ class LatencyResult:
     over that of the baseline, the middle one of its samples in the round. `verdict_reason` says why
     a verdict is "undecided". A module that raised has a `failure`, and nothing but its samples.
 
-    `samples_ms` holds one process after the other; `process_counts` says how many are of each, and
-    `rounds` in which round of its process each arose. `dropped_samples` were discarded because the
+    `samples_ms` holds one process after the other; `process_counts` says how many are of each,
+    `rounds` in which round of its process each arose, and `calls_per_sample` of how many calls the
+    samples of each process are means. `dropped_samples` were discarded because the
     clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
     share of the session after warm-up that was spent outside forward passes.
 
@@ -56,6 +57,7 @@ class LatencyResult:
     samples_ms: tuple[float, ...] = ()
     process_counts: tuple[int, ...] = ()
     rounds: tuple[int, ...] = ()
+    calls_per_sample: tuple[int, ...] = ()
     dropped_samples: int = 0
     overhead_fraction: float | None = None
     median_ms: float | None = None
@@ -134,6 +136,7 @@ def _raw(processes: Sequence[NetworkSamples]) -> dict[str, Any]:
         "samples_ms": tuple(ns / 1e6 for each in processes for ns in each.samples_ns),
         "process_counts": tuple(len(each.samples_ns) for each in processes),
         "rounds": tuple(index for each in processes for index in each.rounds),
+        "calls_per_sample": tuple(each.calls_per_sample for each in processes),
         "dropped_samples": sum(each.dropped + each.refused for each in processes),
     }
 

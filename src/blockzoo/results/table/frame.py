@@ -13,7 +13,7 @@ from blockzoo.core.errors import ResultsError
 from blockzoo.results.ranges import LARGEST_COUNT
 from blockzoo.results.records import Record, identity_of
 from blockzoo.results.store.database import Store
-from blockzoo.results.store.engines import STORE_NAME
+from blockzoo.results.store.engines import STORE_NAME, store_path
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, IDENTITY, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_rows
 from blockzoo.results.table.join import result_rows
@@ -80,6 +80,15 @@ def _source(path: Path, csv_names: Sequence[str]) -> Path:
         if (path / name).is_file():
             return path / name
     raise ResultsError(f"folder {path} holds no results: neither {STORE_NAME} nor {csv_names[-1]}")
+
+
+def has_whole_records(path: str | Path) -> bool:
+    """Tell whether a store is there, a folder's own among them, and not rows of a CSV alone.
+
+    >>> has_whole_records("rows.csv")
+    False
+    """
+    return "://" in str(path) or ((store := store_path(path)).is_file() and _is_store(store))
 
 
 def _is_store(path: Path) -> bool:
