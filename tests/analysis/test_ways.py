@@ -56,7 +56,7 @@ def test_int8_is_against_fp32_of_its_backend_and_all_against_eager() -> None:
         ("int8, onnxruntime", "fp32, onnxruntime"): 0.4,
         ("int8, onnxruntime", "fp32, eager"): 0.3,
     }
-    # What is common to a round cancels: the rounds differ by a factor of two, the ratios not at all.
+    # What is common to a round cancels: rounds differ by a factor of two, ratios not at all.
     assert all(each.interval == pytest.approx((each.ratio,) * 2) for each in ratios.values())
     assert {each.verdict for each in ratios.values()} == {"faster"}
 
@@ -162,7 +162,8 @@ def test_of_a_real_session_it_is_what_the_session_says_of_two_blocks() -> None:
     )
     base, exported_base, other, _ = records
     ratio, interval = mean_ratio(ratios_by_process(other, base))
-    assert (ratio, interval) == (pytest.approx(other.ratio), pytest.approx(other.ratio_interval))
+    assert ratio == pytest.approx(other.ratio)
+    assert interval == pytest.approx(other.ratio_interval)
     assert len(base.calls_per_sample) == 1
     of_ways = way_ratios(records)
     assert [(each.block, each.way.backend, each.reference.backend) for each in of_ways] == [

@@ -186,7 +186,7 @@ def test_benchmark_warns_of_neighbours_and_of_unreadable_energy(
         "warning: others use cpu, times will be less certain: make (7) at 90% of a core, a, b "
         "and 2 more"
     )
-    assert missing.startswith("no energy was measured: it is for the eager backend")
+    assert missing.startswith("no energy was measured: it is for hot caches")
     assert "mJ/image" not in output
 
 

@@ -15,11 +15,12 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.core.errors import BlockError, InputError, ParityError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
-from blockzoo.experiments import benchmark, trial_identity
+from blockzoo.experiments import trial_identity
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.timed_placements import random_images
 from blockzoo.experiments.trial_identity import latency_trial_id
 from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.measure.timing import further
 from blockzoo.measure.timing.energy import EnergyResult
 from blockzoo.measure.timing.events import Event, Networks
 from blockzoo.measure.timing.parity import check_merge
@@ -342,7 +343,8 @@ def test_energy_is_kept_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch
         assert network.example.shape == (1, 3, 8, 8)
         return answers.pop(0)  # the third time it raises
 
-    monkeypatch.setattr(benchmark, "measure_network_energy", measure)
+    monkeypatch.setattr(further, "measure_network_energy", measure)
+    monkeypatch.setattr(further, "find_counter", lambda device: "made up")
     records = run(CONV, MERGED, UNTIMEABLE, options=BenchmarkOptions(energy=True))
     assert [(r.energy_j_per_image, r.energy_counter) for r in records[:2]] == [
         (0.25, "made up"),

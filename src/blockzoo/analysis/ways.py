@@ -8,7 +8,7 @@ judged, like those between blocks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blockzoo.core.errors import InputError
@@ -70,17 +70,18 @@ def way_ratios(records: Iterable[Record]) -> list[WayRatio]:
 def _of_session(records: Sequence[LatencyRecord]) -> list[WayRatio]:
     # Also ways in which this network failed: the reference is then the same for all, or none.
     ways = [record.way for record in records]
-    timed = {
-        (record.block, record.positions, record.scaffold, record.way): record
-        for record in records
-        if record.median_ms is not None
-    }
+    timed = {_run_as(record, record.way): record for record in records if record.median_ms}
     return [
-        _compared(record, timed[(*network, reference)], differing_fields(ways))
-        for (*network, way), record in timed.items()
-        for reference in references_of(way, ways)
-        if (*network, reference) in timed
+        _compared(record, timed[_run_as(record, reference)], differing_fields(ways))
+        for record in timed.values()
+        for reference in references_of(record.way, ways)
+        if _run_as(record, reference) in timed
     ]
+
+
+def _run_as(record: LatencyRecord, way: RunWay) -> Hashable:
+    """Return what tells the network of that record, run in that way, from all others."""
+    return record.block, record.positions, record.scaffold, way
 
 
 def references_of(way: RunWay, ways: Collection[RunWay]) -> list[RunWay]:

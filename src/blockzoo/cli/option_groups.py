@@ -181,10 +181,17 @@ class BenchmarkOptions(ScaffoldOptions):
     ] = None
     warmup_runs: shared_options.WarmupRuns = None
     benchmark_runs: shared_options.BenchmarkRuns = None
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory", help="Also measure the peak memory of running each network, on a CPU."
+        ),
+    ] = False
     energy: Annotated[
         bool,
         typer.Option(
-            "--energy", help="Also measure joules per image; 39 s per block and position."
+            "--energy",
+            help="Also measure joules per image; 39 s per block, position and way to run it.",
         ),
     ] = False
 

@@ -29,8 +29,8 @@ from blockzoo.experiments.timed_placements import (
 from blockzoo.experiments.trial_identity import resolved
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.backends import get_backend
-from blockzoo.measure.timing.energy import measure_network_energy
 from blockzoo.measure.timing.events import Listener, Networks
+from blockzoo.measure.timing.further import Further
 from blockzoo.measure.timing.latency import LatencyResult
 from blockzoo.measure.timing.preparing import Network
 from blockzoo.measure.timing.sampling import Progress
@@ -47,15 +47,15 @@ class BenchmarkOptions:
 
     `on_error`: a network that cannot be built, fails its gate or raises becomes a failed record
     with its reason, or with "raise" an exception. `listener` hears of the `Networks` by trial id
-    before the timing, then what the measuring processes send. `energy` adds the energy per image,
-    measured after the timing and in this process, of what runs eager and hot and was timed, but of
-    no block that has a process of its own; it takes 13 s each, and nothing where no counter can be
-    read. `experiment_name` and `notes` are
-    copied into the records.
+    before the timing, then what the measuring processes send. After the timing, in a fresh process
+    for each network: `memory` adds the peak memory of running it, on a CPU, and `energy` the energy
+    per image, of hot caches; that takes 39 s each, and nothing where no counter can be read.
+    `experiment_name` and `notes` are copied into the records.
     """
 
     on_error: Literal["record", "raise"] = "record"
     listener: Listener | None = None
+    memory: bool = False
     energy: bool = False
     experiment_name: str = ""
     notes: str = ""
@@ -105,12 +105,9 @@ def benchmark_blocks(
     )
     gated = [gate(each, settings, raises=options.on_error == "raise") for each in planned]
     # Before the clock starts on any of them, so that nothing is built between two rounds.
-    results = _time_together(gated, settings, progress, options.listener)
+    results = _time_together(gated, settings, progress, options)
     session = uuid4().hex[:12]  # by chance: what runs have in common their records say otherwise
-    records = [_record(each, results, options, session) for each in gated]
-    if not options.energy:
-        return records
-    return [_with_energy(*pair, settings) for pair in zip(records, gated, strict=True)]
+    return [_record(each, results, options, session) for each in gated]
 
 
 def _known(ways: Sequence[RunWay]) -> list[RunWay]:
@@ -124,9 +121,10 @@ def _time_together(
     gated: Sequence[TimedPlacement],
     settings: LatencySettings,
     progress: Progress | None,
-    listener: Listener | None,
+    options: BenchmarkOptions,
 ) -> dict[str, LatencyResult]:
     """Time all networks that passed their gate, and return the results by trial id."""
+    listener = options.listener
     passed = {each.trial_id: each for each in gated if each.network is not None}
     if listener is not None:
         listener(Networks(labels=_labels(gated, passed)))
@@ -135,7 +133,10 @@ def _time_together(
         for each in passed.values()
         if each.network is not None
     ]
-    return measure_networks(networks, settings, progress=progress, listener=listener)
+    further = Further(memory=options.memory, energy=options.energy)
+    return measure_networks(
+        networks, settings, progress=progress, listener=listener, further=further
+    )
 
 
 def _labels(gated: Sequence[TimedPlacement], passed: Container[str]) -> dict[str, str]:
@@ -163,29 +164,6 @@ def _under_test(
         baseline=timed.baseline_id if timed.baseline_id in passed else None,
         foreign=not timed.placement.spec.from_zoo,
     )
-
-
-def _with_energy(
-    record: LatencyRecord, timed: TimedPlacement, settings: LatencySettings
-) -> LatencyRecord:
-    """Return the record with its energy; without, if there is none to be had."""
-    # In this process, which is no fresh one: only eager runs here as it does there.
-    hot_eager = (timed.way.backend, timed.way.cache) == ("eager", "hot")
-    if record.status == "failed" or not hot_eager or not isinstance(timed.network, nn.Module):
-        return record
-    try:
-        measured = measure_network_energy(_under_test(timed, timed.network, settings))
-    except Exception:  # noqa: BLE001 - a block is foreign code; its latency is kept
-        return record
-    if measured is None:
-        return record
-    energy = {
-        "energy_j_per_image": measured.joules_per_image,
-        "energy_counter": measured.counter,
-        "energy_interval_j": measured.interval,
-        "energy_repetitions_j": measured.repetitions,
-    }
-    return record.model_copy(update=energy)
 
 
 _SHARED = {field.name for field in fields(LatencyResult)} & set(LatencyRecord.model_fields)

@@ -276,15 +276,17 @@ class LatencyRecord(Record):
 
     `samples_ms` holds one process after the other: `process_counts` says how many are of each,
     `rounds` in which round each arose, `calls_per_sample` of how many calls the samples of each
-    process are means (none in older records). `ratio` is to `baseline`, from samples paired by round;
-    intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or none
-    ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
-    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the
-    parameters of that form, where it was timed. `session`: the run in which it was timed, whose
-    rounds it shares with its baseline; "" in older records. `overhead_fraction` of the session was
-    spent outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter`
-    counts, where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j`
-    holds 0 it is not told from idle.
+    process are means (none in older records). `ratio` is to `baseline`, from samples paired by
+    round; intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or
+    none ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
+    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the parameters
+    of that form, where it was timed. `session`: the run in which it was timed, whose rounds it
+    shares with its baseline; "" in older records. `overhead_fraction` of the session was spent
+    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts,
+    where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it
+    is not told from idle. `exported_bytes`: of the files that the backend exported, if it exports
+    any. `process_memory_bytes`: what a process holds for the exported network and, at its peak, for
+    running it, where that was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -323,6 +325,8 @@ class LatencyRecord(Record):
     energy_counter: str | None = None
     energy_interval_j: tuple[float, float] | None = None
     energy_repetitions_j: tuple[float, ...] = ()
+    exported_bytes: Count | None = None
+    process_memory_bytes: Count | None = None
 
     @property
     def way(self) -> RunWay:

@@ -11,6 +11,7 @@ from blockzoo.cli.actions import timing
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError
 from blockzoo.measure.timing.settings import LatencySettings
+from blockzoo.results.table.latencies import load_latencies
 from blockzoo.scaffold.net import ScaffoldConfig
 from tests.record_samples import latency
 
@@ -82,6 +83,34 @@ def test_why_verdicts_are_undecided_is_said_once_for_all(
     reasons = ["1 process; a verdict needs 3", "", "1 process; a verdict needs 3"]
     timing._say_why_undecided([latency(str(i), verdict_reason=r) for i, r in enumerate(reasons)])
     assert capsys.readouterr().err == "undecided (2): 1 process; a verdict needs 3\n"
+
+
+def test_int8_against_fp32_with_files_and_memory(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    small = ["--width", "8", "--depth", "1", "--input-shape", "1", "3", "8", "8"]
+    done = CliRunner().invoke(
+        app,
+        [
+            *("benchmark", "ConvBNAct", "-p", "mid", "--device", "cpu", "--memory", *small),
+            *("--backend", "eager", "--backend", "onnxruntime"),
+            *("--precision", "fp32", "--precision", "int8"),
+            *("--processes", "0", "--budget", "0.05", "--results", str(tmp_path)),
+        ],
+    )
+    assert done.exit_code == 1  # eager has no int8, which is a record of its own
+    ways = done.stdout[done.stdout.index("Each way of running") :]
+    assert [" ".join(line.split()[2:6]) for line in ways.splitlines()[2:5]] == [
+        "fp32, onnxruntime fp32, eager",
+        "int8, onnxruntime fp32, onnxruntime",
+        "int8, onnxruntime fp32, eager",
+    ]
+    frame = load_latencies(tmp_path)
+    exported = frame[frame.latency_backend == "onnxruntime"]
+    assert exported.exported_bytes.gt(0).tolist() == [True, True]
+    assert frame[frame.latency_backend == "eager"].exported_bytes.isna().all()
+    assert frame.process_memory_mb.notna().sum() == 3
+    assert "file MB" in done.stdout
+    assert "memory MB" in done.stdout
 
 
 def test_a_plot_has_every_ratio_and_a_wrong_name_is_refused_before_anything_is_timed(

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError, ModelError
 from blockzoo.core.position import Position
-from blockzoo.measure.costs import process_memory
 from blockzoo.measure.costs.memory import TrainingStep, inference_memory, training_memory
 from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
 )
+from blockzoo.measure.machine import peak_memory
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 _MB = 1_000_000
@@ -173,11 +173,11 @@ def test_bad_input_is_said_before_any_process() -> None:
 def test_a_system_that_cannot_forget_its_peak_tells_only_what_rises_above(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process_memory, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
-    rise = process_memory._rise_of_process
+    monkeypatch.setattr(peak_memory, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
+    rise = peak_memory.rise_of_process
     with pytest.raises(ModelError, match="too little to be seen"):
         rise(lambda: None)
-    room = process_memory._highest_ever_bytes() - psutil.Process().memory_info().rss
+    room = peak_memory._highest_ever_bytes() - psutil.Process().memory_info().rss
     size = max(room, 0) + 64 * _MB
 
     def run() -> None:

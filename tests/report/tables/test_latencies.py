@@ -26,6 +26,24 @@ def test_every_way_is_a_row_and_what_differs_a_column() -> None:
     assert table.caption is None
 
 
+def test_what_was_exported_and_run_has_columns_where_any_is_known() -> None:
+    exported = latency("2", backend="openvino").model_copy(
+        update={
+            "exported_bytes": 17_328_961,
+            "process_memory_bytes": 36_200_000,
+            "energy_j_per_image": 0.0123,
+            "energy_interval_j": (0.011, 0.0136),
+        }
+    )
+    frame = latencies_frame([latency("1"), exported])
+    table = latencies_table(frame)
+    assert cells(table, "file MB") == ["-", "17.329"]
+    assert cells(table, "memory MB") == ["-", "36.200"]
+    assert cells(table, "mJ/image") == ["-", "12.300"]
+    assert frame.loc[1, "exported_bytes"] == 17_328_961
+    assert tuple(frame.loc[1, ["energy_low_j", "energy_high_j"]]) == (0.011, 0.0136)
+
+
 def test_medians_of_several_runs_are_marked() -> None:
     two = latency("b", "B", median_ms=4.0, ratio=1.0).model_copy(update=OTHER_SESSION)
     table = latencies_table(latencies_frame([latency("a", median_ms=5.0), two]))

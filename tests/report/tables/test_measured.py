@@ -27,6 +27,20 @@ def test_energy_has_its_interval_and_says_where_it_is_no_more_than_idling(
     assert cell in str([column._cells for column in latency_table([record]).columns])
 
 
+def test_files_and_memory_are_columns_where_any_is_known() -> None:
+    plain = latency("eager")
+    exported = latency("onnx", backend="onnxruntime").model_copy(
+        update={"exported_bytes": 4_423_374, "process_memory_bytes": 9_900_000}
+    )
+    heads = [str(column.header) for column in latency_table([plain, exported]).columns]
+    assert heads[-2:] == ["file MB", "memory MB"]
+    rows = [column._cells for column in latency_table([plain, exported]).columns][-2:]
+    assert rows == [["-", "4.42"], ["-", "9.90"]]
+    assert {"file MB", "memory MB"}.isdisjoint(
+        str(column.header) for column in latency_table([plain]).columns
+    )
+
+
 def test_what_a_training_step_costs_is_in_the_tables() -> None:
     step = memory(64, 80_000_000).model_copy(update={"optimizer": "adamw, averaged weights"})
     record = cost(training_macs=172_345_678, stage_training_macs=90_001, memory_training=step)

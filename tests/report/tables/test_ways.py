@@ -8,15 +8,19 @@ from tests.analysis.test_ways import EAGER, INT8, ONNX, timed
 
 
 def rows(table: Table) -> list[list[str]]:
-    return [list(row) for row in zip(*(column._cells for column in table.columns), strict=True)]  # type: ignore[arg-type]
+    return [list(row) for row in zip(*(column._cells for column in table.columns), strict=True)]
+
+
+def cells(ratio: str) -> tuple[str, str, str]:
+    return ratio, f"{ratio} to {ratio}", "faster"
 
 
 def test_each_way_stands_with_what_it_is_against() -> None:
     assert rows(ways_table(way_ratios([EAGER, ONNX, INT8]))) == [
-        ["A", "mid", "fp32, onnxruntime", "fp32, eager", "0.7500", "0.7500 to 0.7500", "faster"],
-        ["A", "mid", "int8, onnxruntime", "fp32, onnxruntime", "0.4000", "0.4000 to 0.4000", "faster"],
-        ["A", "mid", "int8, onnxruntime", "fp32, eager", "0.3000", "0.3000 to 0.3000", "faster"],
-    ]  # fmt: skip
+        ["A", "mid", *("fp32, onnxruntime", "fp32, eager"), *cells("0.7500")],
+        ["A", "mid", *("int8, onnxruntime", "fp32, onnxruntime"), *cells("0.4000")],
+        ["A", "mid", *("int8, onnxruntime", "fp32, eager"), *cells("0.3000")],
+    ]
 
 
 def test_what_goes_without_saying_and_what_was_not_paired_are_said() -> None:
@@ -28,6 +32,14 @@ def test_what_goes_without_saying_and_what_was_not_paired_are_said() -> None:
     assert table[0][2:5] == ["cold caches", "as usual", "1.5000"]
     reason = "not paired: networks were sampled in different numbers of processes"
     assert table[1] == ["B", "mid", "cold caches", "as usual", "-", "-", reason]
+
+
+def test_why_verdicts_are_undecided_is_said_once_for_all() -> None:
+    unsure = [timed(name, 2.0, calls_per_sample=()) for name in ("openvino", "export")]
+    table = ways_table(way_ratios([EAGER, *unsure]))
+    assert {row[-1] for row in rows(table)} == {"undecided"}
+    assert table.caption == "undecided (2): of how many calls its samples are means was not kept"
+    assert ways_table(way_ratios([EAGER, ONNX])).caption is None
 
 
 def test_several_sessions_are_told_apart() -> None:

@@ -141,6 +141,11 @@ def test_a_training_is_joined_with_cost_and_latency() -> None:
         "latency_environment": row["latency_environment"],
         "latency_torch": "2.15.0",
         "latency_governor": None,
+        "exported_bytes": None,
+        "process_memory_mb": None,
+        "energy_j_per_image": None,
+        "energy_low_j": None,
+        "energy_high_j": None,
     }
     assert row == expected
 

@@ -158,7 +158,7 @@ def timed(
 ) -> list[LatencyRecord]:
     """Measure with the live table shown, and print the table of the results.
 
-    Of `chosen` are the baseline and whether energy is measured.
+    Of `chosen` are the baseline and whether memory and energy are measured.
     """
     chosen = chosen or BenchmarkOptions()
     table = LiveTable(processes=settings.processes, budget_s=settings.budget_s)
@@ -170,12 +170,14 @@ def timed(
             settings=settings,
             ways=ways,
             baseline=chosen.baseline,
-            options=SessionOptions(listener=listener, energy=chosen.energy),
+            options=SessionOptions(listener=listener, memory=chosen.memory, energy=chosen.energy),
         )
     output_console().print(measured.latency_table(records))
     if ratios := way_ratios(records):
         output_console().print(ways_table(ratios))
     _say_why_undecided(records)
+    if chosen.memory and all(record.process_memory_bytes is None for record in records):
+        say("no memory was measured: it is for the CPU")
     if chosen.energy:
         _say_what_energy_needs(records)
     return records
@@ -192,7 +194,7 @@ def _say_what_energy_needs(records: Sequence[LatencyRecord]) -> None:
     """Say, where energy was asked for and no record has any, what may be missing."""
     if all(record.energy_j_per_image is None for record in records):
         say(
-            "no energy was measured: it is for the eager backend and needs a counter: on a GPU "
+            "no energy was measured: it is for hot caches and needs a counter: on a GPU "
             "NVML (pip install 'blockzoo[gpu]'), on a CPU the right to read "
             "/sys/class/powercap/intel-rapl:*/energy_uj"
         )

@@ -6,18 +6,12 @@ held before is taken off its peak, and the module's own tensors are added again,
 stands beside the peak that `memory.py` works out from shapes. What it has more than that is
 the workspace of kernels, an allocator's rounding and code that is generated for new shapes. Memory
 that was asked for and never written is not resident and does not count on a CPU.
-
-In the process glibc gives every freed tensor above 64 KiB straight back to the system, so that
-holes between tensors, which depend on what ran before, are not measured.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -27,18 +21,10 @@ from blockzoo.core.errors import InputError, ModelError, one_line
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Worker
 from blockzoo.core.ranges import BATCH
 from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep, can_be_fused, state_tensors
+from blockzoo.measure.machine.peak_memory import GIVING_BACK_FREED_MEMORY, rise_of_process
 from blockzoo.measure.timing.backends.pickled import dump_module, load_module_bytes
 
-_MMAP_THRESHOLD_BYTES = 65536
-_GIVING_BACK_FREED_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-    "MALLOC_TRIM_THRESHOLD_": str(_MMAP_THRESHOLD_BYTES),
-}
 _LIMIT_S = 600.0
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
-_RESET_PEAK = "5"
-"""What Linux takes as the wish to forget the highest resident size (man 5 proc)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +82,7 @@ def _in_fresh_process(
         training=training,
     )
     # A fresh interpreter, for glibc reads its settings once.
-    with Worker(environment=_GIVING_BACK_FREED_MEMORY) as process:
+    with Worker(environment=GIVING_BACK_FREED_MEMORY) as process:
         outcome = process.ask(_measure, task, limits=Limits(silence_s=_LIMIT_S))
     match outcome:
         case Answer(value=peak_bytes):
@@ -133,7 +119,7 @@ def _measure(task: _Task) -> int:
         # Ones: zeros come as pages that are not resident before they are written.
         step(torch.ones(task.batch_size, *task.input_shape, device=device))
 
-    rise = _rise_on_cuda(run, device) if device.type == "cuda" else _rise_of_process(run)
+    rise = _rise_on_cuda(run, device) if device.type == "cuda" else rise_of_process(run)
     return rise + _size_bytes(held)
 
 
@@ -171,55 +157,3 @@ def _rise_on_cuda(run: Callable[[], None], device: torch.device) -> int:
     run()
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
-
-
-def _rise_of_process(run: Callable[[], None]) -> int:
-    """Return how far the resident size of this process rises above what it is now."""
-    # What earlier work freed would be used again, and its pages would not count.
-    _give_back_freed()
-    try:
-        _CLEAR_REFS.write_text(_RESET_PEAK)
-    except OSError:
-        return _rise_above_the_highest(run)
-    before = _status_bytes("VmRSS")
-    run()
-    return _status_bytes("VmHWM") - before
-
-
-def _give_back_freed() -> None:
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        return  # not glibc
-
-
-def _status_bytes(field: str) -> int:
-    for line in _STATUS.read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    raise ModelError(f"this system does not tell a process its {field}")
-
-
-def _rise_above_the_highest(run: Callable[[], None]) -> int:
-    """Return the same where the system remembers only the highest size the process ever had.
-
-    A run that stays below that is not seen, which raises `ModelError`.
-    """
-    import psutil
-
-    before = psutil.Process().memory_info().rss
-    highest = _highest_ever_bytes()
-    run()
-    if _highest_ever_bytes() == highest:
-        raise ModelError("too little to be seen on this system; take a larger batch")
-    return _highest_ever_bytes() - before
-
-
-def _highest_ever_bytes() -> int:
-    try:
-        import resource
-    except ImportError as error:
-        raise ModelError("this system does not tell a process its peak memory") from error
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest if sys.platform == "darwin" else highest * 1024

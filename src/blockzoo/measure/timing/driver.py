@@ -26,7 +26,7 @@ from blockzoo.measure.timing.worker import ChildTask, Mark, measure_task
 _START_S = 120.0
 # glibc maps large blocks anew or keeps them by a threshold that it moves as a process frees memory.
 # A block that is mapped anew costs a page fault per 4 KiB. Other allocators ignore these.
-_KEEPING_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+KEEPING_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 @dataclass(kw_only=True)
@@ -92,7 +92,7 @@ def run_process(
     hear = _both(run.take, listener)
     # A fresh interpreter: glibc reads its settings once, and a script that times its own modules
     # need not be one that can be imported.
-    with Worker(environment=_KEEPING_FREED_MEMORY if keep_freed_memory else {}) as process:
+    with Worker(environment=KEEPING_FREED_MEMORY if keep_freed_memory else {}) as process:
         outcome = process.stream(
             function,
             task,

@@ -12,7 +12,17 @@ from typing import Literal, NamedTuple
 
 from blockzoo.stats.paired_rounds import NetworkSamples, Spent
 
-Stage = Literal["starting", "waiting", "preparing", "loading", "warm-up", "sampling", "checking"]
+Stage = Literal[
+    "starting",
+    "waiting",
+    "preparing",
+    "loading",
+    "warm-up",
+    "sampling",
+    "checking",
+    "memory",
+    "energy",
+]
 
 
 class Sample(NamedTuple):

@@ -44,6 +44,10 @@ class LatencyResult:
     clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
     share of the session after warm-up that was spent outside forward passes.
 
+    `exported_bytes` is the size of the files that the backend exported, None where it exports none.
+    `process_memory_bytes` and energy are there where they were asked for, see `further.py` and
+    `energy.py`.
+
     Flags: "noisy" (interquartile range above 10% of the median), "drift" (in some process the
     samples rise or fall, by a rank test at 1% over all processes, and by more than 1%), "under 1
     ms", "budget" (stopped before the interval was as
@@ -72,6 +76,12 @@ class LatencyResult:
     verdict: Literal["faster", "slower", "same", "undecided", "baseline"] | None = None
     verdict_reason: str = ""
     flags: tuple[str, ...] = ()
+    exported_bytes: int | None = None
+    process_memory_bytes: int | None = None
+    energy_j_per_image: float | None = None
+    energy_counter: str | None = None
+    energy_interval_j: Interval | None = None
+    energy_repetitions_j: tuple[float, ...] = ()
     failure: str | None = None
     traceback: str | None = None
 

@@ -16,6 +16,7 @@ from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.driver import ProcessRun, run_here, run_process
 from blockzoo.measure.timing.events import Failed, Listener
+from blockzoo.measure.timing.further import Further, measured_further
 from blockzoo.measure.timing.latency import LatencyResult, summarize
 from blockzoo.measure.timing.preparing import Network, prepare_all
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS, Progress
@@ -38,12 +39,14 @@ def measure_networks(
     hang_s: float = HANG_S,
     progress: Progress | None = None,
     listener: Listener | None = None,
+    further: Further | None = None,
 ) -> dict[str, LatencyResult]:
     """Time all networks in one session and return the result of each by its name.
 
     Of `settings`, `processes`, `seed` and what is in `SamplingPlan` count; device, precision and
     threads are the networks' own. A network that cannot be prepared, raises, kills its process or
-    hangs has a `failure`; the others are measured. `listener` hears what the processes send. Raises
+    hangs has a `failure`; the others are measured. `listener` hears what the processes send;
+    `further` is measured of each network after the timing. Raises
     `InputError` for two networks of one name and a baseline that is not a network.
 
     >>> import torch
@@ -64,7 +67,8 @@ def measure_networks(
         session = _Session(settings, folder, hang_s, progress, listener)
         session.prepare(networks)
         session.run({network.name: network.baseline for network in networks if network.baseline})
-    return session.results(networks)
+    results = session.results(networks)
+    return results if further is None else session.with_further(results, further)
 
 
 class _Session:
@@ -215,7 +219,26 @@ class _Session:
             is_baseline=base == network.name,
             batch_size=len(network.example),
         )
-        return replace(result, flags=(*result.flags, *self._flags(network.name)))
+        packed = self.ready[network.name]
+        return replace(
+            result,
+            flags=(*result.flags, *self._flags(network.name)),
+            exported_bytes=get_backend(packed.way.backend).exported_bytes(packed.payload),
+        )
+
+    def with_further(
+        self, results: Mapping[str, LatencyResult], further: Further
+    ) -> dict[str, LatencyResult]:
+        """Return the results, those of networks that were timed with what else is asked for."""
+        here = not self.settings.processes
+        return {
+            name: result
+            if result.failure is not None
+            else measured_further(
+                result, self.ready[name], further, here=here, listener=self.listener
+            )
+            for name, result in results.items()
+        }
 
     def _flags(self, name: str) -> Iterator[str]:
         """Yield what the processes, not the samples, say of a network."""

@@ -27,6 +27,14 @@ _WAYS = {
 """Columns that tell timings apart, each with its title; shown where they are not all alike."""
 
 
+_DEPLOYED = {
+    "file MB": ("exported_bytes", 1e-6),
+    "memory MB": ("process_memory_mb", 1.0),
+    "mJ/image": ("energy_j_per_image", 1e3),
+}
+"""Columns of what was exported and run, shown where any row has one, each with its scale."""
+
+
 def differing_ways(frame: pd.DataFrame) -> dict[str, str]:
     """Return the columns, with their titles, in which the timings of a frame are not all alike.
 
@@ -56,12 +64,19 @@ def latencies_table(frame: pd.DataFrame) -> Table:
         table.add_column(title, justify="right")
     for title in ("baseline", "verdict"):
         table.add_column(title)
-    for title in ("MMACs", "params"):
+    deployed = [title for title, (name, _) in _DEPLOYED.items() if frame[name].notna().any()]
+    for title in ("MMACs", "params", *deployed):
         table.add_column(title, justify="right")
     for timing, row in zip(timing_of(frame), frame.to_dict("records"), strict=True):
         mark = f" [{timings.index(timing) + 1}]" if len(timings) > 1 else ""
         ways = (str(row[name]) for name in differing)
-        table.add_row(str(row["block"]), str(row["position"]), *ways, *_cells(row, mark))
+        table.add_row(
+            str(row["block"]),
+            str(row["position"]),
+            *ways,
+            *_cells(row, mark),
+            *_deployed(row, deployed),
+        )
     if len(timings) > 1:
         table.caption = f"timed apart, so compare ratios, not ms: {_named(frame, timings)}"
     return table
@@ -79,6 +94,14 @@ def _cells(row: Mapping[Hashable, Any], mark: str) -> list[str]:
         "-" if pd.isna(row["macs_deploy"]) else f"{row['macs_deploy'] / 1e6:,.2f}",
         "-" if pd.isna(row["params_deploy"]) else f"{row['params_deploy']:,}",
     ]
+
+
+def _deployed(row: Mapping[Hashable, Any], titles: list[str]) -> list[str]:
+    cells = []
+    for title in titles:
+        name, scale = _DEPLOYED[title]
+        cells.append("-" if pd.isna(row[name]) else f"{row[name] * scale:,.3f}")
+    return cells
 
 
 def _with_interval(row: Mapping[Hashable, Any], value: str, low: str, high: str) -> str:

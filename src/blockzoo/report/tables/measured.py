@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
@@ -179,9 +179,11 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     for title in ("verdict", "samples", "flags"):
         table.add_column(title)
     # Asked for seldom, and a column of dashes tells nothing.
-    energies = any(record.energy_j_per_image is not None for record in records)
-    if energies:
-        table.add_column("mJ/image", justify="right")
+    deployed = [
+        title for title, cell in _DEPLOYED.items() if any(cell(record) != "-" for record in records)
+    ]
+    for title in deployed:
+        table.add_column(title, justify="right")
     # Only where both eager and CUDA graphs were timed is there something to divide.
     launching = launch_bound(records)
     if launching:
@@ -189,7 +191,7 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     for record in records:
         way = record.way
         place = [record.block, where(record), *(str(getattr(way, name)) for name in differing)]
-        cells = [*_latency_cells(record), *([_energy(record)] * energies)]
+        cells = [*_latency_cells(record), *(_DEPLOYED[title](record) for title in deployed)]
         # A row that failed ends with its reason.
         if launching and record.median_ms is not None:
             factor = launching.get(record.trial_id)
@@ -206,6 +208,18 @@ def _energy(record: LatencyRecord) -> str:
     not_above = "" if interval[0] > 0 else ", not told from idle"
     n = len(record.energy_repetitions_j)
     return f"{1e3 * joules:,.3f} ({low} to {high}, n = {n}{not_above})"
+
+
+def _bytes_in_mb(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else f"{size_bytes / MEGA:,.2f}"
+
+
+_DEPLOYED: dict[str, Callable[[LatencyRecord], str]] = {
+    "file MB": lambda record: _bytes_in_mb(record.exported_bytes),
+    "memory MB": lambda record: _bytes_in_mb(record.process_memory_bytes),
+    "mJ/image": _energy,
+}
+"""What is known of the exported network beside its latency, by title."""
 
 
 def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -15,6 +16,7 @@ _USUAL = "as usual"
 def ways_table(ratios: Sequence[WayRatio]) -> Table:
     """Return one row per network, way and reference: ratio with its interval, and verdict.
 
+    Why verdicts are undecided is in the caption.
     Where they are of several sessions each says which, by number.
 
     >>> ways_table([]).title
@@ -38,6 +40,11 @@ def ways_table(ratios: Sequence[WayRatio]) -> Table:
             each.reference.label(each.differing) or _USUAL,
             *_cells(each),
         )
+    # Once for all that share it, as it is often the same for every row.
+    reasons = Counter(each.verdict_reason for each in ratios if each.verdict == "undecided")
+    if reasons:
+        words = (f"undecided ({count}): {reason}" for reason, count in reasons.items())
+        table.caption = "; ".join(words)
     return table
 
 
@@ -45,5 +52,4 @@ def _cells(each: WayRatio) -> tuple[str, str, str]:
     if each.ratio is None or each.interval is None:
         return "-", "-", f"not paired: {each.verdict_reason}"
     low, high = each.interval
-    reason = f" ({each.verdict_reason})" if each.verdict_reason else ""
-    return f"{each.ratio:.4f}", f"{low:.4f} to {high:.4f}", f"{each.verdict}{reason}"
+    return f"{each.ratio:.4f}", f"{low:.4f} to {high:.4f}", str(each.verdict)

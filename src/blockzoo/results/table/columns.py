@@ -179,6 +179,19 @@ TRAINING_STEP_COLUMNS: dict[str, ColumnType] = {
 }
 """Forward and backward for one image of a training step; what `training_memory_mb` is of."""
 
+DEPLOYMENT_COLUMNS: dict[str, ColumnType] = {
+    "exported_bytes": "integer",
+    "process_memory_mb": "number",
+    "energy_j_per_image": "number",
+    "energy_low_j": "number",
+    "energy_high_j": "number",
+}
+"""Of the latency: size of the exported files, peak memory of running them, energy beyond idle.
+
+Empty where the backend exports nothing, or where it was not asked for; `energy_low_j` and
+`energy_high_j` are the 95% interval of `energy_j_per_image`.
+"""
+
 COLUMNS: dict[str, ColumnType] = {
     **EARLY_COLUMNS,
     **PROTOCOL_COLUMNS,
@@ -189,6 +202,7 @@ COLUMNS: dict[str, ColumnType] = {
     **PROVENANCE_COLUMNS,
     **COMPARABILITY_COLUMNS,
     **TRAINING_STEP_COLUMNS,
+    **DEPLOYMENT_COLUMNS,
 }
 """All columns in the order of the file."""
 
@@ -201,6 +215,7 @@ _OF_TIMINGS = (
     *("context", "input_shape", "out_dim", "num_blocks", "base_channels", "stem", "stem_bias"),
     *("experiment_name", "notes"),
     *PROVENANCE_COLUMNS,
+    *DEPLOYMENT_COLUMNS,
 )
 LATENCY_TABLE: dict[str, ColumnType] = {name: COLUMNS[name] for name in _OF_TIMINGS}
 """The columns of `latencies.csv`, which mean what they mean in `results.csv`."""

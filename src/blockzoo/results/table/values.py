@@ -185,6 +185,7 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         return {}
     low, high = record.interval_ms or (None, None)
     ratio_low, ratio_high = record.ratio_interval or (None, None)
+    energy_low_j, energy_high_j = record.energy_interval_j or (None, None)
     return {
         "latency_ms": record.median_ms,
         "latency_std": record.std_ms,
@@ -209,6 +210,11 @@ def _latency(record: LatencyRecord | None) -> dict[str, object]:
         "latency_verdict": record.verdict,
         "latency_verdict_reason": record.verdict_reason,
         "latency_flags": " ".join(record.flags),
+        "exported_bytes": record.exported_bytes,
+        "process_memory_mb": _in_mb(record.process_memory_bytes),
+        "energy_j_per_image": record.energy_j_per_image,
+        "energy_low_j": energy_low_j,
+        "energy_high_j": energy_high_j,
     }
 
 

@@ -101,6 +101,11 @@ class Backend(ABC):
         own error.
         """
 
+    def exported_bytes(self, payload: bytes) -> int | None:
+        """Return the bytes of the files that `prepare` exported; None where it exports none."""
+        del payload
+        return None
+
     def check(self, model: nn.Module, loaded: Loaded, images: Tensor, way: RunWay) -> float:
         """Return how far `loaded` is from `model` in fp32 eager on the CPU, both run on `images`.
 

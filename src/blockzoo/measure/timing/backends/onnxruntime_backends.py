@@ -72,6 +72,10 @@ class OnnxRuntime(Backend):
         content = export_onnx(model, example, way)
         return quantised(content, example) if way.precision == "int8" else content
 
+    def exported_bytes(self, payload: bytes) -> int:
+        """Return the bytes of the ONNX file."""
+        return len(payload)
+
     def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return a session whose input and output are bound to memory on the device."""
         device = set_up_torch(way)

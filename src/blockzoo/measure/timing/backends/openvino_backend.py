@@ -75,6 +75,10 @@ class OpenVINO(Backend):
         except Exception as error:
             raise ModelError(f"OpenVINO cannot convert it: {in_short(error)}") from error
 
+    def exported_bytes(self, payload: bytes) -> int:
+        """Return the bytes of both files, structure and weights."""
+        return sum(map(len, pickle.loads(payload)))
+
     def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return a request that reads the example's memory."""
         device = set_up_torch(way)

@@ -120,6 +120,10 @@ class Exported(Backend):
             raise ModelError(f"torch.export cannot export it: {in_short(error)}") from error
         return buffer.getvalue()
 
+    def exported_bytes(self, payload: bytes) -> int:
+        """Return the bytes of the saved program."""
+        return len(payload)
+
     def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return the program as a module."""
         device = set_up_torch(way)
