@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from itertools import pairwise
-from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,7 +20,6 @@ from blockzoo.measure.costs.process_memory import (
     measured_inference_memory,
     measured_training_memory,
 )
-from blockzoo.measure.machine import peak_memory
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 
 _MB = 1_000_000
@@ -168,19 +165,3 @@ def test_bad_input_is_said_before_any_process() -> None:
         measured_inference_memory(nn.ReLU(), (3,), 0)
     with pytest.raises(InputError, match="no trainable parameters"):
         measured_training_memory(nn.ReLU(), (3,), 2)
-
-
-def test_a_system_that_cannot_forget_its_peak_tells_only_what_rises_above(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(peak_memory, "_CLEAR_REFS", Path("/nowhere/clear_refs"))
-    rise = peak_memory.rise_of_process
-    with pytest.raises(ModelError, match="too little to be seen"):
-        rise(lambda: None)
-    room = peak_memory._highest_ever_bytes() - psutil.Process().memory_info().rss
-    size = max(room, 0) + 64 * _MB
-
-    def run() -> None:
-        torch.ones(size // 4)
-
-    assert agree(rise(run), size)
