@@ -75,12 +75,12 @@ def export_parquet(store: Store, path: str | Path) -> int:
 
     Raises `ResultsError` without pyarrow (`blockzoo[parquet]`) and when the file cannot be written.
     """
-    return _write_parquet(results_frame(store.records()), path)
+    return _write_parquet(results_frame(store), path)
 
 
 def export_latencies_parquet(store: Store, path: str | Path) -> int:
     """Write the rows of `latencies.csv` as a Parquet table; see `export_parquet`."""
-    return _write_parquet(latencies_frame(store.records()), path)
+    return _write_parquet(latencies_frame(store), path)
 
 
 def _write_parquet(frame: pd.DataFrame, path: str | Path) -> int:

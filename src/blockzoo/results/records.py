@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -181,6 +181,9 @@ class Record(_Frozen):
     have rows of these alone.
     `unsure` says what of the block the fingerprint does not cover: it may have changed since.
     """
+
+    whole: ClassVar[bool] = True
+    """Whether all of it is there; only such a record can be put into a store."""
 
     schema_version: Positive = SCHEMA_VERSION
     trial_id: Identity

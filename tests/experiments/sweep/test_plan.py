@@ -32,7 +32,7 @@ def full_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     with Store(tmp_path, create=True) as store:
         trials: tuple[Trial, ...] = make_plan(_request("ConvBNAct", "Identity"), store).trials
         ids = {identity for trial in trials for identity in trial.trial_ids}
-        monkeypatch.setattr(store, "ok_ids", lambda: ids)
+        monkeypatch.setattr(store, "ok_ids", lambda among: ids.intersection(among))
         return store
 
 

@@ -33,6 +33,9 @@ from blockzoo.training.settings import TrainingSettings
 
 Kind = Literal["cost", "latency", "training"]
 
+_ORDER: dict[Kind, int] = {"cost": 0, "latency": 1, "training": 2}
+"""What takes seconds comes first."""
+
 # First guesses, of a small network on a few cores, for the time left that is shown.
 _EXPECTED_COST_S = 0.1
 _EXPECTED_IMAGES_PER_S = 2000.0
@@ -173,10 +176,18 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     >>> [trial.label for trial in plan.trials][::3]
     ['cost Identity early', 'latency Identity early', 'training Identity early, seed 0']
     """
-    done, unsure = store.ok_ids(), {} if request.trust_unsure else _unsure(request)
+    unsure = {} if request.trust_unsure else _unsure(request)
+    timed = _timed(request)
+    others = *_costs(request), *_trainings(request)
+    every = [identity for trial in others for identity in trial.trial_ids]
+    # Of these alone: however much the store holds, it is asked for no more than this sweep has.
+    done = store.ok_ids(
+        [*every, *(identity for ids in timed.values() for identity in ids.values())]
+    )
+    latencies = _latencies(request, timed, done, unsure)
     wanted: dict[tuple[str, ...], Trial] = {}
     asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
-    for trial in (*_costs(request), *_latencies(request, done, unsure), *_trainings(request)):
+    for trial in sorted((*others, *latencies), key=lambda trial: _ORDER[trial.kind]):
         for identity in trial.trial_ids:
             asked[identity] = tuple(dict.fromkeys((*asked[identity], trial.position)))
         # A network that is the same at several positions has one training: that of the first.
@@ -226,22 +237,31 @@ def _costs(request: SweepRequest) -> Iterator[Trial]:
         )
 
 
-def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) -> Iterator[Trial]:
-    protocol = request.protocol
-    for position in protocol.positions:
-        blocks = request.blocks_at(position)
-        baseline = request.placement(blocks[0], position)
-        placements = [request.placement(block, position) for block in blocks]
-        ids = {
-            placement.spec.name: latency_trial_id(
-                placement, settings=request.latency, baseline=baseline
-            )
-            for placement in placements
+def _timed(request: SweepRequest) -> dict[Position, dict[str, str]]:
+    """Return the ids of latencies by position and block."""
+    settings = request.latency
+    found: dict[Position, dict[str, str]] = {}
+    for position in request.protocol.positions:
+        placements = [request.placement(b, position) for b in request.blocks_at(position)]
+        found[position] = {
+            each.spec.name: latency_trial_id(each, settings=settings, baseline=placements[0])
+            for each in placements
         }
+    return found
+
+
+def _latencies(
+    request: SweepRequest,
+    timed: Mapping[Position, Mapping[str, str]],
+    done: set[str],
+    unsure: Container[str],
+) -> Iterator[Trial]:
+    for position, ids in timed.items():
+        baseline = next(iter(ids))
         missing = {
             block: identity
             for block, identity in ids.items()
-            if identity not in done or block in unsure or blocks[0] in unsure
+            if identity not in done or block in unsure or baseline in unsure
         }
         # All that is there is one trial found done; what is missing is measured together.
         chosen = missing or ids
@@ -250,7 +270,7 @@ def _latencies(request: SweepRequest, done: set[str], unsure: Container[str]) ->
             blocks=tuple(chosen),
             position=position,
             trial_ids=tuple(chosen.values()),
-            expected_s=len(chosen) * protocol.latency_budget_s,
+            expected_s=len(chosen) * request.protocol.latency_budget_s,
         )
 
 

@@ -261,7 +261,7 @@ def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Tri
 def _remove_leftovers(checkpoints: Path | None, store: Store) -> None:
     """Remove what a sweep left that was killed between storing a record and the removal."""
     if left := checkpointed_trials(checkpoints):
-        for trial in left & store.ok_ids():
+        for trial in store.ok_ids(left):
             remove_checkpoint(checkpoints, trial)
 
 

@@ -10,14 +10,14 @@ write-ahead log cannot, and whose last record survives a power cut.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
@@ -31,7 +31,7 @@ from blockzoo.results.store.engines import (
     sqlite_engine,
     store_path,
 )
-from blockzoo.results.store.reading import BadRow, parse_record
+from blockzoo.results.store.reading import BadRow, parse_listed, parse_record
 from blockzoo.results.store.schema import (
     FAMILIES,
     RECORDS,
@@ -50,6 +50,12 @@ BUSY_TIMEOUT_S = 30.0
 
 _PART = 200
 """Records that are fetched at once."""
+
+# Ids decide between equal times, so that the order is always the same.
+_BY_TIME = [RECORDS.c.created_at, RECORDS.c.trial_id]
+
+_Parse = Callable[..., AnyRecord]
+"""What makes a record, or one as listings read it, of a payload."""
 
 _log = logging.getLogger(__name__)
 
@@ -188,7 +194,7 @@ class Store:
         query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
         try:
             payload = connection.scalar(query)
-            return None if payload is None else self._parse(trial_id, payload)
+            return None if payload is None else self._parse(trial_id, payload, parse_record)
         except ResultsError:  # it stays as it is, and whoever reads it is told
             return None
 
@@ -197,7 +203,7 @@ class Store:
         query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
         with self._transaction() as connection:
             payload = connection.scalar(query)
-        return None if payload is None else self._parse(trial_id, payload)
+        return None if payload is None else self._parse(trial_id, payload, parse_record)
 
     def records(
         self,
@@ -218,8 +224,25 @@ class Store:
 
     def each(self, **filters: str) -> Iterator[AnyRecord]:
         """Yield one by one what `records` returns, as it is read from the database."""
+        yield from self._good(self._each_or_reason(parse_record, _BY_TIME, filters))
+
+    def listed(self, *kinds: str, **filters: str) -> Iterator[AnyRecord]:
+        """Yield records as listings read them, see `results/listed.py`: of those kinds, or of all.
+
+        Costs come first, then latencies, then trainings, each by time: what rows are joined from
+        comes before what they are of. Filters are those of `records`.
+
+        >>> with Store("results", create=True) as store:
+        ...     [record.block for record in store.listed("cost", "training", status="ok")]
+        []
+        """
+        order = [RECORDS.c.kind, *_BY_TIME]
+        yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
+
+    def _good(self, every: Iterable[AnyRecord | BadRow]) -> Iterator[AnyRecord]:
+        """Yield what could be read; of the rest one line is logged."""
         bad: dict[str, str] = {}
-        for found in self._each_or_reason(**filters):
+        for found in every:
             if isinstance(found, BadRow):
                 bad[found.trial_id] = found.reason
             else:
@@ -237,28 +260,45 @@ class Store:
         ...     store.bad_rows()
         []
         """
-        return [found for found in self._each_or_reason() if isinstance(found, BadRow)]
+        every = self._each_or_reason(parse_record, _BY_TIME, {})
+        return [found for found in every if isinstance(found, BadRow)]
 
-    def ok_ids(self) -> set[str]:
-        """Return the ids of all trials that were done, went well and can be read."""
-        return {record.trial_id for record in self.each(status="ok")}
+    def ok_ids(self, among: Iterable[str] | None = None) -> set[str]:
+        """Return which of those trials, or of all, were done, went well and can be read."""
+        if among is None:
+            return {record.trial_id for record in self.listed(status="ok")}
+        read = self._read(parse_listed, dict.fromkeys(among))
+        return {record.trial_id for record in self._good(read) if record.status == "ok"}
 
-    def _each_or_reason(self, **filters: str) -> Iterator[AnyRecord | BadRow]:
+    def _each_or_reason(
+        self,
+        parse: _Parse,
+        order: Sequence[ColumnElement[str]],
+        filters: Mapping[str, str],
+        kinds: Collection[str] = (),
+    ) -> Iterator[AnyRecord | BadRow]:
         query = select(RECORDS.c.trial_id)
         for name, value in filters.items():
             query = query.where(RECORDS.c[name] == value)
-        # Ids decide between equal times, so that the order is always the same.
-        query = query.order_by(RECORDS.c.created_at, RECORDS.c.trial_id)
+        if kinds:
+            query = query.where(RECORDS.c.kind.in_(kinds))
         with self._transaction() as connection:
-            ids = iter(connection.scalars(query).all())
+            ids = connection.scalars(query.order_by(*order)).all()
+        yield from self._read(parse, ids)
+
+    def _read(self, parse: _Parse, ids: Iterable[str]) -> Iterator[AnyRecord | BadRow]:
+        """Yield the records of those ids that are there, in their order."""
+        ids = iter(ids)
         # In parts: not all samples of all records need fit into memory, and between two parts
         # others can write.
         while part := list(islice(ids, _PART)):
-            yield from (self._record_or_reason(*row) for row in self._payloads(part))
+            yield from (self._parsed_or_reason(*row, parse) for row in self._payloads(part))
 
-    def _record_or_reason(self, trial_id: str, payload: object) -> AnyRecord | BadRow:
+    def _parsed_or_reason(
+        self, trial_id: str, payload: object, parse: _Parse
+    ) -> AnyRecord | BadRow:
         try:
-            return self._parse(trial_id, payload)
+            return self._parse(trial_id, payload, parse)
         except ResultsError as error:
             return BadRow(trial_id=trial_id, reason=str(error))
 
@@ -303,7 +343,7 @@ class Store:
             with connection.begin():
                 yield connection
 
-    def _parse(self, trial_id: str, payload: object) -> AnyRecord:
+    def _parse(self, trial_id: str, payload: object, parse: _Parse) -> AnyRecord:
         if not isinstance(payload, str | bytes):  # SQLite keeps whatever is put into a column
             payload = ""
-        return parse_record(payload, location=f"{self.location}, record {trial_id},")
+        return parse(payload, location=f"{self.location}, record {trial_id},")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from blockzoo.core.errors import ResultsError, in_one_line
-from blockzoo.results.records import AnyRecord
+from blockzoo.results.listed import AnyListed, shortened
+from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store.schema import check_schema_version
 
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
+_LISTED: TypeAdapter[AnyListed] = TypeAdapter(AnyListed)
+
+
+_Parsed = TypeVar("_Parsed", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +32,27 @@ def parse_record(payload: str | bytes, *, location: str) -> AnyRecord:
 
     Raises `SchemaError` when it is of a newer version, `ResultsError` when it is no record.
     """
+    return _parsed(_RECORD, payload, location)
+
+
+def parse_listed(payload: str | bytes, *, location: str) -> AnyListed:
+    """Return the record as listings read it, see `listed`; raises what `parse_record` does."""
+    if isinstance(payload, str):
+        try:
+            # Reading all of the text takes three times as long.
+            record = _LISTED.validate_json(shortened(payload))
+        except ValidationError:
+            pass
+        else:
+            if len(record.model_fields_set) == len(type(record).model_fields):
+                check_schema_version(record.schema_version, location=location)
+                return record
+    return _parsed(_LISTED, payload, location)
+
+
+def _parsed(kinds: TypeAdapter[_Parsed], payload: str | bytes, location: str) -> _Parsed:
     try:
-        record = _RECORD.validate_json(payload)
+        record = kinds.validate_json(payload)
     except ValidationError as error:
         # First: a newer record fails for its new fields, and its version is the better reason.
         check_schema_version(_claimed_version(payload), location=location)

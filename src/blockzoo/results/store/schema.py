@@ -140,6 +140,8 @@ def row_of(record: Record) -> dict[str, Any]:
     """Return the record as a row of `RECORDS`; raises `ResultsError` when it is no JSON."""
     if not isinstance(record, CostRecord | LatencyRecord | TrainingRecord):
         raise TypeError(f"{type(record).__name__} is not a kind of record that a store keeps")
+    if not record.whole:
+        raise TypeError(f"record {record.trial_id} was read without its samples or its curve")
     training = record if isinstance(record, TrainingRecord) else None
     return {
         "trial_id": record.trial_id,

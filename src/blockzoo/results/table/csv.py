@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -37,9 +38,8 @@ def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> Non
     []
     """
     early = _early_rows(Path(path))
-    rows = result_rows(source.records() if isinstance(source, Store) else source)
     with replacing(path) as scratch:
-        write_rows([*early, *rows], scratch, COLUMNS)
+        write_rows(chain(early, result_rows(source)), scratch, COLUMNS)
 
 
 def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> None:
@@ -51,9 +51,8 @@ def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> N
     >>> read_rows("latencies.csv", LATENCY_TABLE)
     []
     """
-    rows = timing_rows(source.records() if isinstance(source, Store) else source)
     with replacing(path) as scratch:
-        write_rows(rows, scratch, LATENCY_TABLE)
+        write_rows(timing_rows(source), scratch, LATENCY_TABLE)
 
 
 def write_csv_files(store: Store, path: str | Path) -> None:
@@ -61,11 +60,10 @@ def write_csv_files(store: Store, path: str | Path) -> None:
 
     Raises what `write_results_csv` raises.
     """
-    records = store.records()
-    write_results_csv(records, path)
+    write_results_csv(store, path)
     beside = Path(path).with_name(LATENCIES_NAME)
-    if beside.is_file() or any(record.kind == "latency" for record in records):
-        write_latencies_csv(records, beside)
+    if beside.is_file() or any(True for _ in store.listed("latency")):
+        write_latencies_csv(store, beside)
 
 
 def _early_rows(path: Path) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
@@ -47,7 +48,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 def load_table(
     path: str | Path,
-    rows_of: Callable[[Iterable[Record]], Iterable[Row]],
+    rows_of: Callable[[Store], Iterable[Row]],
     columns: Mapping[str, ColumnType],
     csv_names: Sequence[str],
 ) -> pd.DataFrame:
@@ -64,9 +65,9 @@ def load_table(
     return _load_csv(source, columns)
 
 
-def results_frame(records: Iterable[Record]) -> pd.DataFrame:
+def results_frame(source: Store | Iterable[Record]) -> pd.DataFrame:
     """Return the rows of the records with the columns and types of `load_results`."""
-    return typed_frame(result_rows(records), COLUMNS)
+    return typed_frame(result_rows(source), COLUMNS)
 
 
 def _source(path: Path, csv_names: Sequence[str]) -> Path:
@@ -103,11 +104,11 @@ def _is_store(path: Path) -> bool:
 
 def _load_store(
     location: str | Path,
-    rows_of: Callable[[Iterable[Record]], Iterable[Row]],
+    rows_of: Callable[[Store], Iterable[Row]],
     columns: Mapping[str, ColumnType],
 ) -> pd.DataFrame:
     with Store(location) as store:
-        return typed_frame(rows_of(store.records()), columns)
+        return typed_frame(rows_of(store), columns)
 
 
 def _load_csv(path: Path, columns: Mapping[str, ColumnType]) -> pd.DataFrame:
@@ -158,9 +159,13 @@ def typed_frame(
     rows: Iterable[Mapping[str, object]], columns: Mapping[str, ColumnType]
 ) -> pd.DataFrame:
     """Return those columns of the rows, each as its type, and `identity`."""
-    rows = list(rows)
+    # Of each row the cells alone: rows as they come take many times the memory.
+    cells = list(map(itemgetter(*columns), rows))
     frame = pd.DataFrame(
-        {name: _column([row[name] for row in rows], kind) for name, kind in columns.items()}
+        {
+            name: _column([row[index] for row in cells], kind)
+            for index, (name, kind) in enumerate(columns.items())
+        }
     )
     versions = (None if pd.isna(version) else int(version) for version in frame["schema_version"])
     return frame.assign(**{IDENTITY: pd.Series(map(identity_of, versions), dtype="str")})

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from itertools import chain
+from typing import Protocol, TypeVar
 
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
@@ -21,8 +22,9 @@ from blockzoo.results.records import (
     TrainingRecord,
 )
 from blockzoo.results.selection import usual_way
+from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import COST_COLUMNS
-from blockzoo.results.table.values import Row, hardware, row_of
+from blockzoo.results.table.values import Row, hardware, measured_columns, row_of
 
 _Placing = tuple[str, Position, ScaffoldSettings, str]
 """Block, position, scaffold and kind of identity."""
@@ -40,38 +42,87 @@ class _Costs:
     latencies: dict[_Run, LatencyRecord] = field(default_factory=dict)
     """The best of each way of running; `latency` is one of them."""
     trained: bool = False
+    _columns: dict[Position, Row] = field(default_factory=dict)
+
+    def columns(self, position: Position) -> Row:
+        """Return what rows of trainings there say of the cost and the latency."""
+        # Made once: it is the same for all seeds.
+        if position not in self._columns:
+            self._columns[position] = measured_columns(position, self.cost, self.latency)
+        return self._columns[position]
 
     def records(self) -> list[Record]:
         return [record for record in (self.cost, self.latency) if record is not None]
 
 
-def result_rows(records: Iterable[Record]) -> list[Row]:
-    """Return the rows of all records, trainings by their time and then what was only measured.
+def result_rows(source: Store | Iterable[Record]) -> Iterator[Row]:
+    """Yield the rows of all records, trainings by their time and then what was only measured.
 
     Where several latencies fit one row, one that went well is taken; of these one with the settings
     (hardware, backend, batch size, ...) under which most blocks of the scaffold were timed, so that
     rows can be compared, hot before cold; of these the newest. Of costs the newest that went well
     is taken. The others are in the store.
     """
-    by_time = sorted(records, key=lambda record: record.created_at)
-    trainings = [record for record in by_time if isinstance(record, TrainingRecord)]
-    measured = _measured(by_time)
-    rows = [row for training in trainings for row in _training_rows(training, measured)]
+    beside, trainings = parted(source)
+    measured = _measured(beside)
+    for training in trainings:
+        yield from _training_rows(training, measured)
     # After the trainings, which mark the costs that they take.
-    return rows + list(_untrained_rows(measured))
+    yield from _untrained_rows(measured)
+
+
+def parted(source: Store | Iterable[Record]) -> tuple[list[Record], Iterator[TrainingRecord]]:
+    """Return costs and latencies, and trainings to come, each by time.
+
+    Of a store they are as listings read them. Trainings are the most by far: whoever keeps none
+    has one at a time in memory.
+    """
+    records = source.listed() if isinstance(source, Store) else _by_kind(source)
+    beside: list[Record] = []
+    for record in records:
+        if isinstance(record, TrainingRecord):
+            return beside, chain([record], _trainings(records))
+        beside.append(record)
+    return beside, iter(())
+
+
+def _by_kind(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield records in the order of `Store.listed`."""
+    by_time = sorted(records, key=lambda record: record.created_at)
+    for kind in (CostRecord, LatencyRecord, TrainingRecord):
+        yield from (record for record in by_time if isinstance(record, kind))
+
+
+def _trainings(records: Iterable[Record]) -> Iterator[TrainingRecord]:
+    yield from (record for record in records if isinstance(record, TrainingRecord))
+
+
+class Trained(Protocol):
+    """What of a training says which costs and latencies are those of its network."""
+
+    @property
+    def block(self) -> str: ...  # noqa: D102
+    @property
+    def positions(self) -> tuple[Position, ...]: ...  # noqa: D102
+    @property
+    def scaffold(self) -> ScaffoldSettings: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    @property
+    def block_fingerprint(self) -> str: ...  # noqa: D102
 
 
 def measured_beside(
     records: Iterable[Record],
-) -> Callable[[TrainingRecord, Position], tuple[CostRecord | None, LatencyRecord | None]]:
+) -> Callable[[Trained, Position], tuple[CostRecord | None, LatencyRecord | None]]:
     """Return what finds cost and latency of a training's network there, as its row has them.
 
     That is, of the same structure in the same scaffold; either may have failed, or be None.
     """
-    measured = _measured(sorted(records, key=lambda record: record.created_at))
+    measured = _measured(list(_by_kind(records)))
 
     def find(
-        training: TrainingRecord, position: Position
+        training: Trained, position: Position
     ) -> tuple[CostRecord | None, LatencyRecord | None]:
         placing = (training.block, position, training.scaffold, training.identity)
         costs = _costs_of(training, measured.get(placing, {}))
@@ -144,10 +195,11 @@ def _training_rows(
     for placing in _shown(training):
         costs = _costs_of(training, measured.get(placing, {}))
         costs.trained = True
-        yield row_of(placing[1], training, costs.cost, costs.latency)
+        columns = costs.columns(placing[1])
+        yield row_of(placing[1], training, costs.cost, costs.latency, columns)
 
 
-def _costs_of(training: TrainingRecord, structures: Mapping[str, _Costs]) -> _Costs:
+def _costs_of(training: Trained, structures: Mapping[str, _Costs]) -> _Costs:
     """Return the costs of the structure that was trained; another structure's do not count.
 
     A training that stands for several positions has the fingerprint of its stage at one of them,
@@ -176,24 +228,23 @@ def _untrained_rows(measured: Mapping[_Placing, Mapping[str, _Costs]]) -> Iterat
 _OF_COST = (*COST_COLUMNS, "params_total", "params_trainable", "flops", "memory_mb")
 
 
-def timing_rows(records: Iterable[Record]) -> list[Row]:
-    """Return one row per latency and position asked for, by time, with the cost of the structure.
+def timing_rows(source: Store | Iterable[Record]) -> Iterator[Row]:
+    """Yield one row per latency and position asked for, by time, with the cost of the structure.
 
     All there are, also what was timed again or otherwise: nothing is chosen. Costs of another
     structure are not joined.
     """
-    by_time = sorted(records, key=lambda record: record.created_at)
     costs: dict[tuple[_Placing, str], CostRecord] = {}
-    for cost in (record for record in by_time if isinstance(record, CostRecord)):
-        for placing in _placings(cost):
-            key = placing, cost.block_fingerprint
-            costs[key] = _better(costs.get(key), cost)
-    return [
-        _timing_row(placing[1], latency, costs.get((placing, latency.block_fingerprint)))
-        for latency in by_time
-        if isinstance(latency, LatencyRecord)
-        for placing in _shown(latency)
-    ]
+    every = source.listed("cost", "latency") if isinstance(source, Store) else _by_kind(source)
+    for record in every:  # costs come first
+        if isinstance(record, CostRecord):
+            for placing in _placings(record):
+                key = placing, record.block_fingerprint
+                costs[key] = _better(costs.get(key), record)
+        elif isinstance(record, LatencyRecord):
+            for placing in _shown(record):
+                cost = costs.get((placing, record.block_fingerprint))
+                yield _timing_row(placing[1], record, cost)
 
 
 def _timing_row(position: Position, latency: LatencyRecord, cost: CostRecord | None) -> Row:

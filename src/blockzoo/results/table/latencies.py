@@ -12,15 +12,16 @@ from pathlib import Path
 import pandas as pd
 
 from blockzoo.results.records import Record
+from blockzoo.results.store.database import Store
 from blockzoo.results.table.columns import LATENCY_TABLE
 from blockzoo.results.table.csv import CSV_NAME, LATENCIES_NAME
 from blockzoo.results.table.frame import load_table, typed_frame
 from blockzoo.results.table.join import timing_rows
 
 
-def latencies_frame(records: Iterable[Record]) -> pd.DataFrame:
+def latencies_frame(source: Store | Iterable[Record]) -> pd.DataFrame:
     """Return one row per timing and position asked for, as `load_latencies` does."""
-    return typed_frame(timing_rows(records), LATENCY_TABLE)
+    return typed_frame(timing_rows(source), LATENCY_TABLE)
 
 
 def load_latencies(path: str | Path) -> pd.DataFrame:

@@ -31,20 +31,30 @@ def row_of(
     training: TrainingRecord | None,
     cost: CostRecord | None,
     latency: LatencyRecord | None,
+    measured: Row | None = None,
 ) -> Row:
-    """Return the row of a block at `position`, every column of it; one record at least is there."""
+    """Return the row of a block at `position`, every column of it; one record at least is there.
+
+    `measured`: what `measured_columns` returned for these, where that is known.
+    """
     sources = [record for record in (training, cost, latency) if record is not None]
     values = {
         **_identity(sources[0], position),
         **_training(training),
-        **_cost(cost, position),
-        **_latency(latency),
+        **(measured_columns(position, cost, latency) if measured is None else measured),
         **_outcome(sources),
     }
     # Without a training the one column for a device tells where the latency was measured.
     if training is None and latency is not None:
         values["device"] = latency.device
     return {name: values.get(name) for name in COLUMNS}
+
+
+def measured_columns(
+    position: Position, cost: CostRecord | None, latency: LatencyRecord | None
+) -> Row:
+    """Return what a row there says of a cost and a latency."""
+    return {**_cost(cost, position), **_latency(latency)}
 
 
 def _identity(record: Record, position: Position) -> dict[str, object]:
