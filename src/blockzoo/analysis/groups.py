@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple, TypeVar
 
 from blockzoo.results.records import TrainingRecord
@@ -136,12 +137,14 @@ def with_failures(
     """
     members: dict[tuple[Subject, Terms], list[int]] = defaultdict(list)
     well: dict[tuple[Subject, Terms], set[Terms]] = defaultdict(set)
-    for (subject, terms), went_well in zip(groups, succeeded, strict=True):
-        if went_well:
-            well[subject, terms.without_arithmetic].add(terms)
+    for subject, terms in set(compress(groups, succeeded)):
+        well[subject, terms.without_arithmetic].add(terms)
     for index, (subject, terms) in enumerate(groups):
+        if succeeded[index]:
+            members[subject, terms].append(index)
+            continue
         likely = well[subject, terms.without_arithmetic]
-        own = {terms} if succeeded[index] or terms in likely or not likely else likely
+        own = {terms} if terms in likely or not likely else likely
         for each in own:
             members[subject, each].append(index)
     return dict(members)

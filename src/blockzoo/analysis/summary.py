@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences, with_failures
 from blockzoo.core.position import POSITIONS
@@ -113,15 +115,16 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     trained = frame.loc[frame["dataset"] != "", [*used]].sort_values("timestamp", kind="stable")
     # Without any group the empty frame itself, because `concat` refuses an empty list.
     trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(TITLE[:2])] or [trained])
+    columns = _Columns(trained)
     groups = with_failures(
-        [(_subject(row), Terms.of_row(row)) for row in trained.to_dict("records")],
+        list(_groups_of_rows(trained)),
         # Not "ok", for rows of the early version do not say how they ended.
         list(trained["status"] != "failed"),
     )
     ordered = sorted(groups, key=_place)
     variants = differences([terms for _, terms in ordered])
     rows = [
-        _group(group, trained.iloc[groups[group]]) | {"variant": variant}
+        _group(group, columns, groups[group]) | {"variant": variant}
         for group, variant in zip(ordered, variants, strict=True)
     ]
     return pd.DataFrame(
@@ -148,6 +151,18 @@ def timings(summary: pd.DataFrame) -> list[str]:
 
 def _subject(row: Mapping[Hashable, object]) -> tuple[str, str]:
     return str(row["block"]), str(row["position"])
+
+
+def _groups_of_rows(rows: pd.DataFrame) -> Iterator[_Group]:
+    """Yield the group of each row."""
+    names = list(dict.fromkeys([*TITLE, *Terms._fields]))
+    known: dict[tuple[object, ...], _Group] = {}
+    texts = rows[names].astype(object)
+    for values in texts.where(texts.notna(), None).itertuples(index=False, name=None):
+        if values not in known:
+            row: dict[Hashable, object] = dict(zip(names, values, strict=True))
+            known[values] = _subject(row), Terms.of_row(row)
+        yield known[values]
 
 
 def _place(group: _Group) -> tuple[object, ...]:
@@ -178,52 +193,88 @@ def _tuples(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[object, ..
     return texts.where(texts.notna(), "").itertuples(index=False, name=None)
 
 
-def _group(group: _Group, rows: pd.DataFrame) -> dict[str, object]:
+class _Columns:
+    """The columns of a frame, from which cells are taken without making frames of groups."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._columns = {name: _array(frame[name]) for name in frame.columns}
+
+    def of(self, name: str, rows: Sequence[int]) -> NDArray[Any]:
+        """Return those cells: text as objects, numbers as floats, NaN where one is not known."""
+        return self._columns[name][list(rows)]
+
+    def cell(self, name: str, row: int) -> Any:
+        """Return one cell."""
+        return self._columns[name][row]
+
+
+def _array(column: pd.Series) -> NDArray[Any]:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    return column.to_numpy(dtype=object)
+
+
+def _group(group: _Group, columns: _Columns, rows: Sequence[int]) -> dict[str, object]:
     """Return the summary of one group; its rows are sorted by time."""
     (block, position), terms = group
     kept = counting(
-        list(rows["block_fingerprint"]),
-        [None if np.isnan(seed) else seed for seed in rows["seed"].astype(float)],
-        list(rows["status"] != "failed"),
+        list(columns.of("block_fingerprint", rows)),
+        [None if np.isnan(seed) else seed for seed in columns.of("seed", rows)],
+        list(columns.of("status", rows) != "failed"),
     )
-    latest = rows.iloc[kept]
-    done = latest[latest["status"] != "failed"]
-    timed = latest[latest["latency_ms"].notna()]
+    latest = [rows[index] for index in kept]
+    done = [row for row in latest if columns.cell("status", row) != "failed"]
+    timed = [row for row in latest if not np.isnan(columns.cell("latency_ms", row))][-1:]
     return {
         **terms._asdict(),
         "block": block,
         "position": position,
         "failed": len(latest) - len(done),
-        **_accuracy(done),
-        **{name: float(done[column].mean()) for name, column in _ROBUSTNESS.items()},
-        "flops": _newest(latest["flops"]),
-        "params": _newest(latest["params_deploy"].fillna(latest["params_total"])),
-        **{name: _newest(latest[column]) for name, column in _STAGE.items()},
-        "memory_mb": _newest(latest["memory_mb"]),
-        **{name: _newest(timed[name].tail(1)) for name in _LATENCY_VALUES},
-        "latency_batch_size": _newest(timed["latency_batch_size"].tail(1)),
+        **_accuracy(columns, done),
+        **{name: _mean(columns.of(column, done)) for name, column in _ROBUSTNESS.items()},
+        "flops": _newest(columns.of("flops", latest)),
+        "params": _newest(_deploy_params(columns, latest)),
+        **{name: _newest(columns.of(column, latest)) for name, column in _STAGE.items()},
+        "memory_mb": _newest(columns.of("memory_mb", latest)),
+        **{name: _newest(columns.of(name, timed)) for name in _LATENCY_VALUES},
+        "latency_batch_size": _newest(columns.of("latency_batch_size", timed)),
         # Joined, because there is one row or none.
-        **{name: "".join(timed[name].tail(1)) for name in _LATENCY_TEXTS},
-        "latency_timing": "".join(_timing(row) for row in timed.tail(1).to_dict("records")),
-        "latency_timed_with": "".join(_timed_with(row) for row in timed.tail(1).to_dict("records")),
+        **{name: "".join(columns.of(name, timed)) for name in _LATENCY_TEXTS},
+        "latency_timing": "".join(_timing(columns, row) for row in timed),
+        "latency_timed_with": "".join(_timed_with(columns, row) for row in timed),
     }
 
 
-def _timing(row: Mapping[Hashable, object]) -> str:
+def _deploy_params(columns: _Columns, rows: Sequence[int]) -> NDArray[Any]:
+    """Return the parameters of the deploy form; all there is of the early version is a total."""
+    deploy = columns.of("params_deploy", rows)
+    return np.where(np.isnan(deploy), columns.of("params_total", rows), deploy)
+
+
+def _timing(columns: _Columns, row: int) -> str:
     """Return environment and run of a latency, "" where neither was kept."""
-    environment, session = row["latency_environment"], row["latency_session"]
+    environment, session = (
+        columns.cell(name, row) for name in ("latency_environment", "latency_session")
+    )
     return f"{environment}/{session}" if environment or session else ""
 
 
-def _timed_with(row: Mapping[Hashable, object]) -> str:
-    words = {"torch": row["latency_torch"], "governor": row["latency_governor"]}
+def _timed_with(columns: _Columns, row: int) -> str:
+    words = {
+        "torch": columns.cell("latency_torch", row),
+        "governor": columns.cell("latency_governor", row),
+    }
     return ", ".join(f"{name} {value}" for name, value in words.items() if value)
 
 
-def _accuracy(done: pd.DataFrame) -> dict[str, object]:
+def _accuracy(columns: _Columns, done: Sequence[int]) -> dict[str, object]:
+    known = {
+        name: values[~np.isnan(values)]
+        for name, values in ((name, columns.of(_SOURCES[name], done)) for name in _SOURCES)
+    }
     # Of equals the first, which is the test set.
-    source = max(_SOURCES, key=lambda name: int(done[_SOURCES[name]].notna().sum()))
-    values = done[_SOURCES[source]].dropna().to_numpy(dtype=float)
+    source = max(known, key=lambda name: len(known[name]))
+    values = known[source]
     if len(values) == 0:
         nothing = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"), np.nan)
         return {"n": 0, "accuracy_source": "", **nothing}
@@ -237,7 +288,13 @@ def _accuracy(done: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _newest(values: pd.Series) -> float:
+def _mean(values: NDArray[Any]) -> float:
+    """Return the mean of what is known, NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _newest(values: NDArray[Any]) -> float:
     """Return the last value that is known, NaN where none is."""
-    known = values.dropna()
-    return float(known.iloc[-1]) if len(known) else np.nan
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else np.nan

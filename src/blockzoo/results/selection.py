@@ -47,8 +47,9 @@ def usual_way(
     """
     subjects: dict[Way, set[Hashable]] = {}
     for subject, way in timed:
-        of_way = subjects.pop(way, set())  # to the end: ties go to the newest
-        subjects[way] = {*of_way, subject}
+        of_way = subjects.pop(way, set())
+        of_way.add(subject)
+        subjects[way] = of_way  # to the end: ties go to the newest
     # The newest first, as `max` takes the first of equals.
     ways = reversed(subjects)
     return max(ways, key=lambda way: (len(subjects[way]), prefer(way)), default=None)
