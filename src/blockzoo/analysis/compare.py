@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from blockzoo.analysis.groups import Terms, differences
-from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, Training, by_seeds
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.position import Position
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
@@ -161,7 +161,9 @@ def _judged(pair: Comparison, p: float, margin: float, alpha: float) -> Comparis
     return replace(pair, p_holm=p, judgement=judgement)
 
 
-def _one_each(groups: Iterable[Seeds], blocks: Sequence[str]) -> dict[str, Seeds]:
+def _one_each(
+    groups: Iterable[Seeds[TrainingRecord]], blocks: Sequence[str]
+) -> dict[str, Seeds[TrainingRecord]]:
     """Return the seeds of each block; raises `InputError` where they are not on the same terms."""
     of_blocks = [group for group in groups if group.records[0].block in blocks]
     terms = list(dict.fromkeys(group.terms for group in of_blocks))
@@ -174,7 +176,9 @@ def _one_each(groups: Iterable[Seeds], blocks: Sequence[str]) -> dict[str, Seeds
     return {group.records[0].block: group for group in of_blocks}
 
 
-def _pair(block: str, other: str, position: Position, found: Mapping[str, Seeds]) -> Comparison:
+def _pair(
+    block: str, other: str, position: Position, found: Mapping[str, Seeds[TrainingRecord]]
+) -> Comparison:
     pair = Comparison(position=position, block=block, other=other)
     missing = [name for name in (block, other) if name not in found]
     if missing:
@@ -199,7 +203,7 @@ def _pair(block: str, other: str, position: Position, found: Mapping[str, Seeds]
     return _with_images(pair, found[block], found[other])
 
 
-def typical_deviation(trainings: Iterable[TrainingRecord]) -> float | None:
+def typical_deviation(trainings: Iterable[Training]) -> float | None:
     """Return by how much paired differences of two blocks deviate over seeds: the median pair's.
 
     A fraction of 1, of blocks in one place on the same terms that share three seeds or more; None
@@ -218,7 +222,9 @@ def typical_deviation(trainings: Iterable[TrainingRecord]) -> float | None:
     return float(np.median(found)) if found else None
 
 
-def _with_images(pair: Comparison, mine: Seeds, theirs: Seeds) -> Comparison:
+def _with_images(
+    pair: Comparison, mine: Seeds[TrainingRecord], theirs: Seeds[TrainingRecord]
+) -> Comparison:
     """Return the pair with its interval for new images, or with why there is none."""
     sides = []
     for seeds in (mine, theirs):
@@ -239,7 +245,9 @@ def _with_images(pair: Comparison, mine: Seeds, theirs: Seeds) -> Comparison:
     return replace(pair, images=images, new_images=interval_for_new_images(*sides))
 
 
-def _by_flips(pairs: Sequence[Comparison], found: Mapping[str, Seeds]) -> dict[str, float]:
+def _by_flips(
+    pairs: Sequence[Comparison], found: Mapping[str, Seeds[TrainingRecord]]
+) -> dict[str, float]:
     """Return the p of joint sign flips by the other block, over the seeds that all pairs have."""
     paired = [pair for pair in pairs if pair.difference is not None]
     common = set.intersection(*(set(pair.seeds) for pair in paired)) if paired else set()

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences
-from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, Trained, by_seeds, trained
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
-from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import CostRecord, LatencyRecord, Record
 from blockzoo.results.selection import usual_way
-from blockzoo.results.table.join import measured_beside, run_of
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.join import measured_beside, parted, run_of
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.joint_means import drawn_means
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
@@ -131,7 +132,7 @@ def as_cost(name: str) -> CostName:
 
 
 def fronts(
-    records: Iterable[Record],
+    source: Store | Iterable[Record],
     cost: CostName,
     *,
     limits: CostLimits | None = None,
@@ -142,11 +143,11 @@ def fronts(
     Latency is the ratio to the baseline timed beside it, in the way of running that most candidates
     share. What lacks the cost, or one that a limit is on, is left out and named.
     """
-    kept = list(records)
-    beside = measured_beside(kept)
+    measured, trainings = parted(source)
+    beside = measured_beside(measured)
     limits = limits or CostLimits()
-    places: dict[Terms, list[tuple[tuple[Position, ...], Seeds]]] = {}
-    for seeds in by_seeds(r for r in kept if isinstance(r, TrainingRecord)):
+    places: dict[Terms, list[tuple[tuple[Position, ...], Seeds[Trained]]]] = {}
+    for seeds in by_seeds(trained(trainings)):
         asked = tuple(p for p in seeds.records[0].positions if not positions or p in positions)
         if asked:
             places.setdefault(seeds.terms, []).append((asked, seeds))
@@ -163,9 +164,9 @@ def fronts(
 
 def _front(
     terms: Terms,
-    group: Sequence[tuple[tuple[Position, ...], Seeds]],
+    group: Sequence[tuple[tuple[Position, ...], Seeds[Trained]]],
     cost: CostName,
-    beside: Callable[[TrainingRecord, Position], _Costs],
+    beside: Callable[[Trained, Position], _Costs],
     limits: CostLimits,
 ) -> Front:
     candidates, results, left_out = [], [], []
@@ -250,7 +251,7 @@ def _drawn_costs(costs: Sequence[Cost]) -> NDArray[np.float64]:
     return drawn
 
 
-def _usual_run(found: Iterable[tuple[Seeds, _Costs]]) -> _Run | None:
+def _usual_run(found: Iterable[tuple[Seeds[Trained], _Costs]]) -> _Run | None:
     """Return hardware, way and baseline under which most of the candidates were timed."""
     return usual_way(
         [

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from blockzoo.analysis.groups import Terms, differences
-from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, Trained, by_seeds, trained
 from blockzoo.core.position import Position
 from blockzoo.results.records import TrainingRecord
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
@@ -82,8 +82,8 @@ def rankings(trainings: Iterable[TrainingRecord]) -> list[Ranking]:
     A network that is the same at several positions is ranked at each of them. Trainings without a
     test accuracy do not count.
     """
-    places: dict[tuple[Terms, Position], list[Seeds]] = defaultdict(list)
-    for seeds in by_seeds(trainings):
+    places: dict[tuple[Terms, Position], list[Seeds[Trained]]] = defaultdict(list)
+    for seeds in by_seeds(trained(trainings)):
         for position in seeds.records[0].positions:
             places[seeds.terms, position].append(seeds)
     found = [
@@ -99,7 +99,7 @@ def rankings(trainings: Iterable[TrainingRecord]) -> list[Ranking]:
     ]
 
 
-def _ranked(group: Sequence[Seeds]) -> tuple[Ranked, ...]:
+def _ranked(group: Sequence[Seeds[Trained]]) -> tuple[Ranked, ...]:
     known = [(each, each.accuracies) for each in group if each.accuracies]
     seeds = sorted({seed for _, accuracies in known for seed in accuracies})
     results = np.array([[a.get(seed, np.nan) for seed in seeds] for _, a in known])

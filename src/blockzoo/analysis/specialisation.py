@@ -14,11 +14,12 @@ from itertools import combinations
 from typing import Literal
 
 from blockzoo.analysis.groups import Terms, differences
-from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, Trained, by_seeds, trained
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
-from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
-from blockzoo.results.table.join import measured_beside
+from blockzoo.results.records import CostRecord, LatencyRecord, Record
+from blockzoo.results.store.database import Store
+from blockzoo.results.table.join import measured_beside, parted
 from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS, MARGIN, accuracy_verdict
 from blockzoo.stats.families import holm
 from blockzoo.stats.paired_seeds import PairedDifference, paired_difference
@@ -27,7 +28,7 @@ IDENTITY = "Identity"
 SpecialistVerdict = Literal[
     "early specialist", "mid specialist", "late specialist", "generalist", "undecided"
 ]
-_Measured = Callable[[TrainingRecord, Position], tuple[CostRecord | None, LatencyRecord | None]]
+_Measured = Callable[[Trained, Position], tuple[CostRecord | None, LatencyRecord | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +81,19 @@ class Specialisation:
 
 
 def specialisations(
-    records: Iterable[Record], *, margin: float = MARGIN, alpha: float = ALPHA
+    source: Store | Iterable[Record], *, margin: float = MARGIN, alpha: float = ALPHA
 ) -> list[Specialisation]:
     """Return every block that was trained at two positions or more, by terms and name.
 
     Raises `InputError` for a margin that is none.
     """
     MARGIN_RANGE.checked("margin", margin)
-    kept = list(records)
-    measured = measured_beside(kept)
-    places: dict[Terms, dict[str, dict[Position, Seeds]]] = defaultdict(lambda: defaultdict(dict))
-    for seeds in by_seeds(r for r in kept if isinstance(r, TrainingRecord)):
+    beside, trainings = parted(source)
+    measured = measured_beside(beside)
+    places: dict[Terms, dict[str, dict[Position, Seeds[Trained]]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for seeds in by_seeds(trained(trainings)):
         for position in seeds.records[0].positions:
             places[seeds.terms][seeds.records[0].block][position] = seeds
     found = []
@@ -110,7 +113,7 @@ def specialisations(
 def _of_block(
     name: str,
     terms: Terms,
-    blocks: Mapping[str, Mapping[Position, Seeds]],
+    blocks: Mapping[str, Mapping[Position, Seeds[Trained]]],
     measured: _Measured,
 ) -> Specialisation:
     own = blocks[name]
@@ -134,7 +137,7 @@ def _of_block(
     return Specialisation(block=name, terms=terms, gains=tuple(gains), contrasts=tuple(contrasts))
 
 
-def _paired(first: Seeds, second: Seeds | None) -> PairedDifference | None:
+def _paired(first: Seeds[Trained], second: Seeds[Trained] | None) -> PairedDifference | None:
     theirs = {} if second is None else second.accuracies
     both = sorted(first.accuracies.keys() & theirs.keys())
     if not both:
@@ -142,7 +145,9 @@ def _paired(first: Seeds, second: Seeds | None) -> PairedDifference | None:
     return paired_difference([first.accuracies[s] for s in both], [theirs[s] for s in both])
 
 
-def _per_cost(gain: Gain, own: Seeds, identity: Seeds | None, measured: _Measured) -> Gain:
+def _per_cost(
+    gain: Gain, own: Seeds[Trained], identity: Seeds[Trained] | None, measured: _Measured
+) -> Gain:
     if gain.over_identity is None or identity is None:
         return gain
     cost, timed = measured(own.records[-1], gain.position)

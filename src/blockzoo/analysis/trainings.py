@@ -2,24 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import inf, isinf
 from statistics import median
+from typing import Any, Generic, TypeVar
 
 from blockzoo.analysis.groups import Terms, with_failures
-from blockzoo.results.records import TrainingRecord
+from blockzoo.core.position import Position
+from blockzoo.results.records import ScaffoldSettings, TrainingRecord
 from blockzoo.results.selection import counting
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What of a training says where it belongs and how well it went; the fields are a record's.
+
+    A record takes many kilobytes, and a store may hold a hundred thousand.
+    """
+
+    block: str
+    block_fingerprint: str
+    positions: tuple[Position, ...]
+    scaffold: ScaffoldSettings
+    identity: str
+    terms: Terms
+    seed: int
+    status: str
+    created_at: datetime
+    training_seconds: float | None
+    test_accuracy: float | None
+
+
+def trained(records: Iterable[TrainingRecord]) -> Iterator[Trained]:
+    """Yield what is kept of each; what many have in common is there once."""
+    seen: dict[Any, Any] = {}
+    for record in records:
+        common = {
+            "block": record.block,
+            "block_fingerprint": record.block_fingerprint,
+            "positions": record.positions,
+            "scaffold": record.scaffold,
+            "identity": record.identity,
+            "terms": Terms.of(record),
+        }
+        yield Trained(
+            **{name: seen.setdefault(value, value) for name, value in common.items()},
+            seed=record.seed,
+            status=record.status,
+            created_at=record.created_at,
+            training_seconds=record.training_seconds,
+            test_accuracy=record.test_accuracy,
+        )
+
+
+Training = TypeVar("Training", TrainingRecord, Trained)
+
+
+def _terms(training: TrainingRecord | Trained) -> Terms:
+    return training.terms if isinstance(training, Trained) else Terms.of(training)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Seeds:
+class Seeds(Generic[Training]):
     """The trainings of one block in one place on the same terms, by seed.
 
     `records` went well, one at least; `failed` seeds did not.
     """
 
-    records: tuple[TrainingRecord, ...]
+    records: tuple[Training, ...]
     failed: int
 
     @property
@@ -30,7 +82,7 @@ class Seeds:
     @property
     def terms(self) -> Terms:
         """On what terms all of them were trained."""
-        return Terms.of(self.records[0])
+        return _terms(self.records[0])
 
     @property
     def accuracies(self) -> dict[int, float]:
@@ -38,7 +90,7 @@ class Seeds:
         return {r.seed: r.test_accuracy for r in self.records if r.test_accuracy is not None}
 
 
-def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
+def by_seeds(records: Iterable[Training]) -> list[Seeds[Training]]:
     """Return the trainings of each data set, protocol, block, place and terms, sorted.
 
     Terms are all that `analysis/groups.py` names. Which of several results counts is said in
@@ -46,7 +98,7 @@ def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
     """
     by_time = sorted(records, key=lambda record: record.created_at)
     groups = with_failures(
-        [(_subject(record), Terms.of(record)) for record in by_time],
+        [(_subject(record), _terms(record)) for record in by_time],
         [record.status == "ok" for record in by_time],
     )
     # By name and place first, and only then by what tells groups of one name apart.
@@ -55,11 +107,11 @@ def by_seeds(records: Iterable[TrainingRecord]) -> list[Seeds]:
     return [seeds for seeds in counted if seeds.records]
 
 
-def _subject(record: TrainingRecord) -> tuple[str, tuple[int, ...]]:
+def _subject(record: TrainingRecord | Trained) -> tuple[str, tuple[int, ...]]:
     return record.block, tuple(position.stage_index for position in record.positions)
 
 
-def _counting(records: list[TrainingRecord]) -> Seeds:
+def _counting(records: list[Training]) -> Seeds[Training]:
     """Return the trainings of one block in one place that count, by seed."""
     kept = counting(
         [record.block_fingerprint for record in records],

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from blockzoo.analysis.compare import Comparison, compare_records, typical_deviation
+from blockzoo.analysis.trainings import trained
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
@@ -235,8 +236,8 @@ class Pace:
     @classmethod
     def of(cls, store: Store, protocol: Protocol) -> Pace:
         """Return the pace of the trainings by that protocol that the store holds."""
-        known = store.each(kind="training", status="ok", protocol=protocol.label)
-        trainings = [record for record in known if isinstance(record, TrainingRecord)]
+        known = store.listed("training", status="ok", protocol=protocol.label)
+        trainings = list(trained(r for r in known if isinstance(r, TrainingRecord)))
         took: dict[str, list[float]] = {}
         for record in trainings:
             if record.training_seconds is not None:

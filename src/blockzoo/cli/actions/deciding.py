@@ -24,7 +24,7 @@ from blockzoo.report.tables.curves import curves_table
 from blockzoo.report.tables.fronts import front_lines, front_table
 from blockzoo.report.tables.ranks import agreement_lines, ranking_table
 from blockzoo.report.tables.specialisation import specialisation_table, undecided_line
-from blockzoo.results.records import TrainingRecord
+from blockzoo.results.table.join import parted
 
 _OVER = ("epochs", "budget")
 _MISSING = {
@@ -42,7 +42,7 @@ _EPOCH_TITLES: dict[EpochMeasure, tuple[str, float]] = {
 def ranks(source: str) -> None:
     """Show every ranking, and how far they agree."""
     with open_store(source, create=False) as store:
-        found = rankings(r for r in store.each(kind="training") if isinstance(r, TrainingRecord))
+        found = rankings(parted(store)[1])
     if not found:
         raise InputError(
             f"{source} holds no two blocks trained on the same terms at one position; ranks need "
@@ -59,7 +59,7 @@ def specialisation(source: str, *, margin: float, plot: Path | None) -> None:
     """Show blocks by position, a table for each data set and protocol, and the heat map of all."""
     format_of(plot)  # refused before the work and not after it
     with open_store(source, create=False) as store:
-        found = specialisations(store.records(), margin=margin)
+        found = specialisations(store, margin=margin)
     if not found:
         raise InputError(
             f"{source} holds no block trained at two positions on the same terms; train one with "
@@ -86,7 +86,7 @@ def front(
     format_of(plot)  # refused before the work and not after it
     places = [Position.parse(position) for position in positions]
     with open_store(source, create=False) as store:
-        found = fronts(store.records(), cost, limits=limits, positions=places)
+        found = fronts(store, cost, limits=limits, positions=places)
     if not any(each.candidates for each in found):
         raise InputError(
             f"{source} holds no block with both accuracy and {cost}; run `blockzoo sweep` or "

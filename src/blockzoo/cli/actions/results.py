@@ -57,7 +57,7 @@ def show_bad(source: str) -> None:
 def show_checklist(source: str) -> None:
     """Write the answers of a paper's checklist, as Markdown."""
     with open_store(source, create=False) as store:
-        found = checklist(store.records())
+        found = checklist(store.listed())
     output_console().print(checklist_text(found), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -143,7 +143,7 @@ def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> Table:
     return table
 
 
-def _places(groups: Sequence[Seeds]) -> list[tuple[str, str, str, str]]:
+def _places(groups: Sequence[Seeds[TrainingRecord]]) -> list[tuple[str, str, str, str]]:
     """Return the first cells of each row: data and what differs in it, block, position, seeds."""
     firsts = [seeds.records[0] for seeds in groups]
     return [

@@ -97,7 +97,7 @@ def _trainings(records: Iterable[Record]) -> Iterator[TrainingRecord]:
     yield from (record for record in records if isinstance(record, TrainingRecord))
 
 
-class Trained(Protocol):
+class OfNetwork(Protocol):
     """What of a training says which costs and latencies are those of its network."""
 
     @property
@@ -114,7 +114,7 @@ class Trained(Protocol):
 
 def measured_beside(
     records: Iterable[Record],
-) -> Callable[[Trained, Position], tuple[CostRecord | None, LatencyRecord | None]]:
+) -> Callable[[OfNetwork, Position], tuple[CostRecord | None, LatencyRecord | None]]:
     """Return what finds cost and latency of a training's network there, as its row has them.
 
     That is, of the same structure in the same scaffold; either may have failed, or be None.
@@ -122,7 +122,7 @@ def measured_beside(
     measured = _measured(list(_by_kind(records)))
 
     def find(
-        training: Trained, position: Position
+        training: OfNetwork, position: Position
     ) -> tuple[CostRecord | None, LatencyRecord | None]:
         placing = (training.block, position, training.scaffold, training.identity)
         costs = _costs_of(training, measured.get(placing, {}))
@@ -199,7 +199,7 @@ def _training_rows(
         yield row_of(placing[1], training, costs.cost, costs.latency, columns)
 
 
-def _costs_of(training: Trained, structures: Mapping[str, _Costs]) -> _Costs:
+def _costs_of(training: OfNetwork, structures: Mapping[str, _Costs]) -> _Costs:
     """Return the costs of the structure that was trained; another structure's do not count.
 
     A training that stands for several positions has the fingerprint of its stage at one of them,
