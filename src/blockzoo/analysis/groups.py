@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.table.columns import IDENTITY
-from blockzoo.results.table.values import row_of
+from blockzoo.results.table.values import terms_columns
 
 Subject = TypeVar("Subject", bound=Hashable)
 
@@ -57,8 +57,7 @@ class Terms(NamedTuple):
     @classmethod
     def of(cls, record: TrainingRecord) -> Terms:
         """Return the terms of a training."""
-        row = row_of(record.positions[0], record, None, None)
-        return cls.of_row({**row, IDENTITY: record.identity})
+        return cls.of_row({**terms_columns(record), IDENTITY: record.identity})
 
     @property
     def title(self) -> tuple[str, str]:

@@ -112,7 +112,7 @@ def run_sweep(
                 remove_checkpoint(request.options.checkpoints, record.trial_id)
             # A trial of latencies has a record per block, and some may fail alone.
             failed += sum(record.status == "failed" for record in outcome.records)
-            mirror.refresh_if_cheap()
+            mirror.changed()
             listener.finished(outcome)
     finally:
         mirror.refresh()
@@ -286,17 +286,20 @@ class _CsvMirror:
     def __init__(self, store: Store, path: Path | None) -> None:
         self._store, self._path = store, path
         self._next = 0.0
+        self._stale = True
 
     def refresh(self) -> None:
-        """Write the file."""
-        if self._path is None:
+        """Write the file, if anything may have changed since it was written."""
+        if self._path is None or not self._stale:
             return
         start = time.monotonic()
         write_csv_files(self._store, self._path)
         end = time.monotonic()
         self._next = end + (end - start) / self._SHARE
+        self._stale = False
 
-    def refresh_if_cheap(self) -> None:
-        """Write the file if that has not been done for long enough."""
+    def changed(self) -> None:
+        """Note that the store has more, and write the file if that was not done for long enough."""
+        self._stale = True
         if time.monotonic() >= self._next:
             self.refresh()

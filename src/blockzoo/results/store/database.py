@@ -25,8 +25,10 @@ from blockzoo.core.position import Position
 from blockzoo.results.families import Family
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store.engines import (
+    FileChange,
     check_file,
     is_postgres,
+    last_change,
     postgres_engine,
     sqlite_engine,
     store_path,
@@ -82,6 +84,7 @@ class Store:
         """Ids of the bad rows that were told of."""
         self._made_here: Path | None = None
         """The file of a store that may be made, once it is there."""
+        self._file: Path | None = None
         made_here = None
         if is_postgres(location):
             self._engine = postgres_engine(str(location), timeout_s=timeout_s)
@@ -90,6 +93,7 @@ class Store:
         else:
             path = store_path(location)
             self.location = str(path)
+            self._file = path
             check_file(path, create=create)
             self._engine = sqlite_engine(path, create=create, timeout_s=timeout_s)
             made_here = path if create else None
@@ -115,6 +119,11 @@ class Store:
     def close(self) -> None:
         """Give back the connections; the store may be used again, which opens new ones."""
         self._engine.dispose()
+
+    @property
+    def change(self) -> FileChange | None:
+        """The last change of the store's file; None of a database of a server."""
+        return None if self._file is None else last_change(self._file)
 
     def put(self, record: Record) -> None:
         """Keep the record; when this returns it is on the disk.

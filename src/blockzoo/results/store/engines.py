@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -13,6 +16,10 @@ from sqlalchemy.pool import NullPool
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
 
+_CHANGE_COUNTER = range(24, 28)
+"""Where SQLite's file format has it, in bytes."""
+_COARSEST_NS = 2_000_000_000
+"""No file system's times are further apart."""
 STORE_NAME = "blockzoo.db"
 
 
@@ -50,6 +57,29 @@ def check_file(path: Path, *, create: bool) -> None:
         make_folder(path.parent)
     elif not path.exists():
         raise ResultsError(f"{path} does not exist: there are no results there yet")
+
+
+class FileChange(NamedTuple):
+    """When a file was last changed, in ns, and how many transactions have changed it."""
+
+    time_ns: int
+    count: int
+
+    @property
+    def is_past(self) -> bool:
+        """Whether whatever changes the file now will have another time."""
+        return self.time_ns < time.time_ns() - _COARSEST_NS
+
+
+def last_change(path: Path) -> FileChange | None:
+    """Return the last change of an SQLite file; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(_CHANGE_COUNTER.start)
+            count = int.from_bytes(file.read(len(_CHANGE_COUNTER)), "big")
+            return FileChange(os.fstat(file.fileno()).st_mtime_ns, count)
+    except OSError:
+        return None
 
 
 def sqlite_engine(path: Path, *, create: bool, timeout_s: float) -> Engine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+_FIRST = frozenset("'=+-@\t\r\n")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
@@ -18,7 +19,8 @@ def escaped_cell(text: str) -> str:
     >>> escaped_cell("=1+1"), escaped_cell("a=1"), escaped_cell("'=1")
     ("'=1+1", 'a=1', "''=1")
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    # Of nearly all cells the first character says enough.
+    return f"'{text}" if text[:1] in _FIRST and _FORMULA.match(text) else text
 
 
 def unescaped_cell(cell: str) -> str:

@@ -6,9 +6,11 @@ Text that a spreadsheet would run as a formula is escaped, see `cells.py`.
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +27,7 @@ from blockzoo.results.table.values import Row
 CSV_NAME = "results.csv"
 LATENCIES_NAME = "latencies.csv"
 _QUOTED_ENDS = "\r\n"
+_TEXTS = frozenset(name for name, kind in COLUMNS.items() if kind == "text")
 
 
 def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> None:
@@ -58,28 +61,55 @@ def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> N
 def write_csv_files(store: Store, path: str | Path) -> None:
     """Write `path`, which is results.csv, and latencies.csv beside it once anything was timed.
 
+    A file that was made of the store as it is stays: it has the store's time of change as its own.
     Raises what `write_results_csv` raises.
     """
-    write_results_csv(store, path)
-    beside = Path(path).with_name(LATENCIES_NAME)
-    if beside.is_file() or any(True for _ in store.listed("latency")):
-        write_latencies_csv(store, beside)
+    results, latencies = Path(path), Path(path).with_name(LATENCIES_NAME)
+    if not _is_of(store, results, COLUMNS):
+        with _marked(store, results):
+            write_results_csv(store, results)
+    if _is_of(store, latencies, LATENCY_TABLE):
+        return
+    if latencies.is_file() or any(True for _ in store.listed("latency")):
+        with _marked(store, latencies):
+            write_latencies_csv(store, latencies)
+
+
+def _is_of(store: Store, path: Path, columns: Iterable[str]) -> bool:
+    """Tell whether the file has the time of the store's last change, and those columns."""
+    change = store.change
+    if change is None or not path.is_file() or path.stat().st_mtime_ns != change.time_ns:
+        return False
+    with path.open(encoding="utf-8") as file:
+        return file.readline().rstrip("\n") == ",".join(columns)
+
+
+@contextmanager
+def _marked(store: Store, path: Path) -> Iterator[None]:
+    """Give the file the time of the store's last change, if it is sure to be made of that."""
+    before = store.change
+    yield
+    # A change of this moment, or one in between, may have the same time and not be in the file.
+    if before is not None and before == store.change and before.is_past:
+        os.utime(path, ns=(before.time_ns, before.time_ns))
 
 
 def _early_rows(path: Path) -> list[Row]:
     if not path.is_file() or path.stat().st_size == 0:
         return []
-    return [row for row in read_results_csv(path) if not row["schema_version"]]
+    rows = _checked_rows(path, COLUMNS, EARLY_COLUMNS)
+    # One by one: of a file of BlockZoo's own none is kept.
+    return [_cells(row, COLUMNS) for row in rows if not row.get("schema_version")]
 
 
 def write_rows(rows: Iterable[Row], path: Path, columns: Collection[str]) -> None:
     """Write those columns of the rows to a new file."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            _LineEnds(file), list(columns), lineterminator=_QUOTED_ENDS, extrasaction="ignore"
-        )
-        writer.writeheader()
-        writer.writerows(map(_as_cells, rows))
+        writer = csv.writer(_LineEnds(file), lineterminator=_QUOTED_ENDS)
+        writer.writerow(columns)
+        pick = itemgetter(*columns)
+        texts = [index for index, name in enumerate(columns) if name in _TEXTS]
+        writer.writerows(_escaped(list(pick(row)), texts) for row in rows)
 
 
 class _LineEnds:
@@ -93,19 +123,14 @@ class _LineEnds:
         return self._file.write(row.removesuffix(_QUOTED_ENDS) + "\n")
 
 
-def _as_cells(row: Row) -> Row:
-    return {
-        # Of text alone: a number may well begin with a minus.
-        # Python 3.10 reads no file that holds a zero character.
-        name: escaped_cell(value.replace("\0", r"\x00"))
-        if isinstance(value, str) and _is_text(name)
-        else value
-        for name, value in row.items()
-    }
-
-
-def _is_text(column: str) -> bool:
-    return COLUMNS[column] == "text"
+def _escaped(cells: list[object], texts: Iterable[int]) -> list[object]:
+    """Return the cells, those of text escaped: a number may well begin with a minus."""
+    for index in texts:
+        text = cells[index]
+        if isinstance(text, str) and text:
+            # Python 3.10 reads no file that holds a zero character.
+            cells[index] = escaped_cell(text.replace("\0", r"\x00"))
+    return cells
 
 
 def read_results_csv(path: str | Path) -> list[dict[str, str]]:
@@ -125,24 +150,36 @@ def read_rows(
 
     `required` columns must be there, all if None.
     """
-    text = _read_text(path)
-    header, *lines = _parse(text, path) or [[]]
+    return [_cells(row, columns) for row in _checked_rows(path, columns, required)]
+
+
+def _cells(row: Mapping[str, str], columns: Collection[str]) -> dict[str, str]:
+    cells = {name: row.get(name, "") for name in columns}
+    return {n: unescaped_cell(cell) if n in _TEXTS else cell for n, cell in cells.items()}
+
+
+def _checked_rows(
+    path: str | Path, columns: Collection[str], required: Collection[str] | None
+) -> Iterator[dict[str, str]]:
+    """Yield the rows as they are in the file."""
+    lines = _lines(path)
+    header = next(lines, [])
     _check_header(header, path, columns if required is None else required)
+    line = next(lines, None)
     # The early version's files may have been edited by hand; BlockZoo ends every line of its own.
-    if not text.endswith("\n") and ("schema_version" in header or not lines):
+    if ("schema_version" in header or line is None) and not _ends(path):
         raise ResultsError(f"{path} is truncated: its last row does not end")
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(header):
-            end = "the file may be truncated" if number == len(lines) else "the file is damaged"
+    number = 0
+    while line is not None:
+        row, line, number = line, next(lines, None), number + 1
+        if len(row) != len(header):
+            end = "the file may be truncated" if line is None else "the file is damaged"
             raise ResultsError(
-                f"{path}: row {number} has {len(line)} values for {len(header)} columns; {end}"
+                f"{path}: row {number} has {len(row)} values for {len(header)} columns; {end}"
             )
-        by_column = dict(zip(header, line, strict=True))
+        by_column = dict(zip(header, row, strict=True))
         check_schema_version(by_column.get("schema_version") or 1, location=str(path))
-        cells = {name: by_column.get(name, "") for name in columns}
-        rows.append({n: unescaped_cell(cell) if _is_text(n) else cell for n, cell in cells.items()})
-    return rows
+        yield by_column
 
 
 def _check_header(header: list[str], path: str | Path, required: Collection[str]) -> None:
@@ -152,20 +189,22 @@ def _check_header(header: list[str], path: str | Path, required: Collection[str]
         raise ResultsError(f"{path} is not a BlockZoo results file: no column {some}")
 
 
-def _parse(text: str, path: str | Path) -> list[list[str]]:
-    """Return the cells of all lines that are not blank."""
-    try:
-        return [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
-    except csv.Error as error:
-        raise ResultsError(f"{path} is damaged or truncated: {error}") from None
-
-
-def _read_text(path: str | Path) -> str:
+def _lines(path: str | Path) -> Iterator[list[str]]:
+    """Yield the cells of all lines that are not blank."""
     try:
         # Spreadsheets may begin a file with a byte order mark; line breaks within cells are kept.
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            return file.read()
+            yield from filter(None, csv.reader(file, strict=True))
+    except csv.Error as error:
+        raise ResultsError(f"{path} is damaged or truncated: {error}") from None
     except UnicodeDecodeError:
         raise ResultsError(f"{path} is not a BlockZoo results file: it is not text") from None
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _ends(path: str | Path) -> bool:
+    """Tell whether the last line of a file that is not empty ends."""
+    with Path(path).open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"

@@ -16,6 +16,7 @@ from blockzoo.results.records import (
     MemoryUse,
     Record,
     RobustnessMetrics,
+    ScaffoldSettings,
     TrainingRecord,
 )
 from blockzoo.results.table.columns import COLUMNS
@@ -57,19 +58,45 @@ def measured_columns(
     return {**_cost(cost, position), **_latency(latency)}
 
 
+def terms_columns(record: TrainingRecord) -> Row:
+    """Return what a row says of how a network was built and trained, but for its seed."""
+    return {**_scaffold(record.scaffold), **_trained_how(record)}
+
+
+def _scaffold(scaffold: ScaffoldSettings) -> dict[str, object]:
+    return {
+        "num_blocks": scaffold.depth,
+        "base_channels": scaffold.width,
+        "out_dim": scaffold.classes,
+        "context": scaffold.context,
+        "input_shape": "x".join(map(str, scaffold.input_shape)),
+        "stem": scaffold.stem,
+        "stem_bias": _yes_or_no(scaffold.stem_bias),
+    }
+
+
+def _trained_how(record: TrainingRecord) -> dict[str, object]:
+    return {
+        "dataset": record.dataset,
+        "dataset_fingerprint": record.dataset_fingerprint,
+        "compiled": _yes_or_no(record.compiled),
+        "protocol": record.protocol,
+        "device": record.device,
+        "precision": record.precision,
+        "memory_format": "channels_last" if record.channels_last else "contiguous",
+        "micro_batch_size": record.micro_batch_size,
+    }
+
+
 def _identity(record: Record, position: Position) -> dict[str, object]:
-    scaffold, environment = record.scaffold, record.environment
+    environment = record.environment
     # A cost has no device: it is counted, on the CPU.
     device = getattr(record, "device", "cpu")
     return {
         "timestamp": record.created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
         "block": record.block,
         "position": str(position),
-        "num_blocks": scaffold.depth,
-        "base_channels": scaffold.width,
-        "out_dim": scaffold.classes,
-        "context": scaffold.context,
-        "input_shape": "x".join(map(str, scaffold.input_shape)),
+        **_scaffold(record.scaffold),
         "experiment_name": record.experiment_name,
         "notes": record.notes,
         "trial_id": record.trial_id,
@@ -81,8 +108,6 @@ def _identity(record: Record, position: Position) -> dict[str, object]:
         "commit": environment.commit,
         "schema_version": record.schema_version,
         "unsure": "; ".join(record.unsure),
-        "stem": scaffold.stem,
-        "stem_bias": _yes_or_no(scaffold.stem_bias),
     }
 
 
@@ -101,17 +126,11 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
     if record is None:
         return {}
     return {
-        "dataset": record.dataset,
-        "dataset_fingerprint": record.dataset_fingerprint,
-        "compiled": _yes_or_no(record.compiled),
-        "protocol": record.protocol,
+        **_trained_how(record),
         "seed": record.seed,
-        "device": record.device,
         "epochs": record.recipe.get("epochs"),
         "batch_size": record.recipe.get("batch_size"),
         "lr": record.recipe.get("learning_rate"),
-        "precision": record.precision,
-        "memory_format": "channels_last" if record.channels_last else "contiguous",
         "val_loss": record.val_loss,
         "val_acc": record.val_accuracy,
         "test_loss": record.test_loss,
@@ -122,7 +141,6 @@ def _training(record: TrainingRecord | None) -> dict[str, object]:
         "test_top5": record.test_top5_accuracy,
         "test_calibration_error": record.test_calibration_error,
         "train_peak_memory_mb": _in_mb(record.peak_memory_bytes),
-        "micro_batch_size": record.micro_batch_size,
         "weights_path": record.weights_path,
         **_robustness(record.robustness),
     }
