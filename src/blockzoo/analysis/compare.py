@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, Training, by_seeds
@@ -203,23 +205,40 @@ def _pair(
     return _with_images(pair, found[block], found[other])
 
 
+class _BySeed(NamedTuple):
+    """Accuracies of one block by seed, in the order of the seeds."""
+
+    seeds: tuple[int, ...]
+    accuracies: NDArray[np.float64]
+
+
 def typical_deviation(trainings: Iterable[Training]) -> float | None:
     """Return by how much paired differences of two blocks deviate over seeds: the median pair's.
 
     A fraction of 1, of blocks in one place on the same terms that share three seeds or more; None
     without such.
     """
-    places: dict[tuple[Position, Terms], list[dict[int, float]]] = {}
+    places: dict[tuple[Position, Terms], list[_BySeed]] = {}
     for seeds in by_seeds(trainings):
+        accuracies = dict(sorted(seeds.accuracies.items()))
+        of_block = _BySeed(tuple(accuracies), np.array([*accuracies.values()]))
         for position in seeds.records[0].positions:
-            places.setdefault((position, seeds.terms), []).append(seeds.accuracies)
+            places.setdefault((position, seeds.terms), []).append(of_block)
     found = []
     for blocks in places.values():
         for first, second in combinations(blocks, 2):
-            both = sorted(first.keys() & second.keys())
-            if len(both) >= LEAST_SEEDS:
-                found.append(float(np.std([first[s] - second[s] for s in both], ddof=1)))
+            differences = _paired_differences(first, second)
+            if len(differences) >= LEAST_SEEDS:
+                found.append(float(np.std(differences, ddof=1)))
     return float(np.median(found)) if found else None
+
+
+def _paired_differences(first: _BySeed, second: _BySeed) -> NDArray[np.float64]:
+    # Nearly always, and of many blocks there are many pairs.
+    if first.seeds == second.seeds:
+        return first.accuracies - second.accuracies
+    mine, theirs = (np.isin(a.seeds, b.seeds) for a, b in ((first, second), (second, first)))
+    return first.accuracies[mine] - second.accuracies[theirs]
 
 
 def _with_images(

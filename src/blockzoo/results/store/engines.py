@@ -63,7 +63,7 @@ class FileChange(NamedTuple):
     """When a file was last changed, in ns, and how many transactions have changed it."""
 
     time_ns: int
-    count: int
+    transactions: int
 
     @property
     def is_past(self) -> bool:

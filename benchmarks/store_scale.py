@@ -1,0 +1,126 @@
+"""What commands take on stores of many records: CPU seconds, wall seconds, peak memory.
+
+    python benchmarks/store_scale.py [--records 1000 10000 100000] [--output FILE.json]
+
+Stores are those of `large_store.py`. Each command runs once in a process of its own. `compare`
+finds all its trials in the store and runs twice: the first time it writes `results.csv`, the
+second time nothing has changed. CPU seconds are those of the process and its children; they depend
+less on what else the machine does than wall seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from large_store import compare_command, write_store
+from rich.console import Console
+from rich.table import Table
+
+from blockzoo.measure.machine.environment import describe_environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one command took on a store of so many records."""
+
+    command: str
+    records: int
+    cpu_s: float
+    wall_s: float
+    peak_rss_mib: float
+
+
+def commands(folder: Path, scratch: Path) -> dict[str, list[str]]:
+    """Return the arguments of each command, in the order in which they run."""
+    store, compare = str(folder), compare_command(folder)
+    return {
+        "results": ["results", store],
+        "compare, results.csv written": compare,
+        "compare": compare,
+        **{
+            f"results --export {suffix}": ["results", store, "--export", f"{scratch}/rows.{suffix}"]
+            for suffix in ("csv", "parquet", "jsonl")
+        },
+        "results --checklist": ["results", store, "--checklist"],
+        "ranks": ["ranks", store],
+        "specialisation": ["specialisation", store],
+        "front": ["front", store],
+        "visualize": ["visualize", store, "--output-dir", str(scratch), "--format", "png"],
+    }
+
+
+def run(name: str, arguments: list[str], records: int) -> Run:
+    """Run one command; raises `CalledProcessError` where it fails."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "blockzoo", *arguments], stdout=subprocess.DEVNULL
+    ) as process:
+        # Of this child alone: the peak of all children is that of the largest so far.
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, arguments)
+    return Run(
+        command=name,
+        records=records,
+        cpu_s=used.ru_utime + used.ru_stime,
+        wall_s=time.perf_counter() - started,
+        peak_rss_mib=used.ru_maxrss / 1024,  # kilobytes on Linux
+    )
+
+
+def measured(records: int, scratch: Path) -> list[Run]:
+    """Return what each command takes on a new store of that many records."""
+    folder = scratch / f"of_{records}"
+    write_store(folder, records)
+    runs = []
+    for name, arguments in commands(folder, scratch).items():
+        runs.append(run(name, arguments, records))
+        print(f"{records:7} {name}: {runs[-1].cpu_s:.1f} s CPU", file=sys.stderr, flush=True)
+    return runs
+
+
+def table(runs: list[Run]) -> Table:
+    """Return CPU seconds, wall seconds and peak memory by command and number of records."""
+    counts = sorted({each.records for each in runs})
+    found = Table("command", *(f"{count:,} records" for count in counts), box=None)
+    for name in dict.fromkeys(each.command for each in runs):
+        by_count = {each.records: each for each in runs if each.command == name}
+        cells = [
+            f"{each.cpu_s:.1f} s, {each.wall_s:.1f} s, {each.peak_rss_mib:.0f} MiB"
+            if (each := by_count.get(count))
+            else "-"
+            for count in counts
+        ]
+        found.add_row(name, *cells)
+    found.caption = "CPU, wall, peak memory"
+    return found
+
+
+def main() -> None:
+    """Write the stores, run the commands, print a table and save a record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--records", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/store_scale.json"))
+    options = parser.parse_args()
+    runs: list[Run] = []
+    for records in options.records:
+        with tempfile.TemporaryDirectory() as scratch:
+            runs += measured(records, Path(scratch))
+    Console(width=200).print(table(runs))
+    record = {"runs": [asdict(each) for each in runs], "environment": describe_environment()}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"saved {options.output}")
+
+
+if __name__ == "__main__":
+    main()
