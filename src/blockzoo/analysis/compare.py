@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,11 +204,12 @@ def _pair(
     return _with_images(pair, found[block], found[other])
 
 
-class _BySeed(NamedTuple):
+@dataclass(frozen=True)
+class _BySeed:
     """Accuracies of one block by seed, in the order of the seeds."""
 
     seeds: tuple[int, ...]
-    accuracies: NDArray[np.float64]
+    values: NDArray[np.float64]
 
 
 def typical_deviation(trainings: Iterable[Training]) -> float | None:
@@ -220,25 +220,26 @@ def typical_deviation(trainings: Iterable[Training]) -> float | None:
     """
     places: dict[tuple[Position, Terms], list[_BySeed]] = {}
     for seeds in by_seeds(trainings):
-        accuracies = dict(sorted(seeds.accuracies.items()))
-        of_block = _BySeed(tuple(accuracies), np.array([*accuracies.values()]))
+        known = sorted(seeds.accuracies.items())
+        numbers, values = [seed for seed, _ in known], [value for _, value in known]
+        of_block = _BySeed(tuple(numbers), np.array(values))
         for position in seeds.records[0].positions:
             places.setdefault((position, seeds.terms), []).append(of_block)
     found = []
     for blocks in places.values():
         for first, second in combinations(blocks, 2):
-            differences = _paired_differences(first, second)
-            if len(differences) >= LEAST_SEEDS:
-                found.append(float(np.std(differences, ddof=1)))
+            paired = _paired(first, second)
+            if len(paired) >= LEAST_SEEDS:
+                found.append(float(np.std(paired, ddof=1)))
     return float(np.median(found)) if found else None
 
 
-def _paired_differences(first: _BySeed, second: _BySeed) -> NDArray[np.float64]:
+def _paired(first: _BySeed, second: _BySeed) -> NDArray[np.float64]:
     # Nearly always, and of many blocks there are many pairs.
     if first.seeds == second.seeds:
-        return first.accuracies - second.accuracies
-    mine, theirs = (np.isin(a.seeds, b.seeds) for a, b in ((first, second), (second, first)))
-    return first.accuracies[mine] - second.accuracies[theirs]
+        return first.values - second.values
+    mine, theirs = np.isin(first.seeds, second.seeds), np.isin(second.seeds, first.seeds)
+    return first.values[mine] - second.values[theirs]
 
 
 def _with_images(

@@ -24,8 +24,13 @@ class _Unread:
     """Has the value of a field passed over, whatever it is; () stands in its place."""
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
-        nothing = core_schema.none_schema()
-        return core_schema.with_default_schema(nothing, default=(), on_error="default")
+        # Nothing that is there is None, so that the default stands in its place.
+        return core_schema.with_default_schema(
+            core_schema.none_schema(),
+            default=(),
+            on_error="default",
+            serialization=core_schema.plain_serializer_function_ser_schema(tuple),
+        )
 
 
 class ListedTraining(TrainingRecord):

@@ -9,8 +9,11 @@ import pytest
 
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, Trial, make_plan
+from blockzoo.results.records import AnyRecord
 from blockzoo.results.store.database import Store
+from blockzoo.results.store.reading import parse_listed
 from blockzoo.scaffold.placement import Fingerprints, Placement
+from tests.record_samples import training
 
 _REASON = "attribute 'rows' of Identity is an iterator"
 
@@ -72,3 +75,29 @@ def test_a_block_that_may_have_changed_unseen_is_measured_anew_unless_told_not_t
 def test_all_latencies_are_anew_where_the_baseline_may_have_changed(full_store: Store) -> None:
     request = _request("Identity", "ConvBNAct")
     assert "latency 2 blocks mid" in _missing(request, full_store)
+
+
+def test_a_plan_reads_of_a_store_its_own_trials_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _request("Identity")
+    with Store(tmp_path, create=True) as store:
+        store.put_all([training(f"other {seed}", seed=seed) for seed in range(30)])
+        (wanted,) = {
+            identity
+            for trial in make_plan(request, store).trials
+            if trial.kind == "training"
+            for identity in trial.trial_ids
+        }
+        store.put(training(wanted))
+        read: list[str] = []
+
+        def counted(payload: str, *, location: str) -> AnyRecord:
+            record = parse_listed(payload, location=location)
+            read.append(record.trial_id)
+            return record
+
+        monkeypatch.setattr("blockzoo.results.store.database.parse_listed", counted)
+        plan = make_plan(request, store)
+    assert read == [wanted]
+    assert plan.done == 1
