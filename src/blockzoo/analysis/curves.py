@@ -71,7 +71,7 @@ def learning_curves(records: Iterable[TrainingRecord], measure: EpochMeasure) ->
     ]
 
 
-def _epochs(seeds: Seeds, measure: EpochMeasure) -> tuple[Point, ...]:
+def _epochs(seeds: Seeds[TrainingRecord], measure: EpochMeasure) -> tuple[Point, ...]:
     def value(epoch: EpochMetrics) -> float:
         return float(getattr(epoch, measure))
 

@@ -24,6 +24,7 @@ from blockzoo.report.tables.curves import curves_table
 from blockzoo.report.tables.fronts import front_lines, front_table
 from blockzoo.report.tables.ranks import agreement_lines, ranking_table
 from blockzoo.report.tables.specialisation import specialisation_table, undecided_line
+from blockzoo.results.records import TrainingRecord
 from blockzoo.results.table.join import parted
 
 _OVER = ("epochs", "budget")
