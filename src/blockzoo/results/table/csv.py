@@ -97,9 +97,7 @@ def _marked(store: Store, path: Path) -> Iterator[None]:
 def _early_rows(path: Path) -> list[Row]:
     if not path.is_file() or path.stat().st_size == 0:
         return []
-    rows = _checked_rows(path, COLUMNS, EARLY_COLUMNS)
-    # One by one: of a file of BlockZoo's own none is kept.
-    return [_cells(row, COLUMNS) for row in rows if not row.get("schema_version")]
+    return list(read_results_csv(path, early=True))
 
 
 def write_rows(rows: Iterable[Row], path: Path, columns: Collection[str]) -> None:
@@ -133,14 +131,16 @@ def _escaped(cells: list[object], texts: Iterable[int]) -> list[object]:
     return cells
 
 
-def read_results_csv(path: str | Path) -> list[dict[str, str]]:
+def read_results_csv(path: str | Path, *, early: bool = False) -> list[dict[str, str]]:
     """Return the rows of a results CSV, of this or the early version, every cell as its text.
 
-    Columns that the file lacks are empty, columns that BlockZoo does not know are left out.
+    With `early` those of the early version alone. Columns that the file lacks are empty, columns that BlockZoo does not know are left out.
     Raises `ResultsError` for a file that is no results CSV or is truncated, `SchemaError` for one
     of a newer version.
     """
-    return read_rows(path, COLUMNS, EARLY_COLUMNS)
+    rows = _checked_rows(path, COLUMNS, EARLY_COLUMNS)
+    # One by one, for of a file of BlockZoo's own there may be very many.
+    return [_cells(row, COLUMNS) for row in rows if not (early and row.get("schema_version"))]
 
 
 def read_rows(
