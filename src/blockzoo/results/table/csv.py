@@ -134,7 +134,8 @@ def _escaped(cells: list[object], texts: Iterable[int]) -> list[object]:
 def read_results_csv(path: str | Path, *, early: bool = False) -> list[dict[str, str]]:
     """Return the rows of a results CSV, of this or the early version, every cell as its text.
 
-    With `early` those of the early version alone. Columns that the file lacks are empty, columns that BlockZoo does not know are left out.
+    With `early` those of the early version alone. Columns that the file lacks are empty, columns
+    that BlockZoo does not know are left out.
     Raises `ResultsError` for a file that is no results CSV or is truncated, `SchemaError` for one
     of a newer version.
     """
