@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.results.records import TrainingRecord
 from tests.record_samples import SCAFFOLD, after, training
 
 FAILED: dict[str, Any] = {"status": "failed", "reason": "no", "block_fingerprint": ""}
 
 
-def ids(groups: list[Seeds]) -> list[list[str]]:
+def ids(groups: list[Seeds[TrainingRecord]]) -> list[list[str]]:
     return [[record.trial_id for record in seeds.records] for seeds in groups]
 
 
