@@ -16,7 +16,7 @@ from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.convnext import swiftformer_downsampling
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling
 from blockzoo.blocks.zoo.universal_inverted import universal_inverted_bottleneck
-from blockzoo.blocks.zoo.widths import inner_width, leaving_one
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # After EdgeNeXt-S's stages of like width (48, 96 and 304 channels).
@@ -127,6 +127,7 @@ def lowformer_block(
         fused_conv=True,
         att_stride=_ATTENTION_STRIDE[position],
     )
+    _set_mlp_expansion(block.get_submodule("mlp.main"), out_channels, expansion)
     downsampling = partial(
         lowformer.FusedMBConv,
         stride=2,
@@ -170,6 +171,7 @@ def cpubone_block(
         # timm's default is 0.1; dropout is left out here, as in PKIBlock.
         proj_drop=0.0,
     )
+    _set_mlp_expansion(block.get_submodule("total.0.1.main"), out_channels, expansion)
     downsampling = partial(
         cpubone.FusedMBConv,
         stride=2,
@@ -257,6 +259,11 @@ def mobilenetv4_mqa(
     # MobileNetV4 changes shape in its convolutional blocks alone; attention keeps it.
     bottleneck = universal_inverted_bottleneck(in_channels, out_channels, stride, position)
     return nn.Sequential(bottleneck, attention)
+
+
+def _set_mlp_expansion(mlp: nn.Module, channels: int, expansion: float) -> None:
+    # Of normalisation, convolution, GELU, convolution; timm takes whole expansions alone.
+    set_inner_width(mlp, inner_width(channels, expansion), enter=["1"], leave=["3"])
 
 
 def _refuse_single(out_channels: int) -> None:
