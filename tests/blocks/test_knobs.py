@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 import pytest
@@ -45,7 +45,6 @@ PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
     "MobileViTBlock": (1.25, 1.5, 1.5),
     "MogaNetBlock": (8, 8, 4),
     "OSAeSE": (1 / 2, 1 / 2, 5 / 16),
-    "RedNetInvolution": (16, 16, 16),
     "RepGhostBottleneck": (1.5, 1.5, 3),
     "SandGlassMobileNeXt": (1 / 4, 1 / 4, 3 / 16),
     "VANBlock": (8, 8, 4),
@@ -88,7 +87,7 @@ def _published(block: str, position: Position) -> float:
     return PUBLISHED_BY_POSITION[block][POSITIONS.index(position)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _costs(block: str, position: Position, capacity: float | None) -> dict[Budget, int]:
     """Return MACs and parameters of the stage in deploy form."""
     spec = get_block(block)

@@ -26,7 +26,7 @@ from torch import nn
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.inverted import set_fused_expansion
 from blockzoo.blocks.zoo.residual import base_width, set_basic_width
-from blockzoo.blocks.zoo.widths import inner_width, leaving_one
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, width_of
 from blockzoo.core.position import Position
 
 _EXPANSION = {Position.EARLY: 4, Position.MID: 4, Position.LATE: 6}
@@ -181,7 +181,7 @@ def edge_residual(
     if expansion is not None and expansion != _EXPANSION[position]:
         set_fused_expansion(block, expansion / _EXPANSION[position])
         if position is Position.LATE:
-            hidden = block.get_submodule("conv_pwl").in_channels
+            hidden = width_of(block, "conv_exp")
             block.se = _squeeze_excite(hidden, rd_channels=inner_width(hidden, 0.25))
     return block
 

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.mnasnet import _InvertedResidual as MnasNetBlock
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.widths import inner_width, set_inner_width, squeezed_channels
+from blockzoo.blocks.zoo.widths import inner_width, set_inner_width, squeezed_channels, width_of
 from blockzoo.core.position import Position
 
 
@@ -292,5 +292,5 @@ def cpubone_grouped_fused_mbconv(
 
 def set_fused_expansion(block: nn.Module, factor: float) -> None:
     """Multiply the width inside timm's edge residual, which it would round to a multiple of 8."""
-    width = inner_width(block.get_submodule("conv_pwl").in_channels, factor)
+    width = inner_width(width_of(block, "conv_exp"), factor)
     set_inner_width(block, width, enter=["conv_exp"], inside=["bn1"], leave=["conv_pwl"])

@@ -68,7 +68,7 @@ class Involution(nn.Module):
         "shortcut option B. No counter sees the aggregation: 49 x inner channels x H x W more "
         "multiply-accumulates."
     ),
-    knob="group_width",
+    knob="width_ratio",
 )
 def rednet_involution(
     in_channels: int,
@@ -76,16 +76,15 @@ def rednet_involution(
     stride: int,
     position: Position,
     *,
-    group_width: float | None = None,
+    width_ratio: float = 0.25,
 ) -> nn.Module:
     """Return RedNet's bottleneck; `ValueError` when out_channels is no multiple of 4."""
     if out_channels % 4:
         raise ValueError("the output channels must be a multiple of 4")
-    inner, groups = out_channels // 4, None
-    if group_width is not None:
-        # As many kernels as published, each for more or fewer channels.
-        groups = inner // math.gcd(inner, _GROUP_WIDTH)
-        inner = groups * inner_width(1, group_width)
+    published = out_channels // 4
+    # As many kernels whatever the width, each for more or fewer channels.
+    groups = published // math.gcd(published, _GROUP_WIDTH)
+    inner = inner_width(out_channels, width_ratio, multiple=groups)
     branch = nn.Sequential(
         conv_bn(in_channels, inner, activation=nn.ReLU()),
         # In the place of ResNet's 3x3, with the stride on it.

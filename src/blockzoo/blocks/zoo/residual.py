@@ -13,7 +13,7 @@ from timm.models.resnetv2 import DownsampleConv, PreActBasic
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.widths import inner_width, set_inner_width
+from blockzoo.blocks.zoo.widths import inner_width, set_inner_width, width_of
 from blockzoo.core.position import Position
 
 _RESNEXT_GROUP_WIDTH = 4
@@ -99,7 +99,7 @@ def preact_basic_block(
         norm_layer=BatchNormAct2d,
         proj_layer=DownsampleConv,
     )
-    width = inner_width(block.get_submodule("conv1").out_channels, width_ratio)
+    width = inner_width(width_of(block, "conv1"), width_ratio)
     set_inner_width(block, width, enter=["conv1"], inside=["norm2"], leave=["conv2"])
     return block
 
@@ -177,7 +177,7 @@ def regnetx_block(
 
 def set_basic_width(block: nn.Module, width_ratio: float) -> None:
     """Set the width between the convolutions of timm's basic block over that of its output."""
-    width = inner_width(block.get_submodule("conv2").out_channels, width_ratio)
+    width = inner_width(width_of(block, "conv2"), width_ratio)
     set_inner_width(block, width, enter=["conv1"], inside=["bn1"], leave=["conv2"])
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from timm.layers.helpers import make_divisible
 from torch import nn
+
+_rounded: Callable[[int], int] = make_divisible
 
 
 def inner_width(channels: int, ratio: float, multiple: int = 1) -> int:
@@ -35,7 +37,18 @@ def squeezed_channels(in_channels: int, ratio: float, expansion: int) -> int:
     >>> squeezed_channels(64, 0.25, expansion=6)
     16
     """
-    return round(make_divisible(expansion * in_channels) * (ratio / expansion))
+    return round(_rounded(expansion * in_channels) * (ratio / expansion))
+
+
+def width_of(block: nn.Module, name: str) -> int:
+    """Return how many channels come out of the block's convolution of that name.
+
+    >>> width_of(nn.Sequential(nn.Conv2d(8, 4, 1)), "0")
+    4
+    """
+    conv = block.get_submodule(name)
+    assert isinstance(conv, nn.Conv2d)
+    return conv.out_channels
 
 
 def set_inner_width(
