@@ -312,9 +312,9 @@ def csatv2_block(
     block = CSATv2Block(out_channels)
     hidden = inner_width(out_channels, mlp_ratio)
     if hidden != block.pwconv1.out_features:  # timm's ratio is 4 always
-        block.pwconv1 = nn.Linear(out_channels, hidden)
-        block.grn = GlobalResponseNorm(hidden, channels_last=True)
-        block.pwconv2 = nn.Linear(hidden, out_channels)
+        block.add_module("pwconv1", nn.Linear(out_channels, hidden))
+        block.add_module("grn", GlobalResponseNorm(hidden, channels_last=True))
+        block.add_module("pwconv2", nn.Linear(hidden, out_channels))
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
 

@@ -182,7 +182,8 @@ def edge_residual(
         set_fused_expansion(block, expansion / _EXPANSION[position])
         if position is Position.LATE:
             hidden = width_of(block, "conv_exp")
-            block.se = _squeeze_excite(hidden, rd_channels=inner_width(hidden, 0.25))
+            squeezed = inner_width(hidden, 0.25)
+            block.add_module("se", _squeeze_excite(hidden, rd_channels=squeezed))
     return block
 
 
