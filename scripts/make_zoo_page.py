@@ -28,7 +28,7 @@ INTRODUCTION = """\
 full, with a drawing of its structure; `--svg FILE` writes the drawing. Costs are of the block's own stage in the scaffold: three
 blocks, the first one with the stage's stride, of 64, 128 and 256 channels at the early, mid and late position, for one 32×32
 image, as parameters in thousands / MACs in millions, in deploy form; where the training form costs something else, it stands
-below in brackets.
+below in brackets. [Knobs](blocks.md#a-block-s-capacity) set how large a block is inside.
 
 ## Theory
 
@@ -70,8 +70,8 @@ def section(family: str, specs: Iterable[BlockSpec]) -> str:
     """Return one family's heading and table."""
     lines = [
         f"\n## {family}\n",
-        "| block | year | paper | licence | formula | early | mid | late |",
-        "|---|---|---|---|---|---|---|---|",
+        "| block | year | paper | licence | formula | knob | early | mid | late |",
+        "|---|---|---|---|---|---|---|---|---|",
         *map(row, specs),
     ]
     return "\n".join(lines) + "\n"
@@ -80,7 +80,8 @@ def section(family: str, specs: Iterable[BlockSpec]) -> str:
 def row(spec: BlockSpec) -> str:
     """Return one block's row."""
     names = f"**{spec.name}**" + "".join(f"<br>{alias}" for alias in spec.aliases)
-    cells = [names, str(spec.year), paper_link(spec.paper), spec.licence, f"`{spec.formula}`"]
+    paper, formula = paper_link(spec.paper), f"`{spec.formula}`"
+    cells = [names, str(spec.year), paper, spec.licence, formula, spec.knob]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (*cells, *costs(spec))) + " |"
 
 

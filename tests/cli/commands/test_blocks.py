@@ -11,7 +11,7 @@ from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.blocks.catalog import search_blocks
 from blockzoo.cli.app import app
 from blockzoo.contract.lines import contract_lines
-from blockzoo.report.tables.zoo import sorted_blocks, stage_costs
+from blockzoo.report.tables.zoo import facts_table, sorted_blocks, stage_costs
 
 
 def run(*arguments: str) -> Result:
@@ -77,6 +77,21 @@ def test_one_alias_shows_the_block_in_full_and_draws_it(tmp_path: Path) -> None:
         assert text in result.stdout
     assert ElementTree.parse(tmp_path / "drawing.svg").getroot().tag.endswith("svg")
     assert "keeps the contract" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("block", "knob"),
+    [
+        ("GatedCNNMambaOut", "expansion, 2.667 as published"),
+        ("VANBlock", "expansion, by position as published"),
+        ("RepVGG", ""),
+    ],
+)
+def test_one_block_in_full_says_which_knob_it_has(block: str, knob: str) -> None:
+    table = facts_table(get_block(block))
+    cells = [list(column.cells) for column in table.columns]
+    facts = dict(zip(*cells, strict=True))
+    assert facts.get("knob", "") == knob
 
 
 def test_one_block_in_full_ends_with_what_the_contract_says_of_it() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from timm.layers.cbam import CbamModule
 from timm.layers.coord_attn import CoordAttn
 from timm.layers.eca import EcaModule
+from timm.layers.grn import GlobalResponseNorm
 from timm.layers.squeeze_excite import SEModule
 from timm.models._efficientnet_blocks import InvertedResidual
 from timm.models.csatv2 import Block as CSATv2Block
@@ -20,6 +21,8 @@ from torch import nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, projection
+from blockzoo.blocks.zoo.residual import base_width, set_basic_width
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _RELU_RESIDUAL = "y = relu({attention}(bn(conv3x3(relu(bn(conv3x3_s(x)))))) + shortcut(x))"
@@ -27,6 +30,7 @@ _POOLED_BN = "It normalises pooled features by batch, so training needs batches 
 # RegNetY-800MF's; a RegNet has one group width in all its stages.
 _REGNET_GROUP_WIDTH = 16
 _SK_GROUP_WIDTH = 4
+_SK_LEAST_WIDTH = 32
 
 # Divisor 1: timm would round the width to a multiple of 8, which the paper does not.
 _se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
@@ -42,12 +46,13 @@ _se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
     formula=_RELU_RESIDUAL.format(attention="se"),
     aliases=("SEBlock", "SqueezeExcitation"),
     notes="Squeeze-and-excitation with reduction 16, at least one channel; shortcut option B.",
+    knob="width_ratio",
 )
 def se_basic_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block with squeeze-and-excitation (Hu et al., arXiv 1709.01507)."""
-    return _basic_block(in_channels, out_channels, stride, _se_module)
+    return _basic_block(in_channels, out_channels, stride, _se_module, width_ratio)
 
 
 @register_block(
@@ -60,12 +65,13 @@ def se_basic_block(
     formula=_RELU_RESIDUAL.format(attention="spatial(channel") + ")",
     aliases=("CBAM",),
     notes="Channel attention with reduction 16, then a 7x7 spatial attention; shortcut option B.",
+    knob="width_ratio",
 )
 def cbam_basic_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block with CBAM (Woo et al., arXiv 1807.06521)."""
-    return _basic_block(in_channels, out_channels, stride, CbamModule)
+    return _basic_block(in_channels, out_channels, stride, CbamModule, width_ratio)
 
 
 @register_block(
@@ -78,12 +84,13 @@ def cbam_basic_block(
     formula=_RELU_RESIDUAL.format(attention="eca"),
     aliases=("ECABlock", "ECANet"),
     notes="The kernel over channels grows with their number: 3 at 64, 5 at 128; option B.",
+    knob="width_ratio",
 )
 def eca_basic_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block with efficient channel attention (Wang et al., 1910.03151)."""
-    return _basic_block(in_channels, out_channels, stride, EcaModule)
+    return _basic_block(in_channels, out_channels, stride, EcaModule, width_ratio)
 
 
 @register_block(
@@ -99,9 +106,15 @@ def eca_basic_block(
         "SKNet's selective kernels 3x3 and dilated 3x3, half the output channels inside in groups "
         f"of four, attention width 32; shortcut option B. {_POOLED_BN}"
     ),
+    knob="width_ratio",
 )
 def sk_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
 ) -> nn.Module:
     """Return SKNet's bottleneck (Li et al., arXiv 1903.06586).
 
@@ -110,17 +123,24 @@ def sk_bottleneck(
     _check_multiple(out_channels, 8)
     planes = out_channels // 4
     # timm takes the floor of planes * base_width / 64; half a channel more keeps rounding away.
-    base_width: Any = 64 * (_SK_GROUP_WIDTH + 0.5) / planes
+    width = inner_width(out_channels, width_ratio, _SK_GROUP_WIDTH)
+    group_base_width: Any = 64 * (_SK_GROUP_WIDTH + 0.5) / planes
     block: nn.Module = SelectiveKernelBottleneck(
         in_channels,
         planes,
         stride,
         downsample=projection(in_channels, out_channels, stride),
-        cardinality=out_channels // 8,
-        base_width=base_width,
-        # The divisor is the paper's least attention width, L = 32. Without `split_input=False` each
+        cardinality=width // _SK_GROUP_WIDTH,
+        base_width=group_base_width,
+        # The divisor is the paper's least attention width L. Without `split_input=False` each
         # kernel would see only its share of the channels; in the paper each sees all.
-        sk_kwargs={"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False},
+        sk_kwargs={
+            "rd_ratio": 1 / 16,
+            "rd_divisor": _SK_LEAST_WIDTH,
+            # In steps of the divisor another width inside would miss a budget by up to 7%.
+            "rd_channels": None if width == 2 * planes else max(_SK_LEAST_WIDTH, width // 16),
+            "split_input": False,
+        },
     )
     return block
 
@@ -138,9 +158,15 @@ def sk_bottleneck(
         "Radix 2, cardinality 1; strides by a 3x3 average pool after the split attention. The "
         f"shortcut is x itself where the shape stays. {_POOLED_BN}"
     ),
+    knob="width_ratio",
 )
 def resnest_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.25,
 ) -> nn.Module:
     """Return ResNeSt's bottleneck (Zhang et al., arXiv 2004.08955).
 
@@ -156,6 +182,7 @@ def resnest_bottleneck(
         downsample=None if keeps_shape else downsample_avg(in_channels, out_channels, 1, stride),
         radix=2,
         cardinality=1,
+        base_width=base_width(out_channels, width_ratio, multiple=2),  # one half for each radix
         # ResNeSt's average-pooled downsampling: otherwise the split attention would stride.
         avd=True,
     )
@@ -175,17 +202,20 @@ def resnest_bottleneck(
         "As in RegNetY-800MF: no bottleneck, group width 16 or the largest divisor of 16 that "
         "divides the channels; squeeze-excite of a quarter of the input channels."
     ),
+    knob="width_ratio",
 )
 def regnet_y_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return RegNetY's block (Radosavovic et al., arXiv 2003.13678)."""
+    # Must divide the channels, because timm rounds the number of groups down.
+    group_size = math.gcd(_REGNET_GROUP_WIDTH, out_channels)
     block: nn.Module = RegNetBottleneck(
         in_channels,
         out_channels,
         stride,
-        # Must divide the channels, because timm rounds the number of groups down.
-        group_size=math.gcd(_REGNET_GROUP_WIDTH, out_channels),
+        bottle_ratio=inner_width(out_channels, width_ratio, group_size) / out_channels,
+        group_size=group_size,
         se_ratio=0.25,
     )
     return block
@@ -204,18 +234,20 @@ def regnet_y_block(
         "An inverted bottleneck of ratio 4 with group width 16, linear output and no shortcut "
         "where the shape changes; squeeze-excite of a quarter of the input channels."
     ),
+    knob="expansion",
 )
 def regnet_z_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return RegNetZ's block (Dollar et al., arXiv 2103.06877)."""
+    group_size = math.gcd(_REGNET_GROUP_WIDTH, 4 * out_channels)
     block: nn.Module = RegNetBottleneck(
         in_channels,
         out_channels,
         stride,
         # timm counts the width inside, and with it the groups, from the output channels.
-        bottle_ratio=4,
-        group_size=math.gcd(_REGNET_GROUP_WIDTH, 4 * out_channels),
+        bottle_ratio=inner_width(out_channels, expansion, group_size) / out_channels,
+        group_size=group_size,
         se_ratio=0.25,
         # Empty: no shortcut where the shape changes, but x itself where it stays.
         downsample="",
@@ -238,9 +270,10 @@ def regnet_z_block(
         "MobileNetV2's block, expansion 6, with coordinate attention before the projection: its "
         "width a 32nd of the expanded channels and at least 8, hard swish inside."
     ),
+    knob="expansion",
 )
 def coord_attn_mobilenet_v2(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return MobileNetV2's block with coordinate attention (Hou et al., arXiv 2103.02907)."""
     attention: Any = _coordinate_attention
@@ -249,7 +282,7 @@ def coord_attn_mobilenet_v2(
         out_channels,
         3,
         stride,
-        exp_ratio=6,
+        exp_ratio=expansion,
         act_layer=nn.ReLU6,
         se_layer=attention,
     )
@@ -270,18 +303,29 @@ def coord_attn_mobilenet_v2(
         "the size; its layer norms span one channel, so what follows them sees only their bias, "
         "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution."
     ),
+    knob="mlp_ratio",
 )
-def csatv2_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def csatv2_block(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
+) -> nn.Module:
     """Return CSATv2's convolutional block with its spatial attention."""
     block = CSATv2Block(out_channels)
+    hidden = inner_width(out_channels, mlp_ratio)
+    if hidden != block.pwconv1.out_features:  # timm's ratio is 4 always
+        block.add_module("pwconv1", nn.Linear(out_channels, hidden))
+        block.add_module("grn", GlobalResponseNorm(hidden, channels_last=True))
+        block.add_module("pwconv2", nn.Linear(hidden, out_channels))
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
 
-def _basic_block(in_channels: int, out_channels: int, stride: int, attention: Any) -> nn.Module:
+def _basic_block(
+    in_channels: int, out_channels: int, stride: int, attention: Any, width_ratio: float
+) -> nn.Module:
     shortcut = projection(in_channels, out_channels, stride)
     block: nn.Module = BasicBlock(
         in_channels, out_channels, stride, downsample=shortcut, attn_layer=attention
     )
+    set_basic_width(block, width_ratio)
     return block
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from timm.models.repvit import ConvNorm
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, conv_bn, depthwise_conv
 from blockzoo.blocks.zoo.merging import at_centre
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
-_EXPANSION = 2
 _STRIP = 11
 
 
@@ -139,12 +140,12 @@ class RepNeXtBlock(nn.Module):
     multiple of 4.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, mlp_ratio: float = 2) -> None:
         super().__init__()
         if channels % 4:
             raise ValueError("the output channels must be a multiple of 4")
         self.mix = nn.Sequential(ChunkConv(channels), nn.BatchNorm2d(channels))
-        self.feed_forward = _feed_forward(channels)
+        self.feed_forward = _feed_forward(channels, mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
@@ -159,10 +160,10 @@ class RepNeXtDownsampling(nn.Module):
     Maps (N, channels, H, W) to (N, 2 channels, ceil(H / 2), ceil(W / 2)).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, mlp_ratio: float = 2) -> None:
         super().__init__()
         self.mix = nn.Sequential(CopyConv(channels), nn.BatchNorm2d(2 * channels))
-        self.feed_forward = _feed_forward(2 * channels)
+        self.feed_forward = _feed_forward(2 * channels, mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to (N, 2 channels, ceil(H / 2), ceil(W / 2))."""
@@ -171,9 +172,9 @@ class RepNeXtDownsampling(nn.Module):
         return y
 
 
-def _feed_forward(channels: int) -> nn.Sequential:
+def _feed_forward(channels: int, mlp_ratio: float) -> nn.Sequential:
     # timm's pair of convolution and BN becomes one convolution in deploy form.
-    hidden = _EXPANSION * channels
+    hidden = inner_width(channels, mlp_ratio)
     return nn.Sequential(ConvNorm(channels, hidden), nn.GELU(), ConvNorm(hidden, channels))
 
 
@@ -194,20 +195,22 @@ def _feed_forward(channels: int) -> nn.Sequential:
         "and a 1x1 convolution and BN if another number is asked for; before one that only changes "
         "channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def repnext_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 2
 ) -> nn.Module:
     """Return RepNeXt's block; the position changes nothing.
 
     Raises `ValueError` when the output channels are no multiple of 4.
     """
-    block = RepNeXtBlock(out_channels)
-    return after_shape_change(block, in_channels, out_channels, stride, _downsampling)
+    block = RepNeXtBlock(out_channels, mlp_ratio)
+    downsampling = partial(_downsampling, mlp_ratio=mlp_ratio)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
-def _downsampling(in_channels: int, out_channels: int) -> nn.Module:
-    downsampling = RepNeXtDownsampling(in_channels)
+def _downsampling(in_channels: int, out_channels: int, mlp_ratio: float) -> nn.Module:
+    downsampling = RepNeXtDownsampling(in_channels, mlp_ratio)
     if out_channels == 2 * in_channels:
         return downsampling
     return nn.Sequential(downsampling, conv_bn(2 * in_channels, out_channels))

@@ -24,6 +24,9 @@ from timm.models.vitamin import MbConvLNBlock
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.inverted import set_fused_expansion
+from blockzoo.blocks.zoo.residual import base_width, set_basic_width
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, width_of
 from blockzoo.core.position import Position
 
 _EXPANSION = {Position.EARLY: 4, Position.MID: 4, Position.LATE: 6}
@@ -44,12 +47,16 @@ _register = partial(register_block, licence="Apache-2.0", initialisation="own")
     source="timm.models.resnet.BasicBlock",
     formula="y = relu(bn(conv3x3(relu(bn(conv3x3_s(x))))) + bn(conv1x1(avgpool_s(x))))",
     notes="Projects its shortcut even where the shape does not change.",
+    knob="width_ratio",
 )
-def basic_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def basic_block(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
+) -> nn.Module:
     """Return the basic block with a pooled projection as shortcut, always."""
     # With stride 1 it does not pool, but still projects: the early version passed it always.
     shortcut = downsample_avg(in_channels, out_channels, 1, stride)
     block: nn.Module = BasicBlock(in_channels, out_channels, stride, downsample=shortcut)
+    set_basic_width(block, width_ratio)
     return block
 
 
@@ -61,13 +68,27 @@ def basic_block(in_channels: int, out_channels: int, stride: int, position: Posi
     source="timm.models.resnet.Bottleneck",
     formula="y = relu(P(relu(bn(conv3x3_s(relu(P(x)))))) + P(avgpool_s(x))), P = bn conv1x1",
     notes="Projects its shortcut even where the shape does not change.",
+    knob="width_ratio",
 )
-def bottleneck(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def bottleneck(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.25,
+) -> nn.Module:
     """Return the bottleneck with a pooled projection as shortcut, always."""
     if out_channels % 4:
         raise ValueError("the output channels must be a multiple of 4")
     shortcut = downsample_avg(in_channels, out_channels, 1, stride)
-    block: nn.Module = Bottleneck(in_channels, out_channels // 4, stride, downsample=shortcut)
+    block: nn.Module = Bottleneck(
+        in_channels,
+        out_channels // 4,
+        stride,
+        downsample=shortcut,
+        base_width=base_width(out_channels, width_ratio),
+    )
     return block
 
 
@@ -79,9 +100,15 @@ def bottleneck(in_channels: int, out_channels: int, stride: int, position: Posit
     source="timm.models._efficientnet_blocks.InvertedResidual",
     formula="y = x + P(act(bn(dw3x3_s(act(P_ec(x)))))), x where shape stays, P = bn conv1x1",
     notes="Expansion 4/4/6, ReLU early, hard swish mid and late: no network's inverted residual.",
+    knob="expansion",
 )
 def inverted_residual(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return the early version's inverted residual."""
     block: nn.Module = InvertedResidual(
@@ -89,7 +116,7 @@ def inverted_residual(
         out_channels,
         3,
         stride,
-        exp_ratio=_EXPANSION[position],
+        exp_ratio=expansion or _EXPANSION[position],
         act_layer=nn.ReLU if position is Position.EARLY else nn.Hardswish,
     )
     return block
@@ -106,14 +133,20 @@ def inverted_residual(
         "Expansion 4/4/6, no depthwise convolution at the start, layer scale g = 1e-5: where it "
         "strides there is no skip and the output starts near zero."
     ),
+    knob="expansion",
 )
 def universal_inverted_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return the early version's universal inverted bottleneck."""
     # All else is timm's default: no first depthwise convolution, layer scale 1e-5.
     block: nn.Module = UniversalInvertedResidual(
-        in_channels, out_channels, stride=stride, exp_ratio=_EXPANSION[position]
+        in_channels, out_channels, stride=stride, exp_ratio=expansion or _EXPANSION[position]
     )
     return block
 
@@ -126,9 +159,15 @@ def universal_inverted_bottleneck(
     source="timm.models._efficientnet_blocks.EdgeResidual",
     formula="y = x + bn(conv1x1(se(relu(bn(conv3x3_s_ec(x)))))), x where shape stays",
     notes="Expansion 4/4/6; squeeze-excite with a quarter of the expanded channels late only.",
+    knob="expansion",
 )
 def edge_residual(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return the early version's edge residual."""
     block: nn.Module = EdgeResidual(
@@ -139,6 +178,12 @@ def edge_residual(
         exp_ratio=_EXPANSION[position],
         se_layer=_squeeze_excite if position is Position.LATE else None,
     )
+    if expansion is not None and expansion != _EXPANSION[position]:
+        set_fused_expansion(block, expansion / _EXPANSION[position])
+        if position is Position.LATE:
+            hidden = width_of(block, "conv_exp")
+            squeezed = inner_width(hidden, 0.25)
+            block.add_module("se", _squeeze_excite(hidden, rd_channels=squeezed))
     return block
 
 
@@ -192,17 +237,22 @@ def reparam_large_kernel_conv(
     formula="y = ghost(se(dw_s(ghost(x)))) + shortcut(x), ghost = [p, dw(p)]",
     reparameterisable=True,
     notes="Expansion 3/3/5, no attention branch; squeeze-excite 0.25 late only.",
+    knob="expansion",
 )
 def ghost_bottleneck_v3(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return the early version's ghost bottleneck."""
-    hidden_channels = in_channels * _GHOST_EXPANSION[position]
-    if hidden_channels % 2 or out_channels % 2:
+    if in_channels % 2 or out_channels % 2:
         raise ValueError("the input and output channels must be even")
     block: nn.Module = GhostBottleneckV3(
         in_channels,
-        hidden_channels,
+        inner_width(in_channels, expansion or _GHOST_EXPANSION[position], multiple=2),
         out_channels,
         stride=stride,
         se_ratio=0.25 if position is Position.LATE else 0.0,
@@ -218,12 +268,13 @@ def ghost_bottleneck_v3(
     source="timm.models.vitamin.MbConvLNBlock",
     formula="y = conv1x1(gelu(dw3x3_s(gelu(conv1x1_4o(ln(x)))))) + shortcut(x)",
     notes="The same structure as MBConvLNBlock, with the library's initial weights.",
+    knob="expansion",
 )
 def mbconv_ln_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return the early version's MBConv-LN block."""
-    block: nn.Module = MbConvLNBlock(in_channels, out_channels, stride)
+    block: nn.Module = MbConvLNBlock(in_channels, out_channels, stride, expand_ratio=expansion)
     return block
 
 
@@ -236,8 +287,11 @@ def mbconv_ln_block(
     formula="y = repmixer(embed7x7_s(x))",
     reparameterisable=True,
     notes="A whole FastViT stage of depth 1, so every block embeds patches; MLP ratio 4.",
+    knob="mlp_ratio",
 )
-def repmixer(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def repmixer(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
+) -> nn.Module:
     """Return the early version's RepMixer stage."""
     _need_multiple(in_channels, out_channels)
     block: nn.Module = fastvit.FastVitStage(
@@ -246,6 +300,7 @@ def repmixer(in_channels: int, out_channels: int, stride: int, position: Positio
         depth=1,
         token_mixer_type="repmixer",
         down_stride=stride,
+        mlp_ratio=leaving_one(mlp_ratio, out_channels),
         # A list, one rate for each block of the stage: timm indexes it.
         drop_path_rate=[0.0],
     )

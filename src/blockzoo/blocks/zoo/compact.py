@@ -7,6 +7,7 @@ from torchvision.models.squeezenet import Fire
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, overlapping_max_pool
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 
@@ -23,9 +24,15 @@ from blockzoo.core.position import Position
         "Convolutions with bias, no normalisation and no shortcut. Where it strides: SqueezeNet's "
         "3x3 max pool before it, windows starting at the first pixel."
     ),
+    knob="width_ratio",
 )
 def squeezenet_fire(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.125,
 ) -> nn.Module:
     """Return SqueezeNet's fire module (Iandola et al., arXiv 1602.07360).
 
@@ -35,7 +42,7 @@ def squeezenet_fire(
         raise ValueError("the output channels must be a multiple of 8")
     # An eighth squeezed, two halves expanded: fire2's 16, 64 and 64 of 128 channels.
     half = out_channels // 2
-    fire: nn.Module = Fire(in_channels, out_channels // 8, half, half)
+    fire: nn.Module = Fire(in_channels, inner_width(out_channels, width_ratio), half, half)
     return nn.Sequential(overlapping_max_pool(), fire) if stride == 2 else fire
 
 
@@ -49,15 +56,23 @@ def squeezenet_fire(
     formula="y = relu(x + P(conv1x3(conv3x1(P_c/4(P_c/2(x)))))), BN and ReLU after each of them",
     aliases=("SqNxt",),
     notes="Where the shape changes: a strided 1x1 convolution, BN and ReLU before the block.",
+    knob="width_ratio",
 )
-def squeezenext(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def squeezenext(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
+) -> nn.Module:
     """Return SqueezeNext's block (Gholami et al., arXiv 1803.10615).
 
     Raises `ValueError` when out_channels is no multiple of 4.
     """
     if out_channels % 4:
         raise ValueError("the output channels must be a multiple of 4")
-    block = _squeezenext_block(out_channels)
+    block = _squeezenext_block(out_channels, inner_width(out_channels, width_ratio))
     if stride == 1 and in_channels == out_channels:
         return block
     # The block itself has no projection: it adds x, whose shape must already be the output's.
@@ -65,8 +80,8 @@ def squeezenext(in_channels: int, out_channels: int, stride: int, position: Posi
     return nn.Sequential(transition, block)
 
 
-def _squeezenext_block(channels: int) -> nn.Module:
-    half, quarter = channels // 2, channels // 4
+def _squeezenext_block(channels: int, half: int) -> nn.Module:
+    quarter = max(1, half // 2)
     return ResidualReLU(
         nn.Sequential(
             # Narrowed in two steps, so that the column kernel sees a quarter of the channels only.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, patch_conv
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # ConvMixer-1536/20's; the smaller 768/32 has 7.
@@ -33,12 +34,15 @@ _EDGENEXT_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 7}
         "a 2x2 convolution with stride 2; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def convnext_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return ConvNeXt's block (Liu et al., arXiv 2201.03545); the position changes nothing."""
-    block = ConvNeXtBlock(out_channels, ls_init_value=1e-6)
+    block = ConvNeXtBlock(
+        out_channels, mlp_ratio=leaving_one(mlp_ratio, out_channels), ls_init_value=1e-6
+    )
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
 
@@ -56,13 +60,19 @@ def convnext_block(
         "Before a block that strides: layer normalisation and a 2x2 convolution with stride 2; "
         "before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def convnext_v2_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return ConvNeXt V2's block (Woo et al., arXiv 2301.00808); the position changes nothing."""
     # Without a layer scale: the response normalisation took its place in the second version.
-    block = ConvNeXtBlock(out_channels, use_grn=True, ls_init_value=None)
+    block = ConvNeXtBlock(
+        out_channels,
+        mlp_ratio=leaving_one(mlp_ratio, out_channels),
+        use_grn=True,
+        ls_init_value=None,
+    )
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
 
@@ -133,12 +143,17 @@ def _patch_embedding(in_channels: int, out_channels: int) -> nn.Module:
         "a 2x2 convolution with stride 2; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def edgenext_conv_encoder(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return EdgeNeXt's convolution encoder (Maaz et al., arXiv 2206.10589)."""
-    block = edgenext.ConvBlock(out_channels, kernel_size=_EDGENEXT_KERNEL[position])
+    block = edgenext.ConvBlock(
+        out_channels,
+        kernel_size=_EDGENEXT_KERNEL[position],
+        expand_ratio=leaving_one(mlp_ratio, out_channels),
+    )
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)
 
 
@@ -154,12 +169,15 @@ def edgenext_conv_encoder(
         "Layer scale g = 1 at the start. Before a block that strides: a strided 3x3 convolution "
         "and BN; before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def swiftformer_conv_encoder(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return SwiftFormer's convolution encoder (Shaker et al., arXiv 2303.15446)."""
-    block = ConvEncoder(out_channels, hidden_dim=4 * out_channels, kernel_size=3)
+    block = ConvEncoder(
+        out_channels, hidden_dim=inner_width(out_channels, mlp_ratio), kernel_size=3
+    )
     return after_shape_change(block, in_channels, out_channels, stride, swiftformer_downsampling)
 
 
@@ -184,11 +202,19 @@ def swiftformer_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "Before a block that strides: a strided 3x3 convolution and BN; before one that only "
         "changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def iformer_conv_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return iFormer's convolution block (Zheng, arXiv 2501.15369)."""
     block = iformer.ConvBlock(out_channels, kernel_size=7, ratio=4)
+    set_inner_width(
+        block,
+        inner_width(out_channels, mlp_ratio),
+        enter=["mixer.module.1.c"],
+        inside=["mixer.module.1.bn"],
+        leave=["mixer.module.3.c"],
+    )
     downsampling = partial(iformer.ConvNorm, kernel_size=3, stride=2, padding=1)
     return after_shape_change(block, in_channels, out_channels, stride, downsampling)

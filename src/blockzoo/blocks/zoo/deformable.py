@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ChannelsLast, after_shape_change
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # InternImage-T's: 64 channels in 4 groups.
@@ -89,14 +90,15 @@ class DCNv3(nn.Module):
 class InternBlock(nn.Module):
     """z = x + dcn(ln(x)), y = z + linear(gelu(linear_4c(ln(z)))); keeps (N, H, W, channels)."""
 
-    def __init__(self, channels: int, groups: int, expansion: int = 4) -> None:
+    def __init__(self, channels: int, groups: int, mlp_ratio: float = 4) -> None:
         super().__init__()
         self.spatial = nn.Sequential(nn.LayerNorm(channels), DCNv3(channels, groups))
+        hidden = inner_width(channels, mlp_ratio)
         self.mlp = nn.Sequential(
             nn.LayerNorm(channels),
-            nn.Linear(channels, expansion * channels),
+            nn.Linear(channels, hidden),
             nn.GELU(),
-            nn.Linear(expansion * channels, channels),
+            nn.Linear(hidden, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,13 +123,14 @@ class InternBlock(nn.Module):
         "Not counted: sampling, 9 points of 4 neighbours for each value. Before a block that "
         "strides: a 3x3 convolution and layer normalisation."
     ),
+    knob="mlp_ratio",
 )
 def internimage_dcnv3(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return InternImage's block; it keeps its shape and works on (N, H, W, C) inside."""
     groups = out_channels // math.gcd(out_channels, _GROUP_WIDTH)
-    block = ChannelsLast(InternBlock(out_channels, groups))
+    block = ChannelsLast(InternBlock(out_channels, groups, mlp_ratio))
     return after_shape_change(block, in_channels, out_channels, stride, _downsampling)
 
 

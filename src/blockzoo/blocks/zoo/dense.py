@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models.cspnet import CrossStage, DarkBlock
 from timm.models.cspnext import CspNextLayer
-from timm.models.densenet import DenseBlock, DenseTransition
+from timm.models.densenet import DenseBlock, DenseLayer, DenseTransition
 from timm.models.hgnet import HighPerfGpuBlock
 from timm.models.vovnet import OsaBlock
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_downsampling, conv_bn, overlapping_max_pool
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # DenseNet-121's.
@@ -50,19 +54,28 @@ _HG_STAGE = {
         "channels where those are fewer than 64, or the next number below that divides what is "
         "missing. The transition pools only where the stride is 2."
     ),
+    knob="growth",
 )
-def densenet_bc(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def densenet_bc(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    growth: float | None = None,
+) -> nn.Module:
     """Return DenseNet-BC's dense block and transition (Huang et al., arXiv 1608.06993).
 
     Raises `ValueError` where twice the output channels cannot be reached in steps of the growth.
     """
     if out_channels < 2:
         raise ValueError("the output channels must be 2 or more")
-    growth = _growth(in_channels, out_channels)
+    published = _growth(in_channels, out_channels)
     # Exact: the growth is chosen so that it divides what is missing.
-    layers = (2 * out_channels - in_channels) // growth
-    dense = DenseBlock(layers, in_channels, bn_size=4, growth_rate=growth)
-    transition = DenseTransition(2 * out_channels, out_channels)
+    layers = (2 * out_channels - in_channels) // published
+    # With another growth the number of layers stays, and the block grows to another width.
+    dense, width = _dense_block(in_channels, layers, growth or published)
+    transition = DenseTransition(width, out_channels)
     # timm's transition always pools, and drops the last row of an odd size.
     transition.pool = (
         nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
@@ -87,14 +100,25 @@ def densenet_bc(in_channels: int, out_channels: int, stride: int, position: Posi
         "channels stay. Effective squeeze-excite in every block, in the paper in the last of a "
         "stage. Before a block that strides: a 3x3 max pool."
     ),
+    knob="width_ratio",
 )
-def osa_ese(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def osa_ese(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float | None = None,
+) -> nn.Module:
     """Return VoVNetV2's one-shot aggregation block with effective squeeze-excite."""
     numerator, denominator = _OSA_INSIDE[position]
+    inside = out_channels * numerator // denominator
+    if width_ratio is not None:
+        inside = inner_width(out_channels, width_ratio)
     block = OsaBlock(
         in_channels,
         # At least one channel, where the output has fewer than the fraction needs.
-        max(1, out_channels * numerator // denominator),
+        max(1, inside),
         out_channels,
         layer_per_block=3,
         # The block strides nowhere, so x fits whenever the channels stay.
@@ -117,13 +141,22 @@ def osa_ese(in_channels: int, out_channels: int, stride: int, position: Position
         "CSPDarkNet53's stage with one dark block: half of the channels pass by it. P = leaky "
         "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2."
     ),
+    knob="width_ratio",
 )
-def csp_dark(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def csp_dark(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
+) -> nn.Module:
     """Return CSPDarkNet's cross-stage block (Wang et al., arXiv 1911.11929).
 
     Raises `ValueError` for an odd number of output channels, which it splits in halves.
     """
     _refuse_odd(out_channels)
+    width = inner_width(out_channels, width_ratio)
     block: nn.Module = CrossStage(
         in_channels,
         out_channels,
@@ -131,9 +164,9 @@ def csp_dark(in_channels: int, out_channels: int, stride: int, position: Positio
         dilation=1,
         depth=1,
         # As in all stages of CSPDarkNet53 but the first, which widens and narrows instead.
-        block_ratio=0.5,
+        block_ratio=width / out_channels,
         bottle_ratio=1.0,
-        expand_ratio=1.0,
+        expand_ratio=2 * width / out_channels,
         down_growth=True,
         block_fn=DarkBlock,
         act_layer=nn.LeakyReLU,
@@ -155,19 +188,33 @@ def csp_dark(in_channels: int, out_channels: int, stride: int, position: Positio
         "RTMDet's layer with one block, P = silu bn conv1x1, halves inside. Before a layer that "
         "strides: a strided 3x3 convolution, BN and SiLU."
     ),
+    knob="width_ratio",
 )
-def cspnext(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def cspnext(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
+) -> nn.Module:
     """Return RTMDet's CSPNeXt layer (Lyu et al., arXiv 2212.07784).
 
     Raises `ValueError` for an odd number of output channels, which it splits in halves.
     """
     _refuse_odd(out_channels)
+    layer: Callable[[int], nn.Module] = partial(
+        CspNextLayer,
+        out_channels=out_channels,
+        # timm rounds down; half a channel more keeps the error of the product away.
+        expand_ratio=(inner_width(out_channels, width_ratio) + 0.5) / out_channels,
+        channel_attention=True,
+    )
     if stride == 1:
-        layer: nn.Module = CspNextLayer(in_channels, out_channels, channel_attention=True)
-        return layer
+        return layer(in_channels)
     return nn.Sequential(
         conv_bn(in_channels, out_channels, 3, stride=stride, activation=nn.SiLU(inplace=True)),
-        CspNextLayer(out_channels, out_channels, channel_attention=True),
+        layer(out_channels),
     )
 
 
@@ -186,17 +233,26 @@ def cspnext(in_channels: int, out_channels: int, stride: int, position: Position
         "x is added where the channels stay. Before a block that strides: a strided depthwise 3x3 "
         "convolution and BN."
     ),
+    knob="width_ratio",
 )
 def hgnetv2_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float | None = None,
 ) -> nn.Module:
     """Return PP-HGNetV2's block; `ValueError` for a single output channel, which it halves."""
     if out_channels < 2:
         raise ValueError("the output channels must be 2 or more")
     stage = _HG_STAGE[position]
+    inside = out_channels // stage.divisor
+    if width_ratio is not None:
+        inside = inner_width(out_channels, width_ratio)
     block = HighPerfGpuBlock(
         in_channels,
-        max(1, out_channels // stage.divisor),
+        max(1, inside),
         out_channels,
         layer_num=3,
         kernel_size=stage.kernel_size,
@@ -208,6 +264,18 @@ def hgnetv2_block(
     )
     downsampling = conv_bn(in_channels, in_channels, 3, stride=2, groups=in_channels)
     return after_downsampling(downsampling if stride == 2 else None, block)
+
+
+def _dense_block(in_channels: int, layers: int, growth: float) -> tuple[DenseBlock, int]:
+    """Return a dense block and its width; of a growth between two numbers layers have either."""
+    dense = DenseBlock(0, in_channels, bn_size=4, growth_rate=0)
+    width = in_channels
+    for number in range(1, layers + 1):
+        grown = max(width + 1, in_channels + round(number * growth))
+        layer = DenseLayer(width, grown - width, bn_size=4, norm_layer=BatchNormAct2d)
+        dense.add_module(f"denselayer{number}", layer)
+        width = grown
+    return dense, width
 
 
 def _refuse_odd(out_channels: int) -> None:

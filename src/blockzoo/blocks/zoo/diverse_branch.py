@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, projection
 from blockzoo.blocks.zoo.merging import at_centre, pointwise_then
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _KERNEL_SIZE = 3
@@ -149,11 +150,14 @@ class DBBBasicBlock(ResidualReLU):
     Maps (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, *, width_ratio: float = 1
+    ) -> None:
+        width = inner_width(out_channels, width_ratio)
         branch = nn.Sequential(
-            DiverseBranchBlock(in_channels, out_channels, stride),
+            DiverseBranchBlock(in_channels, width, stride),
             nn.ReLU(),
-            DiverseBranchBlock(out_channels, out_channels, 1),
+            DiverseBranchBlock(width, out_channels, 1),
         )
         super().__init__(branch, projection(in_channels, out_channels, stride))
 
@@ -173,9 +177,10 @@ class DBBBasicBlock(ResidualReLU):
         "before the second 3x3 starts as the identity. Shortcut: a strided 1x1 convolution and "
         "BN where the shape changes."
     ),
+    knob="width_ratio",
 )
 def dbb_basic_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block of diverse branch blocks; the position changes nothing."""
-    return DBBBasicBlock(in_channels, out_channels, stride)
+    return DBBBasicBlock(in_channels, out_channels, stride, width_ratio=width_ratio)

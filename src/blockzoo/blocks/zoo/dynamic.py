@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import conv_bn
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _rounded: Callable[[int, int], int] = make_divisible
@@ -73,15 +74,25 @@ class DYMicroBlock(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, *, kernel_size: int, ratio: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        kernel_size: int,
+        ratio: int,
+        expansion: float = _EXPANSION,
     ) -> None:
         super().__init__()
         if in_channels % 2 or out_channels % 2:
             raise ValueError("the input and output channels must be even")
-        hidden = _EXPANSION * in_channels
+        published = _EXPANSION * in_channels
         reduction = _REDUCTION * ratio
-        groups_in = _groups(8 if in_channels <= 64 else 16, in_channels, hidden)
-        groups_out = _groups(8 if out_channels <= 128 else 16, hidden, out_channels)
+        groups_in = _groups(8 if in_channels <= 64 else 16, in_channels, published)
+        groups_out = _groups(8 if out_channels <= 128 else 16, published, out_channels)
+        # Whole groups, as many as published whatever the expansion, and four for the shuffle.
+        multiple = math.lcm(groups_in, groups_out, 4)
+        hidden = inner_width(in_channels, expansion, multiple)
         self.has_skip = stride == 1 and in_channels == out_channels
         self.layers = nn.Sequential(
             conv_bn(in_channels, hidden, groups=groups_in),
@@ -124,13 +135,16 @@ class DYMicroBlock(nn.Module):
         "8/16/16. Groups: 8 up to 64 input channels and 128 output channels, else 16, or the "
         "largest number below that divides the channels."
     ),
+    knob="expansion",
 )
 def dymicro_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return MicroNet's Micro-Block-C with the settings of that position."""
     kernel_size, ratio = _STAGE[position]
-    return DYMicroBlock(in_channels, out_channels, stride, kernel_size=kernel_size, ratio=ratio)
+    return DYMicroBlock(
+        in_channels, out_channels, stride, kernel_size=kernel_size, ratio=ratio, expansion=expansion
+    )
 
 
 def _groups(most: int, *channels: int) -> int:

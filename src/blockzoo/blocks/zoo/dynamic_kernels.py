@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, projection
+from blockzoo.blocks.zoo.widths import inner_width, squeezed_channels
 from blockzoo.core.position import Position
 
 _EXPANSION = 6
@@ -22,9 +23,6 @@ _COND_KERNEL_SIZE = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 5}
 _OD_REDUCTION = 16
 _OD_LEAST_WIDTH = 16
 _OD_HOTTEST, _OD_COOLING = 30.0, 0.1
-
-# timm annotates this more narrowly than it uses it.
-_squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=0.25 / _EXPANSION)
 
 
 class ODConv2d(nn.Module):
@@ -109,13 +107,20 @@ class ODBasicBlock(ResidualReLU):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, *, kernels: int = 4
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        kernels: int = 4,
+        width_ratio: float = 1,
     ) -> None:
+        width = inner_width(out_channels, width_ratio)
         branch = nn.Sequential(
-            ODConv2d(in_channels, out_channels, stride=stride, kernels=kernels),
-            nn.BatchNorm2d(out_channels),
+            ODConv2d(in_channels, width, stride=stride, kernels=kernels),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            ODConv2d(out_channels, out_channels, kernels=kernels),
+            ODConv2d(width, out_channels, kernels=kernels),
             nn.BatchNorm2d(out_channels),
         )
         super().__init__(branch, projection(in_channels, out_channels, stride))
@@ -137,12 +142,13 @@ class ODBasicBlock(ResidualReLU):
         "mixing the kernels, 4 x 9 x in x out for each image and convolution. It normalises pooled "
         "features by batch, so training needs batches of two or more."
     ),
+    knob="width_ratio",
 )
 def odconv_basic_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block of omni-dimensional convolutions (Li et al., 2209.07947)."""
-    return ODBasicBlock(in_channels, out_channels, stride)
+    return ODBasicBlock(in_channels, out_channels, stride, width_ratio=width_ratio)
 
 
 @register_block(
@@ -159,19 +165,23 @@ def odconv_basic_block(
         "6, squeeze-excite of a quarter of the input channels; x where the shape stays. Each "
         "expert is drawn as a convolution of the policy."
     ),
+    knob="expansion",
 )
 def condconv_mbconv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return EfficientNet's block of conditional convolutions (Yang et al., arXiv 1904.04971)."""
+    squeezed = squeezed_channels(in_channels, 0.25, _EXPANSION)
+    # timm annotates this more narrowly than it uses it.
+    squeeze_excite: Any = partial(SqueezeExcite, rd_channels=squeezed)
     block: nn.Module = CondConvResidual(
         in_channels,
         out_channels,
         _COND_KERNEL_SIZE[position],
         stride,
-        exp_ratio=_EXPANSION,
+        exp_ratio=expansion,
         act_layer=nn.SiLU,
-        se_layer=_squeeze_excite,
+        se_layer=squeeze_excite,
         num_experts=_EXPERTS,
     )
     # timm's class is no `nn.Conv2d`, so the policy would leave it as timm drew it.

@@ -19,6 +19,7 @@ from blockzoo.blocks.zoo.layers import (
     depthwise_conv,
     patch_conv,
 )
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # HorNet has orders 2, 3, 4, 5 in its four stages; its widths 64, 128, 256 have the first three.
@@ -41,13 +42,21 @@ _GNCONV_SCALE = 1 / 3
         "a block that strides: a 3x3 convolution and BN; before one that only changes channels: a "
         "1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def starnet_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return StarNet's block (Ma et al., arXiv 2403.19967); the position changes nothing."""
     # StarNet-S1's to S4's; timm's block alone has 3.
     block = StarNetBlock(out_channels, mlp_ratio=4)
+    # timm takes whole expansions alone.
+    set_inner_width(
+        block,
+        inner_width(out_channels, expansion),
+        enter=["f1.conv", "f2.conv"],
+        leave=["g.conv"],
+    )
     return after_shape_change(block, in_channels, out_channels, stride, _starnet_downsampling)
 
 
@@ -70,11 +79,22 @@ def _starnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "the block has. Before a block that strides: a 3x3 convolution and layer normalisation; "
         "before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
-def gated_cnn(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def gated_cnn(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float = 8 / 3,
+) -> nn.Module:
     """Return MambaOut's block (Yu and Wang, arXiv 2405.07992); the position changes nothing."""
     # 8/3 and not 4, so that with its gate it has the weights of a plain MLP of ratio 4.
-    block = ChannelsLast(GatedConvBlock(out_channels, expansion_ratio=8 / 3, kernel_size=7))
+    # At least 1: of what it expands to, the depthwise convolution takes as many as the block has.
+    block = ChannelsLast(
+        GatedConvBlock(out_channels, expansion_ratio=max(expansion, 1), kernel_size=7)
+    )
     return after_shape_change(block, in_channels, out_channels, stride, _mambaout_downsampling)
 
 
@@ -98,13 +118,20 @@ def _mambaout_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "a 2x2 convolution and layer normalisation; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def focalnet_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4.0
 ) -> nn.Module:
     """Return FocalNet's block (Yang et al., arXiv 2203.11926); the position changes nothing."""
     # No layer scale, which only FocalNet's large models have; timm's block alone would have one.
-    block = FocalNetBlock(out_channels, focal_level=2, focal_window=3, layerscale_value=None)
+    block = FocalNetBlock(
+        out_channels,
+        mlp_ratio=leaving_one(mlp_ratio, out_channels),
+        focal_level=2,
+        focal_window=3,
+        layerscale_value=None,
+    )
     return after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
 
 
@@ -155,10 +182,10 @@ class HorBlock(nn.Sequential):
     Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int, order: int) -> None:
+    def __init__(self, channels: int, order: int, mlp_ratio: float = 4) -> None:
         mix = nn.Sequential(LayerNorm2d(channels), GnConv(channels, order))
         feed_forward = nn.Sequential(
-            LayerNorm2d(channels), ChannelsLast(Mlp(channels, 4 * channels))
+            LayerNorm2d(channels), ChannelsLast(Mlp(channels, inner_width(channels, mlp_ratio)))
         )
         super().__init__(
             ScaledResidual(mix, channels, 1e-6), ScaledResidual(feed_forward, channels, 1e-6)
@@ -179,13 +206,14 @@ class HorBlock(nn.Sequential):
         "g = 1e-6 at the start. Before a block that strides: layer normalisation and a 2x2 "
         "convolution; before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def hornet_gnconv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return HorNet's block (Rao et al., arXiv 2207.14284).
 
     Raises `ValueError` when the output channels are no multiple of 2/4/8.
     """
-    block = HorBlock(out_channels, _GNCONV_ORDER[position])
+    block = HorBlock(out_channels, _GNCONV_ORDER[position], mlp_ratio)
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)

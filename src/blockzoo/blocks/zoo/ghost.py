@@ -6,6 +6,7 @@ from timm.models.ghostnet import GhostBottleneck
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # (expansion, depthwise kernel, squeeze-excite ratio), after GhostNet's stages of like resolution.
@@ -26,15 +27,21 @@ GHOST_STAGE = {
     formula="y = G(se(dw_s(G(x)))) + shortcut(x), G = [p, dw3x3(p)], p = conv1x1 to half of them",
     aliases=("GhostBottleneck", "GhostNet"),
     notes="Expansion 3/3/6, depthwise kernel 3/5/5 (only where it strides), SE 0.25 mid and late.",
+    knob="expansion",
 )
 def ghost_bottleneck_v1(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return GhostNet's bottleneck (Han et al., arXiv 1911.11907).
 
     Raises `ValueError` for an odd number of output channels: a ghost module makes them in halves.
     """
-    return _bottleneck(in_channels, out_channels, stride, position, mode="original")
+    return _bottleneck(in_channels, out_channels, stride, position, expansion, mode="original")
 
 
 @register_block(
@@ -50,27 +57,39 @@ def ghost_bottleneck_v1(
         "Expansion 3/3/6, depthwise kernel 3/5/5 (only where it strides), SE 0.25 mid and late. "
         "Its attention, dfc = dw5x1 dw1x5 conv1x1, pools by 2: the input must be 2x2 or larger."
     ),
+    knob="expansion",
 )
 def ghost_bottleneck_v2(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return GhostNetV2's bottleneck with its long-range attention (arXiv 2211.12905).
 
     Raises `ValueError` for an odd number of output channels: a ghost module makes them in halves.
     """
-    return _bottleneck(in_channels, out_channels, stride, position, mode="attn")
+    return _bottleneck(in_channels, out_channels, stride, position, expansion, mode="attn")
 
 
 def _bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position, *, mode: str
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    expansion: float | None,
+    *,
+    mode: str,
 ) -> nn.Module:
     if out_channels % 2:
         raise ValueError("the output channels must be even")
-    expansion, kernel_size, se_ratio = GHOST_STAGE[position]
+    published, kernel_size, se_ratio = GHOST_STAGE[position]
     block: nn.Module = GhostBottleneck(
         in_channels,
         # timm wants the width itself, and counts squeeze-excite from it.
-        in_channels * expansion,
+        inner_width(in_channels, expansion or published),
         out_channels,
         kernel_size,
         stride,

@@ -16,6 +16,7 @@ from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.convnext import swiftformer_downsampling
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling
 from blockzoo.blocks.zoo.universal_inverted import universal_inverted_bottleneck
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # After EdgeNeXt-S's stages of like width (48, 96 and 304 channels).
@@ -39,12 +40,13 @@ _HEADS = 4
         "strided 3x3 convolution and BN; before one that only changes channels: a 1x1 convolution "
         "and BN."
     ),
+    knob="mlp_ratio",
 )
 def swiftformer_eaa(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return SwiftFormer's encoder with additive attention (Shaker et al., arXiv 2303.15446)."""
-    block = Block(out_channels, mlp_ratio=4)
+    block = Block(out_channels, mlp_ratio=leaving_one(mlp_ratio, out_channels))
     return after_shape_change(block, in_channels, out_channels, stride, swiftformer_downsampling)
 
 
@@ -63,22 +65,28 @@ def swiftformer_eaa(
         "Before a block that strides: an MBConv with expansion 4 and BN at its end only; before "
         "one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def efficientvit_lite_mla(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return EfficientViT's block with multi-scale linear attention (Cai et al., 2205.14756)."""
     # Must divide the channels, because timm rounds the number of heads down.
-    block = EfficientVitBlock(out_channels, head_dim=math.gcd(16, out_channels), expand_ratio=4)
-    return after_shape_change(block, in_channels, out_channels, stride, _efficientvit_downsampling)
+    block = EfficientVitBlock(
+        out_channels,
+        head_dim=math.gcd(16, out_channels),
+        expand_ratio=leaving_one(expansion, out_channels),
+    )
+    downsampling = partial(_efficientvit_downsampling, expansion=expansion)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
-def _efficientvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+def _efficientvit_downsampling(in_channels: int, out_channels: int, expansion: float) -> nn.Module:
     downsampling: nn.Module = MBConv(
         in_channels,
         out_channels,
         stride=2,
-        expand_ratio=4,
+        expand_ratio=leaving_one(expansion, in_channels),
         # A bias just where no normalisation follows.
         use_bias=(True, True, False),
         norm_layer=(None, None, nn.BatchNorm2d),
@@ -102,9 +110,10 @@ def _efficientvit_downsampling(in_channels: int, out_channels: int) -> nn.Module
         "fused MBConv with expansion 4; before one that only changes channels: a 1x1 convolution "
         "and BN."
     ),
+    knob="expansion",
 )
 def lowformer_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return LowFormer's block (Nottebaum et al., arXiv 2409.03460).
 
@@ -113,9 +122,18 @@ def lowformer_block(
     # timm would round the half down to no channels.
     _refuse_single(out_channels)
     block = lowformer.LowFormerBlock(
-        out_channels, expand_ratio=4, fused_conv=True, att_stride=_ATTENTION_STRIDE[position]
+        out_channels,
+        expand_ratio=leaving_one(expansion, out_channels),
+        fused_conv=True,
+        att_stride=_ATTENTION_STRIDE[position],
     )
-    downsampling = partial(lowformer.FusedMBConv, stride=2, expand_ratio=4, act_layer=nn.Hardswish)
+    _set_mlp_expansion(block.get_submodule("mlp.main"), out_channels, expansion)
+    downsampling = partial(
+        lowformer.FusedMBConv,
+        stride=2,
+        expand_ratio=leaving_one(expansion, in_channels),
+        act_layer=nn.Hardswish,
+    )
     return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
@@ -134,15 +152,17 @@ def lowformer_block(
         "block that strides: a fused MBConv in two groups with expansion 4; before one that only "
         "changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def cpubone_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return CPUBone's block with attention; `ValueError` for an odd number of channels."""
     if in_channels % 2 or out_channels % 2:
         raise ValueError("the input and output channels must be even")
     block = cpubone.CPUBoneBlock(
         out_channels,
+        expand_ratio=inner_width(out_channels, expansion, multiple=2) / out_channels,
         fused_conv=True,
         expand_groups=2,
         att_stride=_ATTENTION_STRIDE[position],
@@ -151,10 +171,11 @@ def cpubone_block(
         # timm's default is 0.1; dropout is left out here, as in PKIBlock.
         proj_drop=0.0,
     )
+    _set_mlp_expansion(block.get_submodule("total.0.1.main"), out_channels, expansion)
     downsampling = partial(
         cpubone.FusedMBConv,
         stride=2,
-        expand_ratio=4,
+        mid_channels=inner_width(in_channels, expansion, multiple=2),
         expand_groups=2,
         act_layer=(nn.Hardswish, None),
     )
@@ -176,9 +197,10 @@ def cpubone_block(
         "normalisation and a 2x2 convolution with stride 2; before one that only changes "
         "channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def edgenext_sdta(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return EdgeNeXt's split depthwise transpose attention (Maaz et al., arXiv 2206.10589).
 
@@ -190,6 +212,7 @@ def edgenext_sdta(
         out_channels,
         num_scales=_SDTA_SCALES[position],
         num_heads=_HEADS,
+        expand_ratio=leaving_one(mlp_ratio, out_channels),
         # EdgeNeXt encodes positions in its first stage with attention only.
         use_pos_emb=position is Position.EARLY,
     )
@@ -210,9 +233,10 @@ def edgenext_sdta(
         "the resolution, layer scale g = 1e-5 at the start. Before a block that changes the "
         "shape: a universal inverted bottleneck in its ExtraDW form."
     ),
+    knob="width_ratio",
 )
 def mobilenetv4_mqa(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return MobileNetV4's mobile multi-query attention (Qin et al., arXiv 2404.10518).
 
@@ -220,12 +244,13 @@ def mobilenetv4_mqa(
     """
     if out_channels % _HEADS:
         raise ValueError("the output channels must be a multiple of 4")
+    head_width = inner_width(out_channels // _HEADS, width_ratio)
     attention: nn.Module = MobileAttention(
         out_channels,
         out_channels,
         num_heads=_HEADS,
-        key_dim=out_channels // _HEADS,
-        value_dim=out_channels // _HEADS,
+        key_dim=head_width,
+        value_dim=head_width,
         kv_stride=2,
         use_multi_query=True,
     )
@@ -234,6 +259,11 @@ def mobilenetv4_mqa(
     # MobileNetV4 changes shape in its convolutional blocks alone; attention keeps it.
     bottleneck = universal_inverted_bottleneck(in_channels, out_channels, stride, position)
     return nn.Sequential(bottleneck, attention)
+
+
+def _set_mlp_expansion(mlp: nn.Module, channels: int, expansion: float) -> None:
+    # Of normalisation, convolution, GELU, convolution; timm takes whole expansions alone.
+    set_inner_width(mlp, inner_width(channels, expansion), enter=["1"], leave=["3"])
 
 
 def _refuse_single(out_channels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from timm.models import efficientvim, efficientvit_msra, shvit
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 _SHVIT_QUERY = 16
@@ -40,28 +42,37 @@ _CGA_KERNELS = [7, 5, 3, 3]
         "squeeze-excite MBConv, and the two again; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
-def shvit_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def shvit_block(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 2
+) -> nn.Module:
     """Return SHViT's block (Yun and Ro, arXiv 2401.16456)."""
     # Rounded up, which must not exceed what there is.
     attended = min(out_channels, 8 * math.ceil(_SHVIT_SHARE * out_channels / 8))
     # timm's letters: "s" with attention, "i" without.
     kind = "i" if position is Position.EARLY else "s"
     block = shvit.BasicBlock(out_channels, _SHVIT_QUERY, attended, kind)
-    return after_shape_change(block, in_channels, out_channels, stride, _shvit_downsampling)
+    # timm's ratio is 2 always.
+    width = inner_width(out_channels, mlp_ratio)
+    enter, norm, leave = (f"ffn.m.{layer}" for layer in ("pw1.c", "pw1.bn", "pw2.c"))
+    set_inner_width(block, width, enter=[enter], inside=[norm], leave=[leave])
+    downsampling = partial(_shvit_downsampling, mlp_ratio=mlp_ratio)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
-def _shvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+def _shvit_downsampling(in_channels: int, out_channels: int, mlp_ratio: float) -> nn.Module:
     return nn.Sequential(
-        *_shvit_residuals(in_channels),
+        *_shvit_residuals(in_channels, mlp_ratio),
         shvit.PatchMerging(in_channels, out_channels),
-        *_shvit_residuals(out_channels),
+        *_shvit_residuals(out_channels, mlp_ratio),
     )
 
 
-def _shvit_residuals(channels: int) -> list[nn.Module]:
+def _shvit_residuals(channels: int, mlp_ratio: float) -> list[nn.Module]:
     depthwise = shvit.Conv2dNorm(channels, channels, 3, 1, 1, groups=channels)
-    return [shvit.Residual(depthwise), shvit.Residual(shvit.FFN(channels, 2 * channels))]
+    feed_forward = shvit.FFN(channels, inner_width(channels, mlp_ratio))
+    return [shvit.Residual(depthwise), shvit.Residual(feed_forward)]
 
 
 @register_block(
@@ -81,9 +92,10 @@ def _shvit_residuals(channels: int) -> list[nn.Module]:
         "feed-forward, each with a shortcut, a squeeze-excite MBConv, and the two again; before "
         "one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def efficientvit_cga(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 2
 ) -> nn.Module:
     """Return EfficientViT's block of Microsoft Research (Liu et al., arXiv 2305.07027).
 
@@ -104,7 +116,13 @@ def efficientvit_cga(
         kernels=_CGA_KERNELS,
     )
     block.get_submodule("mixer.m.attn").register_forward_hook(_forget_biases)
-    return after_shape_change(block, in_channels, out_channels, stride, _cga_downsampling)
+    # timm's ratio is 2 always.
+    width = inner_width(out_channels, mlp_ratio)
+    for name in ("ffn0.m", "ffn1.m"):
+        layers = block.get_submodule(name)
+        set_inner_width(layers, width, enter=["pw1.conv"], inside=["pw1.bn"], leave=["pw2.conv"])
+    downsampling = partial(_cga_downsampling, mlp_ratio=mlp_ratio)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
 def _forget_biases(attention: nn.Module, inputs: object, output: object) -> None:
@@ -113,17 +131,17 @@ def _forget_biases(attention: nn.Module, inputs: object, output: object) -> None
     attention.attention_bias_cache = {}  # type: ignore[assignment]
 
 
-def _cga_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+def _cga_downsampling(in_channels: int, out_channels: int, mlp_ratio: float) -> nn.Module:
     return nn.Sequential(
-        *_cga_residuals(in_channels),
+        *_cga_residuals(in_channels, mlp_ratio),
         efficientvit_msra.PatchMerging(in_channels, out_channels),
-        *_cga_residuals(out_channels),
+        *_cga_residuals(out_channels, mlp_ratio),
     )
 
 
-def _cga_residuals(channels: int) -> list[nn.Module]:
+def _cga_residuals(channels: int, mlp_ratio: float) -> list[nn.Module]:
     depthwise = efficientvit_msra.ConvNorm(channels, channels, 3, 1, 1, groups=channels)
-    feed_forward = efficientvit_msra.ConvMlp(channels, 2 * channels)
+    feed_forward = efficientvit_msra.ConvMlp(channels, inner_width(channels, mlp_ratio))
     return [
         efficientvit_msra.ResidualDrop(depthwise),
         efficientvit_msra.ResidualDrop(feed_forward),
@@ -159,10 +177,14 @@ class MapOnly(nn.Module):
         "that strides: EfficientViM's patch merging; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def efficientvim_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return EfficientViM's block (Lee et al., arXiv 2411.15241)."""
-    block = MapOnly(efficientvim.EfficientViMBlock(out_channels, state_dim=_STATES[position]))
+    ratio = leaving_one(mlp_ratio, out_channels)
+    block = MapOnly(
+        efficientvim.EfficientViMBlock(out_channels, mlp_ratio=ratio, state_dim=_STATES[position])
+    )
     return after_shape_change(block, in_channels, out_channels, stride, efficientvim.PatchMerging)

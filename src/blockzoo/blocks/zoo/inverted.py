@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models.mnasnet import _InvertedResidual as MnasNetBlock
 
 from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.widths import inner_width, set_inner_width, squeezed_channels, width_of
 from blockzoo.core.position import Position
 
 
@@ -72,9 +73,15 @@ def inverted_residual(
         "squeeze-excite mid and late, a quarter of the expanded channels, ReLU and hard sigmoid "
         "inside."
     ),
+    knob="expansion",
 )
 def mobilenetv3_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return MobileNetV3's block (Howard et al., arXiv 1905.02244)."""
     stage = _MOBILENETV3_STAGE[position]
@@ -85,7 +92,7 @@ def mobilenetv3_block(
         out_channels,
         stage.kernel_size,
         stride,
-        exp_ratio=stage.expansion,
+        exp_ratio=expansion or stage.expansion,
         act_layer=stage.activation,
         se_layer=squeeze if stage.squeezes else None,
     )
@@ -102,9 +109,10 @@ def mobilenetv3_block(
     formula="y = x + P(se(silu(bn(dw_s(silu(P_6c(x))))))), x where shape stays, P = bn conv1x1",
     aliases=("MBConv", "EfficientNetBlock"),
     notes="Kernel 3/5/5, expansion 6, squeeze-excite to a quarter of the input channels.",
+    knob="expansion",
 )
 def mbconv_efficientnet(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return EfficientNet's MBConv (Tan and Le, arXiv 1905.11946).
 
@@ -112,14 +120,14 @@ def mbconv_efficientnet(
     """
     if in_channels < 4:
         raise ValueError("the input channels must be 4 or more")
-    # The ratio is of the expanded channels here, of the input channels in the paper.
-    squeeze: Any = partial(SqueezeExcite, rd_ratio=0.25 / 6)
+    # Of the input channels, whatever the expansion.
+    squeeze: Any = partial(SqueezeExcite, rd_channels=squeezed_channels(in_channels, 0.25, 6))
     block: nn.Module = InvertedResidual(
         in_channels,
         out_channels,
         _MBCONV_KERNEL[position],
         stride,
-        exp_ratio=6,
+        exp_ratio=expansion,
         act_layer=nn.SiLU,
         se_layer=squeeze,
     )
@@ -136,13 +144,27 @@ def mbconv_efficientnet(
     formula="y = x + P(relu(bn(dw_s(relu(P_ec(x)))))), x where shape stays, P = bn conv1x1",
     aliases=("MnasNetBlock",),
     notes="MnasNet-B1: kernel 3/5/5, expansion 3/3/6, no squeeze-excite.",
+    knob="expansion",
 )
 def mbconv_mnasnet(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return MnasNet's inverted residual (Tan et al., arXiv 1807.11626)."""
-    kernel_size, expansion = _MNASNET_STAGE[position]
-    block: nn.Module = MnasNetBlock(in_channels, out_channels, kernel_size, stride, expansion)
+    kernel_size, published = _MNASNET_STAGE[position]
+    block: nn.Module = MnasNetBlock(in_channels, out_channels, kernel_size, stride, published)
+    # torchvision takes whole expansions alone.
+    set_inner_width(
+        block,
+        inner_width(in_channels, expansion or published),
+        enter=["layers.0"],
+        inside=["layers.1", "layers.3", "layers.4"],
+        leave=["layers.6"],
+    )
     return block
 
 
@@ -159,13 +181,19 @@ def mbconv_mnasnet(
         "Squeeze-excite (1/12 of the expanded channels, with BN inside) mid and late. With stride "
         "1 the input is added to the first channels also where the channels grow."
     ),
+    knob="expansion",
 )
 def rexnet_linear_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return ReXNet's linear bottleneck (Han et al., arXiv 2007.00992)."""
     block: nn.Module = LinearBottleneck(
-        in_channels, out_channels, stride, exp_ratio=6, se_ratio=_REXNET_SQUEEZE[position]
+        in_channels,
+        out_channels,
+        stride,
+        # At 1 exactly timm leaves the first convolution out.
+        exp_ratio=expansion + 1e-9 if expansion == 1 else expansion,
+        se_ratio=_REXNET_SQUEEZE[position],
     )
     return block
 
@@ -179,19 +207,27 @@ def rexnet_linear_bottleneck(
     licence="Apache-2.0",
     formula="y = x + bn(conv1x1(relu(bn(conv3x3_s_ec(x))))), x where shape stays, e = 4/8/8",
     notes="EfficientNet-EdgeTPU, also called fused MBConv; expansion 4 early, 8 mid and late.",
+    knob="expansion",
 )
 def edge_residual(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return EfficientNet-EdgeTPU's block (Gupta and Akin, arXiv 2003.02838)."""
+    published = _EDGE_EXPANSION[position]
     block: nn.Module = EdgeResidual(
         in_channels,
         out_channels,
         3,
         stride,
-        exp_ratio=_EDGE_EXPANSION[position],
+        exp_ratio=published,
         act_layer=nn.ReLU,
     )
+    set_fused_expansion(block, (expansion or published) / published)
     return block
 
 
@@ -205,14 +241,16 @@ def edge_residual(
     formula="y = x + bn(conv1x1(silu(bn(conv3x3_s_4c(x))))), x where shape stays",
     aliases=("FusedMBConv",),
     notes="Expansion 4, no squeeze-excite.",
+    knob="expansion",
 )
 def fused_mbconv_efficientnetv2(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return EfficientNetV2's fused MBConv (Tan and Le, arXiv 2104.00298)."""
     block: nn.Module = EdgeResidual(
         in_channels, out_channels, 3, stride, exp_ratio=4, act_layer=nn.SiLU
     )
+    set_fused_expansion(block, expansion / 4)
     return block
 
 
@@ -226,9 +264,10 @@ def fused_mbconv_efficientnetv2(
     formula="y = x + bn(conv1x1(hardswish(bn(gconv3x3_s_4c(x))))), x where shape stays",
     aliases=("GrFusedMBConv",),
     notes="CPUBone's fused MBConv with two groups; expansion 4.",
+    knob="expansion",
 )
 def cpubone_grouped_fused_mbconv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return CPUBone's grouped fused MBConv; `ValueError` for an odd number of input channels."""
     if in_channels % 2:
@@ -241,7 +280,7 @@ def cpubone_grouped_fused_mbconv(
             out_channels,
             3,
             stride,
-            expand_ratio=4,
+            mid_channels=inner_width(in_channels, expansion, multiple=2),
             expand_groups=2,
             use_bias=(False, False),
             act_layer=(nn.Hardswish, None),
@@ -249,3 +288,9 @@ def cpubone_grouped_fused_mbconv(
         nn.Identity() if keeps_shape else None,
     )
     return block
+
+
+def set_fused_expansion(block: nn.Module, factor: float) -> None:
+    """Multiply the width inside timm's edge residual, which it would round to a multiple of 8."""
+    width = inner_width(width_of(block, "conv_exp"), factor)
+    set_inner_width(block, width, enter=["conv_exp"], inside=["bn1"], leave=["conv_pwl"])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ResidualReLU, conv_bn, projection
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _KERNEL_SIZE = 7
@@ -20,14 +21,17 @@ class Involution(nn.Module):
     """y[c, p] = sum over k of w[k, g(c), p] * x[c, p + k], w = conv1x1(relu(bn(conv1x1(pool(x))))).
 
     The kernel at p is made from the features at p and shared by the channels of a group: sixteen,
-    or the largest divisor of sixteen that divides the channels. Maps (N, channels, H, W) to
-    (N, channels, ceil(H / stride), ceil(W / stride)); `kernel_size` is odd.
+    or the largest divisor of sixteen that divides the channels, unless the number of `groups` is
+    given. Maps (N, channels, H, W) to (N, channels, ceil(H / stride), ceil(W / stride));
+    `kernel_size` is odd.
     """
 
-    def __init__(self, channels: int, kernel_size: int, stride: int = 1) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int, stride: int = 1, *, groups: int | None = None
+    ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
-        self.groups = channels // math.gcd(channels, _GROUP_WIDTH)
+        self.groups = groups or channels // math.gcd(channels, _GROUP_WIDTH)
         squeezed = max(1, channels // _REDUCTION)
         self.kernels = nn.Sequential(
             # Kernels are made at the output's resolution, one for each output pixel.
@@ -64,18 +68,27 @@ class Involution(nn.Module):
         "shortcut option B. No counter sees the aggregation: 49 x inner channels x H x W more "
         "multiply-accumulates."
     ),
+    knob="width_ratio",
 )
 def rednet_involution(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.25,
 ) -> nn.Module:
     """Return RedNet's bottleneck; `ValueError` when out_channels is no multiple of 4."""
     if out_channels % 4:
         raise ValueError("the output channels must be a multiple of 4")
-    inner = out_channels // 4
+    published = out_channels // 4
+    # As many kernels whatever the width, each for more or fewer channels.
+    groups = published // math.gcd(published, _GROUP_WIDTH)
+    inner = inner_width(out_channels, width_ratio, multiple=groups)
     branch = nn.Sequential(
         conv_bn(in_channels, inner, activation=nn.ReLU()),
         # In the place of ResNet's 3x3, with the stride on it.
-        Involution(inner, _KERNEL_SIZE, stride),
+        Involution(inner, _KERNEL_SIZE, stride, groups=groups),
         nn.BatchNorm2d(inner),
         nn.ReLU(),
         conv_bn(inner, out_channels),

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ChannelsLast, ScaledResidual, after_shape_change, conv_bn
 from blockzoo.blocks.zoo.merging import at_centre
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # RepLKNet-31 has 31, 29, 27, 13 in its four stages; the last three match the positions here.
@@ -87,11 +88,12 @@ class RepLKBlock(nn.Module):
 class ConvFFN(nn.Module):
     """y = x + bn(conv1x1(gelu(bn(conv1x1_4c(bn(x)))))): mixes channels."""
 
-    def __init__(self, channels: int, expansion: int = 4) -> None:
+    def __init__(self, channels: int, mlp_ratio: float = 4) -> None:
         super().__init__()
+        hidden = inner_width(channels, mlp_ratio)
         self.norm = nn.BatchNorm2d(channels)
-        self.widen = conv_bn(channels, expansion * channels, activation=nn.GELU())
-        self.narrow = conv_bn(expansion * channels, channels)
+        self.widen = conv_bn(channels, hidden, activation=nn.GELU())
+        self.narrow = conv_bn(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to the same shape."""
@@ -114,14 +116,15 @@ class ConvFFN(nn.Module):
         "convolution, BN, ReLU, strided depthwise 3x3, BN, ReLU; before one that only changes "
         "channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def reparam_large_kernel_conv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return RepLKNet's large-kernel and feed-forward blocks (Ding et al., arXiv 2203.06717)."""
     pair = nn.Sequential(
         RepLKBlock(out_channels, _KERNEL_SIZE[position]),
-        ConvFFN(out_channels),
+        ConvFFN(out_channels, mlp_ratio),
     )
     return after_shape_change(pair, in_channels, out_channels, stride, _replknet_transition)
 
@@ -141,8 +144,8 @@ class LarKBlock(ScaledResidual):
     the second one without bias. Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int, spatial: nn.Module) -> None:
-        hidden = 4 * channels
+    def __init__(self, channels: int, spatial: nn.Module, mlp_ratio: float = 4) -> None:
+        hidden = inner_width(channels, mlp_ratio)
         mix = nn.Sequential(
             spatial,
             nn.BatchNorm2d(channels),
@@ -177,13 +180,14 @@ class LarKBlock(ScaledResidual):
         "strides: a 3x3 convolution and layer normalisation; before one that only changes "
         "channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def unireplknet_lark(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return UniRepLKNet's large-kernel block (Ding et al., arXiv 2311.15599)."""
     spatial = LargeKernelConv(out_channels, _UNIREPLKNET_KERNEL_SIZE, _UNIREPLKNET_SMALL)
-    block = LarKBlock(out_channels, spatial)
+    block = LarKBlock(out_channels, spatial, mlp_ratio)
     return after_shape_change(block, in_channels, out_channels, stride, _unireplknet_downsampling)
 
 

@@ -12,6 +12,7 @@ from blockzoo.blocks.zoo.layers import (
     convnext_downsampling,
     depthwise_conv,
 )
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # VAN has 8, 8, 4, 4 in its four stages; the positions here follow the first three.
@@ -68,8 +69,8 @@ class VANBlock(nn.Sequential):
     Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int, expansion: int) -> None:
-        hidden = expansion * channels
+    def __init__(self, channels: int, expansion: float) -> None:
+        hidden = inner_width(channels, expansion)
         attention = nn.Sequential(nn.BatchNorm2d(channels), VisualAttention(channels))
         feed_forward = nn.Sequential(
             nn.BatchNorm2d(channels),
@@ -98,10 +99,18 @@ class VANBlock(nn.Sequential):
         "scales g = 0.01 at the start. Before a block that strides: a 3x3 convolution and BN; "
         "before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
-def van_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def van_block(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
+) -> nn.Module:
     """Return the Visual Attention Network's block (Guo et al., arXiv 2202.09741)."""
-    block = VANBlock(out_channels, _VAN_EXPANSION[position])
+    block = VANBlock(out_channels, expansion or _VAN_EXPANSION[position])
     return after_shape_change(block, in_channels, out_channels, stride, _van_downsampling)
 
 
@@ -137,9 +146,9 @@ class PositionedFeedForward(nn.Module):
     Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, expansion: float = 4) -> None:
         super().__init__()
-        hidden = 4 * channels
+        hidden = inner_width(channels, expansion)
         self.widen = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.GELU())
         self.positions = nn.Sequential(depthwise_conv(hidden, 3), nn.GELU())
         self.narrow = nn.Conv2d(hidden, channels, 1)
@@ -158,9 +167,11 @@ class Conv2FormerBlock(nn.Sequential):
     Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
+    def __init__(self, channels: int, kernel_size: int, expansion: float = 4) -> None:
         modulation = nn.Sequential(LayerNorm2d(channels), ConvModulation(channels, kernel_size))
-        feed_forward = nn.Sequential(LayerNorm2d(channels), PositionedFeedForward(channels))
+        feed_forward = nn.Sequential(
+            LayerNorm2d(channels), PositionedFeedForward(channels, expansion)
+        )
         super().__init__(
             ScaledResidual(modulation, channels, 1e-6),
             ScaledResidual(feed_forward, channels, 1e-6),
@@ -182,10 +193,11 @@ class Conv2FormerBlock(nn.Sequential):
         "layer normalisation and a 2x2 convolution; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="expansion",
 )
 def conv2former_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return Conv2Former's block (Hou et al., arXiv 2211.11943); the position changes nothing."""
-    block = Conv2FormerBlock(out_channels, _CONV2FORMER_KERNEL_SIZE)
+    block = Conv2FormerBlock(out_channels, _CONV2FORMER_KERNEL_SIZE, expansion)
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)

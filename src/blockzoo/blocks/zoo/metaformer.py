@@ -12,6 +12,7 @@ from torch import nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # ConvFormer scales the shortcuts of its last two stages only.
@@ -32,9 +33,10 @@ _CONVFORMER_SHORTCUT_SCALE = {Position.EARLY: None, Position.MID: None, Position
         "block that strides: a 3x3 convolution; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def poolformer_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return PoolFormer's block (Yu et al., arXiv 2111.11418); the position changes nothing."""
     block = MetaFormerBlock(
@@ -47,7 +49,14 @@ def poolformer_block(
         norm_layer=GroupNorm1,
         layer_scale_init_value=1e-5,
     )
+    _set_mlp_ratio(block, out_channels, mlp_ratio)
     return after_shape_change(block, in_channels, out_channels, stride, _strided_conv)
+
+
+def _set_mlp_ratio(block: nn.Module, channels: int, mlp_ratio: float) -> None:
+    # timm's block has a ratio of 4 always.
+    width = inner_width(channels, mlp_ratio)
+    set_inner_width(block, width, enter=["mlp.fc1"], leave=["mlp.fc2"])
 
 
 def _strided_conv(in_channels: int, out_channels: int) -> nn.Module:
@@ -69,9 +78,10 @@ def _strided_conv(in_channels: int, out_channels: int) -> nn.Module:
         "normalisation and a 3x3 convolution; before one that only changes channels: a 1x1 "
         "convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def convformer_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return ConvFormer's block (Yu et al., arXiv 2210.13452)."""
     block = MetaFormerBlock(
@@ -80,6 +90,7 @@ def convformer_block(
         norm_layer=LayerNorm2dNoBias,
         res_scale_init_value=_CONVFORMER_SHORTCUT_SCALE[position],
     )
+    _set_mlp_ratio(block, out_channels, mlp_ratio)
     return after_shape_change(block, in_channels, out_channels, stride, _convformer_downsampling)
 
 
@@ -100,12 +111,13 @@ def _convformer_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "Layer scales g1 = g2 = 1e-5 at the start. Before a block that strides: a 3x3 convolution "
         "and BN; before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def efficientformer_mb4d(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return EfficientFormer's MB4D (Li et al., arXiv 2206.01191); the position changes nothing."""
-    block = MetaBlock2d(out_channels, pool_size=3, mlp_ratio=4)
+    block = MetaBlock2d(out_channels, pool_size=3, mlp_ratio=leaving_one(mlp_ratio, out_channels))
     return after_shape_change(
         block, in_channels, out_channels, stride, _efficientformer_downsampling
     )

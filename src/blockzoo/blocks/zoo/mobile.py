@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, conv_bn, patch_conv
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one
 from blockzoo.core.position import Position
 
 _rounded: Callable[[int, int], int] = make_divisible
@@ -78,10 +79,10 @@ class SandGlass(nn.Module):
     """y = x + D_s(relu6(bn(conv1x1(bn(conv1x1(relu6(D(x)))))))), D = bn dw3x3, narrow in between.
 
     The waist has in_channels / reduction channels or, where that is below out_channels / 6, the
-    latter rounded to a multiple of 16. As in MobileNeXt, the first depthwise convolution stands
-    only where the channels stay and the last one where they stay or the stride is 2, unless
-    `always_filters`. x is added where the shape stays. Maps (N, in_channels, H, W) to
-    (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    latter rounded to a multiple of 16; `waist` channels where that is given. As in MobileNeXt, the
+    first depthwise convolution stands only where the channels stay and the last one where they
+    stay or the stride is 2, unless `always_filters`. x is added where the shape stays. Maps
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
     """
 
     def __init__(
@@ -91,10 +92,11 @@ class SandGlass(nn.Module):
         stride: int,
         *,
         reduction: int = 6,
+        waist: int | None = None,
         always_filters: bool = False,
     ) -> None:
         super().__init__()
-        waist = _waist(in_channels, out_channels, reduction)
+        waist = waist or _waist(in_channels, out_channels, reduction)
         filters = always_filters or in_channels == out_channels
         self.has_skip = stride == 1 and in_channels == out_channels
         # No activation at the waist: among few channels it would lose information, says the paper.
@@ -136,12 +138,19 @@ def _waist(in_channels: int, out_channels: int, reduction: int) -> int:
         "block that changes the channels lacks the first depthwise convolution, and with stride 1 "
         "the last one too."
     ),
+    knob="width_ratio",
 )
 def sand_glass_mobilenext(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float | None = None,
 ) -> nn.Module:
     """Return MobileNeXt's sandglass block (Zhou et al., arXiv 2007.02269)."""
-    return SandGlass(in_channels, out_channels, stride)
+    waist = None if width_ratio is None else inner_width(out_channels, width_ratio)
+    return SandGlass(in_channels, out_channels, stride, waist=waist)
 
 
 @register_block(
@@ -157,9 +166,10 @@ def sand_glass_mobilenext(
         "Before a block that strides: a 2x2 convolution with stride 2 and BN; before one that "
         "only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def fasternet_pconv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 2
 ) -> nn.Module:
     """Return FasterNet's block with partial convolution (Chen et al., arXiv 2303.03667).
 
@@ -170,7 +180,7 @@ def fasternet_pconv(
     block = MLPBlock(
         out_channels,
         n_div=4,
-        mlp_ratio=2,
+        mlp_ratio=leaving_one(mlp_ratio, out_channels),
         drop_path=0,
         # 0 is none: timm makes a scale only of values above it.
         layer_scale_init_value=0,
@@ -199,12 +209,15 @@ def _fasternet_merging(in_channels: int, out_channels: int) -> nn.Module:
         "at the start. Before a block that strides: a strided 3x3 convolution and BN; before one "
         "that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
 def efficientformer_v2_ffn(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return EfficientFormerV2's feed-forward block (Li et al., arXiv 2212.08059)."""
-    block = EfficientFormerV2Block(out_channels, mlp_ratio=4, use_attn=False)
+    block = EfficientFormerV2Block(
+        out_channels, mlp_ratio=leaving_one(mlp_ratio, out_channels), use_attn=False
+    )
     return after_shape_change(
         block, in_channels, out_channels, stride, partial(ConvNorm, kernel_size=3, stride=2)
     )
@@ -225,12 +238,15 @@ def efficientformer_v2_ffn(
         "TinyViT's patch merging, conv1x1, strided dw3x3, conv1x1, with BN and GELU between; "
         "before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def tinyvit_mbconv(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return TinyViT's MBConv (Wu et al., arXiv 2207.10666)."""
-    block = MBConv(out_channels, out_channels, 4.0, nn.GELU, drop_path=0.0)
+    block = MBConv(
+        out_channels, out_channels, leaving_one(expansion, out_channels), nn.GELU, drop_path=0.0
+    )
     return after_shape_change(
         block, in_channels, out_channels, stride, partial(PatchMerging, act_layer=nn.GELU)
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _HEADS = 4
@@ -54,18 +55,24 @@ class SameSize(nn.Module):
         "transformer. Before a block that strides: MobileNetV2's block with expansion 4 and SiLU; "
         "before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="width_ratio",
 )
 def mobilevit_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float | None = None,
 ) -> nn.Module:
     """Return MobileViT's block (Mehta and Rastegari, arXiv 2110.02178)."""
-    ratio = _TRANSFORMER_RATIO[position]
+    ratio = width_ratio or _TRANSFORMER_RATIO[position]
     block = MobileVitBlock(
         out_channels,
         out_channels,
         3,
         # A multiple of the heads, which share the channels evenly, and at least one for each.
-        transformer_dim=_HEADS * max(1, round(out_channels * ratio / _HEADS)),
+        transformer_dim=inner_width(out_channels, ratio, multiple=_HEADS),
         transformer_depth=2,
         patch_size=2,
         num_heads=_HEADS,
@@ -89,9 +96,15 @@ def mobilevit_block(
         "block that strides: MobileNetV2's block with expansion 2 and SiLU; before one that only "
         "changes channels: a 1x1 convolution and BN."
     ),
+    knob="width_ratio",
 )
 def mobilevit_v2_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
 ) -> nn.Module:
     """Return MobileViTv2's block (Mehta and Rastegari, arXiv 2206.02680).
 
@@ -103,7 +116,7 @@ def mobilevit_v2_block(
         out_channels,
         out_channels,
         3,
-        transformer_dim=out_channels // 2,
+        transformer_dim=inner_width(out_channels, width_ratio),
         transformer_depth=2,
         patch_size=2,
         layers=LayerFn(act=nn.SiLU),

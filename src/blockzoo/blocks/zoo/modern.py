@@ -12,6 +12,7 @@ from torchvision.models.maxvit import MBConv
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_downsampling, projection
+from blockzoo.blocks.zoo.widths import leaving_one
 from blockzoo.core.position import Position
 
 
@@ -24,12 +25,15 @@ from blockzoo.core.position import Position
     licence="Apache-2.0",
     formula="y = conv1x1(gelu(dw3x3_s(gelu(conv1x1_4o(ln(x)))))) + shortcut(x)",
     notes="ViTamin's; the strided shortcut is a 3x3 average pool and a 1x1 convolution.",
+    knob="expansion",
 )
 def mbconv_ln_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return ViTamin's MBConv-LN block (Chen et al., arXiv 2404.02132)."""
-    block: nn.Module = MbConvLNBlock(in_channels, out_channels, stride=stride)
+    block: nn.Module = MbConvLNBlock(
+        in_channels, out_channels, stride=stride, expand_ratio=expansion
+    )
     return block
 
 
@@ -47,16 +51,18 @@ def mbconv_ln_block(
         "a 2x2 average pool and a 1x1 convolution. Before a block that only changes channels: a "
         "1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def mbconv_coatnet(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return CoAtNet's MBConv (Dai et al., arXiv 2106.04803); the position changes nothing."""
+    widths = MaxxVitConvCfg(expand_ratio=expansion)
     if stride == 1:
-        block = MbConvBlock(out_channels, out_channels, cfg=MaxxVitConvCfg())
+        block = MbConvBlock(out_channels, out_channels, cfg=widths)
         # timm's shortcut of stride 1 is x itself, so the channels must change before the block.
         return after_downsampling(projection(in_channels, out_channels), block)
-    strided: nn.Module = MbConvBlock(in_channels, out_channels, stride, cfg=MaxxVitConvCfg())
+    strided: nn.Module = MbConvBlock(in_channels, out_channels, stride, cfg=widths)
     # timm's own pool drops the last row of odd sizes, which the convolution beside it keeps.
     strided.get_submodule("shortcut").pool = nn.AvgPool2d(
         2, 2, ceil_mode=True, count_include_pad=False
@@ -77,9 +83,10 @@ def mbconv_coatnet(
         "As CoAtNet's; where the shape changes the shortcut is a 1x1 convolution, after a 3x3 "
         "average pool where it strides."
     ),
+    knob="expansion",
 )
 def mbconv_maxvit(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
 ) -> nn.Module:
     """Return MaxViT's MBConv (Tu et al., arXiv 2204.01697).
 
@@ -90,7 +97,7 @@ def mbconv_maxvit(
     block: nn.Module = MBConv(
         in_channels,
         out_channels,
-        expansion_ratio=4.0,
+        expansion_ratio=leaving_one(expansion, out_channels),
         squeeze_ratio=0.25,
         stride=stride,
         activation_layer=nn.GELU,
@@ -114,10 +121,17 @@ def mbconv_maxvit(
         "= x, or where the shape changes bn(conv1x1(x)), after a 2x2 average pool where it "
         "strides. The last BN is merged in deploy form."
     ),
+    knob="mlp_ratio",
 )
-def nextvit_ncb(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def nextvit_ncb(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 3
+) -> nn.Module:
     """Return Next-ViT's next convolution block (Li et al., arXiv 2207.05501)."""
     block: nn.Module = NextConvBlock(
-        in_channels, out_channels, stride, head_dim=math.gcd(32, out_channels), mlp_ratio=3
+        in_channels,
+        out_channels,
+        stride,
+        head_dim=math.gcd(32, out_channels),
+        mlp_ratio=leaving_one(mlp_ratio, out_channels),
     )
     return block

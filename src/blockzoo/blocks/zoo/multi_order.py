@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ScaledResidual, after_shape_change, depthwise_conv
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 # MogaNet has 8, 8, 4, 4 in its four stages; the positions here follow the first three.
@@ -90,8 +91,8 @@ class MogaBlock(nn.Sequential):
     to all channels is the one channel of P_1. Maps (N, channels, H, W) to the same shape.
     """
 
-    def __init__(self, channels: int, expansion: int) -> None:
-        hidden = expansion * channels
+    def __init__(self, channels: int, expansion: float) -> None:
+        hidden = inner_width(channels, expansion)
         aggregation = nn.Sequential(nn.BatchNorm2d(channels), MultiOrderGatedAggregation(channels))
         feed_forward = nn.Sequential(
             nn.BatchNorm2d(channels),
@@ -123,12 +124,18 @@ class MogaBlock(nn.Sequential):
         "layer scales g = 1e-5 at the start. Before a block that strides: a 3x3 convolution and "
         "BN; before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
 def moganet_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return MogaNet's block (Li et al., arXiv 2211.03295)."""
-    block = MogaBlock(out_channels, _EXPANSION[position])
+    block = MogaBlock(out_channels, expansion or _EXPANSION[position])
     return after_shape_change(block, in_channels, out_channels, stride, _moganet_downsampling)
 
 

@@ -21,9 +21,9 @@ from blockzoo.blocks.zoo.layers import (
     patch_conv,
     projection,
 )
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, squeezed_channels
 from blockzoo.core.position import Position
 
-_RES2NET_BASE_WIDTH = 26
 _EXPANSION = 6
 # (kernels, activation, squeeze-excite ratio of the input), after MixNet-M's stages of like width.
 _MIXNET_STAGE: dict[Position, tuple[list[int], type[nn.Module], float]] = {
@@ -47,9 +47,10 @@ _MIXNET_STAGE: dict[Position, tuple[list[int], type[nn.Module], float]] = {
         "scales do not feed each other and the last is pooled, as in the paper's code; shortcut "
         "option B."
     ),
+    knob="base_width",
 )
 def res2net_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, base_width: float = 26
 ) -> nn.Module:
     """Return Res2Net's bottleneck (Gao et al., arXiv 1904.01169).
 
@@ -57,13 +58,14 @@ def res2net_bottleneck(
     """
     _check_multiple(out_channels, 4)
     planes = out_channels // 4
+    # timm takes the floor of planes x base_width / 64, which below 3 planes would be 0.
+    scale_base_width: Any = max(base_width, math.ceil(64 / planes))
     block: nn.Module = Bottle2neck(
         in_channels,
         planes,
         stride,
         downsample=projection(in_channels, out_channels, stride),
-        # timm takes the floor of planes x base_width / 64, which below 3 planes would be 0.
-        base_width=max(_RES2NET_BASE_WIDTH, math.ceil(64 / planes)),
+        base_width=scale_base_width,
         scale=4,
         norm_layer=nn.BatchNorm2d,
     )
@@ -85,23 +87,28 @@ def res2net_bottleneck(
         "added channels comes from its deep branch, and where there is no room for the pooled "
         "input a 1x1 convolution narrows it to 3/8 of the output."
     ),
+    knob="width_ratio",
 )
-def inception_a(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def inception_a(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
+) -> nn.Module:
     """Return Inception-v3's block of 35x35 grids (Szegedy et al., arXiv 1512.00567).
 
     Raises `ValueError` when out_channels is no multiple of 8.
     """
     _check_multiple(out_channels, 8)
     if stride == 2:
-        return _grid_reduction(in_channels, out_channels)
+        return _grid_reduction(in_channels, out_channels, width_ratio)
     # Mixed 5b: 64, 48 to 64, 64 to 96 to 96, and 32 pooled; 256 in all.
     single, reduced, double = (out_channels * width // 256 for width in (64, 48, 96))
+    # The widths inside the branches; those at their ends make up the output.
+    reduced, first, second = (inner_width(w, width_ratio) for w in (reduced, single, double))
     return Concat(
         [
             _conv(in_channels, single),
             nn.Sequential(_conv(in_channels, reduced), _conv(reduced, single, 5)),
             nn.Sequential(
-                _conv(in_channels, single), _conv(single, double, 3), _conv(double, double, 3)
+                _conv(in_channels, first), _conv(first, second, 3), _conv(second, double, 3)
             ),
             nn.Sequential(
                 # Zeros beyond the border would pull the means there down.
@@ -126,9 +133,10 @@ def inception_a(in_channels: int, out_channels: int, stride: int, position: Posi
         "torchvision there is BN, and the paper's 5x5 convolution is a 3x3. Where it strides: "
         "GoogLeNet's 3x3 max pool before it."
     ),
+    knob="width_ratio",
 )
 def inception_googlenet(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return GoogLeNet's inception module (Szegedy et al., arXiv 1409.4842).
 
@@ -137,7 +145,9 @@ def inception_googlenet(
     _check_multiple(out_channels, 8)
     eighth = out_channels // 8
     # Block 3a: 64, 96 to 128, 16 to 32, and 32 pooled; 256 in all.
-    widths = (2 * eighth, 3 * eighth, 4 * eighth, max(1, eighth // 2), eighth, eighth)
+    reduced = inner_width(3 * eighth, width_ratio)
+    narrow = inner_width(max(1, eighth // 2), width_ratio)
+    widths = (2 * eighth, reduced, 4 * eighth, narrow, eighth, eighth)
     block: nn.Module = Inception(in_channels, *widths)
     return nn.Sequential(overlapping_max_pool(), block) if stride == 2 else block
 
@@ -155,21 +165,23 @@ def inception_googlenet(
         "MixNet-M: expansion 6; kernels 3, 5, 7 and ReLU early, 3, 5, 7, 9 and SiLU mid and late; "
         "squeeze-excite of 0.5 mid and 0.25 late of the input channels."
     ),
+    knob="expansion",
 )
 def mixconv_mixnet(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
     """Return MixNet's block of mixed depthwise kernels (Tan and Le, arXiv 1907.09595)."""
     kernels, activation, se_ratio = _MIXNET_STAGE[position]
-    # The ratio is of the expanded channels here, of the input channels in the paper.
-    squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=se_ratio / _EXPANSION)
+    # Of the input channels, whatever the expansion.
+    squeezed = squeezed_channels(in_channels, se_ratio, _EXPANSION)
+    squeeze_excite: Any = partial(SqueezeExcite, rd_channels=squeezed)
     dw_kernel_size: Any = kernels
     block: nn.Module = InvertedResidual(
         in_channels,
         out_channels,
         dw_kernel_size,
         stride,
-        exp_ratio=_EXPANSION,
+        exp_ratio=expansion,
         act_layer=activation,
         se_layer=squeeze_excite if se_ratio else None,
     )
@@ -189,9 +201,10 @@ def mixconv_mixnet(
         "An eighth of the channels in each depthwise branch, MLP ratio 4, layer scale g = 1e-6 at "
         "the start. Before a block that strides: BN and a 2x2 convolution."
     ),
+    knob="mlp_ratio",
 )
 def inception_next_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return InceptionNeXt's block (Yu et al., arXiv 2303.16900).
 
@@ -199,11 +212,13 @@ def inception_next_block(
     """
     if out_channels < 8:
         raise ValueError("the output channels must be 8 or more")
-    block = MetaNeXtBlock(out_channels, mlp_ratio=4, ls_init_value=1e-6)
+    block = MetaNeXtBlock(
+        out_channels, mlp_ratio=leaving_one(mlp_ratio, out_channels), ls_init_value=1e-6
+    )
     return after_shape_change(block, in_channels, out_channels, stride, _bn_patch_conv)
 
 
-def _grid_reduction(in_channels: int, out_channels: int) -> nn.Module:
+def _grid_reduction(in_channels: int, out_channels: int, width_ratio: float) -> nn.Module:
     # The pooled input is a branch of its own, so the others share what it leaves of the output.
     room = out_channels - in_channels
     pool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
@@ -215,14 +230,15 @@ def _grid_reduction(in_channels: int, out_channels: int) -> nn.Module:
     # Mixed 6a adds 384 channels by one 3x3 and 96 by two, the latter narrowed to 64 inside.
     single = 4 * (room // 5)
     double = room - single
-    reduced = max(1, 2 * double // 3)
+    reduced = inner_width(max(1, 2 * double // 3), width_ratio)
+    inside = inner_width(double, width_ratio)
     return Concat(
         [
             _conv(in_channels, single, 3, stride=2),
             nn.Sequential(
                 _conv(in_channels, reduced),
-                _conv(reduced, double, 3),
-                _conv(double, double, 3, stride=2),
+                _conv(reduced, inside, 3),
+                _conv(inside, double, 3, stride=2),
             ),
             pool,
         ]

@@ -31,8 +31,16 @@ _GELU_GAIN = 1.7015043497085571
         "of a(x), after a 2x2 average pool where it strides. The paper's beta, which divides by "
         "the expected deviation and depends on the block's index, is 1 here."
     ),
+    knob="width_ratio",
 )
-def nfnet_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def nfnet_block(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
+) -> nn.Module:
     """Return NFNet's block.
 
     Raises `ValueError` for an odd number of output channels, or 2 of them: weights with a single
@@ -46,7 +54,8 @@ def nfnet_block(in_channels: int, out_channels: int, stride: int, position: Posi
         stride,
         alpha=0.2,
         beta=1.0,
-        bottle_ratio=0.5,
+        # At least two channels: the weights of one input cannot be standardised.
+        bottle_ratio=max(width_ratio, 2 / out_channels),
         # NFNet's second 3x3, which ResNet's bottleneck lacks.
         extra_conv=True,
         skipinit=True,

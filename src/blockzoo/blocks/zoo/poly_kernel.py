@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import ScaledResidual, after_shape_change, depthwise_conv
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _KERNEL_SIZES = (3, 5, 7, 9, 11)
@@ -79,9 +80,9 @@ class GlobalSiLU(nn.Module):
         return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
 
 
-def pkinet_feed_forward(channels: int, expansion: int, kernel_size: int) -> nn.Sequential:
+def pkinet_feed_forward(channels: int, expansion: float, kernel_size: int) -> nn.Sequential:
     """Return P(global_silu(dwkxk(P_ec(ln(x))))); maps (N, channels, H, W) to the same shape."""
-    hidden = expansion * channels
+    hidden = inner_width(channels, expansion)
     return nn.Sequential(
         LayerNorm2d(channels, eps=1e-5),
         nn.Conv2d(channels, hidden, 1),
@@ -98,9 +99,9 @@ class PKIBlock(nn.Sequential):
     the same shape.
     """
 
-    def __init__(self, channels: int, strip: int) -> None:
+    def __init__(self, channels: int, strip: int, expansion: float = 4) -> None:
         mixer = PolyKernelMixer(channels, _KERNEL_SIZES, strip)
-        feed_forward = pkinet_feed_forward(channels, 4, 3)
+        feed_forward = pkinet_feed_forward(channels, expansion, 3)
         super().__init__(
             ScaledResidual(nn.Sequential(_pkinet_norm(channels), mixer), channels, 1.0),
             ScaledResidual(nn.Sequential(_pkinet_norm(channels), feed_forward), channels, 1.0),
@@ -122,10 +123,13 @@ class PKIBlock(nn.Sequential):
         "dropout of 0.1; layer scales g = 1 at the start. Before a block that strides: a 3x3 "
         "convolution, BN, SiLU; before one that only changes channels: a 1x1 convolution and BN."
     ),
+    knob="expansion",
 )
-def pki_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def pki_block(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 4
+) -> nn.Module:
     """Return PKINet's block (Cai et al., arXiv 2403.06258); the position changes nothing."""
-    block = PKIBlock(out_channels, _STRIP)
+    block = PKIBlock(out_channels, _STRIP, expansion)
     return after_shape_change(block, in_channels, out_channels, stride, _pkinet_downsampling)
 
 

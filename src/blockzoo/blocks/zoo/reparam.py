@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from timm.models.byobnet import MobileOneBlock, RepVggBlock
 from timm.models.fastvit import PatchEmbed, RepMixerBlock
 from timm.models.ghostnet import GhostBottleneckV3
@@ -13,6 +15,7 @@ from torch import nn
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.ghost import GHOST_STAGE
 from blockzoo.blocks.zoo.layers import after_downsampling, after_shape_change, conv_bn
+from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
 
 # (expansion, depthwise kernel, squeeze-excite ratio), after RepGhostNet's stages likewise.
@@ -81,9 +84,15 @@ def mobileone_block(
         "Expansion 3/3/6, depthwise kernel 3/5/5, squeeze-excite 0.25 mid and late. "
         "Its gate pools by 2, so the input must be 2x2 or larger."
     ),
+    knob="expansion",
 )
 def ghost_bottleneck_v3(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return GhostNetV3's bottleneck (Liu et al., arXiv 2404.11202).
 
@@ -91,10 +100,10 @@ def ghost_bottleneck_v3(
     """
     if out_channels % 2:
         raise ValueError("the output channels must be even")
-    expansion, kernel_size, se_ratio = GHOST_STAGE[position]
+    published, kernel_size, se_ratio = GHOST_STAGE[position]
     block: nn.Module = GhostBottleneckV3(
         in_channels,
-        in_channels * expansion,
+        inner_width(in_channels, expansion or published),
         out_channels,
         kernel_size,
         stride,
@@ -120,13 +129,19 @@ def ghost_bottleneck_v3(
         "block strides, squeeze-excite 0.25 mid and late. The ReLU of the first G is also inside "
         "it, after P."
     ),
+    knob="expansion",
 )
 def repghost_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
 ) -> nn.Module:
     """Return RepGhostNet's bottleneck (Chen et al., arXiv 2211.06088)."""
-    expansion, kernel_size, se_ratio = _REPGHOST_STAGE[position]
-    hidden = int(in_channels * expansion)
+    published, kernel_size, se_ratio = _REPGHOST_STAGE[position]
+    hidden = int(in_channels * leaving_one(expansion or published, in_channels))
     block: nn.Module = RepGhostBottleneck(
         in_channels, hidden, out_channels, kernel_size, stride, se_ratio=se_ratio
     )
@@ -189,18 +204,32 @@ def pplcnetv2_rep_depth_sep(
         "squeeze-excite, a strided depthwise 3x3, a 1x1 convolution and an MLP; before one that "
         "only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
-def repvit_block(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def repvit_block(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 2
+) -> nn.Module:
     """Return RepViT's block (Wang et al., arXiv 2307.09283); the position changes nothing."""
     block = RepViTBlock(out_channels, _REPVIT_EXPANSION, 3, use_se=True, act_layer=nn.GELU)
-    return after_shape_change(block, in_channels, out_channels, stride, _repvit_downsampling)
+    _set_repvit_mlp(block.channel_mixer, inner_width(out_channels, mlp_ratio))
+    downsampling = partial(_repvit_downsampling, mlp_ratio=mlp_ratio)
+    return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
 
-def _repvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
+def _repvit_downsampling(in_channels: int, out_channels: int, mlp_ratio: float) -> nn.Module:
     downsampling: nn.Module = RepVitDownsample(
         in_channels, _REPVIT_EXPANSION, out_channels, 3, act_layer=nn.GELU
     )
+    before = downsampling.get_submodule("pre_block.channel_mixer")
+    _set_repvit_mlp(before, inner_width(in_channels, mlp_ratio))
+    after = downsampling.get_submodule("ffn")
+    _set_repvit_mlp(after, inner_width(out_channels, mlp_ratio))
     return downsampling
+
+
+def _set_repvit_mlp(layers: nn.Module, width: int) -> None:
+    # timm takes whole ratios alone.
+    set_inner_width(layers, width, enter=["conv1.c"], inside=["conv1.bn"], leave=["conv2.c"])
 
 
 @register_block(
@@ -218,11 +247,16 @@ def _repvit_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "strides: FastViT's 7x7 patch embedding, which needs out a multiple of in; before one that "
         "only changes channels: a 1x1 convolution and BN."
     ),
+    knob="mlp_ratio",
 )
-def repmixer(in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Module:
+def repmixer(
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 3
+) -> nn.Module:
     """Return FastViT's RepMixer block (Vasu et al., arXiv 2303.14189)."""
     # FastViT-T12's ratio; the S models have 4.
-    block = RepMixerBlock(out_channels, kernel_size=3, mlp_ratio=3)
+    block = RepMixerBlock(
+        out_channels, kernel_size=3, mlp_ratio=leaving_one(mlp_ratio, out_channels)
+    )
     return after_downsampling(_patch_embedding(in_channels, out_channels, stride), block)
 
 

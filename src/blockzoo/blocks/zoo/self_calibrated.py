@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import Concat, ResidualReLU, conv_bn, projection
+from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
 _POOLING = 4
@@ -51,14 +52,20 @@ class SelfCalibratedConv(nn.Module):
         "One half plain, one half self-calibrated, an eighth of the output channels each; pooling "
         "4, bilinear enlargement as in the paper's text. There is no arXiv version."
     ),
+    knob="width_ratio",
 )
 def scnet_bottleneck(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.25,
 ) -> nn.Module:
     """Return SCNet's bottleneck; `ValueError` when out_channels is no multiple of 8."""
     if out_channels % 8:
         raise ValueError("the output channels must be a multiple of 8")
-    half = out_channels // 8
+    half = inner_width(out_channels // 2, width_ratio)
     plain = nn.Sequential(
         conv_bn(in_channels, half, activation=nn.ReLU()),
         conv_bn(half, half, 3, stride=stride, activation=nn.ReLU()),

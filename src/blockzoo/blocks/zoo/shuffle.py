@@ -10,6 +10,7 @@ from torchvision.models.shufflenetv2 import InvertedResidual
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_downsampling, conv_bn, projection
+from blockzoo.blocks.zoo.widths import inner_width, set_inner_width
 from blockzoo.core.position import Position
 
 _MOST_GROUPS = 4
@@ -19,20 +20,22 @@ class ShuffleUnit(nn.Module):
     """y = relu(x + F(x)), or relu([pool(x), F(x)]) with stride 2; F = G(dw3x3_s(shuffle(relu(G)))).
 
     G is a 1x1 convolution in 4 groups, or in the largest number below that divides its channels.
-    BN follows each convolution; a quarter of the output channels is inside. Maps
+    BN follows each convolution; a quarter of the output channels is inside, or `width_ratio`. Maps
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). The number of
     channels may only grow with stride 2, where the pooled input (3x3 average) is concatenated;
     where it stays, the input, pooled with stride 2, is added.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, *, width_ratio: float = 0.25
+    ) -> None:
         super().__init__()
         self.grows = out_channels > in_channels
         # The pooled input makes up the rest of the output.
         branch = out_channels - in_channels if self.grows else out_channels
-        inside = out_channels // 4
         # One number for both 1x1 convolutions, because the shuffle between them mixes those groups.
-        groups = math.gcd(_MOST_GROUPS, in_channels, inside, branch)
+        groups = math.gcd(_MOST_GROUPS, in_channels, out_channels // 4, branch)
+        inside = inner_width(out_channels, width_ratio, multiple=groups)
         self.branch = nn.Sequential(
             conv_bn(in_channels, inside, groups=groups, activation=nn.ReLU()),
             nn.ChannelShuffle(groups),
@@ -65,9 +68,15 @@ class ShuffleUnit(nn.Module):
         "the channels change otherwise than by growing with stride 2, a 1x1 convolution and BN "
         "stands before the unit; where they stay with stride 2, the pooled input is added."
     ),
+    knob="width_ratio",
 )
 def shufflenet_v1_unit(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.25,
 ) -> nn.Module:
     """Return ShuffleNet's unit (Zhang et al., arXiv 1707.01083).
 
@@ -76,8 +85,8 @@ def shufflenet_v1_unit(
     if out_channels % 4:
         raise ValueError("the output channels must be a multiple of 4")
     if stride == 2 and out_channels > in_channels:
-        return ShuffleUnit(in_channels, out_channels, stride)
-    unit = ShuffleUnit(out_channels, out_channels, stride)
+        return ShuffleUnit(in_channels, out_channels, stride, width_ratio=width_ratio)
+    unit = ShuffleUnit(out_channels, out_channels, stride, width_ratio=width_ratio)
     return after_downsampling(projection(in_channels, out_channels), unit)
 
 
@@ -94,9 +103,15 @@ def shufflenet_v1_unit(
         "P = relu bn conv1x1, two groups in the shuffle. Where only the channels change, a 1x1 "
         "convolution and BN stands before the unit."
     ),
+    knob="width_ratio",
 )
 def shufflenet_v2_unit(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    width_ratio: float = 0.5,
 ) -> nn.Module:
     """Return ShuffleNetV2's unit (Ma et al., arXiv 1807.11164).
 
@@ -107,7 +122,15 @@ def shufflenet_v2_unit(
     # Only this form sends the whole input through both branches, and so may change the channels.
     if stride == 2:
         unit: nn.Module = InvertedResidual(in_channels, out_channels, stride)
-        return unit
-    return after_downsampling(
-        projection(in_channels, out_channels), InvertedResidual(out_channels, out_channels, 1)
+        downsampling = None
+    else:
+        unit = InvertedResidual(out_channels, out_channels, 1)
+        downsampling = projection(in_channels, out_channels)
+    set_inner_width(
+        unit,
+        inner_width(out_channels, width_ratio),
+        enter=["branch2.0"],
+        inside=["branch2.1", "branch2.3", "branch2.4"],
+        leave=["branch2.5"],
     )
+    return after_downsampling(downsampling, unit)

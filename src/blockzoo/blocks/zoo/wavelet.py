@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, depthwise_conv
+from blockzoo.blocks.zoo.widths import leaving_one
 from blockzoo.core.position import Position
 
 # WTConvNeXt has 5, 4, 3, 2 levels in its four stages; the last three match the positions here.
@@ -89,9 +90,11 @@ class WTConv2d(nn.Module):
         return self.haar.inverse(filtered)[:, :, :height, :width]
 
 
-def wtconvnext(channels: int, levels: int) -> nn.Module:
+def wtconvnext(channels: int, levels: int, mlp_ratio: float = 4) -> nn.Module:
     """Return timm's ConvNeXt block with a wavelet convolution in place of its depthwise 7x7."""
-    block: nn.Module = ConvNeXtBlock(channels, kernel_size=_KERNEL_SIZE)
+    block: nn.Module = ConvNeXtBlock(
+        channels, kernel_size=_KERNEL_SIZE, mlp_ratio=leaving_one(mlp_ratio, channels)
+    )
     block.conv_dw = WTConv2d(channels, _KERNEL_SIZE, levels)
     return block
 
@@ -111,10 +114,11 @@ def wtconvnext(channels: int, levels: int) -> nn.Module:
         "channels: a 1x1 convolution and BN. The Haar transforms are run and counted as grouped "
         "convolutions."
     ),
+    knob="mlp_ratio",
 )
 def wtconvnext_block(
-    in_channels: int, out_channels: int, stride: int, position: Position
+    in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return WTConvNeXt's block (Finder et al., arXiv 2407.05848)."""
-    block = wtconvnext(out_channels, _LEVELS[position])
+    block = wtconvnext(out_channels, _LEVELS[position], mlp_ratio)
     return after_shape_change(block, in_channels, out_channels, stride, convnext_downsampling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -127,12 +128,25 @@ def facts_table(spec: BlockSpec) -> Table:
         "aliases": ", ".join(spec.aliases),
         "merges": "yes: its deploy form is smaller" if spec.reparameterisable else "",
         "initialisation": "" if spec.initialisation == "policy" else "its own",
+        "knob": _knob(spec),
         "notes": spec.notes,
     }
     for name, value in facts.items():
         if value:
             table.add_row(name, value)
     return table
+
+
+def _knob(spec: BlockSpec) -> str:
+    """Return the keyword that sets the block's capacity and its published value."""
+    if not spec.knob:
+        return ""
+    # Of a user's class behind an adapter it is not known.
+    parameter = inspect.signature(spec.factory).parameters.get(spec.knob)
+    published = None if parameter is None else parameter.default
+    if isinstance(published, int | float):
+        return f"{spec.knob}, {published:.4g} as published"
+    return f"{spec.knob}, by position as published" if spec.from_zoo else spec.knob
 
 
 def costs_in_full_table(costs: Mapping[Position, PartCost]) -> Table:
