@@ -7,7 +7,7 @@ the block declares. The target is a share of what the stage of the context block
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -21,8 +21,10 @@ from blockzoo.scaffold.placement import Placement
 
 TOLERANCE = 0.03
 """How far from the target a stage may be; channels are whole, and some come in steps of 8."""
-_STEPS = 14
-"""Halvings of the octave in which the value lies: four digits need no more."""
+_STEPS = 20
+"""Values tried within the octave; costs that grow evenly are met by the third."""
+_NEAR = 0.002
+"""So near the target no nearer value is looked for."""
 _DEEPEST = 100
 _MOST = 256.0
 """Knobs are tried from its inverse to it."""
@@ -117,25 +119,36 @@ def _turned(
     spec: BlockSpec, cost: Callable[[BlockSpec], int], target: float
 ) -> Iterator[tuple[str, int]]:
     """Yield name and cost of the block at ever nearer values of its knob, which costs follow."""
-    costs: dict[str, int] = {}
+    costs: dict[float, int] = {}
 
     def is_below(value: float) -> bool:
         turned = spec.at_capacity(value)
         try:
-            costs[turned.name] = cost(turned)
+            costs[value] = cost(turned)
         except BlockError:  # too narrow to be built, or too wide
             return value < 1
-        return costs[turned.name] < target
+        return costs[value] < target
 
     low = high = 1.0
     while high < _MOST and is_below(high):
         low, high = high, 2 * high
     while low > 1 / _MOST and not is_below(low):
         low, high = low / 2, low
-    for _ in range(_STEPS):
-        middle = math.sqrt(low * high)
+    for step in range(_STEPS):
+        if any(abs(its / target - 1) <= _NEAR for its in costs.values()):
+            break
+        middle = _between(low, high, costs, target) if step % 3 else (low + high) / 2
         low, high = (middle, high) if is_below(middle) else (low, middle)
-    yield from costs.items()
+    for value, its in costs.items():
+        yield spec.at_capacity(value).name, its
+
+
+def _between(low: float, high: float, costs: Mapping[float, int], target: float) -> float:
+    """Return where the target is if costs grow evenly; the middle where a cost is not known."""
+    below, above = costs.get(low), costs.get(high)
+    if below is None or above is None or below == above:
+        return (low + high) / 2
+    return low + (high - low) * (target - below) / (above - below)
 
 
 def _fit_there(
