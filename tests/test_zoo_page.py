@@ -1,4 +1,4 @@
-"""docs/zoo.md is written from the registry and must be current."""
+"""docs/zoo.md and docs/matched.md are written from the registry and must be current."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_the_page_of_all_blocks_is_current() -> None:
-    command = [sys.executable, str(ROOT / "scripts/make_zoo_page.py"), "--check"]
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("script", ["make_zoo_page.py", "make_matched_page.py"])
+def test_the_page_of_all_blocks_is_current(script: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,91 @@
+"""Write docs/matched.md: every block of the zoo fitted to the context block's stage.
+
+    python scripts/make_matched_page.py [--check]
+
+With --check nothing is written; the exit status is 1 if the page is not current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from blockzoo.blocks import list_available_blocks
+from blockzoo.core.position import POSITIONS
+from blockzoo.experiments.matching import TOLERANCE, Fit, fit
+from blockzoo.results.budgets import MATCHED_COSTS, Match
+from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.placement import Placement
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "matched.md"
+INTRODUCTION = """\
+<!-- Written by scripts/make_matched_page.py; do not edit. -->
+# Blocks at equal cost
+
+How far each block's capacity is turned so that its stage costs what a stage of {context} does: in the default scaffold (width
+{width}, depth {depth}, {size}×{size} images), in deploy form. `blockzoo compare --match` does the same for your scaffold, see
+[At equal cost](comparing.md#at-equal-cost).
+
+A number is the value of the block's [knob](blocks.md#a-block-s-capacity); "depth 5" is a stage of five blocks, for one without a knob. All
+are within {tolerance:.0%} of the target; of the few that cannot reach it the table says how far off the nearest is.
+
+{reached} of {count} fits are within {tolerance:.0%}: {blocks} blocks, three positions, MACs and parameters.
+"""  # noqa: E501 - lines of the page
+
+
+def main() -> None:
+    """Write or check the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether it is current")
+    page = _page()
+    if not parser.parse_args().check:
+        PAGE.write_text(page, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != page:
+        sys.exit(f"{PAGE.name} is not current; run python scripts/make_matched_page.py")
+
+
+def _page() -> str:
+    scaffold, blocks = ScaffoldConfig(), list_available_blocks()
+    fits = {block: _fits(block, scaffold) for block in blocks}
+    every = [each for row in fits.values() for each in row]
+    introduction = INTRODUCTION.format(
+        context=scaffold.context,
+        width=scaffold.width,
+        depth=scaffold.depth,
+        size=scaffold.input_shape[1],
+        tolerance=TOLERANCE,
+        blocks=len(blocks),
+        count=len(every),
+        reached=sum(each.reached for each in every),
+    )
+    columns = [f"{cost}, {position}" for cost in MATCHED_COSTS for position in POSITIONS]
+    header = [
+        f"| block | knob | {' | '.join(columns)} |",
+        f"|---|---|{'---|' * len(columns)}",
+    ]
+    rows = [
+        f"| {block} | {row[0].knob} | {' | '.join(map(_value, row))} |"
+        for block, row in fits.items()
+    ]
+    return "\n".join([introduction, *header, *rows, ""])
+
+
+def _fits(block: str, scaffold: ScaffoldConfig) -> list[Fit]:
+    return [
+        fit(Placement.of(block, position, scaffold), Match(cost=cost))
+        for cost in MATCHED_COSTS
+        for position in POSITIONS
+    ]
+
+
+def _value(found: Fit) -> str:
+    if not found.reached:
+        return f"{found.off:+.0%}"
+    if found.fitted == found.block:
+        return "as published"
+    return found.fitted.partition("=")[2].rstrip("]")
+
+
+if __name__ == "__main__":
+    main()
