@@ -35,8 +35,8 @@ from tests.record_samples import latency
 
 COMMANDS = [
     *("blocks", "check", "profile", "benchmark", "marginal", "scaling", "roofline", "train"),
-    *("sweep", "tune", "ranks", "specialisation", "front", "curves", "visualize", "results"),
-    "doctor",
+    *("sweep", "tune", "ranks", "specialisation", "front", "curves", "exported", "visualize"),
+    *("results", "doctor"),
 ]
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]

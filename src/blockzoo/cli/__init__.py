@@ -18,6 +18,7 @@ from blockzoo.cli.commands.check import check
 from blockzoo.cli.commands.compare import compare
 from blockzoo.cli.commands.curves import curves
 from blockzoo.cli.commands.doctor import doctor
+from blockzoo.cli.commands.exported import exported
 from blockzoo.cli.commands.front import front
 from blockzoo.cli.commands.marginal import marginal
 from blockzoo.cli.commands.profile import profile
@@ -34,7 +35,7 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
     *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, compare, tune),
-    *(ranks, specialisation, front, curves, visualize, results, doctor),
+    *(ranks, specialisation, front, curves, exported, visualize, results, doctor),
 )
 
 

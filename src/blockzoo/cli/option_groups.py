@@ -12,7 +12,6 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -130,13 +129,8 @@ class BenchmarkOptions(ScaffoldOptions):
     batch_size: shared_options.BatchSize = None
     device: shared_options.Device = "auto"
     threads: shared_options.Threads = "1"
-    backends: Annotated[
-        list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
-    ] = None
-    precisions: Annotated[
-        list[str] | None,
-        typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
-    ] = None
+    backends: shared_options.Backends = None
+    precisions: shared_options.Precisions = None
     caches: Annotated[
         list[str] | None,
         typer.Option(
@@ -230,23 +224,8 @@ class ScalingOptions(ApartOptions):
 class TrainingOptions(ApartOptions, BlockOptions):
     """What to train, on what, how and where to; what is None is as in the protocol."""
 
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
-            "hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of 64x64 "
-            "pixels.",
-        ),
-    ] = None
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            help="Where data sets are found, downloaded and kept decoded. "
-            "(default: a cache folder)",
-        ),
-    ] = None
+    dataset: shared_options.DatasetName = None
+    data_dir: shared_options.DataDir = None
     skip_bad_images: Annotated[
         bool,
         typer.Option(

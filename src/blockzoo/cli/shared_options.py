@@ -98,3 +98,26 @@ SideBySide = Annotated[
     typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
     ranges.AT_ONCE,
 ]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
+        "hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of 64x64 "
+        "pixels.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where data sets are found, downloaded and kept decoded. (default: a cache folder)",
+    ),
+]
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+]
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+]

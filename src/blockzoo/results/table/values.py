@@ -258,6 +258,11 @@ def _environment_digest(environment: Environment) -> str:
 _KIND_WORDS = {TrainingRecord: "training", CostRecord: "cost", LatencyRecord: "latency"}
 
 
+def _kind_words(record: Record) -> str:
+    # Not by the very class: records that were listed are of others.
+    return next(words for kind, words in _KIND_WORDS.items() if isinstance(record, kind))
+
+
 def _outcome(sources: Sequence[Record]) -> dict[str, object]:
     """Return the status of the row and, on one line, the reason of every part that failed.
 
@@ -265,7 +270,7 @@ def _outcome(sources: Sequence[Record]) -> dict[str, object]:
     """
     reasons = {
         # On one line: a reason with breaks would break the row for whoever reads it by lines.
-        _KIND_WORDS[type(record)]: " ".join((record.reason or "no reason given").split())
+        _kind_words(record): " ".join((record.reason or "no reason given").split())
         for record in sources
         if record.status == "failed"
     }

@@ -92,6 +92,16 @@ class Backend(ABC):
         exported.
         """
 
+    def prepare_calibrated(
+        self, model: nn.Module, example: Tensor, way: RunWay, images: Tensor
+    ) -> bytes:
+        """Return what `prepare` does; for int8, with ranges as `images` (M, ...) make them.
+
+        What is only timed needs no images: its ranges come of random ones.
+        """
+        del images
+        return self.prepare(model, example, way)
+
     @abstractmethod
     def load(self, payload: bytes, example: Tensor, way: RunWay) -> Loaded:
         """Return the network of `prepare`, bound to `example` on its device.

@@ -61,19 +61,21 @@ CALIBRATION_IMAGES = 64
 _SEED = 8
 
 
-def quantised(content: bytes, example: Tensor) -> bytes:
-    """Return an ONNX file in int8 that takes and returns float32; `example` (N, ...) is its input.
+def quantised(content: bytes, calibration: Iterator[Tensor]) -> bytes:
+    """Return an ONNX file in int8 that takes and returns float32.
+
+    `calibration`: batches (N, ...) as the file takes them, from which ranges are read.
 
     Raises `ModelError` where ONNX Runtime cannot quantise it.
     """
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
-            return _quantised(content, example, Path(folder))
+            return _quantised(content, calibration, Path(folder))
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot quantise it: {in_short(error)}") from error
 
 
-def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
+def _quantised(content: bytes, calibration: Iterator[Tensor], folder: Path) -> bytes:
     tool: Any = importlib.import_module("onnxruntime.quantization")
     whole, fused, done = (folder / f"{name}.onnx" for name in ("whole", "fused", "done"))
     whole.write_bytes(content)
@@ -82,7 +84,7 @@ def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
     tool.quantize_static(
         fused,
         done,
-        _reader(tool, fused, example),
+        _reader(tool, fused, calibration),
         quant_format=tool.QuantFormat.QDQ,
         per_channel=True,  # one scale for all channels loses depthwise convolutions
         activation_type=tool.QuantType.QInt8,
@@ -92,11 +94,11 @@ def _quantised(content: bytes, example: Tensor, folder: Path) -> bytes:
     return done.read_bytes()
 
 
-def _reader(tool: Any, path: Path, example: Tensor) -> Any:
+def _reader(tool: Any, path: Path, calibration: Iterator[Tensor]) -> Any:
     runtime: Any = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    batches = ({name: batch.numpy()} for batch in calibration_batches(example))
+    batches = ({name: batch.numpy()} for batch in calibration)
 
     class Reader(tool.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:

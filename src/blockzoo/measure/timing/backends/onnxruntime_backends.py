@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+from collections.abc import Iterator
 from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,7 @@ from blockzoo.measure.timing.backends.base import (
 )
 from blockzoo.measure.timing.backends.onnx_export import (
     INSTALL,
+    calibration_batches,
     export_onnx,
     missing_packages,
     quantised,
@@ -69,8 +71,20 @@ class OnnxRuntime(Backend):
 
     def prepare(self, model: nn.Module, example: Tensor, way: RunWay) -> bytes:
         """Return the ONNX file, quantised for int8."""
+        return self._prepared(model, example, way, calibration_batches(example))
+
+    def prepare_calibrated(
+        self, model: nn.Module, example: Tensor, way: RunWay, images: Tensor
+    ) -> bytes:
+        """Return the ONNX file, quantised for int8 by the ranges that `images` (M, ...) make."""
+        batches = (each for each in torch.split(images, len(example)) if len(each) == len(example))
+        return self._prepared(model, example, way, batches)
+
+    def _prepared(
+        self, model: nn.Module, example: Tensor, way: RunWay, calibration: Iterator[Tensor]
+    ) -> bytes:
         content = export_onnx(model, example, way)
-        return quantised(content, example) if way.precision == "int8" else content
+        return quantised(content, calibration) if way.precision == "int8" else content
 
     def exported_bytes(self, payload: bytes) -> int:
         """Return the bytes of the ONNX file."""
