@@ -210,8 +210,14 @@ def test_the_ratio_of_latencies_is_of_one_session() -> None:
     assert turned.latency.ratio == pytest.approx(1 / 0.9)
     assert turned.latency.interval == pytest.approx((1 / 0.92, 1 / 0.88))
     assert turned.latency.verdict == "slower"
-    (apart,) = compared([baseline, mine.model_copy(update={"session": "other"})])
-    assert apart.latency is None
+    # A baseline that is the same network at several positions has one record, of the last session.
+    later = baseline.model_copy(update={"session": "later"})
+    assert compared([later, mine])[0].latency == found.latency
+    (turned_too,) = compare_records([later, mine], "Theirs", ("Mine",), [Position.MID])
+    assert turned_too.latency == turned.latency
+    third = latency("t", "Theirs", baseline="Third", session="s")
+    apart = latency("m", "Mine", baseline="Third", session="other")
+    assert compared([third, apart])[0].latency is None
 
 
 def test_two_that_were_timed_beside_one_baseline_have_a_wider_ratio() -> None:

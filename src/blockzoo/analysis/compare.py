@@ -309,19 +309,27 @@ def _latency_ratio(pair: Comparison, records: Sequence[Record]) -> LatencyRatio 
             key = (record.session, record.baseline, record.way)
             sessions.setdefault(key, {})[record.block] = record
     for timed in reversed(sessions.values()):
-        if pair.block in timed and pair.other in timed:
-            return _quotient(timed[pair.block], timed[pair.other])
+        found = _quotient(pair, timed.get(pair.block), timed.get(pair.other))
+        if found is not None:
+            return found
     return None
 
 
-def _quotient(mine: LatencyRecord, theirs: LatencyRecord) -> LatencyRatio | None:
-    if mine.ratio is None or theirs.ratio is None:
-        return None
-    if theirs.block == mine.baseline:
+def _quotient(
+    pair: Comparison, mine: LatencyRecord | None, theirs: LatencyRecord | None
+) -> LatencyRatio | None:
+    # Of a baseline the other's record is enough: where it is the same network at several
+    # positions, the store keeps the baseline's own of one session alone.
+    if mine is not None and mine.baseline == pair.other and mine.ratio is not None:
         return LatencyRatio(
             ratio=mine.ratio, interval=mine.ratio_interval, verdict=mine.verdict or "undecided"
         )
-    if mine.block == theirs.baseline and theirs.ratio_interval is not None:
+    if (
+        theirs is not None
+        and theirs.baseline == pair.block
+        and theirs.ratio
+        and theirs.ratio_interval
+    ):
         low, high = theirs.ratio_interval
         turned = {"faster": "slower", "slower": "faster"}
         verdict = theirs.verdict or "undecided"
@@ -330,6 +338,8 @@ def _quotient(mine: LatencyRecord, theirs: LatencyRecord) -> LatencyRatio | None
             interval=(1 / high, 1 / low),
             verdict=turned.get(verdict, verdict),
         )
+    if mine is None or theirs is None or mine.ratio is None or theirs.ratio is None:
+        return None
     ratio = mine.ratio / theirs.ratio
     if mine.ratio_interval is None or theirs.ratio_interval is None:
         return LatencyRatio(ratio=ratio, interval=None, verdict="undecided")

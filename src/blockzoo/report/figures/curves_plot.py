@@ -16,8 +16,8 @@ from blockzoo.report.figures.style import BlockLook, assign_looks, house_style
 _PANEL_INCHES, _LEGEND_INCHES, _HEIGHT_INCHES = 4.0, 2.2, 3.6
 _LEGEND_ROWS = 17
 """Of so many blocks is a column of the legend that is as high as a panel."""
-_BAND = 0.15
-"""Opacity: two bands over one another are still told apart."""
+_BAND, _ALL_BANDS = 0.15, 0.5
+"""Opacity of a band, and of all together where they lie over one another."""
 
 
 def curves_figure(
@@ -77,7 +77,7 @@ def _panel(
             [scale * low for low in lows],
             [scale * high for high in highs],
             color=look.colour,
-            alpha=_BAND,
+            alpha=min(_BAND, _ALL_BANDS / len(curves)),
             linewidth=0,
         )
     xs = sorted({point.x for curve in curves for point in curve.points})
