@@ -124,7 +124,8 @@ def test_at_its_published_capacity_a_block_is_the_published_one(block: str) -> N
         assert found.digest == describe(Placement.of(spec, position).meta_stage()).digest
 
 
-@pytest.mark.parametrize("block", QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS)
 def test_a_larger_value_never_makes_a_smaller_stage(block: str) -> None:
     published = _published(block, Position.MID)
     values = [LEAST, *(factor * published for factor in (0.3, 0.7, 1, 1.1, 2.5))]

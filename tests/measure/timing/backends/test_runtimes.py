@@ -11,7 +11,7 @@ import torch
 
 from blockzoo.core.errors import ModelError, ParityError
 from blockzoo.core.run_way import RunWay
-from blockzoo.measure.timing.backends import get_backend, onnx_export
+from blockzoo.measure.timing.backends import get_backend, onnxruntime_backends
 from blockzoo.measure.timing.backends.onnx_export import calibration_batches
 from tests.measure.timing.backends.networks import (
     Branching,
@@ -100,7 +100,9 @@ def test_int8_of_a_convolutional_network_passes_its_gate() -> None:
 
 def test_int8_with_wrong_ranges_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     net, example, backend = small_net(), images(1), get_backend("onnxruntime")
-    monkeypatch.setattr(onnx_export, "calibration_batches", lambda example: iter([example * 1e-3]))
+    monkeypatch.setattr(
+        onnxruntime_backends, "calibration_batches", lambda example: iter([example * 1e-3])
+    )
     loaded = backend.load(backend.prepare(net, example, INT8), example, INT8)
     with pytest.raises(ParityError, match=r"^int8 "):
         backend.check(net, loaded, images(8), INT8)
