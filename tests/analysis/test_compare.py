@@ -199,6 +199,14 @@ def test_what_is_declared_late_or_leaves_the_context_out_is_exploratory(
     assert (found.exploratory, found.verdict) == (exploratory, "better")
 
 
+def test_the_context_fitted_to_a_budget_is_the_context_still() -> None:
+    scaffold = SCAFFOLD.model_copy(update={"context": "Theirs"})
+    theirs = trainings("Theirs[width=0.5]", THEIRS, scaffold=scaffold)
+    records = [*trainings("Mine", MINE, scaffold=scaffold), *theirs]
+    (found,) = compare_records(records, "Mine", ["Theirs[width=0.5]"], [Position.MID])
+    assert (found.exploratory, found.verdict) == ("", "better")
+
+
 def test_the_ratio_of_latencies_is_of_one_session() -> None:
     baseline = latency("b", "Theirs", baseline="Theirs", ratio=1.0, verdict="baseline", session="s")
     mine = latency("m", "Mine", baseline="Theirs", session="s")

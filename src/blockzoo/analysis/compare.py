@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, Training, by_seeds
 from blockzoo.core.errors import InputError, ResultsError
+from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.results.answers import answers_of
@@ -118,7 +119,9 @@ def compare_records(
 def _exploratory(pair: Comparison, seen: bool) -> str:
     """Return why a pair confirms nothing; `seen`: the family was declared after trainings."""
     reasons = []
-    if pair.terms is not None and pair.terms.context not in (pair.block, pair.other):
+    # Fitted to a budget, the context block is the context still.
+    names = map(published_name, (pair.block, pair.other))
+    if pair.terms is not None and pair.terms.context not in names:
         reasons.append(f"neither block is the context, {pair.terms.context}")
     if seen:
         reasons.append(f"trainings of {pair.block} were there when the family was declared")

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from blockzoo.analysis.groups import Terms
 from blockzoo.analysis.trainings import Seeds, by_seeds
 from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.results.budgets import Match, MatchedCost
 from blockzoo.results.records import EpochMetrics, TrainingRecord
@@ -98,7 +99,7 @@ def budget_curves(records: Iterable[TrainingRecord]) -> dict[MatchedCost, list[C
         accuracies = list(seeds.accuracies.values())
         if match is None or not accuracies:
             continue
-        terms, block = seeds.terms._replace(protocol=protocol), seeds.block.partition("[")[0]
+        terms, block = seeds.terms._replace(protocol=protocol), published_name(seeds.block)
         point = Point(x=match.budget, y=mean_interval(accuracies))
         for position in seeds.records[0].shown:
             points[match.cost, terms, block, position].append((point, seeds.failed))

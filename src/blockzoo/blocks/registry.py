@@ -22,7 +22,7 @@ from blockzoo.blocks import signatures, user_code, user_errors
 from blockzoo.blocks.deploy import has_merges, merges_with_arguments, register_merges
 from blockzoo.blocks.initialisation import initialise
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, in_one_line, one_line
-from blockzoo.core.names import checked_name
+from blockzoo.core.names import checked_name, published_name
 from blockzoo.core.position import Position
 from blockzoo.core.ranges import CAPACITY, DEPTH
 
@@ -210,7 +210,7 @@ class BlockSpec:
 
     @property
     def _published_name(self) -> str:
-        return self.name.partition("[")[0]
+        return published_name(self.name)
 
     def _tell_of_uncalled_merges(self, block: nn.Module) -> None:
         """Warn, once each, of methods with a merge's name that ask for arguments."""

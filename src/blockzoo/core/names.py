@@ -29,3 +29,12 @@ def checked_name(kind: str, name: str) -> str:
             f"the name of a {kind} is '{visible(name)}'; it must hold no control characters"
         )
     return name
+
+
+def published_name(block: str) -> str:
+    """Return the name of a block without the capacity or depth that it was given.
+
+    >>> published_name("InvertedResidual[expansion=3]"), published_name("my.py:Mine")
+    ('InvertedResidual', 'my.py:Mine')
+    """
+    return block.partition("[")[0]
