@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,17 @@ class Run:
     peak_rss_mib: float
 
 
+# From a small process: a child's peak begins with that of the process it was started from, and
+# this one holds torch. Linux counts it in kilobytes.
+_MEASURED = """
+import json, resource, subprocess, sys
+command = [sys.executable, "-m", "blockzoo", *sys.argv[1:]]
+status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
 def commands(folder: Path, scratch: Path) -> dict[str, list[str]]:
     """Return the arguments of each command, in the order in which they run."""
     store, compare = str(folder), compare_command(folder)
@@ -60,20 +70,18 @@ def commands(folder: Path, scratch: Path) -> dict[str, list[str]]:
 def run(name: str, arguments: list[str], records: int) -> Run:
     """Run one command; raises `CalledProcessError` where it fails."""
     started = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", "blockzoo", *arguments], stdout=subprocess.DEVNULL
-    ) as process:
-        # Of this child alone: the peak of all children is that of the largest so far.
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    status, cpu_s, peak_kib = json.loads(done.stdout)
+    if status:
+        raise subprocess.CalledProcessError(status, arguments)
     return Run(
         command=name,
         records=records,
-        cpu_s=used.ru_utime + used.ru_stime,
+        cpu_s=cpu_s,
         wall_s=time.perf_counter() - started,
-        peak_rss_mib=used.ru_maxrss / 1024,  # kilobytes on Linux
+        peak_rss_mib=peak_kib / 1024,
     )
 
 

@@ -64,10 +64,11 @@ def learning_curves(records: Iterable[TrainingRecord], measure: EpochMeasure) ->
             block=seeds.block,
             position=position,
             terms=seeds.terms,
-            points=_epochs(seeds, measure),
+            points=points,
             failed=seeds.failed,
         )
         for seeds in by_seeds(records)
+        if (points := _epochs(seeds, measure))  # an imported record may have none
         for position in seeds.records[0].shown
     ]
 

@@ -14,7 +14,6 @@ have no names until then.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,11 +33,10 @@ from blockzoo.blocks.registry import (
     unstated_facts,
 )
 from blockzoo.core.errors import BlockError, BlockZooError, InputError, UnknownNameError
+from blockzoo.core.names import SETTING
 
 GROUP = "blockzoo.blocks"
 
-_SETTING = re.compile(r"(.+)\[(\w+)=(\d+(?:\.\d+)?)\]")
-"""A block's name, its knob and the value that it is turned to."""
 _stand_ins: dict[str, BlockSpec] = {}
 """By the names they were asked for: blocks of users whose code this process does not load."""
 _user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
@@ -66,7 +64,7 @@ def get_block(name: BlockLike) -> BlockSpec:
         return name
     if not isinstance(name, str):
         return _block_of_object(name)
-    if (setting := _SETTING.fullmatch(name)) is not None:
+    if (setting := SETTING.fullmatch(name)) is not None:
         return _at_capacity(*setting.groups())
     spec = registered(name) or _stand_ins.get(name)
     if spec is None and user_code.names_user_code(name):
@@ -133,7 +131,7 @@ def canonical_name(name: str) -> str:
 
     Runs and imports nothing, so it takes a name that no block has as it is.
     """
-    setting = _SETTING.fullmatch(name)
+    setting = SETTING.fullmatch(name)
     if setting is not None and registered(setting[1]) is not None:
         return get_block(name).name
     spec = registered(name)

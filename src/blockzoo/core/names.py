@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from blockzoo.core.errors import InputError
 from blockzoo.core.text import is_visible, visible
 
+SETTING = re.compile(r"(.+)\[(\w+)=(\d+(?:\.\d+)?)\]")
+"""A block's name, its knob and the value that it is turned to."""
 LONGEST_NAME = 5000
 """Letters; a block of the user's is named by its path, of which Linux takes 4096 bytes."""
 
@@ -34,7 +38,8 @@ def checked_name(kind: str, name: str) -> str:
 def published_name(block: str) -> str:
     """Return the name of a block without the capacity or depth that it was given.
 
-    >>> published_name("InvertedResidual[expansion=3]"), published_name("my.py:Mine")
-    ('InvertedResidual', 'my.py:Mine')
+    >>> published_name("InvertedResidual[expansion=3]"), published_name("my[1].py:Mine")
+    ('InvertedResidual', 'my[1].py:Mine')
     """
-    return block.partition("[")[0]
+    found = SETTING.fullmatch(block)
+    return block if found is None else found[1]

@@ -85,22 +85,22 @@ def _of_record(
         for way in ways
     ]
     try:
-        settings = record.scaffold.model_dump()
-        placement = Placement.of(record.block, record.shown[0], ScaffoldConfig(**settings))
-        task = (record, dataset, asked)
-        if placement.elsewhere is not None:
-            return placement.elsewhere(_answered, task, kind="latency")
+        task, elsewhere = (record, dataset, asked), _placement(record).elsewhere
+        if elsewhere is not None:
+            return elsewhere(_answered, task, kind="latency")
         return _answered(task, lambda _: None)
     except Exception as error:  # noqa: BLE001 - a block is foreign code; the others go on
         return [replace(each, reason=reason_of(error)) for each in asked]
 
 
+def _placement(record: TrainingRecord) -> Placement:
+    scaffold = ScaffoldConfig(**record.scaffold.model_dump())
+    return Placement.of(record.block, record.shown[0], scaffold)
+
+
 def _answered(task: tuple[TrainingRecord, ImageDataset, list[Exported]], _: Send) -> list[Exported]:
     record, dataset, asked = task
-    placement = Placement.of(
-        record.block, record.shown[0], ScaffoldConfig(**record.scaffold.model_dump())
-    )
-    net = placement.build(seed=record.seed).eval()
+    net = _placement(record).build(seed=record.seed).eval()
     net.load_state_dict(_weights(record))
     train, _rest = split_train_validation(
         dataset.y_train, fraction=VALIDATION_FRACTION, seed=SPLIT_SEED

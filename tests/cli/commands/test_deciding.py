@@ -1,4 +1,4 @@
-"""`ranks`, `specialisation`, `front` and `curves` over a store, from the command line."""
+"""`ranks`, `specialisation`, `front`, `curves` and `exported` over a store, as commands."""
 
 from __future__ import annotations
 
@@ -78,6 +78,10 @@ def test_what_accuracy_costs_and_who_is_best_within_limits() -> None:
         (["curves", "--of", "test_accuracy"], "unknown measure of an epoch 'test_accuracy'"),
         (["curves", "--over", "budget"], "results holds no block at two budgets"),
         (["curves", "--plot", "a.pdf"], "pdf"),
+        (["exported"], "--dataset is missing; name the data"),
+        (["exported", "--dataset", "digits"], "results holds no training with its weights"),
+        (["exported", "--dataset", "digits", "--precision", "int8"], "nothing can be run so: int8"),
+        (["exported", "--dataset", "digits", "--backend", "none"], "unknown backend 'none'"),
     ],
 )
 def test_wrong_use_is_one_line(arguments: list[str], told: str) -> None:
@@ -94,6 +98,14 @@ def test_how_blocks_learn_as_a_table_and_a_figure() -> None:
     # All samples learn alike: a mean of 80% whose interval has no width.
     assert output.count("80.00 to 80.00") == len(SKILLS)
     assert Path("curves.png").stat().st_size > 10_000
+
+
+def test_trainings_without_epochs_have_no_learning_curve() -> None:
+    with Store("bare", create=True) as store:
+        store.put(training("bare", "A", epochs=()))
+    status, output, error = run("curves", "bare")
+    assert (status, output) == (2, "")
+    assert "bare holds no training with epochs" in " ".join(error.split())
 
 
 def test_accuracy_over_budgets() -> None:

@@ -81,7 +81,8 @@ def _matched(request: CompareRequest, matches: Sequence[str] | None) -> list[Com
         return [request]
     if request.sweep.protocol.match is not None:
         raise InputError("the protocol names a track; leave out --match")
-    tracks = [Match.of_text(text) for text in dict.fromkeys(matches)]
+    # By what they say: `macs` and `macs@1x` are one track.
+    tracks = dict.fromkeys(map(Match.of_text, matches))
     return [request.with_protocol(request.sweep.protocol.changed(match=each)) for each in tracks]
 
 

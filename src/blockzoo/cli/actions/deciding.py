@@ -117,8 +117,9 @@ def curves(source: str, *, over: str, of: str, positions: Sequence[str], plot: P
     else:
         drawn = {f"{cost} budget": found for cost, found in budget_curves(trained).items()}
         title, scale = "test accuracy, %", 100.0
-    shown = {x: [c for c in found if c.position in places] for x, found in drawn.items()}
-    if not any(shown.values()):
+    here = {x: [c for c in found if c.position in places] for x, found in drawn.items()}
+    shown = {x: found for x, found in here.items() if found}
+    if not shown:
         raise InputError(f"{source} holds {_MISSING[over]}")
     console = output_console()
     for x_title, found in shown.items():

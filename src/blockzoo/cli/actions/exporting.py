@@ -8,13 +8,13 @@ from pathlib import Path
 import typer
 
 from blockzoo.cli.actions.keeping import open_store
+from blockzoo.cli.actions.timing import require_some_possible
 from blockzoo.cli.screen.consoles import output_console, progress, say
 from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay
 from blockzoo.data import load_dataset
 from blockzoo.experiments.execution.user_blocks import run_apart
 from blockzoo.experiments.exported import Exported, exported_accuracies
-from blockzoo.measure.timing.backends import get_backend
 from blockzoo.report.tables.exported import exported_table, reason_lines
 from blockzoo.results.records import TrainingRecord
 
@@ -30,9 +30,8 @@ def exported(
     """Show what trained networks answer in each way; exits with status 1 where one cannot run."""
     if dataset is None:
         raise InputError("--dataset is missing; name the data that the blocks were trained on")
-    for backend in backends:
-        get_backend(backend)
     ways = RunWay().crossed(backends=backends, precisions=precisions)
+    require_some_possible(ways)
     with open_store(source, create=False) as store:
         every = (r for r in store.each(kind="training", status="ok"))
         kept = [r for r in every if isinstance(r, TrainingRecord) and r.weights_path]

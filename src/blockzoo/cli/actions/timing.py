@@ -69,7 +69,7 @@ def benchmark(
         caches=chosen.caches or (),
         forms=chosen.forms or (),
     )
-    _require_some_possible(ways)
+    require_some_possible(ways)
     require_usable(results, output)
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
     records = timed(names, positions, config, settings, ways, chosen)
@@ -98,8 +98,8 @@ def _drawing(plot: Path | None) -> Callable[[Sequence[LatencyRecord]], None]:
     return draw
 
 
-def _require_some_possible(ways: Sequence[RunWay]) -> None:
-    """Raise `InputError` where no backend has any of what was asked for, so nothing could be timed.
+def require_some_possible(ways: Sequence[RunWay]) -> None:
+    """Raise `InputError` where no backend has any of what was asked for, so nothing could be run.
 
     One impossible combination among others is a record of its own, which says why.
     """
@@ -109,7 +109,7 @@ def _require_some_possible(ways: Sequence[RunWay]) -> None:
         backend.supports(resolved_way(way)) for backend, way in zip(backends, ways, strict=True)
     ]
     if reasons[0] is not None and all(reasons):
-        raise InputError(f"nothing can be timed so: {reasons[0]}")
+        raise InputError(f"nothing can be run so: {reasons[0]}")
 
 
 def latency_settings(
