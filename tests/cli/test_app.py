@@ -18,7 +18,7 @@ import blockzoo
 from blockzoo import cli
 from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.actions.choices import chosen_threads
-from blockzoo.cli.actions.training import chosen_on_oom
+from blockzoo.cli.actions.requests import chosen_on_oom
 from blockzoo.cli.app import app
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.measure.machine import contention, devices

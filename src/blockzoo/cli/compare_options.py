@@ -35,8 +35,8 @@ class CompareOptions(TrainingOptions):
         typer.Option(
             "--match",
             metavar="COST[@Nx]",
-            help="Fit every block's stage to N times the context block's macs or params first; "
-            "repeatable.",
+            help="Fit every block's stage to N times the context block's macs, params or latency "
+            "first; repeatable.",
         ),
     ] = None
     margin_points: Annotated[

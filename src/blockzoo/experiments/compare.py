@@ -18,6 +18,7 @@ from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
+from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
 from blockzoo.results.families import Family
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
@@ -166,6 +167,7 @@ def run_compare(
     look is past. The family is declared in the store before anything runs; one that was declared
     when trainings of the block were there is exploratory.
     """
+    request = replace(request, sweep=fitted_by_timing(request.sweep, store))
     declared_at = store.declare(request.family)
     levels = {len(request.sweep.protocol.seeds): ALPHA}
     if request.looks is not None:

@@ -25,8 +25,8 @@ _STEPS = 20
 """Values tried within the octave; costs that grow evenly are met by the third."""
 _NEAR = 0.002
 """So near the target no nearer value is looked for."""
-_DEEPEST = 100
-_MOST = 256.0
+DEEPEST = 100
+MOST = 256.0
 """Knobs are tried from its inverse to it."""
 
 
@@ -35,15 +35,19 @@ class Fit:
     """A block at one position, fitted: what it is then called, and what its stage costs.
 
     `fitted` is the block's own name where it needs no fitting. `knob` is "depth" for one that
-    declares none, the last resort.
+    declares none, the last resort. `cost` is in MACs or parameters; a latency is told as a share of
+    what the stage of the context block takes, and `half_width` is that of its 95% interval.
+    `failure`: why no cost is known, "" where one is.
     """
 
     block: str
     position: Position
     fitted: str
     knob: str
-    cost: int
+    cost: float
     target: float
+    half_width: float = 0.0
+    failure: str = ""
 
     @property
     def off(self) -> float:
@@ -52,8 +56,8 @@ class Fit:
 
     @property
     def reached(self) -> bool:
-        """Whether the cost is near enough."""
-        return abs(self.off) <= TOLERANCE
+        """Whether the cost is near enough, and well enough known to say so."""
+        return not self.failure and abs(self.off) <= TOLERANCE and self._known
 
     @property
     def reason(self) -> str:
@@ -65,7 +69,18 @@ class Fit:
         """
         if self.reached:
             return ""
+        if self.failure:
+            return f"{self.block} cannot be fitted: {self.failure}"
+        if not self._known:
+            return (
+                f"{self.fitted} is timed to within {self.half_width / self.target:.1%}; it takes "
+                f"{TOLERANCE / 2:.1%} to say what it matches, so give latencies a larger budget"
+            )
         return f"{self.block} cannot reach the target; nearest is {self.fitted}, {self.off:+.1%}"
+
+    @property
+    def _known(self) -> bool:
+        return self.half_width <= self.target * TOLERANCE / 2
 
 
 # Of a block, all that is asked is asked several times: for the plan, the trials and the answer.
@@ -111,7 +126,7 @@ def _stacked(
     one, two = (cost(spec.at_depth(blocks)) for blocks in (1, 2))
     more = (target - one) / (two - one) if two > one else 0
     for blocks in (1 + math.floor(more), 1 + math.ceil(more)):
-        deep = spec.at_depth(min(max(blocks, 1), _DEEPEST))
+        deep = spec.at_depth(min(max(blocks, 1), DEEPEST))
         yield deep.name, cost(deep)
 
 
@@ -130,9 +145,9 @@ def _turned(
         return costs[value] < target
 
     low = high = 1.0
-    while high < _MOST and is_below(high):
+    while high < MOST and is_below(high):
         low, high = high, 2 * high
-    while low > 1 / _MOST and not is_below(low):
+    while low > 1 / MOST and not is_below(low):
         low, high = low / 2, low
     for step in range(_STEPS):
         if any(abs(its / target - 1) <= _NEAR for its in costs.values()):

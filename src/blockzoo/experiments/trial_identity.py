@@ -157,6 +157,16 @@ def _arithmetic_there(
     return _arithmetic(Placement.of(block, position, scaffold), recipe, device)
 
 
+def machine_digest(settings: LatencySettings) -> str:
+    """Return six hexadecimal digits of all that a latency depends on but networks and inputs.
+
+    >>> len(machine_digest(LatencySettings()))
+    6
+    """
+    settings = resolved(settings)
+    return trial_id("machine", way=_settings(settings)["way"], environment=_identity(settings))[:6]
+
+
 def resolved(settings: LatencySettings) -> LatencySettings:
     """Return the settings with the device by its own name; raises `DeviceError`."""
     return replace(settings, way=resolved_way(settings.way))

@@ -18,7 +18,8 @@ from blockzoo.analysis.groups import Terms
 from blockzoo.analysis.summary import summarize
 from blockzoo.core.errors import InputError, ResultsError, in_one_line
 from blockzoo.core.files import replacing
-from blockzoo.report.figures.accuracy_plot import FORMATS, plot_accuracy, render, require_format
+from blockzoo.report.figures.accuracy_plot import plot_accuracy, render
+from blockzoo.report.figures.formats import FORMATS, require_format
 from blockzoo.report.figures.latency_plot import plot_latencies
 from blockzoo.report.figures.points import COST_AXES
 from blockzoo.report.figures.style import assign_looks

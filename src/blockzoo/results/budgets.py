@@ -10,16 +10,21 @@ from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.ranges import BUDGET
 from blockzoo.results.records import FormCost
 
-MatchedCost = Literal["macs", "params"]
+MatchedCost = Literal["macs", "params", "latency"]
 MATCHED_COSTS: tuple[MatchedCost, ...] = get_args(MatchedCost)
-_SUFFIX = re.compile(rf"(.*)\+({'|'.join(MATCHED_COSTS)})(?:@(\d+(?:\.\d+)?)x)?")
+_SUFFIX = re.compile(
+    rf"(?P<name>.*)\+(?P<cost>{'|'.join(MATCHED_COSTS)})"
+    r"(?:@(?P<budget>\d+(?:\.\d+)?)x)?(?:#(?P<machine>[0-9a-f]{6}))?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
     """Which cost of the stage is made equal, and to what share of the context block's.
 
-    Raises `UnknownNameError` for another cost and `InputError` for a share out of range.
+    `machine` tells on which one latencies were made equal, "" until blocks were fitted there, and
+    for costs that are counted. Raises `UnknownNameError` for another cost and `InputError` for a
+    share out of range.
 
     >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
     ('+macs', '+params@0.5x')
@@ -27,6 +32,7 @@ class Match:
 
     cost: MatchedCost
     budget: float = 1.0
+    machine: str = ""
 
     def __post_init__(self) -> None:
         if self.cost not in MATCHED_COSTS:
@@ -36,7 +42,8 @@ class Match:
     @property
     def suffix(self) -> str:
         """What the label of a protocol ends with in this track."""
-        return f"+{self.cost}" if self.budget == 1 else f"+{self.cost}@{self.budget:g}x"
+        budget = "" if self.budget == 1 else f"@{self.budget:g}x"
+        return f"+{self.cost}{budget}{self.machine and '#'}{self.machine}"
 
     @property
     def words(self) -> str:
@@ -45,18 +52,21 @@ class Match:
         >>> Match(cost="params", budget=0.5).words
         "stages of 0.5 times the context block's params"
         """
-        return f"stages of {self.budget:g} times the context block's {self.cost}"
+        machine = f" on machine {self.machine}" if self.machine else ""
+        return f"stages of {self.budget:g} times the context block's {self.cost}{machine}"
 
     @classmethod
     def of_text(cls, text: str) -> Match:
-        """Return what `macs` or `params@0.5x` says; raises `InputError` for another form.
+        """Return what `macs`, `params@0.5x` or `latency` says; raises `InputError` for another.
 
         >>> Match.of_text("params@0.5x")
         Match(cost='params', budget=0.5)
         """
         _, match = cls.of_label(f"+{text}")
         if match is None:
-            raise InputError(f"{text!r} names no budget; write macs, params, or macs@0.5x")
+            raise InputError(
+                f"{text!r} names no budget; write {', '.join(MATCHED_COSTS)}, or macs@0.5x"
+            )
         return match
 
     @classmethod
@@ -71,9 +81,20 @@ class Match:
         found = _SUFFIX.fullmatch(label)
         if found is None:
             return label, None
-        name, cost, budget = found.groups()
-        return name, cls(cost=cost, budget=float(budget or 1))  # type: ignore[arg-type]
+        match = cls(
+            cost=found["cost"],  # type: ignore[arg-type]
+            budget=float(found["budget"] or 1),
+            machine=found["machine"] or "",
+        )
+        return found["name"], match
 
     def of(self, form: FormCost) -> int:
-        """Return the cost that is matched."""
+        """Return the cost that is matched; raises `InputError` for latency, which no count holds.
+
+        >>> form = FormCost(params_total=2, params_trainable=1, macs=3)
+        >>> Match(cost="params").of(form)
+        2
+        """
+        if self.cost == "latency":
+            raise InputError("a latency is not counted; blocks are fitted to one by timing them")
         return form.macs if self.cost == "macs" else form.params_total

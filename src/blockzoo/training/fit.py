@@ -24,11 +24,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from blockzoo.core.errors import BlockError
@@ -49,6 +47,9 @@ from blockzoo.training.micro_batches import block_errors, memory_errors
 from blockzoo.training.process import freed_memory_kept, terminable
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +226,10 @@ def _compiled(
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
     """Return a Fabric that keeps to one device and one process, even in a cluster."""
+    # 70 MB and a second, which who only reads trainings does without.
+    from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
     # The environment is named because Fabric would else join what SLURM or MPI variables tell of.
     with quiet():  # Lightning logs the precision, which records hold
         return Fabric(

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 import torch.nn.functional as F
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -41,6 +40,9 @@ from blockzoo.training.metrics import (
 from blockzoo.training.micro_batches import MicroBatches, OnOom, block_errors
 from blockzoo.training.optimisation import WeightAverage, build_optimizer, build_scheduler
 from blockzoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Forward = Callable[..., Tensor]
 _FOLDING_ERROR = 1e-4  # of the largest weight, by adding to weights and taking away again

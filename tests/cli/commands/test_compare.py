@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,8 +52,14 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
         (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
         (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),
         (["Identit"], "Identity"),
-        (["Identity", "--match", "flops"], "'flops' names no budget; write macs, params, or"),
-        (["Identity", "--match", "macs@"], "'macs@' names no budget; write macs, params, or macs@"),
+        (
+            ["Identity", "--match", "flops"],
+            "'flops' names no budget; write macs, params, latency, or",
+        ),
+        (
+            ["Identity", "--match", "macs@"],
+            "'macs@' names no budget; write macs, params, latency, or",
+        ),
         (["Identity", "--match", "macs@0x"], "budget is 0; it must be above 0"),
         (
             ["Identity", "--match", "macs", "--protocol", "v1+params"],
@@ -91,3 +99,22 @@ def test_at_equal_cost_blocks_are_fitted_and_what_cannot_be_is_a_row(tiny_npz: P
         "MobileOneBlock",
     }
     assert all("[" in block for block, _ in trained)
+
+
+def test_what_is_done_is_compared_without_what_trains_and_draws() -> None:
+    # A gigabyte must do for a store of a hundred thousand records; these take 250 MB.
+    code = (
+        "import sys, blockzoo.cli.actions.comparing\n"
+        "heavy = {'lightning', 'matplotlib', 'pandas', 'pyarrow', 'sklearn'}\n"
+        "print(sorted(heavy & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_dry_run_says_what_fitting_latencies_takes(tiny_npz: Path) -> None:
+    options = ("--dataset", str(tiny_npz), *OPTIONS, "--latency-budget", "2")
+    status, _, told = run("compare", "Identity", "--match", "latency", "--dry-run", *options)
+    assert status == 0
+    # Two blocks, the context and the empty scaffold: four networks of 2 s in six sessions.
+    assert "2 blocks are timed first at 1 positions, in up to 6 sessions each, 1 min" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import typer
 
@@ -10,7 +11,7 @@ from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.plotting import write_plot
-from blockzoo.cli.actions.training import sweep_request
+from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
 from blockzoo.cli.compare_options import CompareOptions
 from blockzoo.cli.screen.consoles import (
     load_data,
@@ -32,8 +33,8 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
-from blockzoo.report.figures.accuracy_plot import format_of
-from blockzoo.report.figures.comparison_plot import comparison_figure
+from blockzoo.experiments.sweep.timed_fits import is_fitted
+from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.comparison import (
     comparison_table,
     detail_lines,
@@ -59,6 +60,12 @@ def compare(chosen: CompareOptions) -> None:
     require_usable(chosen.results, None)
     load_data(request.sweep)
     with open_store(chosen.results, create=True) as store:
+        requests = [
+            replace(each, sweep=fitted_sweep(each.sweep, store, measure=not chosen.dry_run))
+            for each in requests
+        ]
+        if not all(is_fitted(each.sweep) for each in requests):
+            return  # a dry run, which has said what it takes to know more
         if chosen.time_budget_h is not None:
             share_s = chosen.time_budget_h * _SECONDS_PER_HOUR / len(requests)
             requests = [within_time(each, store, share_s) for each in requests]
@@ -70,7 +77,10 @@ def compare(chosen: CompareOptions) -> None:
     for each, look in zip(requests, looks, strict=True):
         _show(look, each)
     found = [each for look in looks for each in look.comparisons]
-    write_plot(chosen.plot, lambda: comparison_figure(found, request.margin))
+    if chosen.plot is not None:
+        from blockzoo.report.figures.comparison_plot import comparison_figure
+
+        write_plot(chosen.plot, comparison_figure(found, request.margin))
     if any(look.failed for look in looks) or any(each.failed for each in found):
         raise typer.Exit(1)
 

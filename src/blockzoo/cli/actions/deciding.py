@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -16,10 +15,7 @@ from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.screen.consoles import output_console
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
-from blockzoo.report.figures.accuracy_plot import format_of
-from blockzoo.report.figures.curves_plot import curves_figure
-from blockzoo.report.figures.front_plot import front_figure
-from blockzoo.report.figures.specialisation_plot import specialisation_figure
+from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.curves import curves_table
 from blockzoo.report.tables.fronts import front_lines, front_table
 from blockzoo.report.tables.ranks import agreement_lines, ranking_table
@@ -72,7 +68,10 @@ def specialisation(source: str, *, margin: float, plot: Path | None) -> None:
         console.print(specialisation_table(rows, console.width))
         if line := undecided_line(rows):
             console.print(line, highlight=False)
-    write_plot(plot, lambda: specialisation_figure(found))
+    if plot is not None:
+        from blockzoo.report.figures.specialisation_plot import specialisation_figure
+
+        write_plot(plot, specialisation_figure(found))
 
 
 def front(
@@ -98,7 +97,10 @@ def front(
         console.print(front_table(each, console.width))
         for line in front_lines(each, limits):
             console.print(line, highlight=False)
-    write_plot(plot, lambda: front_figure(found))
+    if plot is not None:
+        from blockzoo.report.figures.front_plot import front_figure
+
+        write_plot(plot, front_figure(found))
 
 
 def curves(source: str, *, over: str, of: str, positions: Sequence[str], plot: Path | None) -> None:
@@ -128,9 +130,12 @@ def curves(source: str, *, over: str, of: str, positions: Sequence[str], plot: P
             console.print(
                 curves_table(list(group), name, x_title, scale=scale, width=console.width)
             )
-        # One figure for each cost that budgets are of.
-        several = plot is not None and len(shown) > 1
-        place = plot.with_stem(f"{plot.stem}_{x_title.split()[0]}") if plot and several else plot
-        write_plot(
-            place, partial(curves_figure, found, x_title=x_title, y_title=title, scale=scale)
-        )
+        if plot is not None:
+            from blockzoo.report.figures.curves_plot import curves_figure
+
+            # One figure for each cost that budgets are of.
+            one_of_several = plot.with_stem(f"{plot.stem}_{x_title.split()[0]}")
+            write_plot(
+                one_of_several if len(shown) > 1 else plot,
+                curves_figure(found, x_title=x_title, y_title=title, scale=scale),
+            )

@@ -29,9 +29,7 @@ from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.roofline import RooflineResult, measure_roofline
 from blockzoo.experiments.scaling import best_throughput, measure_scaling
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.figures.accuracy_plot import format_of
-from blockzoo.report.figures.roofline_plot import roofline_figure
-from blockzoo.report.figures.scaling_plot import scaling_figure
+from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.roofline import peaks_line, roofline_frame, roofline_table
 from blockzoo.report.tables.scaling import (
     additivity_table,
@@ -110,7 +108,10 @@ def _write_roofline(result: RooflineResult, plot: Path | None, output: Path | No
     frame = roofline_frame(result)
     if output is not None:
         _write_csv(frame, output)
-    write_plot(plot, lambda: roofline_figure(frame))
+    if plot is not None:
+        from blockzoo.report.figures.roofline_plot import roofline_figure
+
+        write_plot(plot, roofline_figure(frame))
 
 
 def _write_csv(frame: pd.DataFrame, output: Path) -> None:
@@ -185,7 +186,10 @@ def _show_scaling(records: Sequence[LatencyRecord], axis: ScalingAxis, plot: Pat
     console.print(scaling_table(records, axis))
     for line in agreement_lines(records, axis):
         console.print(line, highlight=False)
-    write_plot(plot, lambda: scaling_figure(records, axis))
+    if plot is not None:
+        from blockzoo.report.figures.scaling_plot import scaling_figure
+
+        write_plot(plot, scaling_figure(records, axis))
 
 
 def _throughputs(

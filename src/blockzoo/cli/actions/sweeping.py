@@ -11,7 +11,7 @@ from blockzoo.analysis.summary import summarize
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
-from blockzoo.cli.actions.training import sweep_request
+from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say, say_data
 from blockzoo.cli.screen.sweep_progress import SweepProgress
@@ -51,6 +51,7 @@ def sweep(
         trainers_side_by_side(side_by_side, request.device) as trainers,
     ):
         say_data(request)
+        request = fitted_sweep(request, store)
         result = run_sweep(request, store, csv_path=csv, trainers=trainers, listener=listener)
     _show_sweep(request.protocol, csv, plots)
     if result.failed:

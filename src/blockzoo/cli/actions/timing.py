@@ -20,6 +20,7 @@ from blockzoo.cli.actions.choices import (
 )
 from blockzoo.cli.actions.keeping import fail_if_any_failed, keep, require_usable
 from blockzoo.cli.actions.machine import warn_of_contention
+from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.option_groups import BenchmarkOptions
 from blockzoo.cli.screen.consoles import message_console, output_console, say
 from blockzoo.cli.screen.timing_table import LiveTable, showing
@@ -30,6 +31,7 @@ from blockzoo.experiments.benchmark import BenchmarkOptions as SessionOptions
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.measure.timing.backends import get_backend
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
+from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables import measured
 from blockzoo.report.tables.ways import ways_table
 from blockzoo.results.records import LatencyRecord
@@ -82,16 +84,13 @@ def _drawing(plot: Path | None) -> Callable[[Sequence[LatencyRecord]], None]:
     """Return what draws the ratios; raises `InputError` for a name that is no plot's."""
     if plot is None:
         return lambda records: None
-    # Matplotlib takes a third of a second, and few ask for a plot.
-    from blockzoo.cli.actions.plotting import write_plot
-    from blockzoo.report.figures.accuracy_plot import format_of
-    from blockzoo.report.figures.latency_plot import plot_latencies
-
     format_of(plot)  # refused before the measurement and not after it
 
     def draw(records: Sequence[LatencyRecord]) -> None:
         if any(record.ratio is not None for record in records):
-            write_plot(plot, lambda: plot_latencies(latencies_frame(records)))
+            from blockzoo.report.figures.latency_plot import plot_latencies
+
+            write_plot(plot, plot_latencies(latencies_frame(records)))
         else:
             say("no ratio was measured, so there is nothing to draw")
 

@@ -47,7 +47,8 @@ class SweepRequest:
 
     `trust_unsure`: take what the store holds also of blocks whose identity is unsure.
     `data_dir` and `skip_bad_images`: see `load_dataset`. `flip`: whether images are flipped left to
-    right, in the place of what the data set says. `compiled`: see `TrainingSettings`.
+    right, in the place of what the data set says. `compiled`: see `TrainingSettings`. `timed`: by
+    position the blocks that `fitted_by_timing` fitted, where they are matched by latency.
     `options` say how trainings are run and what their records are named.
     """
 
@@ -58,6 +59,7 @@ class SweepRequest:
     trust_unsure: bool = False
     device: str = "auto"
     compiled: bool = False
+    timed: Mapping[Position, tuple[Fit, ...]] = field(default_factory=dict)
     options: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
@@ -85,10 +87,22 @@ class SweepRequest:
         return Placement.of(block, position, self.scaffold)
 
     def fits(self, position: Position) -> list[Fit]:
-        """Return every block of the protocol fitted to its budget there; none without a budget."""
+        """Return every block of the protocol fitted to its budget there; none without a budget.
+
+        Raises `InputError` where they are matched by latency and were not timed yet.
+        """
         match = self.protocol.match
-        blocks = self.protocol.blocks if match else ()
-        return [fit(self.placement(block, position), match) for block in blocks if match]
+        if match is None:
+            return []
+        if match.cost != "latency":
+            return [fit(self.placement(block, position), match) for block in self.protocol.blocks]
+        known = {each.block: each for each in self.timed.get(position, ())}
+        if not known.keys() >= {*self.protocol.blocks}:
+            raise InputError(
+                "blocks are matched by latency only where they are timed first: by `compare`, "
+                "`sweep` and `train`, and in Python by `fitted_by_timing`"
+            )
+        return [known[block] for block in self.protocol.blocks]
 
     def blocks_at(self, position: Position) -> tuple[str, ...]:
         """Return the names by which blocks are run there; without those that reach no budget.

@@ -23,6 +23,7 @@ from blockzoo.experiments.execution.executors import Executor, InProcessExecutor
 from blockzoo.experiments.profile import CostSettings, profile_blocks
 from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
+from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
 from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
@@ -96,6 +97,7 @@ def run_sweep(
     """
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
+    request = fitted_by_timing(request, store)
     plan = make_plan(request, store)
     _remove_leftovers(request.options.checkpoints, store)
     store.ask(plan.asked)
@@ -157,6 +159,7 @@ def run_trainings(
     fails is recorded with its reason and the others go on; raises `BlockZooError` where the failure
     has taken the device with it.
     """
+    request = fitted_by_timing(request, store)
     for seed, placement in product(request.protocol.seeds, list(request.placements())):
         trained = _train_recorded(request, placement, seed)
         (cost,) = measure_cost(request, placement)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from blockzoo.core.errors import InputError
 from blockzoo.report.figures.captions import (
     draw_legends,
     note_of,
@@ -28,11 +26,10 @@ from blockzoo.report.figures.captions import (
     write_note,
     write_title,
 )
+from blockzoo.report.figures.formats import require_format
 from blockzoo.report.figures.layout import draw_labels, fit_figure, view_limits
 from blockzoo.report.figures.points import CostAxis, Interval, Selection, select_results
 from blockzoo.report.figures.style import BlockLook, Marks, assign_looks, draw_results, house_style
-
-FORMATS = ("png", "svg")
 
 # A larger ratio of the largest to the smallest cost is drawn on a logarithmic axis.
 _LOG_RATIO = 20.0
@@ -81,26 +78,6 @@ def plot_accuracy(
         fit_figure(figure, axes)
         draw_labels(axes, selection, marks)
     return figure
-
-
-def require_format(file_format: str) -> None:
-    """Raise `InputError` for a format in which figures are not written.
-
-    >>> require_format("svg")
-    """
-    if file_format not in FORMATS:
-        raise InputError(f"figure format is {file_format!r}; allowed: {', '.join(FORMATS)}")
-
-
-def format_of(plot: Path | None) -> str:
-    """Return png or svg, as the file's name ends; raises `InputError` for another.
-
-    >>> format_of(Path("a.svg")), format_of(None)
-    ('svg', 'png')
-    """
-    file_format = plot.suffix.lstrip(".") if plot else "png"
-    require_format(file_format)
-    return file_format
 
 
 def render(figure: Figure, file_format: str) -> bytes:

@@ -14,7 +14,11 @@ _COLUMNS: dict[str, Side] = {
     **dict.fromkeys(("position", "block", "as run"), "left"),
     **dict.fromkeys(("stage", "target", "off"), "right"),
 }
-_SCALES = {"macs": (1e6, "MMACs"), "params": (1e3, "k params")}
+_SCALES = {
+    "macs": (1e6, "MMACs"),
+    "params": (1e3, "k params"),
+    "latency": (1.0, "times its latency"),
+}
 
 
 def fits_table(fits: Sequence[Fit], match: Match, width: int = 200) -> Table:

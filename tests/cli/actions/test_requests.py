@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from blockzoo.cli.actions.choices import chosen_seeds
-from blockzoo.cli.actions.training import chosen_resident, sweep_request
+from blockzoo.cli.actions.requests import chosen_resident, sweep_request
 from blockzoo.cli.app import app
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.core.errors import InputError, UnknownNameError
