@@ -2,7 +2,7 @@
 
     python benchmarks/zoo_backends.py --phase gate --work DIR      # about 25 s per block and core
     python benchmarks/zoo_backends.py --phase time --work DIR      # on a quiet machine
-    python benchmarks/zoo_backends.py --phase page --work DIR --page docs/backends.md
+    python benchmarks/zoo_backends.py --phase page --work DIR --page docs/measurements/backends.md
 
 A cell is a block in a backend, at batch 1 in fp32 on the CPU, in deploy form. Its layer scales are
 moved away from 0 and its statistics are those of activations, so that the gate sees what a wrong

@@ -1,6 +1,6 @@
 """What folding batch norms changes: every block of the zoo in both forms, timed in one session.
 
-    python benchmarks/zoo_forms.py --output zoo_forms.json --page docs/folding.md
+    python benchmarks/zoo_forms.py --output zoo_forms.json --page docs/measurements/folding.md
 
 All networks are run side by side, round by round: the scaffold in deploy form with its batch norms
 folded ("folded") and as they are ("deploy"), at batch 1 in fp32 in eager on one CPU thread. On two

@@ -3,6 +3,7 @@
 project = "BlockZoo"
 author = "The BlockZoo authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["deflist"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "BlockZoo"

@@ -1,4 +1,4 @@
-"""Write docs/matched.md: every block of the zoo fitted to the context block's stage.
+"""Write docs/measurements/matched.md: every block of the zoo fitted to the context block's stage.
 
     python scripts/make_matched_page.py [--check]
 
@@ -18,16 +18,18 @@ from blockzoo.results.budgets import MATCHED_COSTS, Match
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "matched.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs/measurements/matched.md"
 INTRODUCTION = """\
 <!-- Written by scripts/make_matched_page.py; do not edit. -->
 # Blocks at equal cost
 
 How far each block's capacity is turned so that its stage costs what a stage of {context} does: in the default scaffold (width
 {width}, depth {depth}, {size}×{size} images), in deploy form. `blockzoo compare --match` does the same for your scaffold, see
-[At equal cost](comparing.md#at-equal-cost).
+[At equal cost](../how-to/match-budgets.md).
 
-A number is the value of the block's [knob](blocks.md#a-block-s-capacity); "depth 5" is a stage of five blocks, for one without a knob. All
+Costs are counted, so no machine matters: `python scripts/make_matched_page.py` writes this page anew.
+
+A number is the value of the block's [knob](../reference/blocks.md#a-block-s-capacity); "depth 5" is a stage of five blocks, for one without a knob. All
 are within {tolerance:.0%} of the target; of the few that cannot reach it the table says how far off the nearest is.
 
 {reached} of {count} fits are within {tolerance:.0%}: {blocks} blocks, three positions, MACs and parameters.

@@ -1,4 +1,4 @@
-"""Write docs/zoo.md, the page of all blocks, from the registry.
+"""Write docs/reference/zoo.md, the page of all blocks, from the registry.
 
     python scripts/make_zoo_page.py [--check]
 
@@ -18,7 +18,7 @@ from blockzoo.blocks import BlockSpec, get_block, list_available_blocks
 from blockzoo.core.position import POSITIONS
 from blockzoo.experiments.part_costs import stage_cost
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs/reference/zoo.md"
 ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 INTRODUCTION = """\
 <!-- Written by scripts/make_zoo_page.py from the registry; do not edit. -->
@@ -55,7 +55,7 @@ def main() -> None:
     if not checking:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit("docs/zoo.md is not current; run python scripts/make_zoo_page.py")
+        sys.exit("docs/reference/zoo.md is not current; run python scripts/make_zoo_page.py")
 
 
 def page() -> str:

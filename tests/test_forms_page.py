@@ -17,7 +17,7 @@ def test_the_published_page_is_that_of_the_published_record(
     from zoo_forms import forms_page
 
     record = json.loads((ROOT / "benchmarks/results/zoo_forms.json").read_text())
-    assert forms_page(record) == (ROOT / "docs/folding.md").read_text()
+    assert forms_page(record) == (ROOT / "docs/measurements/folding.md").read_text()
     (row,) = (
         row for row in record["rows"] if (row["block"], row["form"]) == ("MobileOneBlock", "folded")
     )

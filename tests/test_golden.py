@@ -296,7 +296,7 @@ def test_numbers_drawn_for_a_seed(rewrite: bool) -> None:
 
 def test_public_names(rewrite: bool) -> None:
     """All that docs, examples and the README import, beside `blockzoo.__all__`."""
-    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     texts += sorted((ROOT / "examples").glob("*.py"))
     pattern = re.compile(r"^from (blockzoo[\w.]*) import (\([^)]*\)|[^\n#]*)", re.M)
     imported = {

@@ -1,4 +1,4 @@
-"""What docs/recipes.md says of `v1` against `classic` is what the published records say."""
+"""What docs/measurements/recipes.md says of `v1` against `classic` is what the published records say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from blockzoo.stats.paired_seeds import mean_interval
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs/recipes.md").read_text()
+PAGE = (ROOT / "docs/measurements/recipes.md").read_text()
 TEN, FIFTY = (
     json.loads((ROOT / "benchmarks/results" / name).read_text())
     for name in ("recipes.json", "recipes_fifty_epochs.json")

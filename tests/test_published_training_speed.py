@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs/data.md").read_text()
+PAGE = (ROOT / "docs/measurements/training-speed.md").read_text()
 
 
 def record(name: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_gain_of_two_trainings_side_by_side() -> None:
     speeds = found["images_per_s"]
     assert [len(rounds) for rounds in speeds.values()] == [5, 5]
     gain = median(speeds["2"]) / median(speeds["1"])
-    page = " ".join((ROOT / "docs/recipes.md").read_text().split())  # however lines are broken
+    page = " ".join((ROOT / "docs/measurements/training-speed.md").read_text().split())  # however lines are broken
     assert f"a thread each, train {gain:.2f} times the images/s of one with both" in page
     commit = found["environment"]["commit"][:7]
     assert f"`benchmarks/results/side_by_side_cpu.json`, commit {commit}" in page

@@ -17,6 +17,6 @@ def test_the_published_page_is_that_of_the_published_record(
     from scaling_page import scaling_page
 
     record = json.loads((ROOT / "benchmarks/results/scaling.json").read_text())
-    assert scaling_page(record) == (ROOT / "docs/scaling.md").read_text()
+    assert scaling_page(record) == (ROOT / "docs/measurements/scaling.md").read_text()
     record["batch_size"]["rows"][0]["images_per_s"] = 1234.5
     assert "| ResNetBasicBlock | 1,234.5 (6) |" in scaling_page(record)

@@ -8,8 +8,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
-PAGE = ROOT / "docs/protocol.md"
-COMPARING = ROOT / "docs/comparing.md"
+PAGE = ROOT / "docs/measurements/same-or-slower.md"
+COMPARING = ROOT / "docs/measurements/family-tests.md"
 
 
 def rows(name: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""docs/zoo.md and docs/matched.md are written from the registry and must be current."""
+"""docs/reference/zoo.md and docs/measurements/matched.md are written from the registry and must be current."""
 
 from __future__ import annotations
 

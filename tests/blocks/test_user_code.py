@@ -542,7 +542,7 @@ def test_loading_is_remembered_for_the_process(write: Write) -> None:
 
 def test_the_example_and_the_block_of_the_documentation_work(write: Write) -> None:
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "blocks.md").read_text(encoding="utf-8")
+    page = (root / "docs/reference/blocks.md").read_text(encoding="utf-8")
     snippet = re.search(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
     assert snippet is not None
     write(snippet[1], snippet[2])

@@ -113,7 +113,7 @@ def test_the_published_spreads_are_those_of_the_published_samples(which: str) ->
 
 
 def test_the_page_says_what_the_records_say() -> None:
-    page = " ".join((ROOT / "docs/protocol.md").read_text().split())  # however lines are broken
+    page = " ".join((ROOT / "docs/measurements/latency-repeatability.md").read_text().split())  # however lines are broken
     found = json.loads((RESULTS / "latency_estimators.json").read_text())["spreads"]
     for q in (0.25, 0.1, 0.05):
         times, ratios = found[f"milliseconds, quantile {q}"], found[f"ratio, of quantiles {q}"]
@@ -146,7 +146,7 @@ def test_the_page_says_what_the_records_say() -> None:
 def test_the_page_has_the_spreads_of_rigorous_and_of_naive_means(
     which: str, name: str, told: str
 ) -> None:
-    page = (ROOT / "docs/protocol.md").read_text()
+    page = (ROOT / "docs/measurements/latency-repeatability.md").read_text()
     record = json.loads((RESULTS / f"latency_repeatability_twenty{which}.json").read_text())
     walls = [run["wall_s"] for run in record["runs"]]
     assert record["settings"]["processes"] == 20
@@ -174,7 +174,7 @@ def test_the_page_has_the_spreads_of_rigorous_and_of_naive_means(
 
 
 def test_the_page_says_how_often_networks_drifted() -> None:
-    page = (ROOT / "docs/protocol.md").read_text()
+    page = (ROOT / "docs/measurements/latency-repeatability.md").read_text()
     drifts = {}
     for which in ("", "_again"):
         record = json.loads((RESULTS / f"latency_repeatability_twenty{which}.json").read_text())

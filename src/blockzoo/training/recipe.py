@@ -148,7 +148,7 @@ RECIPES = {
         # warm-up (Goyal et al. 2017) and label smoothing (Szegedy et al. 2016). Adaptive steps
         # suit plain, depthwise, large-kernel and LayerNorm blocks alike, as ConvNeXt (Liu et al.
         # 2022) and FastViT (Vasu et al. 2023) are trained, where SGD needs a rate per family.
-        # A moving average of the weights (Polyak & Juditsky 1992). See docs/recipes.md.
+        # A moving average of the weights (Polyak & Juditsky 1992). See docs/explanation/recipes.md.
         Recipe(
             name="v1",
             epochs=50,

@@ -169,7 +169,7 @@ def costs_in_full_table(costs: Mapping[Position, PartCost]) -> Table:
 
 def theory_table(theories: Sequence[StageTheory]) -> Table:
     """Return receptive fields, intensity and memory by position."""
-    table = Table(title="\nTheory (explained in docs/zoo.md)", box=None)
+    table = Table(title="\nTheory (explained in docs/reference/zoo.md)", box=None)
     table.title_justify = "left"
     table.add_column("position")
     titles = ("field: stage", "network", "effective", "FLOPs/byte", "if fused")
