@@ -11,7 +11,7 @@ from blockzoo.cli.option_groups import ProfileOptions, spread
     "blockzoo profile MobileOneBlock --position mid",
     "blockzoo profile --all",
     "blockzoo profile classic/RepMixer --protocol classic --output costs.csv",
-    "blockzoo profile RepMixer --width 32 --input-shape 1 3 64 64 --batch-size 128",
+    "blockzoo profile RepMixer --width 32 --input-shape 128 3 64 64",
     "blockzoo profile ResNetBasicBlock RepMixer --position mid --measure-memory",
     "blockzoo profile RepMixer --position mid --recipe v1",
 )
