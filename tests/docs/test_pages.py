@@ -82,3 +82,30 @@ def test_what_names_of_the_early_version_mean(name: str, early: str, now: str) -
 
 def test_all_ten_names_of_the_early_version_are_there() -> None:
     assert len(CLASSIC) == 10
+
+
+def test_links_of_texts_outside_the_docs_lead_to_files() -> None:
+    """Sphinx checks those between pages."""
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (ROOT / target).exists(), (name, target)
+
+
+def test_pages_that_are_spoken_of_exist() -> None:
+    files = [ROOT / "CHANGELOG.md", *PAGES_AND_SOURCES]
+    spoken = {
+        path
+        for file in files
+        for path in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text(encoding="utf-8"))
+    }
+    assert len(spoken) > 10
+    assert sorted(path for path in spoken if not (ROOT / path).exists()) == []
+
+
+PAGES_AND_SOURCES = [
+    path
+    for folder in ("docs", "src", "scripts", "benchmarks", "tests")
+    for pattern in ("*.md", "*.py")
+    for path in sorted((ROOT / folder).rglob(pattern))
+]
