@@ -11,6 +11,7 @@ from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.protocol import get_protocol
+from blockzoo.results.table.columns import COLUMNS
 from tests.cli.commands.running import run
 from tests.docs.pages import PAGES, ROOT
 from tests.docs.test_commands import tutorial_store
@@ -82,6 +83,11 @@ def test_what_names_of_the_early_version_mean(name: str, early: str, now: str) -
 
 def test_all_ten_names_of_the_early_version_are_there() -> None:
     assert len(CLASSIC) == 10
+
+
+def test_every_column_is_on_the_page_of_columns() -> None:
+    page = PAGES["docs/reference/columns.md"]
+    assert [name for name in COLUMNS if f"`{name}`" not in page] == []
 
 
 def test_links_of_texts_outside_the_docs_lead_to_files() -> None:
