@@ -1,6 +1,6 @@
 """The eleven blocks over batch sizes, resolutions and threads; marginals; roofline; then a page.
 
-    python benchmarks/scaling.py --work DIR --output scaling.json --page docs/measurements/scaling.md
+    python benchmarks/scaling.py --work DIR --output FILE --page docs/measurements/scaling.md
 
 All is in fp32 in eager on the CPU, the scaffold in deploy form, on one thread where the part is not
 about threads. Each part leaves a JSON file, and a plot where it has one, in the folder; a part that

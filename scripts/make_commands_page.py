@@ -19,7 +19,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import typer
 from typer.models import CommandInfo
 
-from blockzoo.cli import app
+from blockzoo.cli.app import app
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/commands.md"
 INTRODUCTION = """\

@@ -1,4 +1,4 @@
-"""What docs/measurements/recipes.md says of `v1` against `classic` is what the published records say."""
+"""What docs/measurements/recipes.md says of the recipes is what the published records say."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_gain_of_two_trainings_side_by_side() -> None:
     speeds = found["images_per_s"]
     assert [len(rounds) for rounds in speeds.values()] == [5, 5]
     gain = median(speeds["2"]) / median(speeds["1"])
-    page = " ".join((ROOT / "docs/measurements/training-speed.md").read_text().split())  # however lines are broken
+    page = " ".join(PAGE.split())  # however lines are broken
     assert f"a thread each, train {gain:.2f} times the images/s of one with both" in page
     commit = found["environment"]["commit"][:7]
     assert f"`benchmarks/results/side_by_side_cpu.json`, commit {commit}" in page

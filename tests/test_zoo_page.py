@@ -1,4 +1,4 @@
-"""docs/reference/zoo.md and docs/measurements/matched.md are written from the registry and must be current."""
+"""The pages of the zoo and of blocks at equal cost are written from the registry and current."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from blockzoo.blocks import canonical_name
-from blockzoo.cli import app
+from blockzoo.cli.app import app
 from blockzoo.experiments.protocol import get_protocol
 from tests.cli.commands.running import run
 from tests.docs.pages import PAGES, ROOT, blocks, commands, inline_commands

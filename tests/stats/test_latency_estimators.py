@@ -113,7 +113,8 @@ def test_the_published_spreads_are_those_of_the_published_samples(which: str) ->
 
 
 def test_the_page_says_what_the_records_say() -> None:
-    page = " ".join((ROOT / "docs/measurements/latency-repeatability.md").read_text().split())  # however lines are broken
+    text = (ROOT / "docs/measurements/latency-repeatability.md").read_text()
+    page = " ".join(text.split())  # however lines are broken
     found = json.loads((RESULTS / "latency_estimators.json").read_text())["spreads"]
     for q in (0.25, 0.1, 0.05):
         times, ratios = found[f"milliseconds, quantile {q}"], found[f"ratio, of quantiles {q}"]
