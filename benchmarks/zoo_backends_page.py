@@ -148,7 +148,7 @@ def _page(record: Mapping[str, Any], backends: Sequence[str]) -> str:
         cells = [_cell(row[name], "to_eager", reasons) for name in others]
         rows.append([block, _median(row["eager"], reasons), _to_baseline(row["eager"]), *cells])
     lines = [
-        "# Backends",
+        "# What does a backend gain?",
         "",
         EXPLANATION.format(
             count=len(record["blocks"]),
