@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.figures.colours import QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.points import CostAxis, Interval, Selection
 from blockzoo.report.figures.style import (
     MARKER_POINTS,
@@ -26,7 +26,13 @@ from blockzoo.report.figures.style import (
 
 _GAP_INCHES = 0.14
 _LEGEND_POINTS, _NOTE_POINTS = 8.0, 7.5
-KEY_LOOK = BlockLook(marker="o", colour=QUIET)
+
+
+def key_look() -> BlockLook:
+    """Return the marker of a key, which is no block's."""
+    return BlockLook(marker="o", colour=theme().quiet)
+
+
 """Of markers that stand for a size, not a block."""
 
 
@@ -49,7 +55,7 @@ def write_title(axes: Axes, title: str, subtitle: str) -> None:
         xytext=(0, 8),
         textcoords="offset points",
         fontsize=8.5,
-        color=QUIET,
+        color=theme().quiet,
         parse_math=False,
     )
 
@@ -69,7 +75,7 @@ def write_note(axes: Axes, sentences: Sequence[str]) -> None:
         va="top",
         fontsize=_NOTE_POINTS,
         linespacing=1.4,
-        color=QUIET,
+        color=theme().quiet,
         parse_math=False,
     )
 
@@ -94,7 +100,7 @@ def draw_legends(axes: Axes, selection: Selection, marks: Marks) -> None:
 def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
     entries = {
         f"{position} stage": lone_marker(
-            KEY_LOOK, diameter_points=MARKER_POINTS[position] * marks.scale
+            key_look(), diameter_points=MARKER_POINTS[position] * marks.scale
         )
         for position in POSITIONS
     }
@@ -103,7 +109,7 @@ def _key(axes: Axes, selection: Selection, marks: Marks) -> Legend:
         entries["some seeds failed"] = failure_cross(MARKER_POINTS[POSITIONS[1]])
     if selection.has_intervals:
         entries["95% interval"] = Line2D(
-            [], [], linestyle="none", marker="|", markersize=11, color=QUIET
+            [], [], linestyle="none", marker="|", markersize=11, color=theme().quiet
         )
     return legend_beside(axes, entries, below_inches=0.0, columns=1)
 

@@ -9,17 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from blockzoo.analysis.compare import Comparison
-from blockzoo.report.figures.colours import QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import house_style
 from blockzoo.stats.accuracy import MARGIN
 
-# Okabe and Ito's colours, which the colour-blind tell apart too; and a marker each.
-_LOOKS = {
-    "better": ("#009E73", "^"),
-    "worse": ("#D55E00", "v"),
-    "equal": ("#0072B2", "s"),
-    "undecided": ("#777777", "o"),
-}
+_MARKERS = {"better": "^", "worse": "v", "equal": "s", "undecided": "o"}
 _WIDTH_INCHES, _ROW_INCHES, _REST_INCHES = 8.0, 0.34, 1.6
 _THICK, _THIN = 3.0, 1.0
 
@@ -39,8 +33,8 @@ def comparison_figure(comparisons: Sequence[Comparison], margin: float = MARGIN)
         figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        axes.axvspan(-100 * margin, 100 * margin, color=QUIET, alpha=0.15, linewidth=0)
-        axes.axvline(0, color=QUIET, linewidth=0.8)
+        axes.axvspan(-100 * margin, 100 * margin, color=theme().quiet, alpha=0.15, linewidth=0)
+        axes.axvline(0, color=theme().quiet, linewidth=0.8)
         for row, pair in enumerate(pairs):
             _draw(axes, row, pair)
         names = [f"{c.block} less {c.other}, {c.position}" for c in pairs]
@@ -49,20 +43,24 @@ def comparison_figure(comparisons: Sequence[Comparison], margin: float = MARGIN)
         axes.set_xlabel("difference in test accuracy, points")
         axes.set_title("thick: on these test images; thin: for new images; 95%", fontsize="small")
         for verdict in dict.fromkeys(pair.verdict for pair in pairs):
-            colour, marker = _LOOKS[verdict]
-            axes.plot([], [], marker, color=colour, label=verdict)
+            axes.plot([], [], _MARKERS[verdict], color=_colour(verdict), label=verdict)
         if pairs:
-            figure.legend(loc="outside lower center", ncols=len(_LOOKS), frameon=False)
+            figure.legend(loc="outside lower center", ncols=len(_MARKERS), frameon=False)
     return figure
 
 
 def _draw(axes: Axes, row: int, pair: Comparison) -> None:
     difference = pair.difference
     assert difference is not None
-    colour, marker = _LOOKS[pair.verdict]
+    colour, marker = _colour(pair.verdict), _MARKERS[pair.verdict]
     intervals = ((pair.new_images, _THIN), ((difference.low, difference.high), _THICK))
     for interval, thickness in intervals:
         if interval is not None and interval[0] is not None and interval[1] is not None:
             ends = [100 * interval[0], 100 * interval[1]]
             axes.plot(ends, [row, row], color=colour, linewidth=thickness, solid_capstyle="butt")
     axes.plot([100 * difference.mean], [row], marker, color=colour, markersize=7)
+
+
+def _colour(verdict: str) -> str:
+    blue, vermilion, green, *_ = theme().blocks
+    return {"better": green, "worse": vermilion, "equal": blue}.get(verdict, theme().quiet)

@@ -66,6 +66,7 @@ def _panel(
             label=curve.block,
             color=look.colour,
             marker=look.marker,
+            linestyle=look.line,
             markersize=4 * look.scale,
             fillstyle=look.fill,
             linewidth=1.0,

@@ -11,7 +11,6 @@ from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from blockzoo.measure.costs.graph import Graph, Kind, Node, folded
-from blockzoo.report.figures.colours import INK, QUIET
 
 _FILLS: dict[Kind, str] = {
     "input": "#FFFFFF",
@@ -21,6 +20,7 @@ _FILLS: dict[Kind, str] = {
     "join": "#FBE6D3",
     "other": "#EFEFEF",
 }
+_INK, _QUIET = "#222222", "#666666"
 _ROW, _BOX_HEIGHT, _GAP, _MARGIN = 56.0, 34.0, 22.0, 16.0
 # Pixels for a letter at font size 11, estimated, for nothing here can measure text.
 _CHARACTER = 6.7
@@ -215,16 +215,16 @@ def _edge(chain: list[int], layout: _Layout) -> str:
     end_x, end_y = points[-1]
     left, right, top = end_x - 3.5, end_x + 3.5, end_y - 6
     head = f"M{left:.1f},{top:.1f}L{end_x:.1f},{end_y:.1f}L{right:.1f},{top:.1f}"
-    return f'<path d="{"".join(path)}{head}" fill="none" stroke="{QUIET}" stroke-width="1.2"/>'
+    return f'<path d="{"".join(path)}{head}" fill="none" stroke="{_QUIET}" stroke-width="1.2"/>'
 
 
 def _box(node: Node, index: int, layout: _Layout) -> str:
     x, y, width = layout.x[index], _MARGIN + layout.layers[index] * _ROW, layout.widths[index]
     return (
         f'<rect x="{x - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_BOX_HEIGHT:.0f}" '
-        f'rx="5" fill="{_FILLS[node.kind]}" stroke="{QUIET}"/>'
-        f'<text x="{x:.1f}" y="{y + 14:.1f}" text-anchor="middle" fill="{INK}">'
+        f'rx="5" fill="{_FILLS[node.kind]}" stroke="{_QUIET}"/>'
+        f'<text x="{x:.1f}" y="{y + 14:.1f}" text-anchor="middle" fill="{_INK}">'
         f"{escape(node.label)}</text>"
-        f'<text x="{x:.1f}" y="{y + 27:.1f}" text-anchor="middle" fill="{QUIET}" font-size="9">'
+        f'<text x="{x:.1f}" y="{y + 27:.1f}" text-anchor="middle" fill="{_QUIET}" font-size="9">'
         f"{escape(node.shape_text)}</text>"
     )

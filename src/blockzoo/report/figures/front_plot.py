@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from blockzoo.analysis.fronts import Candidate, Front
-from blockzoo.report.figures.colours import FAINT, INK, QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import house_style
 from blockzoo.report.tables.fronts import COST_TITLES, cost_scale
 
 _WIDTH_INCHES, _HEIGHT_INCHES = 8.0, 5.0
-_COLOURS = "cividis_r"
 _NAMED_FROM = 0.05
 """Candidates that are less likely on the front are drawn without their names."""
 
@@ -51,10 +50,10 @@ def _panel(figure: Figure, axes: Axes, front: Front) -> None:
         [100 * each.accuracy.mean for each in front.candidates],
         c=[each.probability if each.judged else np.nan for each in front.candidates],
         plotnonfinite=True,
-        cmap=matplotlib.colormaps[_COLOURS].with_extremes(bad=FAINT),
+        cmap=matplotlib.colormaps[theme().growing].with_extremes(bad=theme().faint),
         vmin=0,
         vmax=1,
-        edgecolors=[INK if each.within else "none" for each in front.candidates],
+        edgecolors=[theme().ink if each.within else "none" for each in front.candidates],
         zorder=3,
     )
     line = sorted(
@@ -62,7 +61,9 @@ def _panel(figure: Figure, axes: Axes, front: Front) -> None:
         for each in front.candidates
         if each.on_front
     )
-    axes.step([x for x, _ in line], [y for _, y in line], where="post", color=QUIET, linewidth=0.8)
+    axes.step(
+        [x for x, _ in line], [y for _, y in line], where="post", color=theme().quiet, linewidth=0.8
+    )
     for each in front.candidates:
         if each.on_front or (each.judged and each.probability >= _NAMED_FROM):
             place = (each.cost.value * factor, 100 * each.accuracy.mean)
@@ -81,6 +82,8 @@ def _intervals(axes: Axes, each: Candidate, factor: float) -> None:
     x, y = each.cost.value * factor, 100 * each.accuracy.mean
     if each.judged and each.accuracy.low is not None and each.accuracy.high is not None:
         ends = [100 * max(each.accuracy.low, 0), 100 * min(each.accuracy.high, 1)]
-        axes.plot([x, x], ends, color=QUIET, linewidth=0.6)
+        axes.plot([x, x], ends, color=theme().quiet, linewidth=0.6)
     if each.cost.interval is not None:
-        axes.plot([end * factor for end in each.cost.interval], [y, y], color=QUIET, linewidth=0.6)
+        axes.plot(
+            [end * factor for end in each.cost.interval], [y, y], color=theme().quiet, linewidth=0.6
+        )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.report.figures.captions import write_note, write_title
-from blockzoo.report.figures.colours import QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.layout import fit_figure
 from blockzoo.report.figures.style import house_style
 from blockzoo.report.tables.latencies import differing_ways, timing_of
@@ -58,7 +58,7 @@ def _axes(figure: Figure, rows: int) -> Axes:
 def _draw(axes: Axes, drawn: pd.DataFrame) -> None:
     differing = differing_ways(drawn)
     rows = drawn.to_dict("records")
-    axes.axvline(1.0, color=QUIET, linewidth=0.8)
+    axes.axvline(1.0, color=theme().quiet, linewidth=0.8)
     for place, row in enumerate(rows):
         ratio = float(row["latency_ratio"])
         low, high = (_known(row[f"latency_ratio_{end}"], ratio) for end in ("low", "high"))

@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from blockzoo.report.figures.colours import INK
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.points import Result, Selection
 from blockzoo.report.figures.style import Marks
 
@@ -234,10 +234,10 @@ def _unplaced(axes: Axes, name: str, result: Result) -> Annotation:
         ha="center",
         va="center",
         fontsize=8,
-        color=INK,
+        color=theme().ink,
         zorder=_ABOVE_POINTS,
         parse_math=False,
-        path_effects=[withStroke(linewidth=2, foreground="white", alpha=0.8)],
+        path_effects=[withStroke(linewidth=2, foreground=theme().paper, alpha=0.8)],
     )
 
 

@@ -24,8 +24,8 @@ from blockzoo.analysis.roofline import Achieved, Roof
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.run_way import RunWay
-from blockzoo.report.figures.captions import KEY_LOOK, legend_beside, write_note, write_title
-from blockzoo.report.figures.colours import INK, QUIET
+from blockzoo.report.figures.captions import key_look, legend_beside, write_note, write_title
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.layout import (
     Array,
     boxes_around,
@@ -124,10 +124,20 @@ def _draw_roof(axes: Axes, roof: Roof) -> list[Text]:
     (left, right), ridge = axes.get_xlim(), roof.ridge_flops_per_byte
     peak, bandwidth = roof.flops_per_s / _GIGA, roof.bytes_per_s / _GIGA
     axes.plot(
-        [left, ridge, right], [left * bandwidth, peak, peak], color=INK, linewidth=1.4, zorder=_ROOF
+        [left, ridge, right],
+        [left * bandwidth, peak, peak],
+        color=theme().ink,
+        linewidth=1.4,
+        zorder=_ROOF,
     )
     # Left of the ridge memory is the lower roof, right of it arithmetic.
-    axes.plot([ridge, ridge], [axes.get_ylim()[0], peak], color=QUIET, linewidth=0.8, dashes=(2, 3))
+    axes.plot(
+        [ridge, ridge],
+        [axes.get_ylim()[0], peak],
+        color=theme().quiet,
+        linewidth=0.8,
+        dashes=(2, 3),
+    )
     # The slanted line enters the view at its left edge or at its lower one.
     start = max(left, axes.get_ylim()[0] / bandwidth)
     # The geometric mean is the middle on a logarithmic axis.
@@ -154,7 +164,7 @@ def _on_roof(axes: Axes, place: tuple[float, float], text: str, slope_degrees: f
         rotation=slope_degrees,
         rotation_mode="anchor",
         fontsize=8.5,
-        color=INK,
+        color=theme().ink,
         zorder=_NAMES,
         path_effects=_halo(),
     )
@@ -181,11 +191,11 @@ def _draw_legend(
 ) -> None:
     there = {point.position for point in points}
     key = {
-        f"{position} stage": lone_marker(KEY_LOOK, diameter_points=MARKER_POINTS[position])
+        f"{position} stage": lone_marker(key_look(), diameter_points=MARKER_POINTS[position])
         for position in POSITIONS
         if position in there
     }
-    key["to fused intensity"] = Line2D([], [], color=QUIET, linewidth=0.8)
+    key["to fused intensity"] = Line2D([], [], color=theme().quiet, linewidth=0.8)
     blocks = sorted({point.block for point in points})
     markers = {
         block: lone_marker(looks[block], diameter_points=7.5 * looks[block].scale)
@@ -265,7 +275,7 @@ def _unplaced(axes: Axes, point: RooflinePoint) -> Annotation:
         ha="center",
         va="center",
         fontsize=8,
-        color=INK,
+        color=theme().ink,
         zorder=_NAMES,
         parse_math=False,
         path_effects=_halo(),
@@ -273,7 +283,7 @@ def _unplaced(axes: Axes, point: RooflinePoint) -> Annotation:
 
 
 def _halo() -> list[AbstractPathEffect]:
-    return [withStroke(linewidth=2, foreground="white", alpha=0.8)]
+    return [withStroke(linewidth=2, foreground=theme().paper, alpha=0.8)]
 
 
 def roofline_figure(frame: pd.DataFrame) -> Figure:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.figures.colours import INK, QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import BlockLook, assign_looks, house_style
 from blockzoo.results.records import LatencyRecord
 
@@ -60,8 +60,12 @@ def plot_scaling(frame: pd.DataFrame, axis: str, *, title: str, note: Sequence[s
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.set_xlabel(AXIS_LABELS[axis])
             axes.grid(visible=True)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
-        figure.supxlabel(" ".join(note), x=0.01, ha="left", fontsize=_NOTE_POINTS, color=QUIET)
+        figure.suptitle(
+            title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=theme().ink
+        )
+        figure.supxlabel(
+            " ".join(note), x=0.01, ha="left", fontsize=_NOTE_POINTS, color=theme().quiet
+        )
     return figure
 
 
@@ -75,6 +79,7 @@ def _draw_lines(
             rows[column].to_numpy(),
             color=look.colour,
             marker=look.marker,
+            linestyle=look.line,
             markersize=_MARKER_POINTS * look.scale,
             linewidth=1.2,
         )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from blockzoo.analysis.specialisation import Specialisation
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.figures.colours import INK, QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import house_style
 
 # Orange to purple: the colour-blind tell its two ends apart, and both from the white between.
@@ -42,11 +42,14 @@ def specialisation_figure(found: Sequence[Specialisation]) -> Figure:
         axes.set_yticks(range(len(order)), [_label(found[row], found) for row in order])
         for (row, column), value in np.ndenumerate(values):
             if not np.isnan(value):
-                ink = INK if abs(value) < _PALE * largest else "white"
+                # Of the cell and not of the paper: its colour is the same on both.
+                ink = "black" if abs(value) < _PALE * largest else "white"
                 axes.text(column, row, f"{value:+.2f}", ha="center", va="center", color=ink)
         for row, index in enumerate(order):
             verdict = found[index].verdict
-            axes.text(len(POSITIONS) - 0.4, row, verdict, va="center", color=QUIET, clip_on=False)
+            axes.text(
+                len(POSITIONS) - 0.4, row, verdict, va="center", color=theme().quiet, clip_on=False
+            )
         axes.set_title("gain in test accuracy over the context block, points", fontsize="small")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

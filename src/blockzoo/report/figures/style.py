@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
+from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
-from blockzoo.report.figures.colours import COLOURS, FAINT, INK, QUIET
+from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.points import Interval, Result, Selection
 
 # Thirteen markers, and what each is scaled by so that all look equally large. Thirteen and seven
@@ -34,32 +36,56 @@ MARKERS = {
     "h": 1.08,
 }
 Fill = Literal["full", "left", "right", "top", "bottom"]
+_LINES = ("-", "--", ":", "-.")
 FILLS: tuple[Fill, ...] = ("full", "left", "right", "top", "bottom")
 
 MARKER_POINTS = {Position.EARLY: 4.5, Position.MID: 7.5, Position.LATE: 11.0}
 
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.0,
-    "text.color": INK,
-    "text.hinting": "none",
-    "axes.labelcolor": INK,
-    "axes.edgecolor": QUIET,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "figure.dpi": 150,
-    "savefig.dpi": 150,
-    "svg.fonttype": "path",  # the same letters where the font is missing
-    "svg.hashsalt": "blockzoo",  # else ids are random, and files differ each time
-}
+
+def _style() -> dict[Any, Any]:
+    """Return matplotlib's settings in the colours of the theme."""
+    colours = theme()
+    return {
+        "figure.facecolor": colours.paper,
+        "axes.facecolor": colours.paper,
+        "font.family": "DejaVu Sans",
+        "font.size": 9.0,
+        "text.color": colours.ink,
+        "text.hinting": "none",
+        "axes.labelcolor": colours.ink,
+        "axes.edgecolor": colours.quiet,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "xtick.color": colours.quiet,
+        "ytick.color": colours.quiet,
+        "xtick.labelcolor": colours.ink,
+        "ytick.labelcolor": colours.ink,
+        "grid.color": colours.faint,
+        "grid.linewidth": 0.6,
+        "figure.dpi": 150,
+        "savefig.dpi": 150,
+        "svg.fonttype": "path",  # the same letters where the font is missing
+        "svg.hashsalt": "blockzoo",  # else ids are random, and files differ each time
+    }
+
+
+# The blocks of the published table, whose places are apart from each other: colours and markers of
+# neighbours differ both.
+_PLACES = (
+    "ResNetBasicBlock",
+    "ResNetBottleneck",
+    "InvertedResidual",
+    "UniversalInvertedBottleneck",
+    "EdgeResidual",
+    "MobileOneBlock",
+    "ReparamLargeKernelConv",
+    "GhostBottleneckV3",
+    "MBConvLNBlock",
+    "RepMixer",
+    "DYMicroBlock",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +95,7 @@ class BlockLook:
     marker: str
     colour: str
     fill: Fill = "full"
+    line: str = "-"
 
     @property
     def scale(self) -> float:
@@ -77,22 +104,46 @@ class BlockLook:
 
 
 def assign_looks(blocks: Iterable[str]) -> dict[str, BlockLook]:
-    """Return a look for each block name, by sorted name; the first 455 are all different.
+    """Return a look for each block name, different ones for the first 455.
 
-    >>> looks = assign_looks(["B", "A", "B"])
-    >>> looks["A"].marker, looks["B"].marker
-    ('o', 's')
+    A block has one look in all figures, whatever else they show, unless two of a figure would share
+    it: then the second by name gets the next that is free. Fitted blocks look like published ones.
+
+    >>> alone, among = assign_looks(["RepMixer"]), assign_looks(["RepMixer", "Identity", "Mine"])
+    >>> alone["RepMixer"] == among["RepMixer"]
+    True
     """
-    return {name: _look(index) for index, name in enumerate(sorted(set(blocks)))}
+    filled = len(MARKERS) * len(theme().blocks)
+    looks: dict[str, int] = {}
+    # Those with places of their own first, for the sake of whom the others move.
+    for name in sorted({*blocks}, key=lambda name: (name not in _PLACES, name)):
+        home = _home(name, filled)
+        # Filled markers first, for they are the plainest.
+        tried = (
+            filled * k + (home + step) % filled for k in range(len(FILLS)) for step in range(filled)
+        )
+        looks[name] = next((look for look in tried if look not in looks.values()), home)
+    return {name: _look(looks[name]) for name in sorted(looks)}
+
+
+def _home(name: str, looks: int) -> int:
+    """Return the place of a block among so many looks, the same in every figure."""
+    published = published_name(name)
+    if published in _PLACES:
+        return _PLACES.index(published)
+    number = int.from_bytes(hashlib.sha256(published.encode()).digest()[:8], "big")
+    return len(_PLACES) + number % (looks - len(_PLACES))
 
 
 def _look(index: int) -> BlockLook:
-    markers = tuple(MARKERS)
-    fill = index // (len(markers) * len(COLOURS)) % len(FILLS)
+    markers, colours = tuple(MARKERS), theme().blocks
+    fill = index // (len(markers) * len(colours)) % len(FILLS)
     return BlockLook(
         marker=markers[index % len(markers)],
-        colour=COLOURS[index % len(COLOURS)],
+        colour=colours[index % len(colours)],
         fill=FILLS[fill],
+        # Seven colours are all that everyone can tell apart; lines of one colour differ in dashes.
+        line=_LINES[index // len(colours) % len(_LINES)],
     )
 
 
@@ -106,14 +157,13 @@ def house_style() -> Iterator[None]:
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_style())
         yield
 
 
 FRONT_LABEL = "Pareto front"
 # Drawn in this order; the points lie between 3 and 4, each at a height of its own.
 _JOINS, _BARS, _FRONT, _POINTS, _CROSSES = 2.0, 2.1, 2.2, 3.0, 4.0
-_FAILURE = "#c00000"
 # Opacities: what lies under a point still shows through it.
 _FACE_OF_FRONT, _FACE_OF_OTHERS = 0.6, 0.12
 
@@ -152,7 +202,7 @@ def lone_marker(look: BlockLook, *, diameter_points: float, on_front: bool = Fal
         markersize=diameter_points,
         markerfacecolor=to_rgba(look.colour, opacity),
         markerfacecoloralt=to_rgba(look.colour, _FACE_OF_FRONT),
-        markeredgecolor=INK if on_front else look.colour,
+        markeredgecolor=theme().ink if on_front else look.colour,
         markeredgewidth=1.1,
         fillstyle=look.fill,
     )
@@ -171,7 +221,7 @@ def failure_cross(diameter_points: float) -> Line2D:
         marker="x",
         # Past the marker's edge, so that it is seen on any of them.
         markersize=1.3 * diameter_points,
-        markeredgecolor=_FAILURE,
+        markeredgecolor=theme().failure,
         markeredgewidth=1.4,
     )
 
@@ -183,7 +233,7 @@ def front_line() -> Line2D:
         [],
         label=FRONT_LABEL,
         drawstyle="steps-post",
-        color=INK,
+        color=theme().ink,
         linewidth=1.1,
         linestyle=(0, (4, 2)),
         zorder=_FRONT,
