@@ -123,7 +123,7 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
             for fit in request.sweep.fits(position)
         ]
         console = message_console()
-        console.print(fits_table(fits, match, console.width))
+        console.print(fits_table(fits, match))
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
     pace = Pace.of(store, request.sweep.protocol)
     say(
@@ -180,7 +180,7 @@ def _show(look: Look, request: CompareRequest) -> None:
     match = request.sweep.protocol.match
     if match is not None:
         console.print(f"{match.words}:", highlight=False)
-    console.print(comparison_table(look.comparisons, console.width))
+    console.print(comparison_table(look.comparisons))
     lines = (
         *detail_lines(look.comparisons),
         *undecided_lines(look.comparisons),

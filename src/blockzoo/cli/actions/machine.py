@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.cli.screen.consoles import output_console, say
@@ -15,6 +14,7 @@ from blockzoo.measure.machine import contention
 from blockzoo.measure.machine import doctor as machine_doctor
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.doctor import Finding
+from blockzoo.report.tables.fitting import FittedTable
 
 _COLOURS = {"ok": "green", "caution": "yellow", "unfit": "bold red"}
 # More names would fill the line; how many there are beyond is said.
@@ -35,11 +35,11 @@ def doctor(device: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _findings_table(findings: Sequence[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "verdict", "read", "what to do"):
-        # By default rich cuts off a word that is too long, such as a path.
-        table.add_column(column, overflow="fold")
+def _findings_table(findings: Sequence[Finding]) -> FittedTable:
+    table = FittedTable(
+        title="",
+        columns={"": "label", "verdict": "label", "read": "text", "what to do": "text"},
+    )
     for finding in findings:
         verdict = Text(finding.verdict, style=_COLOURS[finding.verdict])
         table.add_row(finding.subject, verdict, finding.reading, finding.advice)
