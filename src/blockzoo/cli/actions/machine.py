@@ -30,12 +30,13 @@ def doctor(device: str, *, as_json: bool) -> None:
         findings_as_json = [asdict(finding) for finding in findings]
         typer.echo(json.dumps({"fit": fit, "findings": findings_as_json}, indent=2))
     else:
-        output_console().print(_findings_table(findings), highlight=False)
+        output_console().print(findings_table(findings), highlight=False)
     if not fit:
         raise typer.Exit(1)
 
 
-def _findings_table(findings: Sequence[Finding]) -> FittedTable:
+def findings_table(findings: Sequence[Finding]) -> FittedTable:
+    """Return a row for each finding."""
     table = FittedTable(
         title="",
         columns={"": "label", "verdict": "label", "read": "text", "what to do": "text"},

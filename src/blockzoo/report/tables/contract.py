@@ -8,7 +8,8 @@ from rich.text import Text
 
 from blockzoo.contract.check import BlockReport
 from blockzoo.contract.findings import Finding, Verdict
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 _COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow", "undecided": "magenta"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blockzoo.analysis.curves import Curve, Point
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 
 def curves_table(

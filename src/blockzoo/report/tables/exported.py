@@ -7,7 +7,8 @@ from itertools import groupby
 
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.exported import Exported
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.paired_seeds import mean_interval
 
 _COLUMNS: dict[str, Kind] = {

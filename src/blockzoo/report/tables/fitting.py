@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -17,20 +16,8 @@ from rich.style import Style
 from rich.text import Text
 
 from blockzoo.core.text import visible
-from blockzoo.report.tables.shortening import folded, numbers, shortened
-
-Kind = Literal["name", "label", "number", "text"]
-"""What is in a column: names lose their middle and texts are folded; labels and numbers stay whole.
-
-Numbers stand at the right of their column, all else at the left.
-"""
-
-_BETWEEN = 2
-# As long as columns can be left out instead, names and texts stay this wide.
-_READABLE = 24
-_LEAST = 8
-# Beyond all widths: nothing is shortened.
-_WHOLE = 1_000_000
+from blockzoo.report.tables.layout import BETWEEN, READABLE, Column, Kind, Layout, layout_of
+from blockzoo.report.tables.shortening import folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,28 +44,12 @@ class Row:
     style: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """The width of each column that is shown, in their order, and what names are shown as."""
-
-    widths: Mapping[str, int]
-    names: Mapping[str, str]
-
-    @property
-    def starts(self) -> list[int]:
-        """Where each column starts, and where a further one would."""
-        starts = [0]
-        for width in self.widths.values():
-            starts.append(starts[-1] + width + _BETWEEN)
-        return starts
-
-
 @dataclass(kw_only=True)
 class FittedTable:
     """A table that takes the width it is printed at.
 
     `columns` has the kind of each by its title. Of `dispensable` as many are left out as it takes,
-    in their order; if that is not enough, others from the right, but no name and not the first.
+    in their order, as `layout_of` says.
 
     >>> table = FittedTable(
     ...     title="T",
@@ -114,8 +85,9 @@ class FittedTable:
         """Draw the table as wide as the console lets it be."""
         del console
         width = options.max_width
-        layout = self._fit(width)
-        hidden = [title for title in self.columns if title not in layout.widths]
+        contents = self._contents()
+        layout = layout_of(contents, self.dispensable, width)
+        hidden = [_hidden(column) for column in contents if column.title not in layout.widths]
         said = f"not shown at {width} columns: {', '.join(hidden)}" if hidden else ""
         lines = [
             *_styled(self.title, width, "italic"),
@@ -128,74 +100,13 @@ class FittedTable:
             line.no_wrap = True
             yield line
 
-    def _fit(self, width: int) -> _Layout:
-        everything = [*self.columns]
-        if found := self._layout(everything, width, least=_WHOLE, wrapped_heads=False):
-            return found
-        shown = everything
-        for left_out in (None, *self.dispensable):
-            shown = [title for title in shown if title != left_out]
-            if found := self._layout(shown, width, least=_READABLE):
-                return found
-        for left_out in (None, *self._others(shown)):
-            shown = [title for title in shown if title != left_out]
-            if found := self._layout(shown, width, least=_LEAST):
-                return found
-        # Narrower than any name can be: they go on in the next line.
-        each = max(width // len(shown) - _BETWEEN, 1)
-        return _Layout(widths=dict.fromkeys(shown, each), names={})
+    def _contents(self) -> list[Column]:
+        return [
+            Column(title, kind, tuple(row.cells[i].text for row in self.rows if i < len(row.cells)))
+            for i, (title, kind) in enumerate(self.columns.items())
+        ]
 
-    def _others(self, shown: Sequence[str]) -> Iterator[str]:
-        return (title for title in reversed(shown[1:]) if self.columns[title] != "name")
-
-    def _layout(
-        self, shown: Sequence[str], width: int, *, least: int, wrapped_heads: bool = True
-    ) -> _Layout | None:
-        """Return how these columns fit, with names and texts of `least` or more; None if not."""
-        heads = {title: _head_width(title, wrapped_heads) for title in shown}
-        widths = {title: max(heads[title], self._floor(title, least)) for title in shown}
-        room = width - _BETWEEN * (len(shown) - 1)
-        names = self._of_kind("name", shown)
-        limit, longest = least, max(map(self._natural, names), default=0)
-        for limit in range(longest, min(least, longest) - 1, -1):
-            widths |= {name: max(heads[name], min(self._natural(name), limit)) for name in names}
-            if sum(widths.values()) <= room:
-                break
-        else:
-            return None
-        said = shortened(dict.fromkeys(text for name in names for text in self._texts(name)), limit)
-        if said is None:
-            return None
-        for title in self._of_kind("text", shown):
-            more = min(self._natural(title) - widths[title], room - sum(widths.values()))
-            widths[title] += max(more, 0)
-        return _Layout(widths=widths, names=said)
-
-    def _floor(self, title: str, least: int) -> int:
-        """Return how wide a column is at the least; of names another rule says that."""
-        kind, natural = self.columns[title], self._natural(title)
-        if kind == "name":
-            return 0
-        if kind == "text":
-            return max(min(natural, least), self._longest_number(title))
-        return natural
-
-    def _of_kind(self, kind: Kind, titles: Iterable[str]) -> list[str]:
-        return [title for title in titles if self.columns[title] == kind]
-
-    def _texts(self, title: str) -> list[str]:
-        index = [*self.columns].index(title)
-        return [row.cells[index].text for row in self.rows if index < len(row.cells)]
-
-    def _natural(self, title: str) -> int:
-        return max(
-            (cell_len(line) for text in self._texts(title) for line in text.split("\n")), default=0
-        )
-
-    def _longest_number(self, title: str) -> int:
-        return max((len(n) for text in self._texts(title) for n in numbers(text)), default=0)
-
-    def _head(self, layout: _Layout) -> Iterator[Text]:
+    def _head(self, layout: Layout) -> Iterator[Text]:
         if not any(map(str.strip, self.columns)):
             return
         cells = [folded(title, width) for title, width in layout.widths.items()]
@@ -204,7 +115,7 @@ class FittedTable:
         cells = [[""] * (most - len(lines)) + lines for lines in cells]
         yield from self._lines(cells, [""] * len(cells), layout, "bold")
 
-    def _drawn(self, row: Row, layout: _Layout, width: int) -> Iterator[Text]:
+    def _drawn(self, row: Row, layout: Layout, width: int) -> Iterator[Text]:
         shown = [
             (title, cell)
             # A row that ends with a reason has no cells further on.
@@ -223,7 +134,7 @@ class FittedTable:
         self,
         cells: Sequence[Sequence[str]],
         styles: Sequence[str | Style],
-        layout: _Layout,
+        layout: Layout,
         style: str,
     ) -> Iterator[Text]:
         titles = [*layout.widths][: len(cells)]
@@ -237,8 +148,8 @@ class FittedTable:
             yield line
 
 
-def _head_width(title: str, wrapped: bool) -> int:
-    return max(map(cell_len, title.split() if wrapped else [title]), default=0)
+def _hidden(column: Column) -> str:
+    return f"{column.title} (all: {column.shared})" if column.shared else column.title
 
 
 def _styled(text: str, width: int, style: str) -> list[Text]:
@@ -246,12 +157,12 @@ def _styled(text: str, width: int, style: str) -> list[Text]:
     return [Text(line, style) for line in folded(shown, width)] if shown else []
 
 
-def _beside(lines: Sequence[Text], reason: Cell, layout: _Layout, width: int) -> Iterator[Text]:
+def _beside(lines: Sequence[Text], reason: Cell, layout: Layout, width: int) -> Iterator[Text]:
     """Yield the lines of a row with the reason at their right, or below where there is no room."""
     start = max((line.cell_len for line in lines), default=0)
-    start = next((each for each in layout.starts if each > start), start + _BETWEEN)
-    below = width - start < _READABLE
-    start = _BETWEEN if below else start
+    start = next((each for each in layout.starts if each > start), start + BETWEEN)
+    below = width - start < READABLE
+    start = BETWEEN if below else start
     reasons = folded(reason.text, max(width - start, 1))
     before: Iterable[Text] = [*lines, *(Text() for _ in reasons)] if below else lines
     after = [*("" for _ in lines), *reasons] if below else reasons

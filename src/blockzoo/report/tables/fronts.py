@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from blockzoo.analysis.fronts import Candidate, CostLimits, CostName, Front
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.summary import seeds_text
 
 COST_TITLES: dict[CostName, str] = {
@@ -20,7 +21,7 @@ _FORMS: dict[CostName, tuple[float, str]] = {
     "memory": (1.0, ",.1f"),
     "energy": (1e3, ",.2f"),
 }
-_DISPENSABLE = ("dominated by", "seeds", "position")
+_DISPENSABLE = ("dominated by", "seeds")
 _SHOWN_OF_OTHERS = 2
 
 

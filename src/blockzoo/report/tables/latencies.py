@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from rich.text import Text
 
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 _WAYS = {
     "latency_backend": "backend",
@@ -77,7 +78,7 @@ def latencies_table(frame: pd.DataFrame) -> FittedTable:
             "verdict": "text",
             **costs,
         },
-        dispensable=("params", "MMACs", *reversed(deployed), "baseline", "position"),
+        dispensable=("params", "MMACs", *reversed(deployed), "baseline", "ms"),
     )
     for timing, row in zip(timing_of(frame), frame.to_dict("records"), strict=True):
         mark = f" [{timings.index(timing) + 1}]" if len(timings) > 1 else ""

@@ -10,7 +10,8 @@ from rich.text import Text
 from blockzoo.analysis.launching import launch_bound
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import differing_fields
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.results.records import (
     CostRecord,
     FormCost,
@@ -229,7 +230,7 @@ _LATENCY_COLUMNS: dict[str, Kind] = {
     "flags": "text",
 }
 # What was asked for beside the latency stays: it is why the command was run.
-_DISPENSABLE_OF_LATENCY = ("samples", "images/s", "95% interval", "ratio 95%", "flags", "position")
+_DISPENSABLE_OF_LATENCY = ("samples", "images/s", "95% interval", "ratio 95%", "flags", "median ms")
 
 
 def _energy(record: LatencyRecord) -> str:

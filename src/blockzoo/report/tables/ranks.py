@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blockzoo.analysis.ranks import Ranked, Ranking, RankingsAgreement
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.summary import seeds_text
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.paired_seeds import MeanInterval

@@ -9,7 +9,8 @@ import pandas as pd
 from blockzoo.analysis.roofline import Achieved
 from blockzoo.experiments.roofline import RooflineResult
 from blockzoo.measure.timing.peaks import Peaks
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.results.records import LatencyRecord
 

@@ -13,7 +13,8 @@ from blockzoo.analysis.scaling import (
 )
 from blockzoo.experiments.marginal import Additivity, Marginal
 from blockzoo.experiments.scaling import BestThroughput
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed
 from blockzoo.results.records import LatencyRecord
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from blockzoo.analysis.specialisation import Specialisation
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.paired_seeds import PairedDifference
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from blockzoo.analysis.summary import timings
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import LEAST_SEEDS
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
@@ -37,12 +38,11 @@ def summary_table(summary: pd.DataFrame) -> FittedTable:
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
     marks = {timing: f" [{n}]" for n, timing in enumerate(timings(summary), start=1)}
     rows = summary.to_dict("records")
-    alike = len({_data(row) for row in rows}) == 1
     robustness: dict[str, Kind] = {_ROBUSTNESS[name]: "number" for name in shown}
     table = FittedTable(
         title="Mean over seeds, 95% intervals",
         columns={**_PLACE, "accuracy %": "number", **robustness, **_MEASURED},
-        dispensable=(*_DISPENSABLE, *(["data"] if alike else []), "seeds"),
+        dispensable=(*_DISPENSABLE, *robustness, "seeds"),
         caption="; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))),
     )
     for row in rows:

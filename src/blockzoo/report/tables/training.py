@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.report.tables.summary import seeds_text
 from blockzoo.results.records import (
@@ -221,7 +222,7 @@ def tracks_table(tracks: Sequence[Track]) -> FittedTable:
     table = FittedTable(
         title=f"Test accuracy %, 95% intervals: {first.protocol.label} and {first.label}",
         columns={"block": "name", "position": "label", **numbers},
-        dispensable=(*reversed(_TUNED), "default n", "tuned n"),
+        dispensable=(*reversed(_TUNED), "default n", "tuned n", "default track"),
     )
     for track in tracks:
         compared, default = track.comparison, track.comparison.default

@@ -35,7 +35,7 @@ def ways_table(ratios: Sequence[WayRatio]) -> FittedTable:
             "95% interval": "number",
             "verdict": "text",
         },
-        dispensable=("95% interval", "position"),
+        dispensable=("95% interval",),
         caption="; ".join(f"undecided ({count}): {why}" for why, count in reasons.items()),
     )
     for each in ratios:

@@ -13,7 +13,8 @@ from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.theory import StageTheory
-from blockzoo.report.tables.fitting import FittedTable, Kind
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.results.records import PartCost
 
 KILO, MEGA = 1e3, 1e6
