@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from blockzoo.cli.help_groups import GroupedCommand
 from blockzoo.cli.numbers import checking_numbers
 from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
 
@@ -149,4 +150,6 @@ def add_commands(*functions: Command) -> None:
     for function in functions:
         # No default: a command without examples is found out here, as the package is imported.
         lines = "".join(f"\n\n* `{line}`" for line in _EXAMPLES[function.__name__])
-        app.command(epilog=f"Examples:{lines}")(command_border(checking_numbers(function)))
+        app.command(cls=GroupedCommand, epilog=f"Examples:{lines}")(
+            command_border(checking_numbers(function))
+        )
