@@ -49,7 +49,7 @@ VALUES: dict[str, Any] = {
     "--time-limit": ["identity", "cost", "latency", "training"],
     "--threads": None,  # numbers, or a word that is named
     **dict.fromkeys(("--context", "--baseline", "--results", "--experiment-name", "--notes")),
-    **dict.fromkeys(("--batch-sizes", "--resolutions")),
+    **dict.fromkeys(("--batch-sizes", "--resolutions", "--set")),
 }
 """What each option that is text can be; None where anything can be."""
 PRECISIONS_OF = {

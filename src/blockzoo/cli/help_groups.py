@@ -76,7 +76,7 @@ class GroupedCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options, the one for help among those of the last group."""
-        params = super().get_params(ctx)
+        params: list[Any] = super().get_params(ctx)
         grouped = [each for each in params if getattr(each, "rich_help_panel", None) in GROUPS]
         for each in params:
             if grouped and each.name == "help":

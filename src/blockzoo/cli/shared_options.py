@@ -27,7 +27,7 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, classic or v1: all that no option says.",
+        help="quick, classic or v1: scaffold, recipe, data, seeds.",
     ),
 ]
 Context = Annotated[
@@ -87,7 +87,7 @@ ShownPositions = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", help="Else the protocol's."),
+    typer.Option("--seeds", help="Seeds of each network."),
     ranges.SEEDS,
 ]
 LatencyBudget = Annotated[

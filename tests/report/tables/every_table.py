@@ -26,7 +26,8 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.exported import Exported
 from blockzoo.experiments.marginal import Additivity, Marginal
 from blockzoo.experiments.matching import Fit
-from blockzoo.experiments.protocol import get_protocol
+from blockzoo.experiments.protocol import get_protocol, protocol_names
+from blockzoo.experiments.protocol_settings import shown
 from blockzoo.experiments.roofline import RooflineResult, RooflineRow
 from blockzoo.experiments.scaling import BestThroughput
 from blockzoo.experiments.theory import StageTheory
@@ -47,6 +48,7 @@ from blockzoo.report.tables.fits import fits_table
 from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.fronts import front_table
 from blockzoo.report.tables.latencies import latencies_table
+from blockzoo.report.tables.protocols import protocol_table, protocols_table
 from blockzoo.report.tables.ranks import ranking_table
 from blockzoo.report.tables.roofline import roofline_table
 from blockzoo.report.tables.specialisation import specialisation_table
@@ -449,6 +451,8 @@ TABLES: dict[str, Callable[[], FittedTable]] = {
     "blocks_one": lambda: zoo.facts_table(get_block("MobileOneBlock")),
     "blocks_one_costs": lambda: zoo.costs_in_full_table(_stage_costs()[LARGE]),
     "blocks_one_theory": _theory,
+    "protocol_list": lambda: protocols_table([get_protocol(name) for name in protocol_names()]),
+    "protocol_show": lambda: protocol_table(shown("v1", ["width=32", "epochs=20"])),
     "check": lambda: contract.full_table(_reports()[0]),
     "check_all": lambda: contract.summary_table(_reports()),
     "marginal": lambda: scaling.marginal_table(_marginals()),
