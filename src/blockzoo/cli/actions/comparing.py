@@ -20,7 +20,7 @@ from blockzoo.cli.screen.consoles import (
     say,
     say_data,
 )
-from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.cli.screen.sweep_progress import progress_of
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
@@ -152,7 +152,7 @@ def _duration(seconds: float) -> str:
 
 def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
     with (
-        SweepProgress(message_console()) as listener,
+        progress_of(request.sweep, store, chosen.side_by_side) as listener,
         trainers_side_by_side(chosen.side_by_side, request.sweep.device) as trainers,
     ):
         say_data(request.sweep)
