@@ -89,16 +89,13 @@ class FittedTable:
         layout = layout_of(contents, self.dispensable, width)
         hidden = [_hidden(column) for column in contents if column.title not in layout.widths]
         said = f"not shown at {width} columns: {', '.join(hidden)}" if hidden else ""
-        lines = [
+        yield from (
             *_styled(self.title, width, "italic"),
             *self._head(layout),
             *(line for row in self.rows for line in self._drawn(row, layout, width)),
             *_styled(said, width, "dim"),
             *_styled(self.caption, width, "dim italic"),
-        ]
-        for line in lines:
-            line.no_wrap = True
-            yield line
+        )
 
     def _contents(self) -> list[Column]:
         return [
@@ -139,7 +136,7 @@ class FittedTable:
     ) -> Iterator[Text]:
         titles = [*layout.widths][: len(cells)]
         for texts in zip_longest(*cells, fillvalue=""):
-            line = Text(style=style)
+            line = _line(style=style)
             for text, title, start, own in zip(texts, titles, layout.starts, styles, strict=False):
                 blanks = max(layout.widths[title] - cell_len(text), 0)
                 at_right = blanks if self.columns[title] == "number" else 0
@@ -152,9 +149,14 @@ def _hidden(column: Column) -> str:
     return f"{column.title} (all: {column.shared})" if column.shared else column.title
 
 
+def _line(text: str = "", style: str = "") -> Text:
+    # It is as wide as it may be by now.
+    return Text(text, style, no_wrap=True)
+
+
 def _styled(text: str, width: int, style: str) -> list[Text]:
     shown = visible(text, lines=True)
-    return [Text(line, style) for line in folded(shown, width)] if shown else []
+    return [_line(line, style) for line in folded(shown, width)] if shown else []
 
 
 def _beside(lines: Sequence[Text], reason: Cell, layout: Layout, width: int) -> Iterator[Text]:
@@ -164,10 +166,10 @@ def _beside(lines: Sequence[Text], reason: Cell, layout: Layout, width: int) -> 
     below = width - start < READABLE
     start = BETWEEN if below else start
     reasons = folded(reason.text, max(width - start, 1))
-    before: Iterable[Text] = [*lines, *(Text() for _ in reasons)] if below else lines
+    before: Iterable[Text] = [*lines, *(_line() for _ in reasons)] if below else lines
     after = [*("" for _ in lines), *reasons] if below else reasons
     for line, text in zip_longest(before, after):
-        whole = Text() if line is None else line
+        whole = _line() if line is None else line
         if text:
             whole.append(" " * (start - whole.cell_len)).append(text, reason.style)
         yield whole
