@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 from blockzoo.experiments.execution import user_blocks
+
+# Tables are as wide as it says, and whoever runs the tests may have a terminal of any width.
+os.environ.pop("COLUMNS", None)
 
 TINY_CLASSES = ("red", "green", "blue")
 

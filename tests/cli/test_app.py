@@ -34,7 +34,8 @@ from tests.analysis.test_ways import INT8, ONNX, timed
 from tests.record_samples import latency
 
 COMMANDS = [
-    *("blocks", "check", "profile", "benchmark", "marginal", "scaling", "roofline", "train"),
+    *("blocks", "check", "protocol", "profile", "benchmark", "marginal", "scaling", "roofline"),
+    "train",
     *("sweep", "tune", "ranks", "specialisation", "front", "curves", "exported", "visualize"),
     *("results", "doctor"),
 ]

@@ -22,6 +22,7 @@ from blockzoo.cli.commands.scaling import scaling
 from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
+from blockzoo.cli.help_groups import place_of
 from blockzoo.cli.option_groups import (
     BenchmarkOptions,
     ProfileOptions,
@@ -53,7 +54,9 @@ def test_typer_sees_the_shared_options_and_then_the_commands_own(
     command: Any, group: Any, own: list[str]
 ) -> None:
     parameters = inspect.signature(command).parameters
-    assert list(parameters) == [field.name for field in fields(group)] + own
+    names = [field.name for field in fields(group)] + own
+    # By the group in which help shows them, and within it what is shared before what is not.
+    assert list(parameters) == sorted(names, key=lambda name: place_of(name, names))
     assert {p.name: p.default for p in parameters.values()}.items() >= {
         field.name: field.default for field in fields(group)
     }.items()

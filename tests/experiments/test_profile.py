@@ -24,6 +24,7 @@ from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.optimisation import step_of
 from blockzoo.training.recipe import get_recipe
+from tests.report.tables.reading import column_of, rows_of
 
 SMALL = ScaffoldConfig(width=8, depth=2, classes=3, input_shape=(3, 17, 14))
 COUNTS = CostSettings(memory=False)
@@ -238,14 +239,11 @@ def test_the_stage_under_test_is_that_of_the_position_also_where_the_network_is_
     late = profile_block("ResNetBasicBlock", "late", config=scaffold, memory=False)
     (row,) = result_rows([late])
     assert (row["position"], row["stage_params_deploy"]) == ("late", expected["late"])
-    (cells,) = (
-        column.cells for column in cost_table([late]).columns if column.header == "position"
-    )
-    assert list(cells) == ["late"]
-    (parts, cells) = (list(column.cells) for column in parts_table(late).columns[:2])
-    assert cells[parts.index("stage under test")] == "131,712"
-    (parts, cells) = (list(column.cells) for column in parts_table(every).columns[:2])
-    assert cells[parts.index("stage under test (mid)")] == "33,088"
+    assert column_of(cost_table([late]), "position") == ["late"]
+    parts = {part: params for part, params, *_ in rows_of(parts_table(late))}
+    assert parts["stage under test"] == "131,712"
+    parts = {part: params for part, params, *_ in rows_of(parts_table(every))}
+    assert parts["stage under test (mid)"] == "33,088"
 
 
 def test_the_trial_id_is_known_beforehand_and_tells_trials_apart() -> None:

@@ -22,6 +22,7 @@ from blockzoo.cli.commands.exported import exported
 from blockzoo.cli.commands.front import front
 from blockzoo.cli.commands.marginal import marginal
 from blockzoo.cli.commands.profile import profile
+from blockzoo.cli.commands.protocol import protocol
 from blockzoo.cli.commands.ranks import ranks
 from blockzoo.cli.commands.results import results, visualize
 from blockzoo.cli.commands.roofline import roofline
@@ -34,7 +35,8 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
-    *(blocks, check, profile, benchmark, marginal, scaling, roofline, train, sweep, compare, tune),
+    *(blocks, check, protocol, profile, benchmark, marginal, scaling, roofline),
+    *(train, sweep, compare, tune),
     *(ranks, specialisation, front, curves, exported, visualize, results, doctor),
 )
 

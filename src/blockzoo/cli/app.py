@@ -10,12 +10,25 @@ from typing import Any, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from blockzoo.cli.help_groups import GroupedCommand
 from blockzoo.cli.numbers import checking_numbers
 from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
 
 Arguments = ParamSpec("Arguments")
 # 128 and the number of SIGINT, as shells report a program that was interrupted.
 INTERRUPTED = 130
+_GOES_ON = "what has ended is kept, and the same command goes on from there"
+_BEGINS_ANEW = "nothing is kept before its end, so the same command begins anew"
+_AFTER_INTERRUPTION = {
+    **dict.fromkeys(("sweep", "compare", "tune"), _GOES_ON),
+    "train": "what has ended is kept; the same command goes on with the training that was stopped, "
+    "after those before it are trained anew (`sweep` runs only what is missing)",
+    **dict.fromkeys(
+        ("profile", "benchmark", "marginal", "scaling", "roofline", "exported"), _BEGINS_ANEW
+    ),
+    "check": "name the blocks that are not shown yet to go on with them",
+}
+"""What commands that take long say of going on, by name."""
 
 
 def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -55,7 +68,8 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
             _say(f"error: {line}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
-            _say("interrupted")
+            how = _AFTER_INTERRUPTION.get(command.__name__)
+            _say(f"interrupted: {how}" if how else "interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
@@ -149,4 +163,6 @@ def add_commands(*functions: Command) -> None:
     for function in functions:
         # No default: a command without examples is found out here, as the package is imported.
         lines = "".join(f"\n\n* `{line}`" for line in _EXAMPLES[function.__name__])
-        app.command(epilog=f"Examples:{lines}")(command_border(checking_numbers(function)))
+        app.command(cls=GroupedCommand, epilog=f"Examples:{lines}")(
+            command_border(checking_numbers(function))
+        )

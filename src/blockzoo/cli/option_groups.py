@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from blockzoo.cli import shared_options
+from blockzoo.cli.help_groups import group_of, in_group, place_of
 from blockzoo.core import ranges
 
 
@@ -31,7 +32,8 @@ class BlockOptions:
         typer.Option(
             "--position",
             "-p",
-            help="early, mid or late; may be repeated. (default: all three; train: mid)",
+            metavar=shared_options.POSITIONS,
+            help=f"{shared_options.WHERE}; repeatable. (default: all; train: mid)",
         ),
     ] = None
     protocol: shared_options.ProtocolName = "v1"
@@ -197,7 +199,12 @@ class ScalingOptions(ApartOptions):
     blocks: shared_options.Blocks = None
     everything: shared_options.All = False
     # One, not several: ranks are compared along the axis, with all else held.
-    position: Annotated[str, typer.Option("--position", "-p", help="early, mid or late.")] = "mid"
+    position: Annotated[
+        str,
+        typer.Option(
+            "--position", "-p", metavar=shared_options.POSITIONS, help=f"{shared_options.WHERE}."
+        ),
+    ] = "mid"
     batch_sizes: Annotated[
         str | None, typer.Option("--batch-sizes", metavar="N,N...", help="Images per batch.")
     ] = None
@@ -274,7 +281,7 @@ class TrainingOptions(ApartOptions, BlockOptions):
         typer.Option(
             "--stem",
             metavar="NAME",
-            help="auto, small or large (stride 4). (default: the protocol's)",
+            help="auto, small or large (stride 4).",
         ),
     ] = None
     device: shared_options.Device = "auto"
@@ -342,6 +349,10 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     shared = {field.name: field.default for field in fields(hints[name])}
     own = {other: each.default for other, each in parameters.items() if other != name}
     annotations = {**get_type_hints(group, include_extras=True), **hints}
+    defaults = {**shared, **own}
+    # By group, and within a group what is shared first, so that help lists it alike everywhere.
+    names = sorted(defaults, key=lambda each: place_of(each, defaults))
+    shown = {each: in_group(annotations[each], group_of(each, defaults)) for each in names}
 
     @functools.wraps(command)
     def with_fields(**values: Any) -> None:
@@ -352,11 +363,10 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     with_fields.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                each, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotations[each]
+                each, inspect.Parameter.KEYWORD_ONLY, default=defaults[each], annotation=annotation
             )
-            # What is shared comes first, so that help lists it alike for all commands.
-            for each, default in {**shared, **own}.items()
+            for each, annotation in shown.items()
         ]
     )
-    with_fields.__annotations__ = {each: annotations[each] for each in (*shared, *own)}
+    with_fields.__annotations__ = shown
     return with_fields

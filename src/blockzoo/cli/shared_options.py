@@ -12,6 +12,9 @@ import typer
 
 from blockzoo.core import ranges
 
+POSITIONS = "early|mid|late"
+WHERE = "Which of the three stages holds the block, the first, second or last"
+
 Blocks = Annotated[
     list[str] | None,
     typer.Argument(
@@ -21,24 +24,24 @@ Blocks = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="Every registered block.")]
 ProtocolName = Annotated[
-    str, typer.Option("--protocol", help="quick, classic or v1: scaffold, recipe, data, seeds.")
+    str,
+    typer.Option(
+        "--protocol",
+        help="quick, classic or v1: scaffold, recipe, data, seeds.",
+    ),
 ]
 Context = Annotated[
     str | None,
-    typer.Option(
-        "--context", help="Block in the two other stages, or Identity. (default: the protocol's)"
-    ),
+    typer.Option("--context", help="Block in the two other stages, or Identity."),
 ]
 Depth = Annotated[
     int | None,
-    typer.Option("--depth", "--num-blocks", help="Blocks per stage. (default: the protocol's)"),
+    typer.Option("--depth", "--num-blocks", help="Blocks per stage."),
     ranges.DEPTH,
 ]
 Width = Annotated[
     int | None,
-    typer.Option(
-        "--width", "--base-channels", help="Channels of the stem. (default: the protocol's)"
-    ),
+    typer.Option("--width", "--base-channels", help="Channels of the stem."),
     ranges.WIDTH,
 ]
 BatchSize = Annotated[
@@ -78,11 +81,13 @@ Whole = Annotated[str, typer.Argument(help="A results folder or a store (file or
 """What needs whole records, which a CSV does not have."""
 ShownPositions = Annotated[
     list[str] | None,
-    typer.Option("--position", "-p", help="early, mid or late; may be repeated. (default: all)"),
+    typer.Option(
+        "--position", "-p", metavar=POSITIONS, help=f"{WHERE}; repeatable. (default: all)"
+    ),
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", help="How many seeds. (default: the protocol's)"),
+    typer.Option("--seeds", help="Seeds of each network."),
     ranges.SEEDS,
 ]
 LatencyBudget = Annotated[
@@ -115,9 +120,15 @@ DataDir = Annotated[
     ),
 ]
 Backends = Annotated[
-    list[str] | None, typer.Option("--backend", help="How to run them; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="How to run them: eager, compile, cudagraphs, export, onnxruntime, openvino or "
+        "tensorrt; repeatable. (default: eager)",
+    ),
 ]
 Precisions = Annotated[
     list[str] | None,
-    typer.Option("--precision", help="fp32, bf16, fp16 or int8; repeatable."),
+    typer.Option("--precision", metavar="NAME", help="fp32, bf16, fp16 or int8; repeatable."),
 ]

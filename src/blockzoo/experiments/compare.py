@@ -236,9 +236,10 @@ class Pace:
     deviation: float | None = None
 
     @classmethod
-    def of(cls, store: Store, protocol: Protocol) -> Pace:
-        """Return the pace of the trainings by that protocol that the store holds."""
-        known = store.listed("training", status="ok", protocol=protocol.label)
+    def of(cls, store: Store, protocol: Protocol, dataset: str | None = None) -> Pace:
+        """Return the pace of the trainings by that protocol, on those data, in the store."""
+        data = {} if dataset is None else {"dataset": dataset}
+        known = store.listed("training", status="ok", protocol=protocol.label, **data)
         trainings = list(trained(r for r in known if isinstance(r, TrainingRecord)))
         took: dict[str, list[float]] = {}
         for record in trainings:

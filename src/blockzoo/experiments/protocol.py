@@ -187,6 +187,15 @@ _PROTOCOLS = {
 }
 
 
+def protocol_names() -> tuple[str, ...]:
+    """Return the names of the published protocols.
+
+    >>> protocol_names()
+    ('quick', 'classic', 'v1')
+    """
+    return tuple(_PROTOCOLS)
+
+
 def get_protocol(name: str) -> Protocol:
     """Return the protocol of that name, with a track say; raises `UnknownNameError` for others.
 

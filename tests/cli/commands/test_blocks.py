@@ -12,6 +12,7 @@ from blockzoo.blocks.catalog import search_blocks
 from blockzoo.cli.app import app
 from blockzoo.contract.lines import contract_lines
 from blockzoo.report.tables.zoo import facts_table, sorted_blocks, stage_costs
+from tests.report.tables.reading import rows_of
 
 
 def run(*arguments: str) -> Result:
@@ -88,9 +89,7 @@ def test_one_alias_shows_the_block_in_full_and_draws_it(tmp_path: Path) -> None:
     ],
 )
 def test_one_block_in_full_says_which_knob_it_has(block: str, knob: str) -> None:
-    table = facts_table(get_block(block))
-    cells = [list(column.cells) for column in table.columns]
-    facts = dict(zip(*cells, strict=True))
+    facts = dict(rows_of(facts_table(get_block(block))))
     assert facts.get("knob", "") == knob
 
 
@@ -98,7 +97,7 @@ def test_one_block_in_full_ends_with_what_the_contract_says_of_it() -> None:
     result = run("ConvBNAct")
     assert result.exit_code == 0, result.output
     contract = result.stdout.partition("ConvBNAct: keeps the contract")[2]
-    verdicts = dict(re.findall(r"^ (\S[\w ]*?)  +(passes|does not apply|fails)\b", contract, re.M))
+    verdicts = dict(re.findall(r"^(\S[\w ]*?)  +(passes|does not apply|fails)\b", contract, re.M))
     lines = [line.name for line in contract_lines(exports=False)]
     assert list(verdicts) == lines
     assert {line for line, verdict in verdicts.items() if verdict != "passes"} == {"deploy"}

@@ -62,3 +62,13 @@ def test_no_text_reaches_the_terminal_as_a_command(
     assert written.err == "\\x1b]0;owned\\x07Block\\x9b2J\n"
     # A text with a style has lost its bell to rich by then.
     assert written.out.count("\\x1b]0;owned") == 2
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), (None, 160), ("0", 160), ("wide", 160)])
+def test_what_goes_into_a_pipe_is_as_wide_as_columns_says(
+    monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert output_console().width == width

@@ -31,11 +31,11 @@ def test_the_epoch_of_the_training_in_hand_is_shown() -> None:
         val_accuracy=0.625,
         seconds=1.0,
     )
-    with SweepProgress(console) as progress:
+    with SweepProgress(console, epochs=24) as progress:
         progress.planned(Plan(trials=(trial,), done=0))
         progress.started(trial)
         progress.epoch(trial, metrics)
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert "1 trials to run, 0 already in the store" in shown
-    assert "0/1 1:30 left training odd[/x].py:Block mid, seed 3, epoch 12, val acc 62.5%" in shown
+    assert "0/1 0:24 left training odd[/x].py:Block mid, seed 3, epoch 12, val acc 62.5%" in shown

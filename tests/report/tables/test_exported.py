@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from io import StringIO
-
-from rich.console import Console
-
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.exported import Exported
 from blockzoo.report.tables.exported import exported_table, reason_lines
+from tests.report.tables.reading import drawn
 
 INT8 = RunWay(backend="onnxruntime", precision="int8")
 
@@ -27,9 +24,7 @@ def _found(seed: int, accuracy: float | None, reason: str = "") -> Exported:
 
 
 def _rows(found: list[Exported]) -> list[str]:
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(exported_table(found, 120))
-    return console.export_text().splitlines()
+    return drawn(exported_table(found), 120).splitlines()
 
 
 def test_means_over_seeds_and_what_it_costs_of_the_training() -> None:

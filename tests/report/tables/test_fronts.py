@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
 from blockzoo.analysis.fronts import CostLimits, Front, fronts
 from blockzoo.report.figures.front_plot import front_figure
 from blockzoo.report.tables.fronts import front_lines, front_table
 from blockzoo.results.records import FormCost
 from tests.record_samples import cost, training
+from tests.report.tables.reading import drawn
 
 BLOCKS = {"Cheap": (0.80, 100_000), "Good": (0.90, 2_000_000), "Waste": (0.85, 40_000_000)}
 LIMITS = CostLimits(max_macs=3_000_000)
@@ -33,9 +31,7 @@ def front(seeds: int = 4, limits: CostLimits = LIMITS) -> Front:
 
 
 def shown(width: int, seeds: int = 4) -> str:
-    out = io.StringIO()
-    Console(file=out, width=width).print(front_table(front(seeds), width))
-    return out.getvalue()
+    return drawn(front_table(front(seeds)), width)
 
 
 def test_cost_accuracy_and_how_surely_on_the_front() -> None:

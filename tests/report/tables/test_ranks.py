@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
 from blockzoo.analysis.ranks import agreements, rankings
 from blockzoo.report.tables.ranks import agreement_lines, ranking_table
 from tests.record_samples import training
+from tests.report.tables.reading import drawn
 
 ACCURACIES = {"Best": 0.95, "ABlockWhoseNameIsRatherLong": 0.90, "Like": 0.9002, "Last": 0.80}
 
@@ -26,9 +24,7 @@ def shown(width: int, seeds: int = 4, position: str = "mid") -> str:
         for row, (block, accuracy) in enumerate(ACCURACIES.items())
         for seed in range(seeds)
     ]
-    out = io.StringIO()
-    Console(file=out, width=width).print(ranking_table(rankings(records)[0], width))
-    return out.getvalue()
+    return drawn(ranking_table(rankings(records)[0]), width)
 
 
 def test_ranks_ties_and_what_they_rest_on_are_shown() -> None:
@@ -54,7 +50,7 @@ def test_ranks_ties_and_what_they_rest_on_are_shown() -> None:
 def test_digits_are_never_cut(width: int) -> None:
     text = shown(width)
     assert all(f"{number}" in text for number in ("95.15", "90.17", "80.10"))
-    assert ("left out" in text) == (width < 66)
+    assert ("not shown at" in text) == (width < 66)
 
 
 def test_few_seeds_say_that_nothing_is_known() -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
 from blockzoo.analysis.specialisation import Specialisation, specialisations
 from blockzoo.core.position import POSITIONS
 from blockzoo.report.figures.specialisation_plot import specialisation_figure
 from blockzoo.report.tables.specialisation import specialisation_table, undecided_line
 from tests.record_samples import training
+from tests.report.tables.reading import drawn
 
 BLOCKS = {"Early": (0.86, 0.80, 0.80), "Half": (0.81, 0.80)}
 
@@ -39,9 +37,7 @@ def blocks() -> list[Specialisation]:
 
 
 def shown(width: int) -> str:
-    out = io.StringIO()
-    Console(file=out, width=width).print(specialisation_table(blocks(), width))
-    return out.getvalue()
+    return drawn(specialisation_table(blocks()), width)
 
 
 def test_gains_contrast_and_verdict_are_shown() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.table import Table
 from typer.testing import CliRunner
 
 from blockzoo.analysis.summary import summarize
 from blockzoo.cli.app import app
+from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.summary import summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
 from blockzoo.results.records import Record, RobustnessMetrics
@@ -19,15 +19,16 @@ from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import STORE_NAME
 from blockzoo.results.table.frame import results_frame
 from tests.record_samples import cost, training
+from tests.report.tables.reading import column_of
 
-Lines = Callable[[Table], list[list[str]]]
+Lines = Callable[[FittedTable], list[list[str]]]
 
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     """Print a table and return the words of each of its lines."""
 
-    def read(table: Table) -> list[list[str]]:
+    def read(table: FittedTable) -> list[list[str]]:
         Console(width=200).print(table)
         return [line.split() for line in capsys.readouterr().out.splitlines()]
 
@@ -125,6 +126,5 @@ def test_means_over_seeds_tell_the_seeds_that_failed_and_what_sets_groups_apart(
     records = [*(training(f"t{seed}", seed=seed) for seed in range(3)), *lost]
     other = training("bf16", precision="bf16")
     for table in (robustness_tables([*records, other])[1], time_table([*records, other], [0.5])):
-        cells = {str(c.header): [str(cell) for cell in c.cells] for c in table.columns}
-        assert cells["data"] == ["digits, quick (bf16)", "digits, quick (fp32)"]
-        assert cells["seeds"] == ["1", "3 (7 of 10 failed)"]
+        assert column_of(table, "data") == ["digits, quick (bf16)", "digits, quick (fp32)"]
+        assert column_of(table, "seeds") == ["1", "3 (7 of 10 failed)"]

@@ -20,7 +20,7 @@ from blockzoo.cli.screen.consoles import (
     say,
     say_data,
 )
-from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.cli.screen.sweep_progress import progress_of
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
@@ -123,7 +123,7 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
             for fit in request.sweep.fits(position)
         ]
         console = message_console()
-        console.print(fits_table(fits, match, console.width))
+        console.print(fits_table(fits, match))
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
     pace = Pace.of(store, request.sweep.protocol)
     say(
@@ -152,7 +152,7 @@ def _duration(seconds: float) -> str:
 
 def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
     with (
-        SweepProgress(message_console()) as listener,
+        progress_of(request.sweep, store, chosen.side_by_side) as listener,
         trainers_side_by_side(chosen.side_by_side, request.sweep.device) as trainers,
     ):
         say_data(request.sweep)
@@ -180,7 +180,7 @@ def _show(look: Look, request: CompareRequest) -> None:
     match = request.sweep.protocol.match
     if match is not None:
         console.print(f"{match.words}:", highlight=False)
-    console.print(comparison_table(look.comparisons, console.width))
+    console.print(comparison_table(look.comparisons))
     lines = (
         *detail_lines(look.comparisons),
         *undecided_lines(look.comparisons),

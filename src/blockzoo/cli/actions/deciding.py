@@ -47,7 +47,7 @@ def ranks(source: str) -> None:
         )
     console = output_console()
     for each in found:
-        console.print(ranking_table(each, console.width))
+        console.print(ranking_table(each))
     for line in agreement_lines(agreements(found)):
         console.print(line, highlight=False)
 
@@ -65,7 +65,7 @@ def specialisation(source: str, *, margin: float, plot: Path | None) -> None:
     console = output_console()
     for _, group in groupby(found, key=lambda each: each.terms):
         rows = list(group)
-        console.print(specialisation_table(rows, console.width))
+        console.print(specialisation_table(rows))
         if line := undecided_line(rows):
             console.print(line, highlight=False)
     if plot is not None:
@@ -94,7 +94,7 @@ def front(
         )
     console = output_console()
     for each in found:
-        console.print(front_table(each, console.width))
+        console.print(front_table(each))
         for line in front_lines(each, limits):
             console.print(line, highlight=False)
     if plot is not None:
@@ -127,9 +127,7 @@ def curves(source: str, *, over: str, of: str, positions: Sequence[str], plot: P
     for x_title, found in shown.items():
         for terms, group in groupby(found, key=lambda curve: curve.terms):
             name = f"{', '.join(terms.title)}: {title}"
-            console.print(
-                curves_table(list(group), name, x_title, scale=scale, width=console.width)
-            )
+            console.print(curves_table(list(group), name, x_title, scale=scale))
         if plot is not None:
             from blockzoo.report.figures.curves_plot import curves_figure
 

@@ -48,7 +48,7 @@ def exported(
             found += exported_accuracies([record], data, ways)
             update(done / len(matching), f"{record.block} ({record.shown[0]}), seed {record.seed}")
     console = output_console()
-    console.print(exported_table(found, console.width))
+    console.print(exported_table(found))
     for line in reason_lines(found):
         console.print(line, highlight=False)
     if any(each.reason for each in found):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.cli.screen.consoles import output_console, say
@@ -15,6 +14,7 @@ from blockzoo.measure.machine import contention
 from blockzoo.measure.machine import doctor as machine_doctor
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.doctor import Finding
+from blockzoo.report.tables.fitting import FittedTable
 
 _COLOURS = {"ok": "green", "caution": "yellow", "unfit": "bold red"}
 # More names would fill the line; how many there are beyond is said.
@@ -30,16 +30,17 @@ def doctor(device: str, *, as_json: bool) -> None:
         findings_as_json = [asdict(finding) for finding in findings]
         typer.echo(json.dumps({"fit": fit, "findings": findings_as_json}, indent=2))
     else:
-        output_console().print(_findings_table(findings), highlight=False)
+        output_console().print(findings_table(findings), highlight=False)
     if not fit:
         raise typer.Exit(1)
 
 
-def _findings_table(findings: Sequence[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "verdict", "read", "what to do"):
-        # By default rich cuts off a word that is too long, such as a path.
-        table.add_column(column, overflow="fold")
+def findings_table(findings: Sequence[Finding]) -> FittedTable:
+    """Return a row for each finding."""
+    table = FittedTable(
+        title="",
+        columns={"": "label", "verdict": "label", "read": "text", "what to do": "text"},
+    )
     for finding in findings:
         verdict = Text(finding.verdict, style=_COLOURS[finding.verdict])
         table.add_row(finding.subject, verdict, finding.reading, finding.advice)

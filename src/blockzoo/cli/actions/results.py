@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from rich.table import Table
 
 from blockzoo.analysis.checklist import checklist
 from blockzoo.analysis.summary import summarize
@@ -16,6 +15,7 @@ from blockzoo.cli.screen.consoles import output_console, say, show_written
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import REACHED, check_all
 from blockzoo.report.checklist import checklist_text
+from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.latencies import latencies_table
 from blockzoo.report.tables.summary import older_identity_line, summary_table
 from blockzoo.report.tables.training import robustness_tables, time_table
@@ -87,7 +87,7 @@ def show(source: str, *, robustness: bool, accuracies: Sequence[float], latencie
         say(line)
 
 
-def _way_tables(source: str) -> list[Table]:
+def _way_tables(source: str) -> list[FittedTable]:
     """Return the table of ways of running, where a store has networks timed in several at once."""
     if not has_whole_records(source):  # rows of a CSV have no samples to be paired
         return []
@@ -96,7 +96,9 @@ def _way_tables(source: str) -> list[Table]:
     return [ways_table(found)] if found else []
 
 
-def _training_tables(source: str, robustness: bool, accuracies: Sequence[float]) -> list[Table]:
+def _training_tables(
+    source: str, robustness: bool, accuracies: Sequence[float]
+) -> list[FittedTable]:
     """Return the tables that need whole records, as the store alone has them."""
     if not robustness and not accuracies:
         return []

@@ -13,8 +13,8 @@ from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
 from blockzoo.cli.option_groups import TrainingOptions
-from blockzoo.cli.screen.consoles import load_data, message_console, output_console, say, say_data
-from blockzoo.cli.screen.sweep_progress import SweepProgress
+from blockzoo.cli.screen.consoles import load_data, output_console, say, say_data
+from blockzoo.cli.screen.sweep_progress import progress_of
 from blockzoo.experiments.execution.executors import trainers_side_by_side
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.run import run_sweep
@@ -47,7 +47,7 @@ def sweep(
     csv = csv_location(chosen.results)
     with (
         open_store(chosen.results, create=True) as store,
-        SweepProgress(message_console()) as listener,
+        progress_of(request, store, side_by_side) as listener,
         trainers_side_by_side(side_by_side, request.device) as trainers,
     ):
         say_data(request)

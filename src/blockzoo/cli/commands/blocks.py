@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 
 
@@ -25,7 +26,16 @@ def blocks(
             "alias, family, paper, formula or notes hold them all.",
         ),
     ] = None,
-    family: Annotated[str | None, typer.Option("--family", help="Only this family.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            "--family",
+            metavar="NAME",
+            help="Only this family: attention, compact, dense, dynamic, gated, hybrid, "
+            "large-kernel, metaformer, mobile, modern, multi-scale, norm-free, plain, reparam, "
+            "residual or separable.",
+        ),
+    ] = None,
     reparameterisable: Annotated[
         bool, typer.Option("--reparameterisable", help="Only blocks with a merged deploy form.")
     ] = False,
@@ -36,7 +46,13 @@ def blocks(
         bool, typer.Option("--costs/--no-costs", help="Count what each block costs.")
     ] = True,
     position: Annotated[
-        str, typer.Option("--position", "-p", help="Where the block stands that is drawn.")
+        str,
+        typer.Option(
+            "--position",
+            "-p",
+            metavar=shared_options.POSITIONS,
+            help=f"{shared_options.WHERE}, as it is drawn.",
+        ),
     ] = "mid",
     svg: Annotated[
         Path | None, typer.Option("--svg", help="Write the drawing of one block to this file.")

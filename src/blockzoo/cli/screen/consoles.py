@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from blockzoo.experiments.sweep.plan import SweepRequest
 
 PLAIN_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe, where no terminal sets a width."""
+"""Columns of what goes to a file or a pipe, where neither a terminal nor COLUMNS says how many."""
 
 # Names, files and reasons come from users: brackets and colons in them are no markup.
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
@@ -45,13 +46,17 @@ class _Visible(Console):
 
 
 def output_console() -> Console:
-    """Return the console for results.
+    """Return the console for results, as wide as COLUMNS says, or else the terminal.
 
     >>> output_console().print("dtype[torch.float32] :key:")
     dtype[torch.float32] :key:
     """
     console = _Visible(**_AS_IT_IS)
-    return console if console.is_terminal else _Visible(width=PLAIN_WIDTH, **_AS_IT_IS)
+    if console.is_terminal:
+        return console
+    asked = os.environ.get("COLUMNS", "")
+    width = int(asked) if asked.isdigit() and int(asked) else PLAIN_WIDTH
+    return _Visible(width=width, **_AS_IT_IS)
 
 
 def message_console() -> Console:

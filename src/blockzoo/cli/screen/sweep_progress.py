@@ -5,65 +5,53 @@ Where standard error is no terminal (a log file, CI) it is one line per finished
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from blockzoo.experiments.sweep.plan import Plan, Trial
+from blockzoo.cli.screen.consoles import message_console
+from blockzoo.cli.screen.time_left import TimeLeft
+from blockzoo.experiments.compare import Pace
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
 from blockzoo.results.records import EpochMetrics
+from blockzoo.results.store.database import Store
 
 
-class TimeLeft:
-    """Estimates the time left from the trials' expected seconds, corrected by what they took.
-
-    Each kind of trial has its own correction, because what makes one slow does not slow another.
-
-    >>> from blockzoo.core.position import Position
-    >>> trial = Trial(kind="training", blocks=("A",), position=Position.MID, trial_ids=("x",),
-    ...               expected_s=10.0)
-    >>> left = TimeLeft([trial] * 3)
-    >>> left.finished(trial, 20.0)  # twice what was expected, so the others will be too
-    >>> str(left)
-    '0:40 left'
-    """
-
-    def __init__(self, trials: Iterable[Trial]) -> None:
-        self._left: defaultdict[str, float] = defaultdict(float)
-        self._expected: defaultdict[str, float] = defaultdict(float)
-        self._taken: defaultdict[str, float] = defaultdict(float)
-        for trial in trials:
-            self._left[trial.kind] += trial.expected_s
-
-    def finished(self, trial: Trial, seconds: float) -> None:
-        """Learn that `trial` took `seconds`."""
-        self._left[trial.kind] -= trial.expected_s
-        self._expected[trial.kind] += trial.expected_s
-        self._taken[trial.kind] += seconds
-
-    @property
-    def seconds(self) -> float:
-        """The estimate."""
-        return sum(left * self._correction(kind) for kind, left in self._left.items())
-
-    def _correction(self, kind: str) -> float:
-        # A sum over all finished ones, so that a single slow trial does not make the estimate jump.
-        # Until one of its kind has ended, the expectation is all that is known.
-        return self._taken[kind] / self._expected[kind] if self._expected[kind] else 1.0
-
-    def __str__(self) -> str:
-        return f"{_clock(self.seconds)} left"
+def progress_of(request: SweepRequest, store: Store, at_once: int) -> SweepProgress:
+    """Return the progress of that sweep, which knows what its trainings took before."""
+    pace = Pace.of(store, request.protocol, request.dataset.name)
+    return SweepProgress(
+        message_console(),
+        by_block=pace.by_block,
+        epochs=request.protocol.recipe.epochs,
+        at_once=at_once,
+    )
 
 
 class SweepProgress(SweepListener):
-    """Shows a sweep on `console`; use it as a context manager."""
+    """Shows a sweep on `console`; use it as a context manager.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    `by_block` is what trainings took before, in seconds; `epochs` of each there are, and `at_once`
+    of them run at a time.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        by_block: Mapping[str, float] | None = None,
+        epochs: int = 0,
+        at_once: int = 1,
+    ) -> None:
+        self._console, self._epochs = console, epochs
+        self._left = TimeLeft(by_block, at_once=at_once)
+        self._trained = False
+        self._task: TaskID | None = None
         self._bar = Progress(
             TextColumn("sweep", style="bold"),
             BarColumn(),
@@ -90,7 +78,9 @@ class SweepProgress(SweepListener):
 
     def planned(self, plan: Plan) -> None:
         """Say what there is to do and what is done already."""
-        self._left = TimeLeft(plan.trials)
+        self._left.plan(plan.trials)
+        if self._task is not None:  # of an earlier look, whose bar is full
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task("", total=len(plan.trials), left=str(self._left))
         self._console.print(
             f"{len(plan.trials)} trials to run, {plan.done} already in the store", highlight=False
@@ -106,17 +96,22 @@ class SweepProgress(SweepListener):
 
     def started(self, trial: Trial) -> None:
         """Name the trial in hand."""
-        self._bar.update(self._task, description=trial.label)
+        self._update(description=trial.label)
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
         """Add the epoch to the trial in hand."""
         text = f"{trial.label}, epoch {metrics.epoch}, val acc {metrics.val_accuracy:.1%}"
-        self._bar.update(self._task, description=text)
+        # Of others it is known what they took, and asking anew at each epoch would take time.
+        if self._epochs and not self._trained:
+            self._left.training_will_take(metrics.seconds * self._epochs)
+            self._update(left=str(self._left))
+        self._update(description=text)
 
     def finished(self, outcome: Outcome) -> None:
         """Advance the bar; print a failure, and without a terminal every trial."""
-        self._left.finished(outcome.trial, outcome.seconds)
-        self._bar.update(self._task, advance=1, left=str(self._left))
+        self._trained |= outcome.trial.kind == "training"
+        self._left.finished(outcome.trial, outcome.seconds, outcome.records)
+        self._update(advance=1, left=str(self._left))
         for record in outcome.records:
             if record.status == "failed":
                 text = f" {outcome.trial.label}: {record.reason}"
@@ -126,8 +121,6 @@ class SweepProgress(SweepListener):
                 f"{outcome.trial.label}: {outcome.seconds:.1f} s, {self._left}", highlight=False
             )
 
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    def _update(self, **changes: Any) -> None:
+        assert self._task is not None  # a plan comes first
+        self._bar.update(self._task, **changes)

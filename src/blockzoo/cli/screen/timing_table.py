@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.measure.timing.events import (
@@ -28,6 +27,7 @@ from blockzoo.measure.timing.events import (
     Samples,
     State,
 )
+from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.stats.medians import order_interval
 from blockzoo.stats.paired_rounds import NetworkSamples
 
@@ -140,11 +140,15 @@ class LiveTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the header, the rows and, with many networks, a line on those that are not shown."""
         del console, options
-        table = Table(box=None, pad_edge=False)
-        for title in ("network", "state"):
-            table.add_column(title, no_wrap=True)
-        for title in ("samples", "median ms", "+- %"):
-            table.add_column(title, justify="right")
+        table = FittedTable(
+            title="",
+            columns={
+                "network": "name",
+                "state": "text",
+                **dict.fromkeys(("samples", "median ms", "+- %"), "number"),
+            },
+            dispensable=("samples",),
+        )
         rows = list(self._rows.values())
         if len(rows) > MOST_ROWS:
             # Those that ended are counted below; these are the ones to watch.
@@ -152,7 +156,7 @@ class LiveTable:
         for row in rows:
             row.refresh()
             state = f"{row.state}: {row.reason}" if row.reason else row.state
-            table.add_row(Text(row.label), Text(state), str(row.shown), row.median, row.half_width)
+            table.add_row(row.label, state, str(row.shown), row.median, row.half_width)
         lines: list[RenderableType] = [Text(self.header()), table]
         if len(self._rows) > len(rows):
             states = Counter(row.state for row in self._rows.values())

@@ -4,40 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.compare import Comparison
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import MARGIN
 
-_COLUMNS: dict[str, Side] = {
-    **dict.fromkeys(("position", "against"), "left"),
-    **dict.fromkeys(("seeds", "difference", "these images", "new images", "p (Holm)"), "right"),
-    "verdict": "left",
-    **dict.fromkeys(("latency ratio", "MMACs", "params"), "right"),
+_COLUMNS: dict[str, Kind] = {
+    "position": "label",
+    "against": "name",
+    **dict.fromkeys(("seeds", "difference", "these images", "new images", "p (Holm)"), "number"),
+    "verdict": "label",
+    **dict.fromkeys(("latency ratio", "MMACs", "params"), "number"),
 }
 _DISPENSABLE = ("params", "MMACs", "p (Holm)", "new images", "latency ratio", "seeds")
-"""In this order columns are left out where the screen is too narrow: digits are never cut."""
 
 
-def comparison_table(comparisons: Sequence[Comparison], width: int = 200) -> Table:
+def comparison_table(comparisons: Sequence[Comparison]) -> FittedTable:
     """Return a row for each pair: difference in points, what it allows to say, latency and cost.
-
-    What does not fit into `width` characters is left out whole and named below the table.
 
     >>> from blockzoo.core.position import Position
     >>> pair = Comparison(position=Position.MID, block="A", other="B")
-    >>> [len(comparison_table([pair], width).columns) for width in (200, 60)]
-    [11, 5]
+    >>> len(comparison_table([pair]).rows)
+    1
     """
-    return fitted_table(
-        "Test accuracy: differences in points, 95% intervals",
-        _COLUMNS,
-        [_cells(each) for each in comparisons],
+    table = FittedTable(
+        title="Test accuracy: differences in points, 95% intervals",
+        columns=_COLUMNS,
         dispensable=_DISPENSABLE,
-        wrapped="against",
-        width=width,
     )
+    for each in comparisons:
+        table.add_row(*_cells(each))
+    return table
 
 
 def _cells(c: Comparison) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.contract.check import BlockReport
 from blockzoo.contract.findings import Finding, Verdict
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 _COLOURS = {"passes": "green", "fails": "red", "does not apply": "yellow", "undecided": "magenta"}
 
@@ -32,33 +33,35 @@ def report_line(report: BlockReport) -> str:
     return f"{report.block}: {_verdict(report)}"
 
 
-def full_table(report: BlockReport) -> Table:
+def full_table(report: BlockReport) -> FittedTable:
     """Return one row per line of the contract.
 
     >>> finding = Finding(line="builds", verdict=Verdict.PASSES)
     >>> full_table(BlockReport(block="Mine", findings=(finding,))).title
     'Mine: keeps the contract'
     """
-    table = Table(title=report_line(report), box=None, title_justify="left")
-    for title in ("line", "verdict", "reason"):
-        table.add_column(title)
+    table = FittedTable(
+        title=report_line(report),
+        columns={"line": "label", "verdict": "label", "reason": "text"},
+    )
     for finding in report.findings:
         table.add_row(finding.line, _coloured(finding.verdict.value), finding.reason)
     return table
 
 
-def summary_table(reports: Sequence[BlockReport]) -> Table:
+def summary_table(reports: Sequence[BlockReport]) -> FittedTable:
     """Return one row per block, with the reasons of the lines that failed or are undecided.
 
     >>> summary_table([BlockReport(block="Mine", findings=())]).title
     '1 of 1 blocks keep the contract'
     """
     title = f"{sum(report.ok for report in reports)} of {len(reports)} blocks keep the contract"
-    table = Table(title=title, box=None, title_justify="left")
-    table.add_column("block")
-    for verdict in Verdict:
-        table.add_column(verdict.value, justify="right")
-    table.add_column("not kept")
+    verdicts: dict[str, Kind] = {verdict.value: "number" for verdict in Verdict}
+    table = FittedTable(
+        title=title,
+        columns={"block": "name", **verdicts, "not kept": "text"},
+        dispensable=("passes", "does not apply"),
+    )
     for report in reports:
         failed = [f"{f.line}: {f.reason}" for f in report.findings if is_bad(f)]
         counts = [str(report.count(verdict)) for verdict in Verdict]

@@ -4,52 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.curves import Curve, Point
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 
 def curves_table(
-    curves: Sequence[Curve], title: str, x_name: str, *, scale: float = 1.0, width: int = 200
-) -> Table:
+    curves: Sequence[Curve], title: str, x_name: str, *, scale: float = 1.0
+) -> FittedTable:
     """Return a row for each curve: where it begins and ends, with the 95% intervals of the means.
 
-    What does not fit into `width` characters is left out whole and named below the table.
-
-    >>> [column.header for column in curves_table([], "T", "epoch").columns]
-    ['position', 'block', 'seeds', 'epoch', 'first', 'epoch ', 'last', '95%']
+    >>> list(curves_table([], "T", "epoch").columns)
+    ['position', 'block', 'seeds', 'first epoch', 'first', 'last epoch', 'last', '95%']
     """
-    # Two columns are of one name, told apart by a blank.
-    right = ("seeds", x_name, "first", f"{x_name} ", "last", "95%")
-    columns: dict[str, Side] = {
-        **dict.fromkeys(("position", "block"), "left"),
-        **dict.fromkeys(right, "right"),
-    }
-    rows = []
+    ends = (f"first {x_name}", "first", f"last {x_name}", "last")
+    numbers: dict[str, Kind] = dict.fromkeys(("seeds", *ends, "95%"), "number")
+    table = FittedTable(
+        title=title,
+        columns={"position": "label", "block": "name", **numbers},
+        dispensable=("first", f"first {x_name}", "95%", "seeds"),
+    )
     for curve in curves:
         first, last = curve.points[0], curve.points[-1]
         failed = f" ({curve.failed} failed)" if curve.failed else ""
-        rows.append(
-            [
-                str(curve.position),
-                curve.block,
-                f"{last.y.n}{failed}",
-                f"{first.x:g}",
-                f"{scale * first.y.mean:.2f}",
-                f"{last.x:g}",
-                f"{scale * last.y.mean:.2f}",
-                _interval(last, scale),
-            ]
+        table.add_row(
+            str(curve.position),
+            curve.block,
+            f"{last.y.n}{failed}",
+            f"{first.x:g}",
+            f"{scale * first.y.mean:.2f}",
+            f"{last.x:g}",
+            f"{scale * last.y.mean:.2f}",
+            _interval(last, scale),
         )
-    return fitted_table(
-        title,
-        columns,
-        rows,
-        dispensable=("first", x_name, "95%", "seeds"),
-        wrapped="block",
-        width=width,
-    )
+    return table
 
 
 def _interval(point: Point, scale: float) -> str:

@@ -5,36 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from rich.table import Table
-
 from blockzoo.core.run_way import RunWay
 from blockzoo.experiments.exported import Exported
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.paired_seeds import mean_interval
 
-_COLUMNS: dict[str, Side] = {
-    **dict.fromkeys(("position", "block", "run as"), "left"),
-    **dict.fromkeys(("seeds", "accuracy", "less trained", "95%", "as eager", "MB"), "right"),
+_COLUMNS: dict[str, Kind] = {
+    "position": "label",
+    "block": "name",
+    "run as": "label",
+    **dict.fromkeys(("seeds", "accuracy", "less trained", "95%", "as eager", "MB"), "number"),
 }
 
 
-def exported_table(found: Sequence[Exported], width: int = 200) -> Table:
+def exported_table(found: Sequence[Exported]) -> FittedTable:
     """Return a row for each block, position and way: accuracy, and what running it so costs of it.
 
     Accuracies are percentages, means over seeds; "less trained" is in points, with the 95% interval
-    of its mean. What does not fit into `width` characters is left out whole and named below.
+    of its mean.
 
     >>> len(exported_table([]).columns)
     9
     """
-    return fitted_table(
-        "Test accuracy as exported",
-        _COLUMNS,
-        [_cells(list(group)) for _, group in groupby(sorted(found, key=_row), key=_row)],
+    table = FittedTable(
+        title="Test accuracy as exported",
+        columns=_COLUMNS,
         dispensable=("MB", "95%", "seeds", "as eager"),
-        wrapped="block",
-        width=width,
     )
+    for _, group in groupby(sorted(found, key=_row), key=_row):
+        table.add_row(*_cells(list(group)))
+    return table
 
 
 def _row(each: Exported) -> tuple[int, str, str]:

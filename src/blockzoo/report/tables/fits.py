@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.experiments.matching import Fit
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.results.budgets import Match
 
-_COLUMNS: dict[str, Side] = {
-    **dict.fromkeys(("position", "block", "as run"), "left"),
-    **dict.fromkeys(("stage", "target", "off"), "right"),
+_COLUMNS: dict[str, Kind] = {
+    "position": "label",
+    "block": "name",
+    "as run": "text",
+    **dict.fromkeys(("stage", "target", "off"), "number"),
 }
 _SCALES = {
     "macs": (1e6, "MMACs"),
@@ -21,37 +22,32 @@ _SCALES = {
 }
 
 
-def fits_table(fits: Sequence[Fit], match: Match, width: int = 200) -> Table:
+def fits_table(fits: Sequence[Fit], match: Match) -> FittedTable:
     """Return a row for each block and position: as what it is run, and what its stage costs.
 
-    A block that cannot reach its target has a row too, which says so. What does not fit into
-    `width` characters is left out whole and named below the table.
+    A block that cannot reach its target has a row too, which says so.
 
     >>> from blockzoo.core.position import Position
     >>> fit = Fit(block="A", position=Position.MID, fitted="A", knob="k", cost=50, target=100)
-    >>> [column.header for column in fits_table([fit], Match(cost="macs")).columns]
+    >>> list(fits_table([fit], Match(cost="macs")).columns)
     ['position', 'block', 'as run', 'stage', 'target', 'off']
     """
     scale, unit = _SCALES[match.cost]
-    rows = [
-        [
+    table = FittedTable(
+        title=f"Stages fitted to {match.budget:g} of the context block's, {unit}",
+        columns=_COLUMNS,
+        dispensable=("target", "stage"),
+    )
+    for each in fits:
+        table.add_row(
             str(each.position),
             each.block,
             _setting(each),
             f"{each.cost / scale:,.2f}",
             f"{each.target / scale:,.2f}",
             f"{each.off:+.1%}",
-        ]
-        for each in fits
-    ]
-    return fitted_table(
-        f"Stages fitted to {match.budget:g} of the context block's, {unit}",
-        _COLUMNS,
-        rows,
-        dispensable=("target", "stage"),
-        wrapped="block",
-        width=width,
-    )
+        )
+    return table
 
 
 def _setting(fit: Fit) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from blockzoo.analysis.fronts import Candidate, CostLimits, CostName, Front
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.summary import seeds_text
 
 COST_TITLES: dict[CostName, str] = {
@@ -22,33 +21,33 @@ _FORMS: dict[CostName, tuple[float, str]] = {
     "memory": (1.0, ",.1f"),
     "energy": (1e3, ",.2f"),
 }
-_DISPENSABLE = ("dominated by", "seeds", "position")
+_DISPENSABLE = ("dominated by", "seeds")
 _SHOWN_OF_OTHERS = 2
 
 
-def front_table(front: Front, width: int = 200) -> Table:
+def front_table(front: Front) -> FittedTable:
     """Return a row for each candidate, the cheapest first, and how likely it is on the front."""
     cost = COST_TITLES[front.cost]
-    columns: dict[str, Side] = {
-        **dict.fromkeys(("block", "position"), "left"),
-        **dict.fromkeys((cost, "accuracy %", "seeds", "on the front"), "right"),
-        "dominated by": "left",
+    columns: dict[str, Kind] = {
+        "block": "name",
+        "position": "label",
+        **dict.fromkeys((cost, "accuracy %", "seeds", "on the front"), "number"),
+        "dominated by": "text",
     }
     variant = f" ({front.variant})" if front.variant else ""
-    table = fitted_table(
-        f"Accuracy against {cost}: {', '.join(front.terms.title)}{variant}",
-        columns,
-        [_cells(each, front.cost) for each in front.candidates],
-        dispensable=_DISPENSABLE,
-        wrapped="block",
-        width=width,
-    )
     said = ["on the front: share of joint draws of accuracy and cost"]
     if front.timed:
         said.append(front.timed)
     if any(not each.within for each in front.candidates):
         said.append("x: beyond a limit")
-    table.caption = "; ".join(filter(None, (str(table.caption or ""), *said)))
+    table = FittedTable(
+        title=f"Accuracy against {cost}: {', '.join(front.terms.title)}{variant}",
+        columns=columns,
+        dispensable=_DISPENSABLE,
+        caption="; ".join(said),
+    )
+    for each in front.candidates:
+        table.add_row(*_cells(each, front.cost))
     return table
 
 

@@ -6,7 +6,10 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
+from rich.text import Text
+
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 
 _WAYS = {
     "latency_backend": "backend",
@@ -50,41 +53,46 @@ def timing_of(frame: pd.DataFrame) -> pd.Series:
     return frame["latency_environment"] + "/" + frame["latency_session"]
 
 
-def latencies_table(frame: pd.DataFrame) -> Table:
+def latencies_table(frame: pd.DataFrame) -> FittedTable:
     """Return one row per timing of a frame of `load_latencies`: median, ratio, verdict, costs.
 
     Where they are of several runs or environments each says which, for only the ratios compare.
     """
-    table = Table(title="Latencies, each with its ratio to the baseline timed beside it", box=None)
     timings = list(dict.fromkeys(timing_of(frame)))
     differing = differing_ways(frame)
-    for title in ("block", "position", *differing.values()):
-        table.add_column(title)
-    for title in ("ms", "ratio"):
-        table.add_column(title, justify="right")
-    for title in ("baseline", "verdict"):
-        table.add_column(title)
     deployed = [title for title, (name, _) in _DEPLOYED.items() if frame[name].notna().any()]
-    for title in ("MMACs", "params", *deployed):
-        table.add_column(title, justify="right")
+    # Hardware is named by its maker, at length.
+    ways: dict[str, Kind] = {
+        title: "text" if title == "hardware" else "label" for title in differing.values()
+    }
+    costs: dict[str, Kind] = dict.fromkeys(("MMACs", "params", *deployed), "number")
+    table = FittedTable(
+        title="Latencies, each with its ratio to the baseline timed beside it",
+        columns={
+            "block": "name",
+            "position": "label",
+            **ways,
+            "ms": "number",
+            "ratio": "number",
+            "baseline": "name",
+            "verdict": "text",
+            **costs,
+        },
+        dispensable=("params", "MMACs", *reversed(deployed), "baseline", "ms"),
+    )
     for timing, row in zip(timing_of(frame), frame.to_dict("records"), strict=True):
         mark = f" [{timings.index(timing) + 1}]" if len(timings) > 1 else ""
-        ways = (str(row[name]) for name in differing)
-        table.add_row(
-            str(row["block"]),
-            str(row["position"]),
-            *ways,
-            *_cells(row, mark),
-            *_deployed(row, deployed),
-        )
+        place = [str(row[name]) for name in ("block", "position", *differing)]
+        if row["status"] == "failed":
+            table.add_reason(*place, reason=Text(f"failed: {row['reason']}", style="red"))
+        else:
+            table.add_row(*place, *_cells(row, mark), *_deployed(row, deployed))
     if len(timings) > 1:
         table.caption = f"timed apart, so compare ratios, not ms: {_named(frame, timings)}"
     return table
 
 
 def _cells(row: Mapping[Hashable, Any], mark: str) -> list[str]:
-    if row["status"] == "failed":
-        return ["-", "-", str(row["latency_baseline"]), f"failed: {row['reason']}", "-", "-"]
     reason = f" ({row['latency_verdict_reason']})" if row["latency_verdict_reason"] else ""
     return [
         _with_interval(row, "latency_ms", "latency_low_ms", "latency_high_ms") + mark,

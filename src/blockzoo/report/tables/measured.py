@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.analysis.launching import launch_bound
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import differing_fields
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.results.records import (
     CostRecord,
     FormCost,
@@ -32,28 +33,38 @@ def failed(reason: str | None) -> Text:
     return Text(f"failed: {reason}", style="red")
 
 
-def cost_table(records: Sequence[CostRecord]) -> Table:
+def cost_table(records: Sequence[CostRecord]) -> FittedTable:
     """Return one row per network and position: counts of network and stage, in both forms."""
-    table = Table(title="Cost of one image (whole network | stage under test)", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for title in (
-        *("params train", "params deploy", "MMACs deploy", "MMACs training"),
-        *("stage params", "stage MMACs"),
-    ):
-        table.add_column(title, justify="right")
-    table.add_column("inference MB", justify="right")
-    table.add_column("training MB", justify="right")
+    numbers: dict[str, Kind] = dict.fromkeys(_COST_TITLES, "number")
+    table = FittedTable(
+        title="Cost of one image (whole network | stage under test)",
+        columns={"block": "name", "position": "label", **numbers},
+        dispensable=_DISPENSABLE_COSTS,
+    )
     for record in records:
         for position in record.shown:
-            table.add_row(record.block, str(position), *_cost_cells(record, position))
+            if (cells := _cost_cells(record, position)) is None:
+                table.add_reason(record.block, str(position), reason=failed(record.reason))
+            else:
+                table.add_row(record.block, str(position), *cells)
     return table
 
 
-def _cost_cells(record: CostRecord, position: Position) -> list[str | Text]:
+_COST_TITLES = (
+    *("params train", "params deploy", "MMACs deploy", "MMACs training"),
+    *("stage params", "stage MMACs", "inference MB", "training MB"),
+)
+# The stage is what blocks differ by; what it costs to train is told beside it where there is room.
+_DISPENSABLE_COSTS = (
+    *("MMACs training", "params train", "training MB", "inference MB"),
+    *("params deploy", "MMACs deploy"),
+)
+
+
+def _cost_cells(record: CostRecord, position: Position) -> list[str] | None:
     stage = record.stage_at(position)
     if record.train is None or record.deploy is None or stage is None:
-        return [failed(record.reason)]
+        return None
     return [
         f"{record.train.params_total:,}",
         f"{record.deploy.params_total:,}",
@@ -70,22 +81,26 @@ def _megabytes(memory: MemoryUse | None) -> str:
     return "-" if memory is None else f"{memory.peak_bytes / MEGA:,.1f}"
 
 
-def parts_table(record: CostRecord) -> Table:
+def parts_table(record: CostRecord) -> FittedTable:
     """Return the cost of one network part by part.
 
     "MACs train" is a forward pass of the training form, "MACs training" forward and backward.
     """
-    table = Table(title=f"{record.block}, {where(record)}: part by part", box=None)
-    table.add_column("part")
-    table.add_column("params train", justify="right")
-    for title in ("params deploy", "MACs train", "MACs deploy", "FLOPs deploy", "MACs training"):
-        table.add_column(title, justify="right")
+    titles = (
+        *("params train", "params deploy"),
+        *("MACs train", "MACs deploy", "FLOPs deploy", "MACs training"),
+    )
+    numbers: dict[str, Kind] = dict.fromkeys(titles, "number")
+    table = FittedTable(
+        title=f"{record.block}, {where(record)}: part by part",
+        columns={"part": "label", **numbers},
+        dispensable=("FLOPs deploy", "MACs train", "params train", "MACs training"),
+    )
     for part in record.parts:
         table.add_row(part.name, *_form_cells(part.train, part.deploy, part.training_macs))
     if record.uncounted:
         table.caption = f"Not among the MACs: {_uncounted(record)}"
     if record.train is not None and record.deploy is not None:
-        table.add_section()
         whole = _form_cells(record.train, record.deploy, record.training_macs)
         table.add_row("whole", *whole, style="bold")
     for position in record.shown:
@@ -117,14 +132,16 @@ def _form_cells(train: FormCost, deploy: FormCost, training_macs: int | None) ->
     return ["-" if number is None else f"{number:,}" for number in numbers]
 
 
-def memory_table(record: CostRecord) -> Table:
+def memory_table(record: CostRecord) -> FittedTable:
     """Return the peak memory of inference and of a training step, by category, in bytes."""
-    table = Table(title="Peak memory, bytes", box=None)
     # Each is also a field of `MemoryUse`, without its `_bytes`.
     titles = ("peak", "parameters", "gradients", "optimizer", "activations", "temporaries")
-    table.add_column("run")
-    for title in titles:
-        table.add_column(title, justify="right")
+    numbers: dict[str, Kind] = dict.fromkeys(titles, "number")
+    table = FittedTable(
+        title="Peak memory, bytes",
+        columns={"run": "text", **numbers},
+        dispensable=("temporaries", "optimizer", "gradients", "parameters", "activations"),
+    )
     runs = (("inference", record.memory_inference), ("training step", record.memory_training))
     for name, memory in runs:
         if memory is not None:
@@ -134,16 +151,19 @@ def memory_table(record: CostRecord) -> Table:
     return table
 
 
-def measured_memory_table(records: Sequence[CostRecord]) -> Table:
+def measured_memory_table(records: Sequence[CostRecord]) -> FittedTable:
     """Return one row per record: the peaks counted from shapes and those of real processes."""
     device = next((r.measured_memory_device for r in records if r.measured_memory_device), "cpu")
     whose = "the process" if device == "cpu" else f"the allocator of {device}"
-    table = Table(title=f"Peak memory, MB: counted from shapes and of {whose}", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for run in ("inference", "training"):
-        for title in ("counted", "measured", "ratio"):
-            table.add_column(f"{run} {title}", justify="right")
+    runs = ("inference", "training")
+    numbers: dict[str, Kind] = {
+        f"{run} {title}": "number" for run in runs for title in ("counted", "measured", "ratio")
+    }
+    table = FittedTable(
+        title=f"Peak memory, MB: counted from shapes and of {whose}",
+        columns={"block": "name", "position": "label", **numbers},
+        dispensable=[f"{run} {title}" for title in ("counted", "measured") for run in runs],
+    )
     for record in records:
         if record.status == "ok":
             inference = (record.memory_inference, record.measured_inference_bytes)
@@ -161,7 +181,7 @@ def _side_by_side(counted: MemoryUse | None, measured_bytes: int | None) -> tupl
     return _megabytes(counted), f"{measured_bytes / MEGA:,.1f}", ratio
 
 
-def latency_table(records: Sequence[LatencyRecord]) -> Table:
+def latency_table(records: Sequence[LatencyRecord]) -> FittedTable:
     """Return one row per record: median with its interval, ratio to the baseline, verdict.
 
     How the networks were run is in the title where all records agree, else a column for each field.
@@ -171,33 +191,46 @@ def latency_table(records: Sequence[LatencyRecord]) -> Table:
     """
     # What is alike is said once, in the title; a column of equal values tells nothing.
     differing = differing_fields(record.way for record in records)
-    table = Table(title=_latency_title(records, differing), box=None)
-    for title in ("block", "position", *(name.replace("_", " ") for name in differing)):
-        table.add_column(title)
-    for title in ("median ms", "95% interval", "images/s", "ratio", "95% interval"):
-        table.add_column(title, justify="right")
-    for title in ("verdict", "samples", "flags"):
-        table.add_column(title)
     # Asked for seldom, and a column of dashes tells nothing.
     deployed = [
         title for title, cell in _DEPLOYED.items() if any(cell(record) != "-" for record in records)
     ]
-    for title in deployed:
-        table.add_column(title, justify="right")
     # Only where both eager and CUDA graphs were timed is there something to divide.
     launching = launch_bound(records)
+    ways: dict[str, Kind] = {name.replace("_", " "): "label" for name in differing}
+    # Energy says what is not certain of it.
+    further: dict[str, Kind] = {
+        title: "text" if title == "mJ/image" else "number" for title in deployed
+    }
     if launching:
-        table.add_column("eager / graph", justify="right")
+        further["eager / graph"] = "number"
+    table = FittedTable(
+        title=_latency_title(records, differing),
+        columns={"block": "name", "position": "label", **ways, **_LATENCY_COLUMNS, **further},
+        dispensable=_DISPENSABLE_OF_LATENCY,
+    )
     for record in records:
         way = record.way
         place = [record.block, where(record), *(str(getattr(way, name)) for name in differing)]
+        if record.median_ms is None:
+            table.add_reason(*place, reason=failed(record.reason))
+            continue
         cells = [*_latency_cells(record), *(_DEPLOYED[title](record) for title in deployed)]
-        # A row that failed ends with its reason.
-        if launching and record.median_ms is not None:
+        if launching:
             factor = launching.get(record.trial_id)
             cells.append("-" if factor is None else f"{factor.value:.2f}")
         table.add_row(*place, *cells)
     return table
+
+
+_LATENCY_COLUMNS: dict[str, Kind] = {
+    **dict.fromkeys(("median ms", "95% interval", "images/s", "ratio", "ratio 95%"), "number"),
+    "verdict": "label",
+    "samples": "number",
+    "flags": "text",
+}
+# What was asked for beside the latency stays: it is why the command was run.
+_DISPENSABLE_OF_LATENCY = ("samples", "images/s", "95% interval", "ratio 95%", "flags", "median ms")
 
 
 def _energy(record: LatencyRecord) -> str:
@@ -231,9 +264,7 @@ def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -
     return f"Latency in deploy form: {measured_on}"
 
 
-def _latency_cells(record: LatencyRecord) -> list[str | Text]:
-    if record.median_ms is None:
-        return [failed(record.reason)]
+def _latency_cells(record: LatencyRecord) -> list[str]:
     return [
         f"{record.median_ms:.3f}",
         _interval(record.interval_ms),

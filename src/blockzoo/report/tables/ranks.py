@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.ranks import Ranked, Ranking, RankingsAgreement
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.summary import seeds_text
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.paired_seeds import MeanInterval
 
-_COLUMNS: dict[str, Side] = {
-    "rank": "right",
-    "block": "left",
-    "accuracy %": "right",
-    "95% interval": "right",
-    "seeds": "right",
-    "ties": "left",
+_COLUMNS: dict[str, Kind] = {
+    "rank": "number",
+    "block": "name",
+    "accuracy %": "number",
+    "95% interval": "number",
+    "seeds": "number",
+    "ties": "text",
 }
 _DISPENSABLE = ("95% interval", "seeds")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def ranking_table(ranking: Ranking, width: int = 200) -> Table:
+def ranking_table(ranking: Ranking) -> FittedTable:
     """Return the ranking with rank intervals; blocks that share a letter are not told apart.
 
     A rank is 1 and one more for each block that is surely better, and at the worst what is left
@@ -32,20 +31,19 @@ def ranking_table(ranking: Ranking, width: int = 200) -> Table:
     """
     data = f"{ranking.terms.dataset}, {ranking.terms.protocol}"
     variant = f" ({ranking.variant})" if ranking.variant else ""
-    table = fitted_table(
-        f"Ranks at {ranking.position}: {data}{variant}",
-        _COLUMNS,
-        [_cells(row) for row in ranking.rows],
-        dispensable=_DISPENSABLE,
-        wrapped="block",
-        width=width,
-    )
     pairs = len(ranking.rows) * (len(ranking.rows) - 1) // 2
     said = [f"paired t, Holm over {pairs} pairs; of one letter: none is surely better"]
     few = sum(row.accuracy.n < LEAST_SEEDS for row in ranking.rows)
     if few:
         said.append(f"fewer than {LEAST_SEEDS} seeds of {few} blocks: nothing is known of them")
-    table.caption = "; ".join(filter(None, (str(table.caption or ""), *said)))
+    table = FittedTable(
+        title=f"Ranks at {ranking.position}: {data}{variant}",
+        columns=_COLUMNS,
+        dispensable=_DISPENSABLE,
+        caption="; ".join(said),
+    )
+    for row in ranking.rows:
+        table.add_row(*_cells(row))
     return table
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pandas as pd
-from rich.table import Table
-from rich.text import Text
 
-from blockzoo.experiments.roofline import RooflineResult, RooflineRow
+from blockzoo.analysis.roofline import Achieved
+from blockzoo.experiments.roofline import RooflineResult
 from blockzoo.measure.timing.peaks import Peaks
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.results.records import LatencyRecord
 
@@ -58,6 +59,7 @@ _NUMBERS = (
     "% of bandwidth peak",
     "% of roof",
 )
+_DISPENSABLE = ("% of bandwidth peak", "% of compute peak", "GB/s", "GFLOP/s", "FLOPs/byte")
 
 
 def peaks_line(peaks: Peaks) -> str:
@@ -71,25 +73,25 @@ def peaks_line(peaks: Peaks) -> str:
     )
 
 
-def roofline_table(result: RooflineResult) -> Table:
+def roofline_table(result: RooflineResult) -> FittedTable:
     """Return one row per network: what it achieved, and its shares of what is possible."""
-    table = Table(title="Roofline of the scaffold in deploy form, eager", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for title in _NUMBERS:
-        table.add_column(title, justify="right")
-    table.add_column("bound by")
+    numbers: dict[str, Kind] = dict.fromkeys(_NUMBERS, "number")
+    table = FittedTable(
+        title="Roofline of the scaffold in deploy form, eager",
+        columns={"block": "name", "position": "label", **numbers, "bound by": "label"},
+        dispensable=_DISPENSABLE,
+    )
     for row in result.rows:
-        table.add_row(row.record.block, where(row.record), *_cells(row))
+        place = (row.record.block, where(row.record))
+        if row.achieved is None:
+            table.add_reason(*place, reason=failed(row.record.reason))
+        else:
+            table.add_row(*place, f"{row.record.median_ms:.3f}", *_cells(row.achieved))
     return table
 
 
-def _cells(row: RooflineRow) -> list[str | Text]:
-    achieved = row.achieved
-    if achieved is None:
-        return [failed(row.record.reason)]
+def _cells(achieved: Achieved) -> list[str]:
     return [
-        f"{row.record.median_ms:.3f}",
         f"{achieved.flops_per_s / _GIGA:,.1f}",
         f"{achieved.bytes_per_s / _GIGA:,.1f}",
         f"{achieved.intensity_flops_per_byte:.1f}",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.scaling import (
     ScalingAxis,
     changed_places,
@@ -15,18 +13,23 @@ from blockzoo.analysis.scaling import (
 )
 from blockzoo.experiments.marginal import Additivity, Marginal
 from blockzoo.experiments.scaling import BestThroughput
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed
 from blockzoo.results.records import LatencyRecord
 
 
-def scaling_table(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Table:
+def scaling_table(records: Sequence[LatencyRecord], axis: ScalingAxis) -> FittedTable:
     """Return one row per block: images per second, and rank, at each value of the axis."""
     frame = scaling_frame(records)
     values = sorted(frame[axis].unique())
-    table = Table(title=f"Images per second (rank) by {axis.replace('_', ' ')}", box=None)
-    table.add_column("block")
-    for value in values:
-        table.add_column(str(value), justify="right")
+    numbers: dict[str, Kind] = {str(value): "number" for value in values}
+    table = FittedTable(
+        title=f"Images per second (rank) by {axis.replace('_', ' ')}",
+        columns={"block": "name", **numbers},
+        # The ends are what rankings are compared at.
+        dispensable=[str(value) for value in reversed(values[1:-1])],
+    )
     # In the order of the records, which is that of the command.
     for block, rows in frame.groupby("block", sort=False):
         cells = {
@@ -36,7 +39,7 @@ def scaling_table(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Table:
         table.add_row(str(block), *(cells.get(value, "failed") for value in values))
     for record in records:
         if record.status == "failed":
-            table.add_row(record.block, failed(record.reason))
+            table.add_reason(record.block, reason=failed(record.reason))
     return table
 
 
@@ -57,36 +60,41 @@ def agreement_lines(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Iter
     yield f"pairs reversed with intervals apart at both: {', '.join(pairs) if pairs else 'none'}"
 
 
-def throughput_table(searches: Sequence[BestThroughput]) -> Table:
+def throughput_table(searches: Sequence[BestThroughput]) -> FittedTable:
     """Return one row per block: its best batch, the speed there, and why the search ended."""
-    table = Table(title="Throughput at the best batch size", box=None)
-    for title in ("block", "best batch", "images/s", "at batch 1", "gain", "search ended by"):
-        table.add_column(title, justify="left" if title == "block" else "right")
+    numbers: dict[str, Kind] = dict.fromkeys(
+        ("best batch", "images/s", "at batch 1", "gain"), "number"
+    )
+    table = FittedTable(
+        title="Throughput at the best batch size",
+        columns={"block": "name", **numbers, "search ended by": "text"},
+        dispensable=("at batch 1", "search ended by", "gain"),
+    )
     for each in searches:
         # The gain is over batch 1, the first point of every search.
         single, speed = each.search.points[0].images_per_s, each.record.throughput_images_per_s
-        best = f"{speed:,.0f}" if speed else f"failed: {each.record.reason}"
-        table.add_row(
-            each.record.block,
-            str(each.search.best.batch_size),
-            best,
-            f"{single:,.0f}",
-            f"{speed / single:.2f}x" if speed else "-",
-            each.search.stopped_by,
-        )
+        place = (each.record.block, str(each.search.best.batch_size))
+        if not speed:
+            table.add_reason(*place, reason=failed(each.record.reason))
+            continue
+        gain = f"{speed / single:.2f}x"
+        table.add_row(*place, f"{speed:,.0f}", f"{single:,.0f}", gain, each.search.stopped_by)
     return table
 
 
-def marginal_table(marginals: Sequence[Marginal]) -> Table:
+def marginal_table(marginals: Sequence[Marginal]) -> FittedTable:
     """Return one row per block and position: what the block adds, or why that is not known."""
-    table = Table(title="Latency that the block adds to the scaffold, ms", box=None)
-    table.add_column("block")
-    table.add_column("position")
-    for title in ("adds", "95% interval", "scaffold", "with identity"):
-        table.add_column(title, justify="right")
+    numbers: dict[str, Kind] = dict.fromkeys(
+        ("adds", "95% interval", "scaffold", "with identity"), "number"
+    )
+    table = FittedTable(
+        title="Latency that the block adds to the scaffold, ms",
+        columns={"block": "name", "position": "label", **numbers},
+        dispensable=("with identity", "scaffold", "95% interval"),
+    )
     for each in marginals:
         if each.marginal_ms is None or each.interval_ms is None:
-            table.add_row(each.block, str(each.position), failed(each.reason))
+            table.add_reason(each.block, str(each.position), reason=failed(each.reason))
             continue
         low, high = each.interval_ms
         table.add_row(
@@ -100,12 +108,16 @@ def marginal_table(marginals: Sequence[Marginal]) -> Table:
     return table
 
 
-def additivity_table(sums: Sequence[Additivity]) -> Table:
+def additivity_table(sums: Sequence[Additivity]) -> FittedTable:
     """Return one row per block: the sum of its marginals against the network that is all of it."""
-    table = Table(title="Base and marginals against the block in all three stages", box=None)
-    table.add_column("block")
-    for title in ("predicted ms", "measured ms", "error", "95% interval"):
-        table.add_column(title, justify="right")
+    numbers: dict[str, Kind] = dict.fromkeys(
+        ("predicted ms", "measured ms", "error", "95% interval"), "number"
+    )
+    table = FittedTable(
+        title="Base and marginals against the block in all three stages",
+        columns={"block": "name", **numbers},
+        dispensable=("predicted ms", "measured ms", "95% interval"),
+    )
     for each in sums:
         low, high = each.error_interval
         table.add_row(

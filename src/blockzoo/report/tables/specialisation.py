@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.specialisation import Specialisation
 from blockzoo.core.position import POSITIONS
-from blockzoo.report.tables.fitting import Side, fitted_table
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.paired_seeds import PairedDifference
 
-_COLUMNS: dict[str, Side] = {
-    "block": "left",
-    **dict.fromkeys((str(position) for position in POSITIONS), "right"),
-    **dict.fromkeys(("early less late", "seeds", "per 100 MMACs", "per ms"), "right"),
-    "verdict": "left",
+_COLUMNS: dict[str, Kind] = {
+    "block": "name",
+    **dict.fromkeys((str(position) for position in POSITIONS), "number"),
+    **dict.fromkeys(("early less late", "seeds", "per 100 MMACs", "per ms"), "number"),
+    "verdict": "label",
 }
 _DISPENSABLE = ("per ms", "per 100 MMACs", "seeds", *(str(position) for position in POSITIONS))
 
 
-def specialisation_table(found: Sequence[Specialisation], width: int = 200) -> Table:
+def specialisation_table(found: Sequence[Specialisation]) -> FittedTable:
     """Return a row for each block of one table: gains over the context block, contrast, verdict.
 
     All are in points of test accuracy. Gains for what they cost are over Identity, one for each
@@ -29,17 +28,16 @@ def specialisation_table(found: Sequence[Specialisation], width: int = 200) -> T
     """
     terms = found[0].terms
     variant = f" ({found[0].variant})" if found[0].variant else ""
-    table = fitted_table(
-        f"Gain over {terms.context} by position, points: {', '.join(terms.title)}{variant}",
-        _COLUMNS,
-        [_cells(each) for each in found],
-        dispensable=_DISPENSABLE,
-        wrapped="block",
-        width=width,
-    )
     contrasts = sum(len(each.contrasts) for each in found)
     said = f"verdicts: paired t within block and seed, Holm over {contrasts} contrasts"
-    table.caption = "; ".join(filter(None, (str(table.caption or ""), said)))
+    table = FittedTable(
+        title=f"Gain over {terms.context} by position, points: {', '.join(terms.title)}{variant}",
+        columns=_COLUMNS,
+        dispensable=_DISPENSABLE,
+        caption=said,
+    )
+    for each in found:
+        table.add_row(*_cells(each))
     return table
 
 

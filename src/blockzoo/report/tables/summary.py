@@ -6,35 +6,46 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
 
 from blockzoo.analysis.summary import timings
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import LEAST_SEEDS
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
 """Columns that are shown where any block was tested so."""
+_PLACE: dict[str, Kind] = {
+    "data": "text",
+    "block": "name",
+    "position": "label",
+    "seeds": "number",
+}
+_MEASURED: dict[str, Kind] = {
+    **dict.fromkeys(("latency ms", "ratio"), "number"),
+    "verdict": "label",
+    **dict.fromkeys(("stage MMACs", "stage params", "memory MB"), "number"),
+}
+# Of latencies it is the ratio that can be compared.
+_DISPENSABLE = ("memory MB", "stage params", "latency ms", "stage MMACs")
 
-_WIDEST = 40
-"""What a block's name may take of a table's width, in characters."""
 
-
-def summary_table(summary: pd.DataFrame) -> Table:
+def summary_table(summary: pd.DataFrame) -> FittedTable:
     """Return the end of a sweep: accuracy, latency and cost by block and position.
 
     MACs and parameters are of the stage there: what surrounds it is the same for all.
     """
-    table = Table(title="Mean over seeds, 95% intervals", box=None)
-    # Names are what rows are told apart by; the other cells may take two lines.
-    longest = max(map(len, map(str, summary["block"])), default=0)
-    for title in ("data", "block", "position", "seeds"):
-        table.add_column(title, min_width=min(longest, _WIDEST) if title == "block" else None)
     # Robustness is measured on demand; without it these columns would be all dashes.
     shown = [name for name in _ROBUSTNESS if summary[name].notna().any()]
-    titles = ("latency ms", "ratio", "verdict", "stage MMACs", "stage params", "memory MB")
     marks = {timing: f" [{n}]" for n, timing in enumerate(timings(summary), start=1)}
-    for title in ("accuracy %", *(_ROBUSTNESS[name] for name in shown), *titles):
-        table.add_column(title, justify="right")
-    for row in summary.to_dict("records"):
+    rows = summary.to_dict("records")
+    robustness: dict[str, Kind] = {_ROBUSTNESS[name]: "number" for name in shown}
+    table = FittedTable(
+        title="Mean over seeds, 95% intervals",
+        columns={**_PLACE, "accuracy %": "number", **robustness, **_MEASURED},
+        dispensable=(*_DISPENSABLE, *robustness, "seeds"),
+        caption="; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))),
+    )
+    for row in rows:
         table.add_row(
             _data(row),
             str(row["block"]),
@@ -50,7 +61,6 @@ def summary_table(summary: pd.DataFrame) -> Table:
             _number(row["stage_params"], 1.0, 0),
             _number(row["memory_mb"], 1.0, 1),
         )
-    table.caption = "; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))) or None
     return table
 
 

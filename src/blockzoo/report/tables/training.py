@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, by_seeds, median_time_to_accuracy
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.measured import failed, where
 from blockzoo.report.tables.summary import seeds_text
 from blockzoo.results.records import (
@@ -28,32 +27,43 @@ if TYPE_CHECKING:  # they bring torch, which tables of stored records can do wit
     from blockzoo.experiments.tuning.tune import Tuning
 
 
-def training_table(records: Sequence[Record]) -> Table:
+_SEEDS_OF: dict[str, Kind] = {
+    "data": "text",
+    "block": "name",
+    "position": "label",
+    "seeds": "number",
+}
+
+
+def training_table(records: Sequence[Record]) -> FittedTable:
     """Return one row per training record: what was chosen on validation and what test says."""
-    table = Table(
-        title="Training (test read once, with the weights chosen on validation)", box=None
+    results = ("best epoch", "val acc", "test acc", "test loss", "s", "images/s")
+    numbers: dict[str, Kind] = dict.fromkeys(results, "number")
+    table = FittedTable(
+        title="Training (test read once, with the weights chosen on validation)",
+        columns={
+            "block": "name",
+            **dict.fromkeys(("position", "data", "protocol"), "label"),
+            "seed": "number",
+            **numbers,
+        },
+        dispensable=("images/s", "s", "test loss", "best epoch", "protocol", "data", "val acc"),
     )
-    for title in ("block", "position", "data", "protocol"):
-        table.add_column(title)
-    for title in ("seed", "best epoch", "val acc", "test acc", "test loss", "s", "images/s"):
-        table.add_column(title, justify="right")
     for record in records:
         if not isinstance(record, TrainingRecord):
             continue
-        table.add_row(
-            record.block,
-            where(record),
-            record.dataset,
-            record.protocol,
+        place = (
+            *(record.block, where(record), record.dataset, record.protocol),
             str(record.seed),
-            *_training_cells(record),
         )
+        if record.status == "failed":
+            table.add_reason(*place, reason=failed(record.reason))
+        else:
+            table.add_row(*place, *_training_cells(record))
     return table
 
 
-def _training_cells(record: TrainingRecord) -> list[str | Text]:
-    if record.status == "failed":
-        return [failed(record.reason)]
+def _training_cells(record: TrainingRecord) -> list[str]:
     return [
         str(record.best_epoch),
         f"{record.val_accuracy:.4f}",
@@ -64,7 +74,7 @@ def _training_cells(record: TrainingRecord) -> list[str | Text]:
     ]
 
 
-def robustness_tables(records: Sequence[Record]) -> list[Table]:
+def robustness_tables(records: Sequence[Record]) -> list[FittedTable]:
     """Return the accuracy on changed images: by training, and by severity, averaged over seeds.
 
     Nothing where no training was tested so.
@@ -78,16 +88,18 @@ def robustness_tables(records: Sequence[Record]) -> list[Table]:
     return [_changes_table(tested), _severity_table(told)]
 
 
-def _changes_table(records: Sequence[TrainingRecord]) -> Table:
+def _changes_table(records: Sequence[TrainingRecord]) -> FittedTable:
     robustness = [_robustness(record) for record in records]
     scales = list(dict.fromkeys(scale for some in robustness for scale in some.resolution_accuracy))
-    table = Table(title="Test accuracy % on changed images, with the final weights", box=None)
-    for title in ("data", "block", "position"):
-        table.add_column(title)
-    for title in ("seed", "unchanged", "corrupted", "shifted", "kept by shift"):
-        table.add_column(title, justify="right")
-    for scale in scales:
-        table.add_column(f"at {scale}x", justify="right")
+    at_scales = [f"at {scale}x" for scale in scales]
+    changed = ("seed", "unchanged", "corrupted", "shifted", "kept by shift", *at_scales)
+    numbers: dict[str, Kind] = dict.fromkeys(changed, "number")
+    table = FittedTable(
+        title="Test accuracy % on changed images, with the final weights",
+        columns={"data": "text", "block": "name", "position": "label", **numbers},
+        dispensable=(*reversed(at_scales), "shifted", "kept by shift"),
+        caption="corrupted: over all below; kept by shift: the class is the same a pixel away",
+    )
     suffixes = differences([Terms.of(record) for record in records])
     for record, some, suffix in zip(records, robustness, suffixes, strict=True):
         table.add_row(
@@ -101,19 +113,20 @@ def _changes_table(records: Sequence[TrainingRecord]) -> Table:
             _percent(some.shift_consistency),
             *(_percent(some.resolution_accuracy.get(scale)) for scale in scales),
         )
-    table.caption = "corrupted: over all below; kept by shift: the class is the same a pixel away"
     return table
 
 
-def _severity_table(records: Sequence[TrainingRecord]) -> Table:
+def _severity_table(records: Sequence[TrainingRecord]) -> FittedTable:
     groups = by_seeds(records)
     of_groups = [[_robustness(r).corruption_accuracy for r in seeds.records] for seeds in groups]
     most = max(len(values) for (first, *_) in of_groups for values in first.values())
-    table = Table(title="Test accuracy % by severity, mean over seeds", box=None)
-    for title in ("data", "block", "position", "seeds", "corruption"):
-        table.add_column(title)
-    for title in (*(str(severity + 1) for severity in range(most)), "mean"):
-        table.add_column(title, justify="right")
+    severities = [str(severity + 1) for severity in range(most)]
+    numbers: dict[str, Kind] = dict.fromkeys([*severities, "mean"], "number")
+    table = FittedTable(
+        title="Test accuracy % by severity, mean over seeds",
+        columns={**_SEEDS_OF, "corruption": "label", **numbers},
+        dispensable=(*severities, "seeds"),
+    )
     for place, of_seeds in zip(_places(groups), of_groups, strict=True):
         for name in of_seeds[0]:
             at_each = zip(*(accuracies[name] for accuracies in of_seeds), strict=True)
@@ -128,18 +141,19 @@ def _robustness(record: TrainingRecord) -> RobustnessMetrics:
     return record.robustness
 
 
-def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> Table:
+def time_table(records: Iterable[Record], accuracies: Sequence[float]) -> FittedTable:
     """Return after how many seconds the seeds of each cell reached each validation accuracy."""
-    table = Table(title="Seconds to validation accuracy", box=None)
-    for title in ("data", "block", "position", "seeds"):
-        table.add_column(title)
-    for accuracy in accuracies:
-        table.add_column(f"{100 * accuracy:g} %", justify="right")
+    numbers: dict[str, Kind] = {f"{100 * accuracy:g} %": "number" for accuracy in accuracies}
+    table = FittedTable(
+        title="Seconds to validation accuracy",
+        columns={**_SEEDS_OF, **numbers},
+        dispensable=("seeds",),
+        caption="median of seeds; -: at most half got there",
+    )
     groups = by_seeds(record for record in records if isinstance(record, TrainingRecord))
     for seeds, place in zip(groups, _places(groups), strict=True):
         times = [median_time_to_accuracy(seeds.records, accuracy) for accuracy in accuracies]
         table.add_row(*place, *("-" if time is None else f"{time:.1f}" for time in times))
-    table.caption = "median of seeds; -: at most half got there"
     return table
 
 
@@ -174,12 +188,16 @@ ABSENT = "-"
 _TUNED = ("learning rate", "weight decay", "drop path")
 
 
-def trials_table(tuning: Tuning) -> Table:
+def trials_table(tuning: Tuning) -> FittedTable:
     """Return one row per trial, that of the chosen values in bold."""
-    table = Table(title=f"{tuning.placement.label}: trials on validation", box=None)
-    for title in ("trial", *_TUNED, "val accuracy %", "epochs"):
-        table.add_column(title, justify="right")
-    table.add_column("ended")
+    numbers: dict[str, Kind] = dict.fromkeys(
+        ("trial", *_TUNED, "val accuracy %", "epochs"), "number"
+    )
+    table = FittedTable(
+        title=f"{tuning.placement.label}: trials on validation",
+        columns={**numbers, "ended": "label"},
+        dispensable=("epochs", "drop path", "weight decay"),
+    )
     best = tuning.best
     for trial in tuning.trials:
         chosen = trial.index == best.index
@@ -189,23 +207,23 @@ def trials_table(tuning: Tuning) -> Table:
             ABSENT if trial.value is None else f"{100 * trial.value:.2f}",
             str(trial.steps),
             "complete, chosen" if chosen else trial.state,
-            style="bold" if chosen else None,
+            style="bold" if chosen else "",
         )
     return table
 
 
-def tracks_table(tracks: Sequence[Track]) -> Table:
+def tracks_table(tracks: Sequence[Track]) -> FittedTable:
     """Return the mean test accuracy of each network in both tracks, and their difference."""
     first = tracks[0].tuning
-    table = Table(
-        title=f"Test accuracy %, 95% intervals: {first.protocol.label} and {first.label}",
-        box=None,
+    compared_by = ("default n", "default track", "tuned n", "tuned track")
+    numbers: dict[str, Kind] = dict.fromkeys(
+        (*_TUNED, *compared_by, "tuned - default, points"), "number"
     )
-    for title in ("block", "position"):
-        table.add_column(title)
-    for title in (*_TUNED, "n", "default track", "n", "tuned track"):
-        table.add_column(title, justify="right")
-    table.add_column("tuned - default, points", justify="right")
+    table = FittedTable(
+        title=f"Test accuracy %, 95% intervals: {first.protocol.label} and {first.label}",
+        columns={"block": "name", "position": "label", **numbers},
+        dispensable=(*reversed(_TUNED), "default n", "tuned n", "default track"),
+    )
     for track in tracks:
         compared, default = track.comparison, track.comparison.default
         table.add_row(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from blockzoo.analysis.ways import WayRatio
+from blockzoo.report.tables.fitting import FittedTable
 
 _USUAL = "as usual"
 """What a label leaves out: hot caches, folded norms, the usual layout."""
 
 
-def ways_table(ratios: Sequence[WayRatio]) -> Table:
+def ways_table(ratios: Sequence[WayRatio]) -> FittedTable:
     """Return one row per network, way and reference: ratio with its interval, and verdict.
 
     Why verdicts are undecided is in the caption.
@@ -22,15 +21,23 @@ def ways_table(ratios: Sequence[WayRatio]) -> Table:
     >>> ways_table([]).title
     'Each way of running against another, same block, paired by round'
     """
-    table = Table(
-        title="Each way of running against another, same block, paired by round", box=None
-    )
     sessions = list(dict.fromkeys(each.session for each in ratios))
-    for title in ("block", "position", "run as", "against"):
-        table.add_column(title)
-    for title in ("ratio", "95% interval"):
-        table.add_column(title, justify="right")
-    table.add_column("verdict")
+    # Once for all that share it, as it is often the same for every row.
+    reasons = Counter(each.verdict_reason for each in ratios if each.verdict == "undecided")
+    table = FittedTable(
+        title="Each way of running against another, same block, paired by round",
+        columns={
+            "block": "name",
+            "position": "label",
+            "run as": "text",
+            "against": "text",
+            "ratio": "number",
+            "95% interval": "number",
+            "verdict": "text",
+        },
+        dispensable=("95% interval",),
+        caption="; ".join(f"undecided ({count}): {why}" for why, count in reasons.items()),
+    )
     for each in ratios:
         mark = f" [{sessions.index(each.session) + 1}]" if len(sessions) > 1 else ""
         table.add_row(
@@ -40,11 +47,6 @@ def ways_table(ratios: Sequence[WayRatio]) -> Table:
             each.reference.label(each.differing) or _USUAL,
             *_cells(each),
         )
-    # Once for all that share it, as it is often the same for every row.
-    reasons = Counter(each.verdict_reason for each in ratios if each.verdict == "undecided")
-    if reasons:
-        words = (f"undecided ({count}): {reason}" for reason, count in reasons.items())
-        table.caption = "; ".join(words)
     return table
 
 

@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from blockzoo.blocks import BlockSpec
@@ -14,6 +13,8 @@ from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.theory import StageTheory
+from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.report.tables.layout import Kind
 from blockzoo.results.records import PartCost
 
 KILO, MEGA = 1e3, 1e6
@@ -70,24 +71,26 @@ def sorted_blocks(specs: Iterable[BlockSpec], by: str, costs: Costs) -> list[Blo
     return sorted(specs, key=lambda spec: (key(spec), "/" in spec.name, spec.name.casefold()))
 
 
-def blocks_table(specs: Sequence[BlockSpec], costs: Costs) -> Table:
+def blocks_table(specs: Sequence[BlockSpec], costs: Costs) -> FittedTable:
     """Return one row per block; costs are of the stage of three blocks in deploy form.
 
     >>> from blockzoo.blocks import get_block
-    >>> blocks_table([get_block("RepVGG")], costs={}).row_count
+    >>> len(blocks_table([get_block("RepVGG")], costs={}).rows)
     1
     """
     caption = "Own cost: three blocks in deploy form, 64/128/256 channels, 32×32 images."
-    table = Table(box=None, caption=caption if costs else None, caption_justify="left")
-    table.add_column("block", no_wrap=True)  # a name must stay whole, to be copied
-    table.add_column("family")
-    table.add_column("year")
-    table.add_column("merges")
-    for position in POSITIONS if costs else ():
-        table.add_column(f"{position}: K params", justify="right")
-        table.add_column("MMACs", justify="right")
-    if not costs:
-        table.add_column("formula")
+    numbers: dict[str, Kind] = {
+        f"{position}: {what}": "number" for position in POSITIONS for what in ("K params", "MMACs")
+    }
+    further: dict[str, Kind] = numbers if costs else {"formula": "text"}
+    # Whole, for a name here is to be copied.
+    facts: dict[str, Kind] = dict.fromkeys(("block", "family", "year", "merges"), "label")
+    table = FittedTable(
+        title="",
+        columns={**facts, **further},
+        dispensable=("merges", "year", *_DISPENSABLE_COSTS, "family"),
+        caption=caption if costs else "",
+    )
     for spec in specs:
         cells = _cost_cells(costs[spec.name]) if costs else [spec.formula]
         merges = "yes" if spec.reparameterisable else ""
@@ -106,16 +109,23 @@ def _cost_cells(costs: Mapping[Position, PartCost]) -> list[str]:
     ]
 
 
-def facts_table(spec: BlockSpec) -> Table:
+_DISPENSABLE_COSTS = (
+    "late: K params",
+    "early: K params",
+    "late: MMACs",
+    "early: MMACs",
+    "mid: K params",
+)
+
+
+def facts_table(spec: BlockSpec) -> FittedTable:
     """Return what the registry knows of the block.
 
     >>> from blockzoo.blocks import get_block
     >>> facts_table(get_block("RepVGG")).title
     'RepVGGBlock'
     """
-    table = Table(show_header=False, box=None, title=spec.name, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
+    table = FittedTable(title=spec.name, columns={"": "label", " ": "text"})
     paper = Text(spec.paper)
     if _ARXIV.fullmatch(spec.paper):
         paper = Text(f"arXiv:{spec.paper}", style=f"link https://arxiv.org/abs/{spec.paper}")
@@ -133,7 +143,7 @@ def facts_table(spec: BlockSpec) -> Table:
     }
     for name, value in facts.items():
         if value:
-            table.add_row(name, value)
+            table.add_row(Text(name, "bold"), value)
     return table
 
 
@@ -149,13 +159,15 @@ def _knob(spec: BlockSpec) -> str:
     return f"{spec.knob}, by position as published" if spec.from_zoo else spec.knob
 
 
-def costs_in_full_table(costs: Mapping[Position, PartCost]) -> Table:
+def costs_in_full_table(costs: Mapping[Position, PartCost]) -> FittedTable:
     """Return parameters and MACs of one block's stage at all positions in both forms."""
-    table = Table(title="\nOwn cost: stage of three blocks, one 32×32 image", box=None)
-    table.title_justify = "left"
-    table.add_column("position")
-    for title in ("params train", "params deploy", "MACs train", "MACs deploy"):
-        table.add_column(title, justify="right")
+    titles = ("params train", "params deploy", "MACs train", "MACs deploy")
+    kinds: dict[str, Kind] = dict.fromkeys(titles, "number")
+    table = FittedTable(
+        title="\nOwn cost: stage of three blocks, one 32×32 image",
+        columns={"position": "label", **kinds},
+        dispensable=("MACs train", "params train"),
+    )
     for position, cost in costs.items():
         numbers = (
             cost.train.params_total,
@@ -167,14 +179,16 @@ def costs_in_full_table(costs: Mapping[Position, PartCost]) -> Table:
     return table
 
 
-def theory_table(theories: Sequence[StageTheory]) -> Table:
+def theory_table(theories: Sequence[StageTheory]) -> FittedTable:
     """Return receptive fields, intensity and memory by position."""
-    table = Table(title="\nTheory (explained in docs/reference/zoo.md)", box=None)
-    table.title_justify = "left"
-    table.add_column("position")
-    titles = ("field: stage", "network", "effective", "FLOPs/byte", "if fused")
-    for title in (*titles, "weights MB", "kept for backward MB"):
-        table.add_column(title, justify="right")
+    fields = ("field: stage", "network", "effective")
+    costs = ("FLOPs/byte", "if fused", "weights MB", "kept for backward MB")
+    kinds: dict[str, Kind] = dict.fromkeys((*fields, *costs), "number")
+    table = FittedTable(
+        title="\nTheory (explained in docs/reference/zoo.md)",
+        columns={"position": "label", **kinds},
+        dispensable=("weights MB", "network", "if fused", "kept for backward MB"),
+    )
     for theory in theories:
         traffic = theory.traffic
         table.add_row(

@@ -1,0 +1,121 @@
+"""How long a sweep still takes, from what its trials took and what the store says of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from blockzoo.core.position import Position
+from blockzoo.experiments.sweep.plan import Trial
+from blockzoo.results.records import CostRecord, Record
+
+_Group = tuple[str, tuple[str, ...], Position]
+"""Kind, blocks and position: trials of one group differ by their seed alone."""
+
+
+class TimeLeft:
+    """Estimates the time left; each kind of trial has an estimate of its own.
+
+    A trial takes what others of its block took at its position, or else at others, or else in the
+    store (`by_block`, seconds of a training). Where none is known it takes what others of its kind
+    took, in proportion to the MACs of a training step where these were counted. Before a first
+    training has ended nothing is said of trainings: their guess would be off many times over.
+
+    >>> trial = Trial(kind="training", blocks=("A",), position=Position.MID, trial_ids=("x",),
+    ...               expected_s=10.0)
+    >>> left = TimeLeft()
+    >>> left.plan([trial] * 3)
+    >>> str(left)
+    'time left not known yet'
+    >>> left.finished(trial, 20.0)
+    >>> str(left)
+    '0:40 left'
+    """
+
+    def __init__(self, by_block: Mapping[str, float] | None = None, *, at_once: int = 1) -> None:
+        self._by_block = dict(by_block or {})
+        self._at_once = at_once
+        self._taken: defaultdict[_Group, list[float]] = defaultdict(list)
+        self._macs: dict[tuple[str, Position], int] = {}
+        self._left: Counter[_Group] = Counter()
+        self._expected: dict[_Group, float] = {}
+        self._first_training_s: float | None = None
+
+    def plan(self, trials: Iterable[Trial]) -> None:
+        """Take in what is left to run; what is known of earlier trials stays known."""
+        self._left.clear()
+        for trial in trials:
+            self._left[_group(trial)] += 1
+            self._expected[_group(trial)] = trial.expected_s
+
+    def finished(self, trial: Trial, seconds: float, records: Iterable[Record] = ()) -> None:
+        """Learn that `trial` took `seconds`, and what its records say of the work of others."""
+        self._left[_group(trial)] -= 1
+        self._taken[_group(trial)].append(seconds)
+        for record in records:
+            if isinstance(record, CostRecord) and record.training_macs:
+                for position in record.positions:
+                    self._macs[record.block, position] = record.training_macs
+
+    def training_will_take(self, seconds: float) -> None:
+        """Learn what the training in hand will take by its epochs so far."""
+        self._first_training_s = seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """The estimate, None where nothing is known of a kind that is left."""
+        total = 0.0
+        for group, count in self._left.items():
+            each = self._of_group(group) if count else 0.0
+            if each is None:
+                return None
+            total += count * each / (self._at_once if group[0] == "training" else 1)
+        return total
+
+    def _of_group(self, group: _Group) -> float | None:
+        kind, blocks, _ = group
+        own = self._taken.get(group) or [
+            seconds
+            for (other, names, _), taken in self._taken.items()
+            if (other, names) == (kind, blocks)
+            for seconds in taken
+        ]
+        if own:
+            return sum(own) / len(own)
+        if kind == "training" and blocks[0] in self._by_block:
+            return self._by_block[blocks[0]]
+        return self._of_kind(group)
+
+    def _of_kind(self, group: _Group) -> float | None:
+        """Return what all others of the kind make likely, so that no single one makes it jump."""
+        kind = group[0]
+        taken = {other: each for other, each in self._taken.items() if other[0] == kind}
+        weights = self._weights([group, *taken])
+        work = sum(weights[other] * len(each) for other, each in taken.items())
+        if work:
+            return weights[group] * sum(map(sum, taken.values())) / work
+        if kind == "training":
+            known = [*self._by_block.values()]
+            return sum(known) / len(known) if known else self._first_training_s
+        return self._expected[group]
+
+    def _weights(self, groups: Iterable[_Group]) -> dict[_Group, float]:
+        macs = {group: self._macs.get((group[1][0], group[2])) for group in groups}
+        known = {group: float(each) for group, each in macs.items() if each is not None}
+        if len(known) == len(macs) and all(group[0] == "training" for group in macs):
+            return known
+        return {group: self._expected[group] for group in macs}
+
+    def __str__(self) -> str:
+        seconds = self.seconds
+        return "time left not known yet" if seconds is None else f"{_clock(seconds)} left"
+
+
+def _group(trial: Trial) -> _Group:
+    return trial.kind, trial.blocks, trial.position
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

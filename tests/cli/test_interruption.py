@@ -1,0 +1,87 @@
+"""Ctrl-C ends a command with one line that says how to go on, and what it says is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from blockzoo.core.errors import BlockZooError
+from blockzoo.results.store.database import Store
+
+SWEEP = ["sweep", "Identity", "ConvBNAct", "-p", "mid", "--protocol", "quick", "--width", "4",
+         "--depth", "1", "--latency-budget", "0.1", "--no-plots", "--device", "cpu"]  # fmt: skip
+TIME_LIMIT_S = 120.0
+ONCE_A_TRAINING_ENDED = 1
+
+
+def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    code = "from blockzoo.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As a terminal's own group, so that the signal reaches it and its workers alone.
+        start_new_session=True,
+    )
+
+
+def interrupted(process: subprocess.Popen[str], ready: Callable[[], bool]) -> tuple[int, str]:
+    """Interrupt the process and its workers, as Ctrl-C does, once it is ready."""
+    end = time.monotonic() + TIME_LIMIT_S
+    while not ready() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=TIME_LIMIT_S)
+    return process.returncode, errors
+
+
+def trained(folder: Path) -> int:
+    try:
+        with Store(folder / "results") as store:
+            return len(list(store.listed("training", status="ok")))
+    except BlockZooError:
+        return 0
+
+
+def test_a_sweep_that_was_interrupted_goes_on(tmp_path: Path, tiny_npz: Path) -> None:
+    command = [*SWEEP, "--seeds", "5", "--epochs", "100", "--dataset", str(tiny_npz)]
+    process = started(command, tmp_path)
+    status, errors = interrupted(process, lambda: trained(tmp_path) >= ONCE_A_TRAINING_ENDED)
+    assert status == 130, errors
+    assert errors.splitlines()[-1] == (
+        "interrupted: what has ended is kept, and the same command goes on from there"
+    )
+    assert "Traceback" not in errors
+    kept = trained(tmp_path)
+    assert 1 <= kept < 10
+    process = started(command, tmp_path)
+    line = ""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "already in the store" in line:
+            break
+    process.kill()
+    process.communicate()
+    to_run, _, _, _, there, *_ = line.replace(",", "").split()
+    # Two costs and one session of latencies, and each training that has ended.
+    assert int(there) == 3 + kept
+    assert int(to_run) == 10 - kept
+
+
+def test_a_command_that_keeps_nothing_before_its_end_says_so(tmp_path: Path) -> None:
+    command = ["benchmark", "Identity", "-p", "mid", "--budget", "1000", "--device", "cpu"]
+    process = started(command, tmp_path)
+    seen = time.monotonic() + 12.0
+    status, errors = interrupted(process, lambda: time.monotonic() > seen)
+    assert status == 130, errors
+    assert errors.splitlines()[-1] == (
+        "interrupted: nothing is kept before its end, so the same command begins anew"
+    )
+    assert "Traceback" not in errors
