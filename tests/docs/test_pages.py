@@ -24,7 +24,7 @@ def test_the_page_of_commands_is_current(monkeypatch: pytest.MonkeyPatch) -> Non
     from make_commands_page import page
 
     assert page() == PAGES["docs/reference/commands.md"]
-    assert "`--position TEXT`, `-p TEXT`" in page()
+    assert "`--position early|mid|late`, `-p early|mid|late`" in page()
     assert "`--protocol TEXT` (default: `v1`)" in page()
 
 
