@@ -1,4 +1,4 @@
-"""`measure`: any modules of one's own, timed against each other the way BlockZoo times blocks."""
+"""`benchmark_modules`: any modules of one's own, timed side by side as BlockZoo times blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
 
-def measure(
+def benchmark_modules(
     models: Mapping[str, nn.Module],
     example: Tensor | tuple[Tensor, ...] | Mapping[str, Tensor],
     *,
@@ -53,7 +53,7 @@ def measure(
     >>> import torch
     >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
     >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
-    >>> results = measure(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)
+    >>> results = benchmark_modules(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)
     >>> results["conv"].verdict, results["relu"].failure
     ('baseline', None)
     """
@@ -69,6 +69,10 @@ def measure(
     inputs = names, tensors
     networks = [_network(name, model, inputs, way, baseline) for name, model in models.items()]
     return measure_networks(networks, settings, progress=progress)
+
+
+measure = benchmark_modules
+"""The name that version 0.1 has in `blockzoo.measure`; at the top that is this package's name."""
 
 
 def _network(
