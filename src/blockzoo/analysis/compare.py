@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, Training, by_seeds
+from blockzoo.core.display import Displayed, Facts, number, ranged
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
@@ -46,8 +47,8 @@ class LatencyRatio:
     verdict: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Displayed):
     """A block less another at one position; accuracies are fractions of 1.
 
     `seeds` are those of both that went well, `failed` those of either that did not. Without two
@@ -84,6 +85,29 @@ class Comparison:
     def verdict(self) -> str:
         """better, worse, equal or undecided."""
         return "undecided" if self.judgement is None else self.judgement.verdict
+
+    def _facts(self) -> Facts:
+        latency = self.latency
+        return {
+            "block": self.block,
+            "other": self.other,
+            "position": str(self.position),
+            "verdict": self.verdict,
+            "difference": self._points(),
+            "seeds": number(len(self.seeds)),
+            "latency ratio": ranged(latency.ratio, latency.interval) if latency else None,
+            "reason": self.reason,
+        }
+
+    def _points(self) -> str | None:
+        """Return the difference in points, hundredths of accuracy, with its interval."""
+        found = self.difference
+        if found is None:
+            return None
+        mean = f"{100 * found.mean:+.2f} points"
+        if found.low is None or found.high is None:
+            return mean
+        return f"{mean} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
 
 
 def compare_records(

@@ -14,14 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from blockzoo.core.display import Displayed, Facts, number
 from blockzoo.core.errors import DataError
 from blockzoo.core.names import checked_name
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ImageDataset:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ImageDataset(Displayed):
     """Images and labels for training and test.
 
     `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
@@ -41,6 +42,17 @@ class ImageDataset:
 
     def __post_init__(self) -> None:
         checked_name("data set", self.name)
+
+    def _facts(self) -> Facts:
+        return {
+            "name": self.name,
+            "training images": number(len(self.x_train)),
+            "test images": number(len(self.x_test)),
+            "classes": number(self.num_classes),
+            "shape": "x".join(map(str, self.image_shape)),
+            "flipped": "yes" if self.flip else "no",
+            "skipped": number(len(self.skipped)) if self.skipped else None,
+        }
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -9,31 +9,37 @@ loss alone may be infinite or undefined, as where a training diverged between tw
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from blockzoo.core.display import Facts, megabytes, number, percent, ranged
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
+from blockzoo.results.environment import Environment as Environment
+from blockzoo.results.environment import ScaffoldSettings as ScaffoldSettings
+from blockzoo.results.frozen import Frozen
+from blockzoo.results.measures import EpochMetrics as EpochMetrics
+from blockzoo.results.measures import FormCost as FormCost
+from blockzoo.results.measures import MemoryUse as MemoryUse
+from blockzoo.results.measures import PartCost as PartCost
+from blockzoo.results.measures import RobustnessMetrics as RobustnessMetrics
 from blockzoo.results.ranges import (
     Amount,
     Count,
     CountByName,
     Finite,
     Fraction,
-    Fractions,
     Identity,
     Lines,
     Name,
     Positions,
     Positive,
     RecipeValues,
-    Scale,
     Seed,
     SomePositions,
     Time,
@@ -57,124 +63,7 @@ def identity_of(schema_version: int | None) -> str:
     return "1" if schema_version is None or schema_version < 2 else "2"
 
 
-class _Frozen(BaseModel):
-    # Unknown fields are refused, so that a record of a newer version is not read as half of one.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with those fields changed; unlike pydantic's own, it is checked."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        changed = type(self)(**values | dict(update or {}))
-        return copy.deepcopy(changed) if deep else changed
-
-
-class Environment(_Frozen):
-    """The machine and the software a result was made with; absent means not readable.
-
-    `cpu_quota_cores` and `memory_limit_bytes` are a container's, absent without a limit. Clocks of
-    the CPU are means over cores, the range is the governor's; `load_average` is of the minute
-    before the process began to measure; `thermal_events` are those since the system started, of all
-    cores. `openmp`, `mkl` and `onednn` are the ones that torch was built with. Clocks of a GPU are
-    those of its multiprocessors.
-    """
-
-    blockzoo: str
-    commit: str | None = None
-    python: str
-    torch: str
-    timm: str
-    system: str
-    processor: str
-    cores: Count
-    threads: Count
-    memory_bytes: Count
-    accelerator: str | None = None
-    driver: str | None = None
-    numpy: str | None = None
-    torchvision: str | None = None
-    lightning: str | None = None
-    onnxruntime: str | None = None
-    openvino: str | None = None
-    physical_cores: Count | None = None
-    virtualised: bool | None = None
-    cpu_quota_cores: Amount | None = None
-    memory_limit_bytes: Count | None = None
-    governor: str | None = None
-    cpu_min_mhz: Count | None = None
-    cpu_max_mhz: Count | None = None
-    cpu_mhz: Amount | None = None
-    boost: bool | None = None
-    hyper_threading: bool | None = None
-    thermal_events: Count | None = None
-    openmp: str | None = None
-    mkl: str | None = None
-    onednn: str | None = None
-    load_average: Amount | None = None
-    thread_variables: dict[str, str] | None = None
-    cuda: str | None = None
-    cudnn: str | None = None
-    gpu_clock_default_mhz: Count | None = None
-    gpu_clock_max_mhz: Count | None = None
-    gpu_clock_mhz: Count | None = None
-    gpu_power_limit_w: Amount | None = None
-    gpu_ecc: bool | None = None
-
-
-class ScaffoldSettings(_Frozen):
-    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.net.ScaffoldConfig`.
-
-    `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
-    """
-
-    context: Name
-    depth: Positive
-    width: Positive
-    classes: Positive
-    input_shape: tuple[Positive, Positive, Positive]
-    stem_bias: bool
-    stem: Literal["small", "large"] = "small"
-
-
-class FormCost(_Frozen):
-    """Exact counts of one form (training or deploy) of a network or a stage, for one image."""
-
-    params_total: Count
-    params_trainable: Count
-    macs: Count
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations: 2 x MACs."""
-        return 2 * self.macs
-
-
-class PartCost(_Frozen):
-    """The cost of one part of the scaffold: stem, stage_early, stage_mid, stage_late or head."""
-
-    name: Name
-    train: FormCost
-    deploy: FormCost
-    training_macs: int | None = None
-
-
-class MemoryUse(_Frozen):
-    """Peak bytes and what they were made of at the moment of the peak.
-
-    `optimizer`: by which one a training step was made and whether the weights were averaged, such
-    as "adamw, averaged weights"; absent for inference and in older records, all of SGD.
-    """
-
-    batch_size: Positive
-    peak_bytes: Count
-    parameters_bytes: Count
-    gradients_bytes: Count
-    optimizer_bytes: Count
-    activations_bytes: Count
-    temporaries_bytes: Count
-    optimizer: str | None = None
-
-
-class Record(_Frozen):
+class Record(Frozen):
     """What all records share. `positions` are all positions at which the network is this one.
 
     `asked`: at which of them somebody wanted it, first things first, none in older records. Tables
@@ -227,6 +116,19 @@ class Record(_Frozen):
         asked = tuple(position for position in wanted if position in self.positions)
         return self if asked == self.shown else self.model_copy(update={"asked": asked})
 
+    def _facts(self) -> Facts:
+        if self.status == "failed":
+            return {**self._subject(), "failed": self.reason or "no reason was kept"}
+        return {**self._subject(), **self._found()}
+
+    def _subject(self) -> Facts:
+        """Return what the result is of."""
+        return {"block": self.block, "position": "/".join(map(str, self.shown))}
+
+    def _found(self) -> Facts:
+        """Return the most important of what was found."""
+        return {}
+
 
 class CostRecord(Record):
     """Parameters, MACs and memory of a scaffolded block.
@@ -272,6 +174,19 @@ class CostRecord(Record):
             deploy=self.stage_deploy,
             training_macs=self.stage_training_macs,
         )
+
+    def _found(self) -> Facts:
+        # Of the deploy form, as the early version's columns have it; of both forms tables tell.
+        whole, stage = self.deploy, self.stage_deploy
+        inference, training = self.memory_inference, self.memory_training
+        return {
+            "parameters": number(whole.params_total) if whole else None,
+            "MACs": number(whole.macs) if whole else None,
+            "stage parameters": number(stage.params_total) if stage else None,
+            "stage MACs": number(stage.macs) if stage else None,
+            "peak of inference": megabytes(inference.peak_bytes) if inference else None,
+            "of training": megabytes(training.peak_bytes) if training else None,
+        }
 
 
 class LatencyRecord(Record):
@@ -336,43 +251,15 @@ class LatencyRecord(Record):
         """How the network was run."""
         return RunWay.of(self)
 
-
-class EpochMetrics(_Frozen):
-    """One epoch of training; losses are mean cross-entropy in nats.
-
-    `seconds` of this epoch with its validation, `elapsed_seconds` of all up to it; `images_per_s`
-    of training alone. `gradient_norms`: by part, the mean over a sample of steps. Top-5 accuracy is
-    None with five classes or less. What older records lack is None or empty.
-    """
-
-    epoch: Count
-    learning_rate: Amount
-    train_loss: float
-    train_accuracy: Fraction
-    val_loss: float
-    val_accuracy: Fraction
-    seconds: Amount
-    train_top5_accuracy: Fraction | None = None
-    val_top5_accuracy: Fraction | None = None
-    images_per_s: Amount | None = None
-    elapsed_seconds: Amount | None = None
-    gradient_norms: dict[str, float] = Field(default_factory=dict)
-
-
-class RobustnessMetrics(_Frozen):
-    """Accuracy on changed test images, of the final weights.
-
-    `corruption_accuracy`: by corruption, at severities 1 to 5; the mean is over all of them.
-    `shift_accuracy` and `shift_consistency` (the share that keeps its predicted class): over the
-    eight moves by one pixel (R. Zhang, Making Convolutional Networks Shift-Invariant Again, 2019).
-    `resolution_accuracy`: by scale; None where the network does not run.
-    """
-
-    corruption_accuracy: dict[str, Fractions]
-    mean_corruption_accuracy: Fraction
-    shift_accuracy: Fraction
-    shift_consistency: Fraction
-    resolution_accuracy: dict[Scale, Fraction | None]
+    def _found(self) -> Facts:
+        ratio = None if self.verdict == "baseline" else ranged(self.ratio, self.ratio_interval)
+        return {
+            "median": ranged(self.median_ms, self.interval_ms, " ms"),
+            "ratio": ratio and f"{ratio} x {self.baseline}",
+            "verdict": self.verdict,
+            "run": self.way.label(),
+            "flags": ", ".join(self.flags),
+        }
 
 
 class TrainingRecord(Record):
@@ -415,6 +302,17 @@ class TrainingRecord(Record):
     test_images: int | None = None
     test_correct: str | None = None
     test_logits_sha256: str | None = None
+
+    def _subject(self) -> Facts:
+        of_training = {"dataset": self.dataset, "protocol": self.protocol, "seed": str(self.seed)}
+        return {**super()._subject(), **of_training}
+
+    def _found(self) -> Facts:
+        return {
+            "val accuracy": percent(self.val_accuracy),
+            "test accuracy": percent(self.test_accuracy),
+            "trained": number(self.training_seconds, " s"),
+        }
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blockzoo.blocks import BlockLike
+from blockzoo.core.display import Displayed, Facts, number, percent
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
@@ -46,8 +47,8 @@ STOPPING_FRACTION = 1 / 3
 TUNING_FILE = "tuning.db"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Tuning(Displayed):
     """What `trials` showed of one placement under `protocol`, the default track."""
 
     placement: Placement
@@ -73,6 +74,17 @@ class Tuning:
     def label(self) -> str:
         """The protocol that records of the tuned track carry."""
         return tuned_label(self.protocol, len(self.trials))
+
+    def _facts(self) -> Facts:
+        best = self.best if any(each.value is not None for each in self.trials) else None
+        return {
+            "block": self.placement.spec.name,
+            "position": str(self.placement.position),
+            "protocol": self.label,
+            "trials": number(len(self.trials)),
+            "val accuracy": percent(best.value) if best else None,
+            "chosen": ", ".join(f"{k} {v:.4g}" for k, v in best.point.items()) if best else None,
+        }
 
     def summary(self) -> dict[str, object]:
         """Return what records of the tuned track say about the tuning, under `tuning`."""

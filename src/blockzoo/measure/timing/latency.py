@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from blockzoo.core.display import Displayed, Facts, number, ranged
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
 from blockzoo.stats.medians import Interval, Samples, mean_of_medians, median_interval
 from blockzoo.stats.paired_rounds import NetworkSamples, mean_ratio, paired_ratios
@@ -27,8 +28,8 @@ _NOISY_IQR = 0.10
 _WIDE = 0.01
 
 
-@dataclass(frozen=True, kw_only=True)
-class LatencyResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LatencyResult(Displayed):
     """What is known of one module; the fields of a latency record.
 
     Times are milliseconds per call; `median_ms` is the mean of the processes' medians and `ratio`
@@ -101,6 +102,19 @@ class LatencyResult:
         if self.flags:
             parts.append(f"flags: {', '.join(self.flags)}")
         return "; ".join(parts)
+
+    def _facts(self) -> Facts:
+        compared = self.verdict not in (None, "baseline")
+        return {
+            "median": ranged(self.median_ms, self.interval_ms, " ms"),
+            "ratio": ranged(self.ratio, self.ratio_interval) if compared else None,
+            "verdict": self.verdict,
+            "why": self.verdict_reason,
+            "images/s": number(self.throughput_images_per_s),
+            "samples": str(len(self.samples_ms)),
+            "flags": ", ".join(self.flags),
+            "failed": self.failure,
+        }
 
 
 def summarize(
