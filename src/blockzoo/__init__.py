@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from blockzoo.experiments.sweep.run import SweepResult as SweepResult
     from blockzoo.experiments.sweep.run import run_sweep as run_sweep
     from blockzoo.experiments.train import train_block as train_block
+    from blockzoo.experiments.tuning.tries import Try as Try
     from blockzoo.experiments.tuning.tune import Tuning as Tuning
     from blockzoo.experiments.tuning.tune import train_tuned as train_tuned
     from blockzoo.experiments.tuning.tune import tune_block as tune_block
@@ -83,7 +84,10 @@ if TYPE_CHECKING:
     from blockzoo.results.table.latencies import load_latencies as load_latencies
     from blockzoo.scaffold.net import ScaffoldConfig as ScaffoldConfig
     from blockzoo.scaffold.net import ScaffoldNet as ScaffoldNet
+    from blockzoo.stats.accuracy import AccuracyJudgement as AccuracyJudgement
+    from blockzoo.stats.paired_seeds import PairedDifference as PairedDifference
     from blockzoo.stats.spending import SpendingPlan as SpendingPlan
+    from blockzoo.training.loggers import LogTo as LogTo
     from blockzoo.training.recipe import Recipe as Recipe
     from blockzoo.training.recipe import get_recipe as get_recipe
     from blockzoo.training.run_options import RunOptions as RunOptions
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 _HOME = {
+    "AccuracyJudgement": "stats.accuracy",
     "BenchmarkOptions": "experiments.benchmark",
     "BlockError": "core.errors",
     "BlockSpec": "blocks",
@@ -112,9 +117,11 @@ _HOME = {
     "LatencyRecord": "results.records",
     "LatencyResult": "measure.timing.latency",
     "LatencySettings": "measure.timing.settings",
+    "LogTo": "training.loggers",
     "Match": "results.budgets",
     "MemoryUse": "results.records",
     "ModelError": "core.errors",
+    "PairedDifference": "stats.paired_seeds",
     "ParityError": "core.errors",
     "PartCost": "results.records",
     "Position": "core.position",
@@ -135,6 +142,7 @@ _HOME = {
     "SweepRequest": "experiments.sweep.plan",
     "SweepResult": "experiments.sweep.run",
     "TrainingRecord": "results.records",
+    "Try": "experiments.tuning.tries",
     "Tuning": "experiments.tuning.tune",
     "UnknownNameError": "core.errors",
     "WayRatio": "analysis.ways",

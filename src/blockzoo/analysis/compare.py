@@ -40,7 +40,13 @@ from blockzoo.stats.verdicts import verdict_of
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRatio:
-    """Latency of the block over that of the other; `verdict` says what that allows to say."""
+    """Latency of a block over that of another, timed in one session.
+
+    Attributes:
+        ratio: Below 1 where the block is faster.
+        interval: 95%; None where one of the two has none.
+        verdict: "faster", "slower", "same" or "undecided".
+    """
 
     ratio: float
     interval: Interval | None
@@ -51,13 +57,28 @@ class LatencyRatio:
 class Comparison(Displayed):
     """A block less another at one position; accuracies are fractions of 1.
 
-    `seeds` are those of both that went well, `failed` those of either that did not. Without two
-    common seeds there is no `difference`, and `reason` says why. `exploratory` says why nothing is
-    confirmed: neither block is the context, or trainings of the block were there when the family
-    was declared, so that it may have been chosen by them; "" where neither holds. `p_holm` holds in
-    the family of `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval
-    for other seeds and images, None where `new_images_reason` says why. Costs are of the stage
-    there.
+    Attributes:
+        position: Which stage holds the blocks.
+        block: The one that is compared.
+        other: The one that it is compared with.
+        terms: On what terms both were trained; None without trainings.
+        comparisons: How many the family has.
+        seeds: Those of both that went well.
+        failed: How many seeds of either did not go well.
+        images: Test images that both answered; None where that was not kept.
+        difference: Over the common seeds; None without any.
+        new_images: 95% interval for other seeds and images.
+        new_images_reason: Why there is none.
+        p_holm: The p value adjusted for the family, by Holm.
+        p_max_t: Beside it, by joint sign flips.
+        judgement: The verdict, and what would have decided.
+        improvement: The probability that the block does better with a new seed, with its interval.
+        latency: The ratio of latencies; None where they were not timed together.
+        cost: Of the block's stage, in deploy form.
+        other_cost: Of the other's stage.
+        reason: Why there is no difference; "" where there is one.
+        exploratory: Why nothing is confirmed: neither block is the context, or trainings of the
+            block were there when the family was declared; "" where neither holds.
     """
 
     position: Position

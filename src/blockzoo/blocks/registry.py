@@ -69,18 +69,40 @@ def built_elsewhere(
 class BlockSpec:
     """One block: what it is called, where it comes from, and how it is built.
 
-    `paper` is its arXiv number, or else where it was published. `source` is the class that it is
-    or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
-    says that branches merge in its deploy form, `merge_methods` names methods that merge them, for
-    a block that calls them otherwise than `blocks/deploy.py` expects. `initialisation` is "policy"
-    (see `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
-    `knob` is the keyword of the factory that sets the block's capacity, a number above 0; a spec
-    with a `capacity` is built with that value in place of the published one. With a `stage_depth`
-    its stage has that many blocks, whatever the scaffold says. `defined_at` is the file and line of
-    the factory. A spec with `elsewhere` stands in for a user's block that this
-    process does not load, of the class `class_name`: what needs the block is done there.
+    `get_block` returns one, `register_block` makes one.
 
-    Raises `InputError` for a name that no record could keep.
+    Attributes:
+        name: What the block is called; aliases lead to it.
+        family: The group of blocks that it belongs to; "user" of one that nobody said more of.
+        year: When it was published; 0 where that is not known.
+        paper: Its arXiv number, or else where it was published.
+        source: The class that it is or was written after.
+        licence: Of the source.
+        formula: Its mathematics in one line.
+        factory: Called as `(in_channels, out_channels, stride, position)`; returns the module.
+        reparameterisable: Whether branches merge in its deploy form.
+        merge_methods: Methods that merge branches, for a block that calls them otherwise than
+            `fuse`, `reparameterize` and `switch_to_deploy`.
+        initialisation: "policy", or "own" for a block whose paper or purpose
+            requires another.
+        aliases: Other names of it.
+        notes: What else there is to know.
+        knob: The keyword of the factory that sets its capacity, a number above 0; "" for none.
+        capacity: The value of the knob that it is built with; None for the published one.
+        stage_depth: How many blocks its stage has, whatever the scaffold says; None for the
+            scaffold's.
+        defined_at: File and line of the factory.
+        class_name: Of a user's block that another process loads, its class.
+        elsewhere: What runs functions of such a block in its process; None for all others.
+
+    Raises:
+        InputError: For a name that no record could keep.
+
+    Example:
+        >>> from blockzoo import get_block
+        >>> spec = get_block("RepVGG")
+        >>> spec.name, spec.year, spec.reparameterisable
+        ('RepVGGBlock', 2021, True)
     """
 
     name: str
@@ -113,7 +135,7 @@ class BlockSpec:
 
     @property
     def identity_name(self) -> str:
-        """What identities call the block: of one by its path only the class, wherever it lies.
+        """What identities call the block; of one by its path only the class, wherever it lies.
 
         >>> from blockzoo.blocks import get_block
         >>> get_block("RepVGG").identity_name
@@ -320,23 +342,30 @@ def register_block(
 ) -> Callable[[RegisteredTarget], RegisteredTarget]:
     """Decorate a factory or an nn.Module class so that `name` stands for it everywhere.
 
-    A name is all it needs. `facts` are family, year, paper, source, licence and formula, and if
-    need be reparameterisable, merge_methods, initialisation, aliases and notes, see `BlockSpec`.
     The decorated object is called as `(in_channels, out_channels, stride, position)`, or without
-    the position where it takes the first three by these names and no `position`. What takes other
-    arguments is built by `build`, called as `(in_channels, out_channels, stride)`, whatever it
-    calls them, or with the position as a fourth. Then the block is there at once, and the
-    decorator only says which class it is:
+    the position where it takes the first three by these names and no `position`.
 
-        register_block("C3", build=lambda i, o, s: C3(i, o, n=1))
+    Args:
+        name: What the block is called from now on; it is all that is needed.
+        build: Builds a block that takes other arguments. It is called as `(in_channels,
+            out_channels, stride)`, whatever it calls them, or with the position as a fourth. Then
+            the block is there at once, and the decorator only says which class it is:
+            `register_block("C3", build=lambda i, o, s: C3(i, o, n=1))`.
+        **facts: Attributes of `BlockSpec`: family, year, paper, source, licence, formula,
+            reparameterisable, merge_methods, initialisation, aliases, notes and knob.
 
-    Raises `InputError` where the object takes other arguments, and where the name or an alias is
-    taken, by a block of the zoo say:
+    Returns:
+        The decorator, which returns what it decorates.
 
-    >>> from blockzoo import register_block
-    >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
+    Raises:
+        InputError: Where the object takes other arguments, and where the name or an alias is taken,
+            by a block of the zoo say.
+
+    Example:
+        >>> from blockzoo import register_block
+        >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
     """
     if not isinstance(name, str):
         raise InputError('register_block needs a name: @register_block("MyBlock")')

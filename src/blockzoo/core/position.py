@@ -8,7 +8,12 @@ from blockzoo.core.errors import UnknownNameError
 
 
 class Position(str, Enum):
-    """Which stage holds the block under test: early = stage A, mid = stage B, late = stage C."""
+    """Which stage holds the block under test: early = stage A, mid = stage B, late = stage C.
+
+    Example:
+        >>> Position("mid"), str(Position.LATE), Position.LATE.stage_index
+        (<Position.MID: 'mid'>, 'late', 2)
+    """
 
     EARLY = "early"
     MID = "mid"
@@ -19,7 +24,7 @@ class Position(str, Enum):
 
     @property
     def stage_index(self) -> int:
-        """0 for early, 1 for mid, 2 for late: the order of the stages."""
+        """The order of the stages, 0 for early, 1 for mid, 2 for late."""
         return list(Position).index(self)
 
     @classmethod

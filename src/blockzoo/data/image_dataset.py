@@ -23,12 +23,28 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageDataset(Displayed):
-    """Images and labels for training and test.
+    """Images and labels for training and test, held in memory.
 
-    `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
-    into `classes`. `flip`: whether an image flipped left to right keeps its label, which no image
-    tells: True only where the source or its user says so. `skipped`: files that were left out, for
-    they could not be read. Raises `InputError` for a name that no record could keep.
+    `load_dataset` and `dataset_from_arrays` make one.
+
+    Args:
+        name: What records and tables call it.
+        x_train: Training images, uint8 (N, 3, H, W), 0 to 255.
+        y_train: Their classes, int64 (N,), each an index into `classes`.
+        x_test: Test images, uint8 (M, 3, H, W).
+        y_test: Their classes, int64 (M,).
+        classes: The names of the classes.
+        flip: Whether an image flipped left to right keeps its label, which no image tells: True
+            only where the source or its user says so.
+        skipped: Files that were left out, for they could not be read.
+
+    Raises:
+        InputError: For a name that no record could keep.
+
+    Example:
+        >>> from blockzoo import load_dataset
+        >>> load_dataset("digits").fingerprint == load_dataset("digits").fingerprint
+        True
     """
 
     name: str
@@ -111,19 +127,34 @@ def dataset_from_arrays(
 ) -> ImageDataset:
     """Check arrays and build a data set of them.
 
-    `x_*`: (N, H, W, 3) or (N, 3, H, W), or grey (N, H, W), (N, H, W, 1) or (N, 1, H, W); whole
-    numbers within 0..255, or floats within 0..1. Where both sides could be channels the last ones
-    are. `y_*`: (N,) or (N, 1), whole numbers within 0..classes-1. Every class needs two training
-    images, one to train on and one to validate on. Raises `DataError` naming `source` and the
-    offender.
+    Args:
+        name: What records and tables call the data set.
+        x_train: Training images: (N, H, W, 3) or (N, 3, H, W), or grey (N, H, W), (N, H, W, 1) or
+            (N, 1, H, W); whole numbers within 0..255, or floats within 0..1. Where both sides could
+            be channels the last ones are.
+        y_train: Their classes: (N,) or (N, 1), whole numbers within 0..classes-1. Every class needs
+            two training images, one to train on and one to validate on.
+        x_test: Test images, of the same forms and size.
+        y_test: Their classes.
+        classes: The names of the classes, two or more.
+        flip: Whether an image flipped left to right keeps its label.
+        source: Where the arrays are from; messages name it.
 
-    >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
-    >>> dataset = dataset_from_arrays(
-    ...     "dark", x_train=images, y_train=labels, x_test=images, y_test=labels,
-    ...     classes=("left", "right"), flip=False, source="example",
-    ... )
-    >>> dataset.image_shape, dataset.num_classes, dataset.images_bytes
-    ((3, 8, 8), 2, 1536)
+    Returns:
+        The data set, its images as uint8 (N, 3, H, W).
+
+    Raises:
+        DataError: For arrays that are malformed or hold impossible values, naming `source` and the
+            offender.
+
+    Example:
+        >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
+        >>> dataset = dataset_from_arrays(
+        ...     "dark", x_train=images, y_train=labels, x_test=images, y_test=labels,
+        ...     classes=("left", "right"), flip=False, source="example",
+        ... )
+        >>> dataset.image_shape, dataset.num_classes, dataset.images_bytes
+        ((3, 8, 8), 2, 1536)
     """
     names = _checked_classes(classes, source)
     tensors = {

@@ -22,12 +22,19 @@ _SUFFIX = re.compile(
 class Match:
     """Which cost of the stage is made equal, and to what share of the context block's.
 
-    `machine` tells on which one latencies were made equal, "" until blocks were fitted there, and
-    for costs that are counted. Raises `UnknownNameError` for another cost and `InputError` for a
-    share out of range.
+    Args:
+        cost: "macs", "params" or "latency", of the deploy form of the stage under test.
+        budget: The share.
+        machine: On which one latencies were made equal; "" until blocks were fitted there, and for
+            costs that are counted.
 
-    >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
-    ('+macs', '+params@0.5x')
+    Raises:
+        UnknownNameError: For another cost.
+        InputError: For a share out of range.
+
+    Example:
+        >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
+        ('+macs', '+params@0.5x')
     """
 
     cost: MatchedCost

@@ -10,13 +10,49 @@ from blockzoo.results.ranges import Amount, Count, Name, Positive
 
 
 class Environment(Frozen):
-    """The machine and the software a result was made with; absent means not readable.
+    """The machine and the software a result was made with; None where it cannot be read.
 
-    `cpu_quota_cores` and `memory_limit_bytes` are a container's, absent without a limit. Clocks of
-    the CPU are means over cores, the range is the governor's; `load_average` is of the minute
-    before the process began to measure; `thermal_events` are those since the system started, of all
-    cores. `openmp`, `mkl` and `onednn` are the ones that torch was built with. Clocks of a GPU are
-    those of its multiprocessors.
+    Attributes:
+        blockzoo: Version.
+        commit: Of BlockZoo's source, where it is a checkout; "-dirty" where files were changed.
+        python: Version.
+        torch: Version.
+        timm: Version.
+        system: Name of the operating system and its release.
+        processor: Model of the CPU.
+        cores: Logical cores.
+        threads: Threads that torch used within an operation.
+        memory_bytes: Of the machine.
+        accelerator: Model of the GPU.
+        driver: Version of its driver.
+        numpy: Version.
+        torchvision: Version.
+        lightning: Version.
+        onnxruntime: Version.
+        openvino: Version.
+        physical_cores: Of the CPU.
+        virtualised: Whether a hypervisor runs the system.
+        cpu_quota_cores: Cores that a container may use; None without a limit.
+        memory_limit_bytes: Memory that a container may use; None without a limit.
+        governor: What chooses the clock of the CPU.
+        cpu_min_mhz: The lowest clock that the governor may choose.
+        cpu_max_mhz: The highest.
+        cpu_mhz: The clock at that moment, the mean over cores.
+        boost: Whether the CPU may exceed its base clock.
+        hyper_threading: Whether cores run two threads each.
+        thermal_events: Times that heat slowed a core since the system started, of all cores.
+        openmp: The OpenMP that torch was built with.
+        mkl: The MKL that torch was built with.
+        onednn: The oneDNN that torch was built with.
+        load_average: Of the minute before the process began to measure, in processes.
+        thread_variables: Variables of the environment that set numbers of threads.
+        cuda: Version.
+        cudnn: Version.
+        gpu_clock_default_mhz: Of the GPU's multiprocessors.
+        gpu_clock_max_mhz: The highest they may have.
+        gpu_clock_mhz: At that moment.
+        gpu_power_limit_w: In watts.
+        gpu_ecc: Whether the GPU's memory corrects errors.
     """
 
     blockzoo: str
@@ -74,9 +110,17 @@ class Environment(Frozen):
 
 
 class ScaffoldSettings(Frozen):
-    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.net.ScaffoldConfig`.
+    """The scaffold as recorded; see `ScaffoldConfig`.
 
-    `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
+    Attributes:
+        context: The block in the two other stages.
+        depth: Blocks per stage.
+        width: Channels of the stem.
+        classes: Outputs of the head.
+        input_shape: (3, H, W) of an image, in pixels.
+        stem_bias: Whether the stem's convolution has a bias.
+        stem: The one there is, "small" or "large"; older records, which lack it, all have the small
+            one.
     """
 
     context: Name

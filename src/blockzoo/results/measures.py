@@ -10,7 +10,13 @@ from blockzoo.results.ranges import Amount, Count, Fraction, Fractions, Name, Po
 
 
 class FormCost(Frozen):
-    """Exact counts of one form (training or deploy) of a network or a stage, for one image."""
+    """Exact counts of one form (training or deploy) of a network or a stage, for one image.
+
+    Attributes:
+        params_total: Parameters.
+        params_trainable: Those of them that a training changes.
+        macs: Multiply-accumulate operations of a forward pass; `flops` are twice as many.
+    """
 
     params_total: Count
     params_trainable: Count
@@ -18,12 +24,19 @@ class FormCost(Frozen):
 
     @property
     def flops(self) -> int:
-        """Floating-point operations: 2 x MACs."""
+        """Floating-point operations, 2 x MACs."""
         return 2 * self.macs
 
 
 class PartCost(Frozen):
-    """The cost of one part of the scaffold: stem, stage_early, stage_mid, stage_late or head."""
+    """The cost of one part of the scaffold, for one image.
+
+    Attributes:
+        name: stem, stage_early, stage_mid, stage_late or head.
+        train: Of the training form.
+        deploy: Of the deploy form.
+        training_macs: Forward and backward pass of a training step; None in older records.
+    """
 
     name: Name
     train: FormCost
@@ -42,8 +55,16 @@ class PartCost(Frozen):
 class MemoryUse(Frozen):
     """Peak bytes and what they were made of at the moment of the peak.
 
-    `optimizer`: by which one a training step was made and whether the weights were averaged, such
-    as "adamw, averaged weights"; absent for inference and in older records, all of SGD.
+    Attributes:
+        batch_size: Images.
+        peak_bytes: The peak.
+        parameters_bytes: Weights and buffers.
+        gradients_bytes: Gradients of weights.
+        optimizer_bytes: What the optimizer keeps, and averaged weights.
+        activations_bytes: Inputs, targets, and what the forward pass made and still holds.
+        temporaries_bytes: What the backward pass or the optimizer step made besides.
+        optimizer: By which one a training step was made and whether the weights were averaged, such
+            as "adamw, averaged weights"; None for inference and in older records, all of SGD.
     """
 
     batch_size: Positive
@@ -68,11 +89,21 @@ class MemoryUse(Frozen):
 
 
 class EpochMetrics(Frozen):
-    """One epoch of training; losses are mean cross-entropy in nats.
+    """One epoch of training; what older records lack is None or empty.
 
-    `seconds` of this epoch with its validation, `elapsed_seconds` of all up to it; `images_per_s`
-    of training alone. `gradient_norms`: by part, the mean over a sample of steps. Top-5 accuracy is
-    None with five classes or less. What older records lack is None or empty.
+    Attributes:
+        epoch: From 1.
+        learning_rate: Of its last step.
+        train_loss: Mean cross-entropy in nats.
+        train_accuracy: Fraction of 1.
+        val_loss: Mean cross-entropy in nats, on validation.
+        val_accuracy: Fraction of 1, on validation.
+        seconds: Of this epoch, with its validation.
+        train_top5_accuracy: Fraction of 1; None with five classes or less.
+        val_top5_accuracy: Fraction of 1; None with five classes or less.
+        images_per_s: Of training alone.
+        elapsed_seconds: Of all epochs up to this one.
+        gradient_norms: By part of the network, the mean over a sample of steps.
     """
 
     epoch: Count
@@ -100,12 +131,17 @@ class EpochMetrics(Frozen):
 
 
 class RobustnessMetrics(Frozen):
-    """Accuracy on changed test images, of the final weights.
+    """Accuracy on changed test images, of the final weights; fractions of 1.
 
-    `corruption_accuracy`: by corruption, at severities 1 to 5; the mean is over all of them.
-    `shift_accuracy` and `shift_consistency` (the share that keeps its predicted class): over the
-    eight moves by one pixel (R. Zhang, Making Convolutional Networks Shift-Invariant Again, 2019).
-    `resolution_accuracy`: by scale; None where the network does not run.
+    Moves are by one pixel in eight directions (R. Zhang, Making Convolutional Networks
+    Shift-Invariant Again, 2019).
+
+    Attributes:
+        corruption_accuracy: By corruption, at severities 1 to 5.
+        mean_corruption_accuracy: Over all corruptions and severities.
+        shift_accuracy: Over the moves.
+        shift_consistency: Share of images that keep their predicted class when moved.
+        resolution_accuracy: By scale of height and width; None where the network does not run.
     """
 
     corruption_accuracy: dict[str, Fractions]

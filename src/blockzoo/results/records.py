@@ -64,11 +64,27 @@ def identity_of(schema_version: int | None) -> str:
 
 
 class Record(Frozen):
-    """What all records share. `positions` are all positions at which the network is this one.
+    """What all records share; it is either complete or says why it failed.
 
-    `asked`: at which of them somebody wanted it, first things first, none in older records. Tables
-    have rows of these alone.
-    `unsure` says what of the block the fingerprint does not cover: it may have changed since.
+    Fields are read by name. `model_dump()` gives all of them, `model_copy` changes some in a copy.
+
+    Attributes:
+        schema_version: Of the fields and of what the identity covers.
+        trial_id: A hash of all that determines the result.
+        status: "ok", or "failed".
+        reason: Why it failed.
+        traceback: Of the failure.
+        created_at: When the trial ended, in UTC.
+        block: The block under test.
+        block_fingerprint: A hash of its structure and code; "" in older records.
+        unsure: What of the block the fingerprint does not cover: it may have changed since.
+        positions: All at which the network is this one.
+        asked: At which of them somebody wanted it, first things first; tables have rows of these
+            alone. Empty in older records.
+        scaffold: What is around the block.
+        environment: What it was made with.
+        experiment_name: The user's.
+        notes: The user's, and what was not as asked for.
     """
 
     whole: ClassVar[bool] = True
@@ -103,7 +119,7 @@ class Record(Frozen):
 
     @property
     def shown(self) -> tuple[Position, ...]:
-        """The positions at which this result is shown: those asked for; all where none are kept."""
+        """The positions at which this result is shown, those asked for; all where none are kept."""
         return self.asked or self.positions
 
     def asked_at(self, positions: Iterable[Position]) -> Self:
@@ -131,16 +147,28 @@ class Record(Frozen):
 
 
 class CostRecord(Record):
-    """Parameters, MACs and memory of a scaffolded block.
+    """Parameters, MACs and memory of a scaffolded block, for one image.
 
-    `train` and `deploy` are of the whole scaffold, `stage_train` and `stage_deploy` of the stage
-    under test alone (the scaffold minus the same scaffold with an identity stage), at the position
-    first asked for; `stage_at` has those of the others. `uncounted`
-    names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
-    have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
-    and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
-    `measured_memory_device`. `training_macs` are those of a training step for each of its images:
-    forward and backward, of the training form, whole and (`stage_training_macs`) the stage alone.
+    The stage under test alone is the scaffold minus the same scaffold with an identity stage.
+
+    Attributes:
+        kind: "cost".
+        train: The whole scaffold in training form.
+        deploy: The whole scaffold in deploy form.
+        stage_train: The stage under test alone in training form, at the position first asked for;
+            `stage_at` has those of the others.
+        stage_deploy: The same in deploy form.
+        parts: Stem, stages and head.
+        memory_inference: Counted, of the deploy form at batch 1.
+        memory_training: Counted, of one training step.
+        uncounted: Operations that no counter saw.
+        uncounted_macs: MACs of those of them in the deploy form that have a documented formula;
+            they are in no other count.
+        measured_inference_bytes: What a process really took for `memory_inference`.
+        measured_training_bytes: What a process really took for `memory_training`.
+        measured_memory_device: Where that was measured.
+        training_macs: Forward and backward pass of a training step, for each of its images.
+        stage_training_macs: The same of the stage alone.
     """
 
     kind: Literal["cost"] = "cost"
@@ -192,19 +220,52 @@ class CostRecord(Record):
 class LatencyRecord(Record):
     """Latency of a scaffolded block in deploy form: every sample and what follows from them.
 
-    `samples_ms` holds one process after the other: `process_counts` says how many are of each,
-    `rounds` in which round each arose, `calls_per_sample` of how many calls the samples of each
-    process are means (none in older records). `ratio` is to `baseline`, from samples paired by
-    round; intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or
-    none ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
-    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the parameters
-    of that form, where it was timed. `session`: the run in which it was timed, whose rounds it
-    shares with its baseline; "" in older records. `overhead_fraction` of the session was spent
-    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts,
-    where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it
-    is not told from idle. `exported_bytes`: of the files that the backend exported, if it exports
-    any. `process_memory_bytes`: what a process holds for the exported network and, at its peak, for
-    running it, where that was asked for.
+    Times are milliseconds per call and intervals 95%. `way` has the fields from `device` to `form`
+    as one `RunWay`.
+
+    Attributes:
+        kind: "latency".
+        device: "cpu" or "cuda:N".
+        backend: What executed the network.
+        precision: Of weights, input and arithmetic.
+        channels_last: Whether tensors of torch had that memory layout.
+        threads: Threads within one operation, on the CPU.
+        cache: What each call found in the caches, its own data ("hot") or none ("cold").
+        batch_size: Images per call.
+        form: The deploy form with its batch norms folded into the layers before them ("folded"), or
+            as it is ("deploy", as in records that lack it).
+        session: The run in which it was timed, whose rounds it shares with its baseline; "" in
+            older records.
+        samples_ms: Every sample, one process after the other.
+        process_counts: How many samples are of each process.
+        rounds: In which round of its process each sample arose.
+        calls_per_sample: Of how many calls the samples of each process are means; empty in older
+            records.
+        dropped_samples: Discarded because a clock did not advance, or the GPU's was low.
+        overhead_fraction: Share of the session that was spent outside forward passes.
+        median_ms: The mean of the processes' medians.
+        interval_ms: Its interval, lower and upper end.
+        iqr_ms: Interquartile range of the samples.
+        std_ms: Sample standard deviation.
+        p90_ms: 90th percentile; None with fewer than 44 samples.
+        p99_ms: 99th percentile; None with fewer than 459 samples.
+        throughput_images_per_s: Batch size over median.
+        baseline: The block that it is compared with.
+        ratio: Latency over that of the baseline, from samples paired by round.
+        ratio_interval: Its interval.
+        verdict: "faster", "slower", "same", "undecided", or "baseline" of that itself.
+        verdict_reason: Why a verdict is "undecided".
+        flags: What is wrong with the samples, see `LatencyResult`.
+        parity_error: Largest difference of the deploy form from the training form, as a share of
+            the largest output.
+        params_folded: Parameters of the folded form, where it was timed.
+        energy_j_per_image: Joules beyond idle, the mean of `energy_repetitions_j`.
+        energy_counter: What the energy is of.
+        energy_interval_j: Its interval; where it holds 0 the energy is not told from idle.
+        energy_repetitions_j: The single measurements.
+        exported_bytes: Of the files that the backend exported, if it exports any.
+        process_memory_bytes: What a process holds for the exported network and, at its peak, for
+            running it, where that was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -265,13 +326,39 @@ class LatencyRecord(Record):
 class TrainingRecord(Record):
     """What one seed of one network learned. Chosen on validation; test read once, at the end.
 
-    `test_calibration_error`: expected, 15 bins (Guo et al. 2017). `peak_memory_bytes`: of the
-    process on a CPU, as sampled in and after epochs; of the allocator on CUDA. `micro_batch_size`:
-    the parts that batches were computed in where they did not fit into memory; the statistics of
-    batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
-    `compiled`: whether training steps ran compiled; if that was asked for in vain, notes say why.
-    `test_correct`: which of the `test_images` were answered rightly, a bit each (see `answers`);
-    `test_logits_sha256`: of all logits of the test set in its order, as float32.
+    Accuracies are fractions of 1, losses mean cross-entropies in nats.
+
+    Attributes:
+        kind: "training".
+        protocol: The label of the protocol.
+        dataset: Its name.
+        dataset_fingerprint: A hash of all images and labels; "" in older records.
+        recipe: Every value of the recipe, by name.
+        seed: Of weights, order and augmentation.
+        device: "cpu" or "cuda:N".
+        precision: Of arithmetic.
+        channels_last: Whether tensors had that memory layout.
+        best_epoch: The one whose weights were tested, from 1.
+        val_loss: On validation, of that epoch.
+        val_accuracy: On validation, of that epoch.
+        test_loss: On the test set.
+        test_accuracy: On the test set.
+        training_seconds: Of all epochs, with their validation.
+        images_per_s: Of training alone.
+        test_top5_accuracy: None with five classes or less.
+        test_calibration_error: Expected, 15 bins (Guo et al. 2017).
+        test_class_accuracy: By class.
+        peak_memory_bytes: Of the process on a CPU, as sampled in and after epochs; of the allocator
+            on CUDA.
+        micro_batch_size: The parts that batches were computed in where they did not fit into
+            memory; the statistics of batch normalisation are then of the parts.
+        weights_path: Where the final weights are, if kept.
+        epochs: The curve.
+        robustness: Accuracy on changed test images, where that was asked for.
+        compiled: Whether training steps ran compiled; if that was asked for in vain, notes say why.
+        test_images: How many there are.
+        test_correct: Which of them were answered rightly, a bit each; `answers_of` reads them.
+        test_logits_sha256: Hash of all logits of the test set in its order, as float32.
     """
 
     kind: Literal["training"] = "training"

@@ -43,13 +43,28 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
+    """What is asked for: a protocol and where to run it.
 
-    `trust_unsure`: take what the store holds also of blocks whose identity is unsure.
-    `data_dir` and `skip_bad_images`: see `load_dataset`. `flip`: whether images are flipped left to
-    right, in the place of what the data set says. `compiled`: see `TrainingSettings`. `timed`: by
-    position the blocks that `fitted_by_timing` fitted, where they are matched by latency.
-    `options` say how trainings are run and what their records are named.
+    Args:
+        protocol: What is held fixed, and what is compared.
+        data_dir: See `load_dataset`.
+        skip_bad_images: See `load_dataset`.
+        flip: Whether images are flipped left to right, in the place of what the data set says.
+        trust_unsure: Whether what the store holds also stands of blocks whose identity is unsure.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        compiled: Whether whole batches are trained by `torch.compile`, which changes numbers within
+            rounding.
+        timed: By position the blocks as they were fitted by timing, where they are matched by
+            latency.
+        options: How trainings are run and what their records are named.
+
+    Raises:
+        DeviceError: For a device that is not there, at once.
+
+    Example:
+        >>> from blockzoo import get_protocol
+        >>> SweepRequest(protocol=get_protocol("quick"), device="cpu").scaffold.classes
+        10
     """
 
     protocol: Protocol

@@ -63,18 +63,26 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """The records at `location`: an SQLite file, a folder that holds `blockzoo.db`, or a URL.
+    """All records at one place: an SQLite file or a PostgreSQL database.
 
-    URLs are `sqlite:///PATH` and `postgresql://USER@HOST/DATABASE` (needs `blockzoo[postgres]`).
-    With `create`, a store that is not there yet is made, its folders too; without, that is an
-    error; one whose file is removed while it is open is made anew, with a warning, so that what is
-    put is kept. Writers wait up to `timeout_s` seconds for each other. Raises `ResultsError` for
-    everything that cannot be read or written, `SchemaError` for records of a newer version; what
-    was in the store stays as it was.
+    What is put is on the disk when `put` returns. Writers wait for each other. A store whose file
+    is removed while it is open is made anew, with a warning, so that what is put is kept.
 
-    >>> with Store("results", create=True) as store:
-    ...     len(store.records(kind="training", status="ok"))
-    0
+    Args:
+        location: An SQLite file, a folder that holds `blockzoo.db`, or a URL: `sqlite:///PATH` or
+            `postgresql://USER@HOST/DATABASE` (`blockzoo[postgres]`).
+        create: Whether a store that is not there yet is made, its folders too.
+        timeout_s: Seconds that a writer waits for others.
+
+    Raises:
+        ResultsError: For everything that cannot be read or written; what was in the store stays as
+            it was.
+        SchemaError: For records of a newer version.
+
+    Example:
+        >>> with Store("results", create=True) as store:
+        ...     len(store.records(kind="training", status="ok"))
+        0
     """
 
     def __init__(

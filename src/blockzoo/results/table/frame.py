@@ -53,7 +53,7 @@ def load_results(
     Args:
         path: A folder, of which the store is read, or `results.csv` where there is none; a store,
             as a file or URL; or a CSV file, also one of the early version.
-        view: "long" has all columns (see `docs/results.md`), the early version's first, and
+        view: "long" has all columns, the early version's first, and
             `identity`. "short" has ten: block, position, dataset, protocol, seed, test_acc (a
             fraction of 1), params_total, flops (of one image), latency_ms and status.
         as_: "pandas" for a DataFrame, "arrow" for a `pyarrow.Table` (`blockzoo[parquet]`).

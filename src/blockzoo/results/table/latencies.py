@@ -60,7 +60,7 @@ def load_latencies(
         path: A folder, of which the store is read, or `latencies.csv` where there is none; a store,
             as a file or URL; or a CSV file. A `results.csv` has but one latency a training; where
             it has a `latencies.csv` beside it that is read.
-        view: "long" has all columns (see `docs/results.md`) and `identity`. "short" has ten: block,
+        view: "long" has all columns and `identity`. "short" has ten: block,
             position, latency_device, latency_backend, latency_precision, latency_threads,
             latency_ms, latency_ratio, latency_verdict and latency_flags.
         as_: "pandas" for a DataFrame, "arrow" for a `pyarrow.Table` (`blockzoo[parquet]`).
