@@ -213,7 +213,7 @@ class CostRecord(Record):
             "stage parameters": number(stage.params_total) if stage else None,
             "stage MACs": number(stage.macs) if stage else None,
             "peak of inference": megabytes(inference.peak_bytes) if inference else None,
-            "of training": megabytes(training.peak_bytes) if training else None,
+            "peak of training": megabytes(training.peak_bytes) if training else None,
         }
 
 
