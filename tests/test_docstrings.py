@@ -131,3 +131,27 @@ def test_a_class_that_checks_its_fields_says_what_it_raises() -> None:
     ]
     assert len(checked) > 5
     assert [name for name in checked if "Raises" not in _sections(name)] == []
+
+
+def _methods() -> dict[str, Any]:
+    """Return the public methods that classes of the public API have of their own."""
+    found = {}
+    for name in CLASSES:
+        for method, value in vars(getattr(blockzoo, name)).items():
+            function = getattr(value, "__func__", value)
+            if inspect.isfunction(function) and not method.startswith("_"):
+                found[f"{name}.{method}"] = function
+    return found
+
+
+METHODS = _methods()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_of_a_method_is_described(name: str) -> None:
+    text = inspect.cleandoc(METHODS[name].__doc__ or "")
+    _, _, after = text.partition("Args:\n")
+    own = [it for it in inspect.signature(METHODS[name]).parameters if it not in ("self", "cls")]
+
+    assert _names(re.split(r"^\S", after, flags=re.M)[0]) == own
+    assert "aises `" not in text

@@ -152,13 +152,24 @@ class BlockSpec:
     ) -> nn.Module:
         """Build the block with its initial weights, drawn from torch's current generator.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("Identity").build(8, 16, 2, Position.MID)(torch.zeros(1, 8, 5, 5)).shape
-        torch.Size([1, 16, 3, 3])
+        Args:
+            in_channels: Of its input (N, in_channels, H, W).
+            out_channels: Of its output (N, out_channels, ceil(H / stride), ceil(W / stride)).
+            stride: 1 or 2.
+            position: Which stage it is for.
 
-        Raises `BlockError` naming the block and its arguments when the constructor raises, does
-        not return a module or returns one with lazy weights, and `InputError` for channels below 1
-        or a stride other than 1 and 2.
+        Returns:
+            The block, in training mode.
+
+        Raises:
+            InputError: For channels below 1 or a stride other than 1 and 2.
+            BlockError: When the constructor raises, does not return a module or returns one with
+                lazy weights; the message names the block and its arguments.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("Identity").build(8, 16, 2, Position.MID)(torch.zeros(1, 8, 5, 5)).shape
+            torch.Size([1, 16, 3, 3])
         """
         _check_arguments(in_channels, out_channels, stride)
         arguments = f"in={in_channels}, out={out_channels}, stride={stride}, position={position}"
@@ -195,13 +206,21 @@ class BlockSpec:
         return {} if self.capacity is None else {self.knob: self.capacity}
 
     def at_capacity(self, value: float) -> BlockSpec:
-        """Return the block with its knob at `value`, of four digits, under a name that says so.
+        """Return the block with its knob turned, under a name that says so.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("InvertedResidual").at_capacity(3).name
-        'InvertedResidual[expansion=3]'
+        Args:
+            value: Of the knob, above 0; four digits of it count.
 
-        Raises `InputError` for a block without a knob and a value that is not above 0.
+        Returns:
+            Another spec.
+
+        Raises:
+            InputError: For a block without a knob and a value that is not above 0.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("InvertedResidual").at_capacity(3).name
+            'InvertedResidual[expansion=3]'
         """
         if not self.knob:
             raise InputError(f"block {self.name} declares no knob for its capacity")
@@ -212,11 +231,19 @@ class BlockSpec:
     def at_depth(self, blocks: float) -> BlockSpec:
         """Return the block for a stage of that many, under a name that says so.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("MobileOneBlock").at_depth(5).name
-        'MobileOneBlock[depth=5]'
+        Args:
+            blocks: How many.
 
-        Raises `InputError` for a number out of range.
+        Returns:
+            Another spec.
+
+        Raises:
+            InputError: For a number out of range.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("MobileOneBlock").at_depth(5).name
+            'MobileOneBlock[depth=5]'
         """
         name = f"{self._published_name}[depth={DEPTH.checked('depth', blocks)}]"
         return replace(self, name=name, stage_depth=int(blocks), aliases=())
@@ -224,9 +251,13 @@ class BlockSpec:
     def depth_in(self, scaffold_depth: int) -> int:
         """Return how many blocks its stage has in a scaffold of that depth.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("RepVGG").depth_in(3), get_block("RepVGG").at_depth(5).depth_in(3)
-        (3, 5)
+        Args:
+            scaffold_depth: Blocks per stage of the scaffold.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("RepVGG").depth_in(3), get_block("RepVGG").at_depth(5).depth_in(3)
+            (3, 5)
         """
         return scaffold_depth if self.stage_depth is None else self.stage_depth
 
@@ -249,6 +280,9 @@ class BlockSpec:
         """Return an error of the block's code in one line, with its place where that is a user's.
 
         What a block of BlockZoo refuses by `ValueError` is said without type and place.
+
+        Args:
+            error: What the block raised.
         """
         if not self.from_zoo:
             return user_errors.describe_error(error, self.defined_at)

@@ -29,7 +29,14 @@ class Position(str, Enum):
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Return the position of that name; raises `UnknownNameError` for any other text."""
+        """Return the position of that name.
+
+        Args:
+            text: "early", "mid" or "late".
+
+        Raises:
+            UnknownNameError: For any other text.
+        """
         try:
             return cls(text)
         except ValueError:

@@ -77,9 +77,14 @@ class RunWay:
 
     @classmethod
     def of(cls, record: object) -> RunWay:
-        """Return the way that `record` keeps as fields of the same names, as latencies do.
+        """Return the way that a record keeps as fields of the same names, as latencies do.
 
-        Raises `AttributeError` where one is missing, and what the class raises.
+        Args:
+            record: Whatever has these fields.
+
+        Raises:
+            AttributeError: Where one is missing.
+            InputError: For values that cannot be.
         """
         # By name, so that a field that is added here is asked of records and not forgotten.
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
@@ -105,11 +110,20 @@ class RunWay:
     ) -> tuple[RunWay, ...]:
         """Return every combination of these values, each once; where there are none, its own holds.
 
-        Raises what the class raises.
+        Args:
+            backends: See `RunWay`.
+            precisions: See `RunWay`.
+            threads: See `RunWay`.
+            caches: See `RunWay`.
+            forms: See `RunWay`.
 
-        >>> ways = RunWay().crossed(backends=["eager", "compile"], threads=[1, 4])
-        >>> [(way.backend, way.threads) for way in ways]
-        [('eager', 1), ('eager', 4), ('compile', 1), ('compile', 4)]
+        Raises:
+            InputError: For values that cannot be.
+
+        Example:
+            >>> ways = RunWay().crossed(backends=["eager", "compile"], threads=[1, 4])
+            >>> [(way.backend, way.threads) for way in ways]
+            [('eager', 1), ('eager', 4), ('compile', 1), ('compile', 4)]
         """
         combinations = itertools.product(
             backends or (self.backend,),
@@ -128,12 +142,16 @@ class RunWay:
         return tuple(dict.fromkeys(ways))
 
     def label(self, names: Collection[str] | None = None) -> str:
-        """Return the way in words for people; only the fields `names`, where they are given.
+        """Return the way in words for people.
 
         What goes without saying, hot caches, the usual layout and folded norms, is left out.
 
-        >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
-        'bf16, cold caches'
+        Args:
+            names: The fields that are told; by default all.
+
+        Example:
+            >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
+            'bf16, cold caches'
         """
         # In the order of a title: how much at once, how exact, by what, on what.
         words = {

@@ -87,12 +87,16 @@ class ImageDataset(Displayed):
         return self.x_train.nbytes + self.x_test.nbytes
 
     def with_flip(self, flip: bool) -> ImageDataset:
-        """Return this data set with `flip` as given: itself where that is so already.
+        """Return this data set with `flip` as given, itself where that is so already.
 
-        >>> from blockzoo.data import load_dataset
-        >>> digits = load_dataset("digits")
-        >>> digits.with_flip(True).flip, digits.with_flip(False) is digits
-        (True, True)
+        Args:
+            flip: Whether an image flipped left to right keeps its label.
+
+        Example:
+            >>> from blockzoo.data import load_dataset
+            >>> digits = load_dataset("digits")
+            >>> digits.with_flip(True).flip, digits.with_flip(False) is digits
+            (True, True)
         """
         return self if flip is self.flip else self._with_other_flip
 

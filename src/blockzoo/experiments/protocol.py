@@ -119,7 +119,12 @@ class Protocol:
         return f"{self.name}{digest}{self.match.suffix if self.match else ''}"
 
     def scaffold(self, *, classes: int, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
-        """Return the scaffold for data of that many classes and that shape (3, H, W)."""
+        """Return the scaffold for data of that kind.
+
+        Args:
+            classes: How many classes the data have.
+            input_shape: (3, H, W) of an image, in pixels.
+        """
         return ScaffoldConfig(
             context=self.context,
             depth=self.depth,
@@ -133,7 +138,14 @@ class Protocol:
     def training_settings(
         self, dataset: ImageDataset, *, seed: int, device: str, compiled: bool
     ) -> TrainingSettings:
-        """Return how a network is trained by this protocol with that seed."""
+        """Return how a network is trained by this protocol.
+
+        Args:
+            dataset: The images.
+            seed: Of weights, order and augmentation.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            compiled: Whether whole batches are trained by `torch.compile`.
+        """
         return TrainingSettings(
             dataset=dataset,
             recipe=self.recipe,
@@ -146,13 +158,20 @@ class Protocol:
         )
 
     def changed(self, **changes: object) -> Protocol:
-        """Return a copy with those fields, and those of the recipe, that are not None replaced.
+        """Return a copy with other values.
 
         With other epochs alone the warm-up lasts the same share of them.
 
-        >>> short = get_protocol("v1").changed(epochs=5, seeds=(0,), batch_size=None)
-        >>> short.recipe.epochs, short.recipe.batch_size == get_protocol("v1").recipe.batch_size
-        (5, True)
+        Args:
+            **changes: Fields of the protocol and of its recipe, by name; None leaves one as it is.
+
+        Returns:
+            The copy; what determines a result changes its label.
+
+        Example:
+            >>> short = get_protocol("v1").changed(epochs=5, seeds=(0,), batch_size=None)
+            >>> short.recipe.epochs, short.recipe.batch_size == get_protocol("v1").recipe.batch_size
+            (5, True)
         """
         chosen = {name: value for name, value in changes.items() if value is not None}
         of_protocol = {field.name for field in fields(self)}

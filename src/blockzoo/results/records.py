@@ -127,6 +127,9 @@ class Record(Frozen):
 
         Positions at which the network is not this one do not count. What a cost says of its stage
         is of the first, which stays the first.
+
+        Args:
+            positions: Where it was asked for.
         """
         wanted = dict.fromkeys((*self.shown, *positions))
         asked = tuple(position for position in wanted if position in self.positions)
@@ -188,7 +191,11 @@ class CostRecord(Record):
     stage_training_macs: int | None = None
 
     def stage_at(self, position: Position) -> PartCost | None:
-        """Return the cost of the stage under test at that position; None where it is not known."""
+        """Return the cost of the stage under test at that position; None where it is not known.
+
+        Args:
+            position: One at which the network is this one.
+        """
         name = f"stage_{position}"
         # The network is the same, so what stands there is the block, whoever put it there.
         found = next((part for part in self.parts if part.name == name), None)

@@ -92,10 +92,14 @@ class ScaffoldConfig:
         return math.ceil(height / stride), math.ceil(width / stride)
 
     def stage_shape(self, position: Position) -> tuple[int, int, int]:
-        """Return (in_channels, out_channels, stride) of the first block of that stage.
+        """Return (in_channels, out_channels, stride) of the first block of a stage.
 
-        >>> ScaffoldConfig(width=64).stage_shape(Position.LATE)
-        (128, 256, 2)
+        Args:
+            position: Which stage.
+
+        Example:
+            >>> ScaffoldConfig(width=64).stage_shape(Position.LATE)
+            (128, 256, 2)
         """
         out_channels = self.width * 2**position.stage_index
         if position is Position.EARLY:
@@ -153,7 +157,11 @@ class ScaffoldNet(nn.Module):
             self._check_shapes()
 
     def stage(self, position: Position) -> nn.Sequential:
-        """Return the stage at that position, a sequence of blocks."""
+        """Return the stage at that position, a sequence of blocks.
+
+        Args:
+            position: Which stage.
+        """
         module = self.get_submodule(f"stage_{position}")
         assert isinstance(module, nn.Sequential)
         return module
@@ -164,11 +172,16 @@ class ScaffoldNet(nn.Module):
         return {"stem": self.stem, **stages, "head": self.head}
 
     def forward(self, images: Tensor, paths: Tensor | None = None) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, classes).
+        """Map images to logits.
 
-        `paths` (all blocks, N) is for training with drop path: for each block in depth and each
-        image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B as it is,
-        0 skips it. Factors of blocks that change the shape are not read.
+        Args:
+            images: (N, 3, H, W).
+            paths: (all blocks, N), for training with drop path: for each block in depth and each
+                image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B
+                as it is, 0 skips it. Factors of blocks that change the shape are not read.
+
+        Returns:
+            (N, classes).
         """
         features = images
         # Part by part, not block by block, so that hooks on a stage see what passes it.

@@ -50,9 +50,13 @@ class PairedDifference:
     def interval(self, confidence: float) -> tuple[float, float] | None:
         """Return the Student-t interval of that confidence; None for one pair.
 
-        >>> low, high = paired_difference([3.0, 2.0, 4.0], [1.0, 1.0, 1.0]).interval(0.9)
-        >>> round(low, 3), round(high, 3)
-        (0.314, 3.686)
+        Args:
+            confidence: Between 0 and 1.
+
+        Example:
+            >>> low, high = paired_difference([3.0, 2.0, 4.0], [1.0, 1.0, 1.0]).interval(0.9)
+            >>> round(low, 3), round(high, 3)
+            (0.314, 3.686)
         """
         if self.deviation is None:
             return None

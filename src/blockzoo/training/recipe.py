@@ -82,10 +82,15 @@ class Recipe:
     def lasting(self, epochs: int) -> Recipe:
         """Return this recipe over that many epochs, warming up for the same share of them.
 
-        Raises `InputError` for fewer than one.
+        Args:
+            epochs: One or more.
 
-        >>> get_recipe("v1").lasting(10).warmup_epochs
-        1.0
+        Raises:
+            InputError: For fewer than one.
+
+        Example:
+            >>> get_recipe("v1").lasting(10).warmup_epochs
+            1.0
         """
         share = self.warmup_epochs / self.epochs
         return replace(self, epochs=epochs, warmup_epochs=share * epochs)

@@ -68,16 +68,33 @@ class SweepListener:
     """
 
     def planned(self, plan: Plan) -> None:
-        """The plan is made, nothing has run yet."""
+        """The plan is made, nothing has run yet.
+
+        Args:
+            plan: Its trials are what will run.
+        """
 
     def started(self, trial: Trial) -> None:
-        """A trial is handed to the executor."""
+        """A trial is handed to the executor.
+
+        Args:
+            trial: Which one.
+        """
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
-        """An epoch of a training in this process has ended; of those in others nothing is told."""
+        """An epoch of a training in this process has ended; of those in others nothing is told.
+
+        Args:
+            trial: Of which training.
+            metrics: What the epoch showed.
+        """
 
     def finished(self, outcome: Outcome) -> None:
-        """A trial's records are in the store."""
+        """A trial's records are in the store.
+
+        Args:
+            outcome: The trial, its records and the seconds it took.
+        """
 
 
 def run_sweep(
