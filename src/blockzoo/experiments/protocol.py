@@ -253,7 +253,7 @@ def get_protocol(name: str) -> Protocol:
         >>> protocol.changed(width=32).label.startswith("v1~")  # no longer comparable with `v1`
         True
         >>> get_protocol("v1+macs@0.5x").match
-        Match(cost='macs', budget=0.5)
+        Match(cost='macs', budget=0.5, machine='')
     """
     published, match = Match.of_label(name)
     try:

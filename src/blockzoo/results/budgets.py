@@ -74,7 +74,7 @@ class Match:
 
         Example:
             >>> Match.of_text("params@0.5x")
-            Match(cost='params', budget=0.5)
+            Match(cost='params', budget=0.5, machine='')
         """
         _, match = cls.of_label(f"+{text}")
         if match is None:
@@ -92,7 +92,7 @@ class Match:
 
         Example:
             >>> Match.of_label("v1+macs@2x")
-            ('v1', Match(cost='macs', budget=2.0))
+            ('v1', Match(cost='macs', budget=2.0, machine=''))
             >>> Match.of_label("v1")
             ('v1', None)
         """
