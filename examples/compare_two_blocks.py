@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockzoo import (
+    LatencySettings,
     ScaffoldConfig,
     benchmark_blocks,
     get_protocol,
@@ -10,7 +11,6 @@ from blockzoo import (
     profile_block,
     train_block,
 )
-from blockzoo.measure import LatencySettings
 
 blocks, position = ["ResNetBasicBlock", "MobileOneBlock"], "mid"
 digits = load_dataset("digits")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from blockzoo.measure import RunWay, count_macs, count_parameters, measure
+from blockzoo import RunWay, benchmark_modules, count_macs, count_parameters
 
 dense = nn.Conv2d(32, 32, 3, padding=1)
 separable = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 1))
 image = torch.randn(1, 32, 32, 32)
 
-results = measure(
+results = benchmark_modules(
     {"dense": dense, "separable": separable},
     image,
     baseline="dense",

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from blockzoo.measure import RunWay, measure
+from blockzoo import RunWay, benchmark_modules
 
 
 class Separable(nn.Module):
@@ -20,7 +20,7 @@ class Separable(nn.Module):
         return mixed
 
 
-results = measure(
+results = benchmark_modules(
     {"full": nn.Conv2d(64, 64, 3, padding=1), "separable": Separable(64)},
     torch.randn(1, 64, 32, 32),
     baseline="full",

@@ -16,6 +16,7 @@ from blockzoo.stats.families import holm, max_t
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import paired_difference
 from tests.record_samples import SCAFFOLD, after, cost, latency, training
+from tests.shown_cells import SCRIPT, cells_of
 
 MINE = [0.93, 0.94, 0.95, 0.93, 0.94]
 THEIRS = [0.90, 0.91, 0.93, 0.90, 0.91]
@@ -237,3 +238,18 @@ def test_two_that_were_timed_beside_one_baseline_have_a_wider_ratio() -> None:
     assert found.latency.ratio == pytest.approx(0.75)
     assert found.latency.interval == pytest.approx((0.88 / 1.3, 0.92 / 1.1))
     assert found.latency.verdict == "faster"
+
+
+def test_a_pair_shows_itself_in_a_line_and_a_table() -> None:
+    (found,) = compared([*trainings("Mine", MINE), *trainings("Theirs", THEIRS)])
+    assert repr(found).startswith(
+        "<Comparison: block Mine, other Theirs, position mid, verdict better, "
+        "difference +2.80 points [+2.24, +3.36], seeds 5"
+    )
+    assert cells_of(found)[:3] == ["Comparison", "block", "Mine"]
+
+
+def test_a_pair_that_was_not_found_says_why_and_its_names_are_text() -> None:
+    missing = Comparison(position=Position.MID, block=SCRIPT, other="B", reason="no seed")
+    assert repr(missing).endswith("verdict undecided, seeds 0, reason no seed>")
+    assert cells_of(missing)[2] == SCRIPT

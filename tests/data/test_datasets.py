@@ -125,3 +125,11 @@ def test_default_data_dir(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", platform)
     assert default_data_dir() == Path(expected)
+
+
+def test_a_data_set_shows_its_size_and_not_its_pixels() -> None:
+    digits = load_dataset("digits")
+    assert repr(digits) == (
+        "<ImageDataset: name digits, training images 1,438, test images 359, classes 10, "
+        "shape 3x32x32, flipped no>"
+    )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, Training, by_seeds
+from blockzoo.core.display import Displayed, Facts, number, ranged
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
@@ -39,24 +40,45 @@ from blockzoo.stats.verdicts import verdict_of
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRatio:
-    """Latency of the block over that of the other; `verdict` says what that allows to say."""
+    """Latency of a block over that of another, timed in one session.
+
+    Attributes:
+        ratio: Below 1 where the block is faster.
+        interval: 95%; None where one of the two has none.
+        verdict: "faster", "slower", "same" or "undecided".
+    """
 
     ratio: float
     interval: Interval | None
     verdict: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Displayed):
     """A block less another at one position; accuracies are fractions of 1.
 
-    `seeds` are those of both that went well, `failed` those of either that did not. Without two
-    common seeds there is no `difference`, and `reason` says why. `exploratory` says why nothing is
-    confirmed: neither block is the context, or trainings of the block were there when the family
-    was declared, so that it may have been chosen by them; "" where neither holds. `p_holm` holds in
-    the family of `comparisons`, `p_max_t` beside it by joint sign flips. `new_images`: the interval
-    for other seeds and images, None where `new_images_reason` says why. Costs are of the stage
-    there.
+    Attributes:
+        position: Which stage holds the blocks.
+        block: The one that is compared.
+        other: The one that it is compared with.
+        terms: On what terms both were trained; None without trainings.
+        comparisons: How many the family has.
+        seeds: Those of both that went well.
+        failed: How many seeds of either did not go well.
+        images: Test images that both answered; None where that was not kept.
+        difference: Over the common seeds; None without any.
+        new_images: 95% interval for other seeds and images.
+        new_images_reason: Why there is none.
+        p_holm: The p value adjusted for the family, by Holm.
+        p_max_t: Beside it, by joint sign flips.
+        judgement: The verdict, and what would have decided.
+        improvement: The probability that the block does better with a new seed, with its interval.
+        latency: The ratio of latencies; None where they were not timed together.
+        cost: Of the block's stage, in deploy form.
+        other_cost: Of the other's stage.
+        reason: Why there is no difference; "" where there is one.
+        exploratory: Why nothing is confirmed: neither block is the context, or trainings of the
+            block were there when the family was declared; "" where neither holds.
     """
 
     position: Position
@@ -84,6 +106,29 @@ class Comparison:
     def verdict(self) -> str:
         """better, worse, equal or undecided."""
         return "undecided" if self.judgement is None else self.judgement.verdict
+
+    def _facts(self) -> Facts:
+        latency = self.latency
+        return {
+            "block": self.block,
+            "other": self.other,
+            "position": str(self.position),
+            "verdict": self.verdict,
+            "difference": self._points(),
+            "seeds": number(len(self.seeds)),
+            "latency ratio": ranged(latency.ratio, latency.interval) if latency else None,
+            "reason": self.reason,
+        }
+
+    def _points(self) -> str | None:
+        """Return the difference in points, hundredths of accuracy, with its interval."""
+        found = self.difference
+        if found is None:
+            return None
+        mean = f"{100 * found.mean:+.2f} points"
+        if found.low is None or found.high is None:
+            return mean
+        return f"{mean} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
 
 
 def compare_records(

@@ -26,10 +26,19 @@ _OF_A_NETWORK = ("batch_size", "device")
 
 @dataclass(frozen=True, kw_only=True)
 class WayRatio:
-    """One network's latency, run in `way`, over its latency run as `reference` says.
+    """One network's latency, run in one way, over its latency run in another.
 
-    `ratio` is below 1 where `way` is faster; `interval` is 95%, over processes. `differing` are the
-    fields in which ways of the session differ. Without a ratio, `verdict_reason` says why.
+    Attributes:
+        block: The block under test.
+        positions: At which the network is this one.
+        session: In which both were timed.
+        way: How it was run.
+        reference: What that is compared with.
+        differing: The fields in which ways of the session differ.
+        ratio: Below 1 where `way` is faster; None where it cannot be said.
+        interval: 95%, over processes.
+        verdict: "faster", "slower", "same" or "undecided".
+        verdict_reason: Why there is no ratio, or why it is undecided.
     """
 
     block: str
@@ -49,16 +58,25 @@ def way_ratios(records: Iterable[Record]) -> list[WayRatio]:
 
     The reference of a way has one of its choices as usual (eager, fp32, one thread, hot caches,
     folded norms, contiguous; where that was not timed, what came first), or all of them at once.
-    Timings that failed, and those from before sessions were kept, are left out.
 
-    >>> from blockzoo import ScaffoldConfig, benchmark_blocks
-    >>> from blockzoo.measure.timing.settings import LatencySettings
-    >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
-    >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
-    >>> ways = RunWay().crossed(precisions=["fp32", "bf16"])
-    >>> records = benchmark_blocks(["Identity"], ["mid"], config=small, settings=once, ways=ways)
-    >>> [(each.way.precision, each.reference.precision) for each in way_ratios(records)]
-    [('bf16', 'fp32')]
+    Args:
+        records: Records of any kind; timings that failed, and those from before sessions were kept,
+            are left out.
+
+    Returns:
+        A ratio for each network, way and reference.
+
+    Example:
+        >>> from blockzoo import ScaffoldConfig, benchmark_blocks
+        >>> from blockzoo.measure.timing.settings import LatencySettings
+        >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
+        >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
+        >>> ways = RunWay().crossed(precisions=["fp32", "bf16"])
+        >>> records = benchmark_blocks(
+        ...     ["Identity"], ["mid"], config=small, settings=once, ways=ways
+        ... )
+        >>> [(each.way.precision, each.reference.precision) for each in way_ratios(records)]
+        [('bf16', 'fp32')]
     """
     sessions: dict[str, list[LatencyRecord]] = defaultdict(list)
     for record in records:

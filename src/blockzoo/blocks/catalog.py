@@ -46,19 +46,26 @@ _user_blocks: dict[tuple[str, signatures.Target], BlockSpec] = {}
 def get_block(name: BlockLike) -> BlockSpec:
     """Return the block of that name or alias, of that file or module and class, or that class.
 
-    >>> get_block("RepVGG").name, get_block("RepVGG").paper
-    ('RepVGGBlock', '2101.03697')
-    >>> get_block("repvgg").name
-    'RepVGGBlock'
+    Args:
+        name: A name or alias, where case does not count if one block alone has it.
+            `InvertedResidual[expansion=4]` is the block with its knob turned, see `BlockSpec.knob`,
+            and `RepVGG[depth=5]` a stage of five. `path/to/file.py:MyBlock` and
+            `package.module:MyBlock` need not be registered, nor do blocks that installed packages
+            declare. Or a class or function, of a notebook say. A spec is returned as it is.
 
-    Case does not count where one block alone has the name without it. A class or function may be
-    one of this process, of a notebook say. A spec is returned as it is.
+    Returns:
+        The block, ready to be built at any width.
 
-    `InvertedResidual[expansion=4]` is the block with its knob turned, see `BlockSpec.knob`, and
-    `RepVGG[depth=5]` a stage of five.
-    `path/to/file.py:MyBlock` and `package.module:MyBlock` need not be registered, nor do blocks
-    that installed packages declare. Raises `UnknownNameError` with near names, and what
-    `user_code.load` raises.
+    Raises:
+        UnknownNameError: For a name that is not known, with near ones.
+        InputError: For a file, module or class that is not there.
+        BlockError: For a file or module that cannot be run.
+
+    Example:
+        >>> get_block("RepVGG").name, get_block("RepVGG").paper
+        ('RepVGGBlock', '2101.03697')
+        >>> get_block("repvgg").name
+        'RepVGGBlock'
     """
     if isinstance(name, BlockSpec):
         return name
@@ -145,10 +152,15 @@ def canonical_name(name: str) -> str:
 def list_available_blocks() -> list[str]:
     """Return the names of all registered blocks, sorted, `classic/` ones last.
 
-    >>> "RepMixer" in list_available_blocks(), list_available_blocks()[-1]
-    (True, 'classic/UniversalInvertedBottleneck')
+    Returns:
+        The names; those of installed packages are among them.
 
-    Those of installed packages are among them. Raises `InputError` when two have one name.
+    Raises:
+        InputError: When two blocks have one name.
+
+    Example:
+        >>> "RepMixer" in list_available_blocks(), list_available_blocks()[-1]
+        (True, 'classic/UniversalInvertedBottleneck')
     """
     _import_modules()
     declared = _declared_blocks()

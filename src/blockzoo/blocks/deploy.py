@@ -33,16 +33,25 @@ _REGISTERED = "_registered_merges"
 def to_deploy(module: nn.Module) -> nn.Module:
     """Return a copy of `module` in eval mode with every re-parameterisable part merged.
 
-    >>> from blockzoo.blocks import get_block
-    >>> from blockzoo.core.position import Position
-    >>> block = get_block("RepVGG").build(8, 8, 1, Position.MID)
-    >>> [sum(p.numel() for p in form.parameters()) for form in (block, to_deploy(block))]
-    [688, 584]
+    What is merged already stays as it is. A parameter that merging made is trainable where one of
+    those that it took the place of was.
 
-    The copy has the device and the precision of `module`, the meta device included. What is merged
-    already stays as it is. A parameter that merging made is trainable where one of those that it
-    took the place of was. Raises `BlockError` where a merge that the block was registered with
-    returns neither None nor a module, and what merges raise.
+    Args:
+        module: Any module; it is left as it is.
+
+    Returns:
+        The copy, on the device and in the precision of `module`, the meta device included.
+
+    Raises:
+        BlockError: Where a merge that the block was registered with returns neither None nor a
+            module.
+
+    Example:
+        >>> from blockzoo.blocks import get_block
+        >>> from blockzoo.core.position import Position
+        >>> block = get_block("RepVGG").build(8, 8, 1, Position.MID)
+        >>> [sum(p.numel() for p in form.parameters()) for form in (block, to_deploy(block))]
+        [688, 584]
     """
     # Only children can be replaced, so the root must be somebody's child.
     parent = nn.Sequential(copied(module).eval())

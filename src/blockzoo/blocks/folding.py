@@ -40,19 +40,26 @@ _NORMS = (BatchNormAct2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def to_folded(module: nn.Module, example: Tensor) -> nn.Module:
     """Return the deploy form of `module` with each batch norm folded into the layer before it.
 
-    `example` (N, ...) is run through it once, in the module's precision. A norm stays where its
-    layer's output or parameters are read by anything else too, where either is no plain layer of
-    torch (another forward, a hook, a parametrisation), and where it has no running statistics. A
-    folded layer is trainable where a parameter of it or of its norm was. Raises what the module
-    raises on the example.
+    A norm stays where its layer's output or parameters are read by anything else too, where either
+    is no plain layer of torch (another forward, a hook, a parametrisation), and where it has no
+    running statistics. A folded layer is trainable where a parameter of it or of its norm was.
 
-    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
-    >>> to_folded(net, torch.zeros(1, 3, 8, 8))
-    Sequential(
-      (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
-      (1): Identity()
-      (2): ReLU()
-    )
+    Args:
+        module: Any module; it is left as it is.
+        example: An input (N, ...) of the module, which is run through it once, in its precision.
+            What the module does wrong with it comes through.
+
+    Returns:
+        The folded copy, in eval mode.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        >>> to_folded(net, torch.zeros(1, 3, 8, 8))
+        Sequential(
+          (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+          (1): Identity()
+          (2): ReLU()
+        )
     """
     deploy_form = nn.Sequential(to_deploy(module))  # a root can be replaced only in a parent
     left: dict[nn.Module | None, nn.Module] = {}

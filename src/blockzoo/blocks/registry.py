@@ -69,18 +69,40 @@ def built_elsewhere(
 class BlockSpec:
     """One block: what it is called, where it comes from, and how it is built.
 
-    `paper` is its arXiv number, or else where it was published. `source` is the class that it is
-    or was written after. `formula` is the block's mathematics in one line. `reparameterisable`
-    says that branches merge in its deploy form, `merge_methods` names methods that merge them, for
-    a block that calls them otherwise than `blocks/deploy.py` expects. `initialisation` is "policy"
-    (see `blocks/initialisation.py`) or "own" for a block whose paper or purpose requires another.
-    `knob` is the keyword of the factory that sets the block's capacity, a number above 0; a spec
-    with a `capacity` is built with that value in place of the published one. With a `stage_depth`
-    its stage has that many blocks, whatever the scaffold says. `defined_at` is the file and line of
-    the factory. A spec with `elsewhere` stands in for a user's block that this
-    process does not load, of the class `class_name`: what needs the block is done there.
+    `get_block` returns one, `register_block` makes one.
 
-    Raises `InputError` for a name that no record could keep.
+    Attributes:
+        name: What the block is called; aliases lead to it.
+        family: The group of blocks that it belongs to; "user" of one that nobody said more of.
+        year: When it was published; 0 where that is not known.
+        paper: Its arXiv number, or else where it was published.
+        source: The class that it is or was written after.
+        licence: Of the source.
+        formula: Its mathematics in one line.
+        factory: Called as `(in_channels, out_channels, stride, position)`; returns the module.
+        reparameterisable: Whether branches merge in its deploy form.
+        merge_methods: Methods that merge branches, for a block that calls them otherwise than
+            `fuse`, `reparameterize` and `switch_to_deploy`.
+        initialisation: "policy", or "own" for a block whose paper or purpose
+            requires another.
+        aliases: Other names of it.
+        notes: What else there is to know.
+        knob: The keyword of the factory that sets its capacity, a number above 0; "" for none.
+        capacity: The value of the knob that it is built with; None for the published one.
+        stage_depth: How many blocks its stage has, whatever the scaffold says; None for the
+            scaffold's.
+        defined_at: File and line of the factory.
+        class_name: Of a user's block that another process loads, its class.
+        elsewhere: What runs functions of such a block in its process; None for all others.
+
+    Raises:
+        InputError: For a name that no record could keep.
+
+    Example:
+        >>> from blockzoo import get_block
+        >>> spec = get_block("RepVGG")
+        >>> spec.name, spec.year, spec.reparameterisable
+        ('RepVGGBlock', 2021, True)
     """
 
     name: str
@@ -113,7 +135,7 @@ class BlockSpec:
 
     @property
     def identity_name(self) -> str:
-        """What identities call the block: of one by its path only the class, wherever it lies.
+        """What identities call the block; of one by its path only the class, wherever it lies.
 
         >>> from blockzoo.blocks import get_block
         >>> get_block("RepVGG").identity_name
@@ -130,13 +152,24 @@ class BlockSpec:
     ) -> nn.Module:
         """Build the block with its initial weights, drawn from torch's current generator.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("Identity").build(8, 16, 2, Position.MID)(torch.zeros(1, 8, 5, 5)).shape
-        torch.Size([1, 16, 3, 3])
+        Args:
+            in_channels: Of its input (N, in_channels, H, W).
+            out_channels: Of its output (N, out_channels, ceil(H / stride), ceil(W / stride)).
+            stride: 1 or 2.
+            position: Which stage it is for.
 
-        Raises `BlockError` naming the block and its arguments when the constructor raises, does
-        not return a module or returns one with lazy weights, and `InputError` for channels below 1
-        or a stride other than 1 and 2.
+        Returns:
+            The block, in training mode.
+
+        Raises:
+            InputError: For channels below 1 or a stride other than 1 and 2.
+            BlockError: When the constructor raises, does not return a module or returns one with
+                lazy weights; the message names the block and its arguments.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("Identity").build(8, 16, 2, Position.MID)(torch.zeros(1, 8, 5, 5)).shape
+            torch.Size([1, 16, 3, 3])
         """
         _check_arguments(in_channels, out_channels, stride)
         arguments = f"in={in_channels}, out={out_channels}, stride={stride}, position={position}"
@@ -173,13 +206,21 @@ class BlockSpec:
         return {} if self.capacity is None else {self.knob: self.capacity}
 
     def at_capacity(self, value: float) -> BlockSpec:
-        """Return the block with its knob at `value`, of four digits, under a name that says so.
+        """Return the block with its knob turned, under a name that says so.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("InvertedResidual").at_capacity(3).name
-        'InvertedResidual[expansion=3]'
+        Args:
+            value: Of the knob, above 0; four digits of it count.
 
-        Raises `InputError` for a block without a knob and a value that is not above 0.
+        Returns:
+            Another spec.
+
+        Raises:
+            InputError: For a block without a knob and a value that is not above 0.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("InvertedResidual").at_capacity(3).name
+            'InvertedResidual[expansion=3]'
         """
         if not self.knob:
             raise InputError(f"block {self.name} declares no knob for its capacity")
@@ -190,11 +231,19 @@ class BlockSpec:
     def at_depth(self, blocks: float) -> BlockSpec:
         """Return the block for a stage of that many, under a name that says so.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("MobileOneBlock").at_depth(5).name
-        'MobileOneBlock[depth=5]'
+        Args:
+            blocks: How many.
 
-        Raises `InputError` for a number out of range.
+        Returns:
+            Another spec.
+
+        Raises:
+            InputError: For a number out of range.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("MobileOneBlock").at_depth(5).name
+            'MobileOneBlock[depth=5]'
         """
         name = f"{self._published_name}[depth={DEPTH.checked('depth', blocks)}]"
         return replace(self, name=name, stage_depth=int(blocks), aliases=())
@@ -202,9 +251,13 @@ class BlockSpec:
     def depth_in(self, scaffold_depth: int) -> int:
         """Return how many blocks its stage has in a scaffold of that depth.
 
-        >>> from blockzoo.blocks import get_block
-        >>> get_block("RepVGG").depth_in(3), get_block("RepVGG").at_depth(5).depth_in(3)
-        (3, 5)
+        Args:
+            scaffold_depth: Blocks per stage of the scaffold.
+
+        Example:
+            >>> from blockzoo.blocks import get_block
+            >>> get_block("RepVGG").depth_in(3), get_block("RepVGG").at_depth(5).depth_in(3)
+            (3, 5)
         """
         return scaffold_depth if self.stage_depth is None else self.stage_depth
 
@@ -227,6 +280,9 @@ class BlockSpec:
         """Return an error of the block's code in one line, with its place where that is a user's.
 
         What a block of BlockZoo refuses by `ValueError` is said without type and place.
+
+        Args:
+            error: What the block raised.
         """
         if not self.from_zoo:
             return user_errors.describe_error(error, self.defined_at)
@@ -320,23 +376,30 @@ def register_block(
 ) -> Callable[[RegisteredTarget], RegisteredTarget]:
     """Decorate a factory or an nn.Module class so that `name` stands for it everywhere.
 
-    A name is all it needs. `facts` are family, year, paper, source, licence and formula, and if
-    need be reparameterisable, merge_methods, initialisation, aliases and notes, see `BlockSpec`.
     The decorated object is called as `(in_channels, out_channels, stride, position)`, or without
-    the position where it takes the first three by these names and no `position`. What takes other
-    arguments is built by `build`, called as `(in_channels, out_channels, stride)`, whatever it
-    calls them, or with the position as a fourth. Then the block is there at once, and the
-    decorator only says which class it is:
+    the position where it takes the first three by these names and no `position`.
 
-        register_block("C3", build=lambda i, o, s: C3(i, o, n=1))
+    Args:
+        name: What the block is called from now on; it is all that is needed.
+        build: Builds a block that takes other arguments. It is called as `(in_channels,
+            out_channels, stride)`, whatever it calls them, or with the position as a fourth. Then
+            the block is there at once, and the decorator only says which class it is:
+            `register_block("C3", build=lambda i, o, s: C3(i, o, n=1))`.
+        **facts: Attributes of `BlockSpec`: family, year, paper, source, licence, formula,
+            reparameterisable, merge_methods, initialisation, aliases, notes and knob.
 
-    Raises `InputError` where the object takes other arguments, and where the name or an alias is
-    taken, by a block of the zoo say:
+    Returns:
+        The decorator, which returns what it decorates.
 
-    >>> from blockzoo import register_block
-    >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
+    Raises:
+        InputError: Where the object takes other arguments, and where the name or an alias is taken,
+            by a block of the zoo say.
+
+    Example:
+        >>> from blockzoo import register_block
+        >>> register_block("ResNetBasicBlock")(nn.Identity)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        blockzoo.core.errors.InputError: block name 'ResNetBasicBlock' is registered twice: at ...
     """
     if not isinstance(name, str):
         raise InputError('register_block needs a name: @register_block("MyBlock")')

@@ -39,7 +39,17 @@ class InputError(BlockZooError):
 
 
 class UnknownNameError(InputError):
-    """A name that is not registered; the message lists near names, or all where they are few."""
+    """A name that is not registered; the message lists near names, or all where they are few.
+
+    Args:
+        kind: What the name is of, such as "block".
+        name: The name as it was given.
+        known: All names that are allowed.
+
+    Example:
+        >>> print(UnknownNameError("position", "middle", ["early", "mid", "late"]))
+        unknown position 'middle'; did you mean mid?
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)

@@ -8,7 +8,12 @@ from blockzoo.core.errors import UnknownNameError
 
 
 class Position(str, Enum):
-    """Which stage holds the block under test: early = stage A, mid = stage B, late = stage C."""
+    """Which stage holds the block under test: early = stage A, mid = stage B, late = stage C.
+
+    Example:
+        >>> Position("mid"), str(Position.LATE), Position.LATE.stage_index
+        (<Position.MID: 'mid'>, 'late', 2)
+    """
 
     EARLY = "early"
     MID = "mid"
@@ -19,12 +24,19 @@ class Position(str, Enum):
 
     @property
     def stage_index(self) -> int:
-        """0 for early, 1 for mid, 2 for late: the order of the stages."""
+        """The order of the stages, 0 for early, 1 for mid, 2 for late."""
         return list(Position).index(self)
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Return the position of that name; raises `UnknownNameError` for any other text."""
+        """Return the position of that name.
+
+        Args:
+            text: "early", "mid" or "late".
+
+        Raises:
+            UnknownNameError: For any other text.
+        """
         try:
             return cls(text)
         except ValueError:

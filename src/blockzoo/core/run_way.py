@@ -26,23 +26,32 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 class RunWay:
     """One way to run a network; all of it is part of what is measured.
 
-    `backend`: what executes it, see `measure/timing/backends`. `precision`: of weights, input and
-    arithmetic; int8 is static quantisation of an fp32 network. `threads`: within one operation, on
-    the CPU. `cache`: what a timed call finds in the caches, "hot" what the call before it left,
-    "cold" nothing of its own. `form`: of a block's network the deploy form with its batch norms
-    folded into the layers before them, or "deploy" without that; any other module is run as it is.
-    `batch_size`: images per call. `channels_last`: the memory layout of
-    torch's tensors. `device`: cpu, cuda or cuda:N, or auto until `resolve_device` has chosen one.
+    Two ways are equal, and hash alike, where all of this is. Which combinations a backend supports,
+    the backend says when it is asked for.
 
-    Two ways are equal, and hash alike, where all of this is. Raises `InputError` for values that
-    cannot be; which backends there are, `measure/timing/backends` knows, and whoever runs a network
-    asks it.
+    Args:
+        backend: What executes the network: "eager", "compile", "onnxruntime", "openvino" or another
+            of the backends that there are.
+        precision: Of weights, input and arithmetic: "fp32", "bf16", "fp16" or "int8", which is
+            static quantisation of an fp32 network.
+        threads: Threads within one operation, on the CPU.
+        cache: What a timed call finds in the caches: "hot" what the call before it left, "cold"
+            nothing of its own.
+        batch_size: Images per call.
+        channels_last: Whether tensors of torch have that memory layout.
+        device: "cpu", "cuda" or "cuda:N", or "auto" for a GPU where there is one.
+        form: Of a block's network "folded", the deploy form with its batch norms folded into the
+            layers before them, or "deploy", without that. Any other module is run as it is.
 
-    >>> way = RunWay(backend="compile", threads=2, batch_size=8)
-    >>> way.label()
-    'batch 8, fp32, compile, 2 thread(s), cpu'
-    >>> len({way, RunWay(batch_size=8, threads=2, backend="compile")})
-    1
+    Raises:
+        InputError: For values that cannot be.
+
+    Example:
+        >>> way = RunWay(backend="compile", threads=2, batch_size=8)
+        >>> way.label()
+        'batch 8, fp32, compile, 2 thread(s), cpu'
+        >>> len({way, RunWay(batch_size=8, threads=2, backend="compile")})
+        1
     """
 
     backend: str = "eager"
@@ -68,9 +77,14 @@ class RunWay:
 
     @classmethod
     def of(cls, record: object) -> RunWay:
-        """Return the way that `record` keeps as fields of the same names, as latencies do.
+        """Return the way that a record keeps as fields of the same names, as latencies do.
 
-        Raises `AttributeError` where one is missing, and what the class raises.
+        Args:
+            record: Whatever has these fields.
+
+        Raises:
+            AttributeError: Where one is missing.
+            InputError: For values that cannot be.
         """
         # By name, so that a field that is added here is asked of records and not forgotten.
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
@@ -96,11 +110,20 @@ class RunWay:
     ) -> tuple[RunWay, ...]:
         """Return every combination of these values, each once; where there are none, its own holds.
 
-        Raises what the class raises.
+        Args:
+            backends: See `RunWay`.
+            precisions: See `RunWay`.
+            threads: See `RunWay`.
+            caches: See `RunWay`.
+            forms: See `RunWay`.
 
-        >>> ways = RunWay().crossed(backends=["eager", "compile"], threads=[1, 4])
-        >>> [(way.backend, way.threads) for way in ways]
-        [('eager', 1), ('eager', 4), ('compile', 1), ('compile', 4)]
+        Raises:
+            InputError: For values that cannot be.
+
+        Example:
+            >>> ways = RunWay().crossed(backends=["eager", "compile"], threads=[1, 4])
+            >>> [(way.backend, way.threads) for way in ways]
+            [('eager', 1), ('eager', 4), ('compile', 1), ('compile', 4)]
         """
         combinations = itertools.product(
             backends or (self.backend,),
@@ -119,12 +142,16 @@ class RunWay:
         return tuple(dict.fromkeys(ways))
 
     def label(self, names: Collection[str] | None = None) -> str:
-        """Return the way in words for people; only the fields `names`, where they are given.
+        """Return the way in words for people.
 
         What goes without saying, hot caches, the usual layout and folded norms, is left out.
 
-        >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
-        'bf16, cold caches'
+        Args:
+            names: The fields that are told; by default all.
+
+        Example:
+            >>> RunWay(precision="bf16", cache="cold").label(["precision", "cache"])
+            'bf16, cold caches'
         """
         # In the order of a title: how much at once, how exact, by what, on what.
         words = {

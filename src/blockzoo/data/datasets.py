@@ -44,21 +44,34 @@ def load_dataset(
 ) -> ImageDataset:
     """Return the data set of that name, `.npz` file or image folder.
 
-    `data_dir` is where CIFAR is found or downloaded to (see `load_cifar`), where ImageNet is found,
-    and where images of a folder are kept decoded, which `progress(fraction, text)` is told of.
-    `size` (height, width) is what images of a folder or the hub are stretched to; with
-    `skip_bad_images` those that cannot be read are left out and named in the data set's `skipped`.
-    `FOLDER@64` or `hf:NAME@64` resizes so that images cover 64x64 pixels and cuts out the middle.
-    Images are turned as their EXIF tag of orientation says; `FOLDER@stored`, `FOLDER@64@stored` and
-    `hf:NAME@stored` leave them as they are stored.
-    `hf:NAME` or `hf:NAME:CONFIG` is a set of the Hugging Face hub (see `load_hugging_face`).
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
-    a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
-    and offender.
+    a path; a known name goes before a path. Images are turned as their EXIF tag of orientation
+    says.
 
-    >>> digits = load_dataset("digits")
-    >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
-    ('digits', (3, 32, 32), 10)
+    Args:
+        name_or_path: "digits", "cifar10", "cifar100", "imagenet64", "imagenet128" or "imagenet224";
+            an `.npz` file; a folder of images by class; or `hf:NAME` or `hf:NAME:CONFIG` of the
+            Hugging Face hub. `FOLDER@64` and `hf:NAME@64` resize so that images cover 64x64 pixels
+            and cut out the middle. `FOLDER@stored` and `FOLDER@64@stored` leave images as they are
+            stored.
+        data_dir: Where CIFAR is found or downloaded to, where ImageNet is found, and where images
+            of a folder are kept decoded.
+        size: (height, width) that images of a folder or the hub are stretched to.
+        skip_bad_images: Whether images that cannot be read are left out and named in `skipped`.
+        progress: Called as `progress(fraction, text)` while images are decoded.
+
+    Returns:
+        The data set, in memory.
+
+    Raises:
+        UnknownNameError: For a name that is not known and no path.
+        DataError: For data that are missing or malformed, naming file and offender.
+        InputError: For an option that such a data set does not have.
+
+    Example:
+        >>> digits = load_dataset("digits")
+        >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
+        ('digits', (3, 32, 32), 10)
     """
     name, resizing, suffix = _parsed(name_or_path, size)
     path = Path(name).expanduser()

@@ -14,20 +14,37 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from blockzoo.core.display import Displayed, Facts, number
 from blockzoo.core.errors import DataError
 from blockzoo.core.names import checked_name
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ImageDataset:
-    """Images and labels for training and test.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ImageDataset(Displayed):
+    """Images and labels for training and test, held in memory.
 
-    `x_train`, `x_test`: uint8 (N, 3, H, W), 0 to 255. `y_train`, `y_test`: int64 (N,), an index
-    into `classes`. `flip`: whether an image flipped left to right keeps its label, which no image
-    tells: True only where the source or its user says so. `skipped`: files that were left out, for
-    they could not be read. Raises `InputError` for a name that no record could keep.
+    `load_dataset` and `dataset_from_arrays` make one.
+
+    Args:
+        name: What records and tables call it.
+        x_train: Training images, uint8 (N, 3, H, W), 0 to 255.
+        y_train: Their classes, int64 (N,), each an index into `classes`.
+        x_test: Test images, uint8 (M, 3, H, W).
+        y_test: Their classes, int64 (M,).
+        classes: The names of the classes.
+        flip: Whether an image flipped left to right keeps its label, which no image tells: True
+            only where the source or its user says so.
+        skipped: Files that were left out, for they could not be read.
+
+    Raises:
+        InputError: For a name that no record could keep.
+
+    Example:
+        >>> from blockzoo import load_dataset
+        >>> load_dataset("digits").fingerprint == load_dataset("digits").fingerprint
+        True
     """
 
     name: str
@@ -41,6 +58,17 @@ class ImageDataset:
 
     def __post_init__(self) -> None:
         checked_name("data set", self.name)
+
+    def _facts(self) -> Facts:
+        return {
+            "name": self.name,
+            "training images": number(len(self.x_train)),
+            "test images": number(len(self.x_test)),
+            "classes": number(self.num_classes),
+            "shape": "x".join(map(str, self.image_shape)),
+            "flipped": "yes" if self.flip else "no",
+            "skipped": number(len(self.skipped)) if self.skipped else None,
+        }
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -59,12 +87,16 @@ class ImageDataset:
         return self.x_train.nbytes + self.x_test.nbytes
 
     def with_flip(self, flip: bool) -> ImageDataset:
-        """Return this data set with `flip` as given: itself where that is so already.
+        """Return this data set with `flip` as given, itself where that is so already.
 
-        >>> from blockzoo.data import load_dataset
-        >>> digits = load_dataset("digits")
-        >>> digits.with_flip(True).flip, digits.with_flip(False) is digits
-        (True, True)
+        Args:
+            flip: Whether an image flipped left to right keeps its label.
+
+        Example:
+            >>> from blockzoo.data import load_dataset
+            >>> digits = load_dataset("digits")
+            >>> digits.with_flip(True).flip, digits.with_flip(False) is digits
+            (True, True)
         """
         return self if flip is self.flip else self._with_other_flip
 
@@ -99,19 +131,34 @@ def dataset_from_arrays(
 ) -> ImageDataset:
     """Check arrays and build a data set of them.
 
-    `x_*`: (N, H, W, 3) or (N, 3, H, W), or grey (N, H, W), (N, H, W, 1) or (N, 1, H, W); whole
-    numbers within 0..255, or floats within 0..1. Where both sides could be channels the last ones
-    are. `y_*`: (N,) or (N, 1), whole numbers within 0..classes-1. Every class needs two training
-    images, one to train on and one to validate on. Raises `DataError` naming `source` and the
-    offender.
+    Args:
+        name: What records and tables call the data set.
+        x_train: Training images: (N, H, W, 3) or (N, 3, H, W), or grey (N, H, W), (N, H, W, 1) or
+            (N, 1, H, W); whole numbers within 0..255, or floats within 0..1. Where both sides could
+            be channels the last ones are.
+        y_train: Their classes: (N,) or (N, 1), whole numbers within 0..classes-1. Every class needs
+            two training images, one to train on and one to validate on.
+        x_test: Test images, of the same forms and size.
+        y_test: Their classes.
+        classes: The names of the classes, two or more.
+        flip: Whether an image flipped left to right keeps its label.
+        source: Where the arrays are from; messages name it.
 
-    >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
-    >>> dataset = dataset_from_arrays(
-    ...     "dark", x_train=images, y_train=labels, x_test=images, y_test=labels,
-    ...     classes=("left", "right"), flip=False, source="example",
-    ... )
-    >>> dataset.image_shape, dataset.num_classes, dataset.images_bytes
-    ((3, 8, 8), 2, 1536)
+    Returns:
+        The data set, its images as uint8 (N, 3, H, W).
+
+    Raises:
+        DataError: For arrays that are malformed or hold impossible values, naming `source` and the
+            offender.
+
+    Example:
+        >>> images, labels = np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 0, 1, 1])
+        >>> dataset = dataset_from_arrays(
+        ...     "dark", x_train=images, y_train=labels, x_test=images, y_test=labels,
+        ...     classes=("left", "right"), flip=False, source="example",
+        ... )
+        >>> dataset.image_shape, dataset.num_classes, dataset.images_bytes
+        ((3, 8, 8), 2, 1536)
     """
     names = _checked_classes(classes, source)
     tensors = {

@@ -45,12 +45,21 @@ from blockzoo.scaffold.placement import Placement
 class BenchmarkOptions:
     """What of a benchmark changes no latency.
 
-    `on_error`: a network that cannot be built, fails its gate or raises becomes a failed record
-    with its reason, or with "raise" an exception. `listener` hears of the `Networks` by trial id
-    before the timing, then what the measuring processes send. After the timing, in a fresh process
-    for each network: `memory` adds the peak memory of running it, on a CPU, and `energy` the energy
-    per image, of hot caches; that takes 39 s each, and nothing where no counter can be read.
-    `experiment_name` and `notes` are copied into the records.
+    Args:
+        on_error: A network that cannot be built, fails its gate or raises becomes a failed record
+            with its reason, or with "raise" an exception.
+        listener: Hears of the networks by trial id before the timing, then what the measuring
+            processes send.
+        memory: Whether the peak memory of running each network is measured after the timing, in a
+            fresh process each, on a CPU.
+        energy: Whether the energy per image is measured after the timing, of hot caches; that takes
+            39 s a network, and nothing where no counter can be read.
+        experiment_name: Copied into the records.
+        notes: Copied into the records.
+
+    Example:
+        >>> BenchmarkOptions(notes="fan at full speed").on_error
+        'record'
     """
 
     on_error: Literal["record", "raise"] = "record"
@@ -74,20 +83,36 @@ def benchmark_blocks(
 ) -> list[LatencyRecord]:
     """Time all blocks at all positions in one session; one record per network and way to run it.
 
-    `ways` are the ways to run each network, by default that of `settings` alone; `RunWay.crossed`
-    makes several. A ratio is to the baseline run in the same way. `baseline` is the first block
-    unless named; one that is not among `blocks` is measured and returned too, before them. A
-    network that is the same at several positions, with a baseline that is too, is measured once and
-    its record lists the positions.
+    A network that is the same at several positions, with a baseline that is too, is measured once
+    and its record lists the positions.
 
-    Raises `UnknownNameError` for an unknown block, position, context or backend, `InputError` when
-    there are none, and `DeviceError`.
+    Args:
+        blocks: Names, paths, classes or specs, see `get_block`.
+        positions: Which stages hold them: "early", "mid", "late".
+        config: The scaffold around them; by default `ScaffoldConfig()`.
+        settings: When to start and stop, and how networks are run unless `ways` says so.
+        ways: The ways to run each network; `RunWay.crossed` makes several. A ratio is to the
+            baseline run in the same way.
+        baseline: The block of the ratios, by default the first. One that is not among `blocks` is
+            measured and returned too, before them.
+        progress: Called as `progress(fraction, text)`, the fraction an estimate from 0 to 1.
+        options: What changes no latency: errors, memory, energy, labels.
 
-    >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
-    >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
-    >>> records = benchmark_blocks(["ConvBNAct", "Identity"], ["mid"], config=small, settings=once)
-    >>> [(record.block, record.baseline, record.median_ms is None) for record in records]
-    [('ConvBNAct', 'ConvBNAct', False), ('Identity', 'ConvBNAct', False)]
+    Returns:
+        The records, in milliseconds per call.
+
+    Raises:
+        UnknownNameError: For an unknown block, position, context or backend.
+        InputError: When no block or no position is given.
+        DeviceError: For a device that is not there.
+
+    Example:
+        >>> small = ScaffoldConfig(width=8, depth=1, input_shape=(3, 8, 8))
+        >>> once = LatencySettings(processes=0, rounds_max=3, min_rounds=3, warmup_max_s=0.01)
+        >>> blocks = ["ConvBNAct", "Identity"]
+        >>> records = benchmark_blocks(blocks, ["mid"], config=small, settings=once)
+        >>> [(record.block, record.baseline, record.median_ms is None) for record in records]
+        [('ConvBNAct', 'ConvBNAct', False), ('Identity', 'ConvBNAct', False)]
     """
     if not blocks or not positions:
         raise InputError(f"{len(blocks)} blocks and {len(positions)} positions given; give some")

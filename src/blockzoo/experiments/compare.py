@@ -110,19 +110,38 @@ def compare(
     """Compare a block with others, by default with the protocol's context block.
 
     Trainings, timings and costs that `store` lacks are run first, over the protocol's seeds and
-    positions; with `looks`, say `stats.spending.PLAN`, over as many seeds as decide. Blocks are
-    names or classes. Raises `InputError` for what cannot be compared, and what `run_sweep` raises.
+    positions.
 
-    >>> import tempfile
-    >>> from blockzoo.experiments.protocol import get_protocol
-    >>> tiny = get_protocol("quick").changed(
-    ...     positions=("mid",), seeds=(0, 1), width=4, depth=1, epochs=1, precision="fp32",
-    ...     latency_budget_s=0.05, latency_processes=0,
-    ... )
-    >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
-    ...     (found,) = compare("Identity", protocol=tiny, store=store, device="cpu")
-    >>> found.other, found.seeds, found.verdict
-    ('ResNetBasicBlock', (0, 1), 'undecided')
+    Args:
+        block: A name or class.
+        others: Names or classes.
+        protocol: What is held fixed.
+        store: Where results are looked for and put; the family is declared there before anything
+            runs.
+        margin: Within it accuracies are equal; a fraction of 1.
+        looks: Adds seeds look by look until every pair is decided; by default all seeds are run.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        listener: Told of the sweep's plan and trials.
+
+    Returns:
+        A comparison for each position and other block.
+
+    Raises:
+        InputError: For what cannot be compared: a block with itself, one seed, other terms.
+        UnknownNameError: For a block or data set that is not known.
+        ResultsError: When the store cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from blockzoo.experiments.protocol import get_protocol
+        >>> tiny = get_protocol("quick").changed(
+        ...     positions=("mid",), seeds=(0, 1), width=4, depth=1, epochs=1, precision="fp32",
+        ...     latency_budget_s=0.05, latency_processes=0,
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+        ...     (found,) = compare("Identity", protocol=tiny, store=store, device="cpu")
+        >>> found.other, found.seeds, found.verdict
+        ('ResNetBasicBlock', (0, 1), 'undecided')
     """
     request = compare_request(
         SweepRequest(protocol=protocol, device=device), block, others, margin=margin, looks=looks

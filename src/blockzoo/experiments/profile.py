@@ -54,11 +54,20 @@ _BLOCKS_PER_PROCESS = 4
 class CostSettings:
     """What of a cost is found out, beside parameters and MACs.
 
-    `memory`: whether the peaks of inference and of a training step of `training_batch_size` are
-    counted, and `training_step` what such a step holds: by default SGD with momentum, else what a
-    recipe does (see `training.optimisation.step_of`). `measured_on`: the device on which both are
-    also computed, each in a fresh process, to record beside the counted peak what that process
-    took, or CUDA's allocator in it. Raises `InputError` for a batch size below 1.
+    Args:
+        training_batch_size: Images of the training step whose memory is counted.
+        memory: Whether the peaks of inference and of a training step are counted.
+        training_step: What such a step holds: by default SGD with momentum, else what a recipe
+            does.
+        measured_on: The device on which both are also computed, each in a fresh process. What that
+            process took, or CUDA's allocator in it, is recorded beside the counted peak.
+
+    Raises:
+        InputError: For a batch size below 1.
+
+    Example:
+        >>> CostSettings(training_batch_size=128).memory
+        True
     """
 
     training_batch_size: int = DEFAULT_TRAINING_BATCH_SIZE
@@ -81,14 +90,28 @@ def profile_block(
     """Return the cost of the scaffold with this block at this position.
 
     Counts are for one image, in eval mode. The memory of inference is of the deploy form at batch
-    1, that of training of one step of the training form by SGD with momentum; `memory=False` leaves
-    both out. `stage_train` and `stage_deploy` are of the stage at this position, also where the
-    network is the same at several. Raises `InputError` for a batch size below 1 and what
-    `ScaffoldNet` raises.
+    1, that of training of one step of the training form by SGD with momentum.
 
-    >>> record = profile_block("ConvBNAct", "mid", config=ScaffoldConfig(depth=1), memory=False)
-    >>> record.stage_deploy.macs == 128 * 64 * 9 * 16**2
-    True
+    Args:
+        block: A name, path, class or spec, see `get_block`.
+        position: Which stage holds it: "early", "mid" or "late".
+        config: The scaffold around it; by default `ScaffoldConfig()`.
+        training_batch_size: Images of the training step whose memory is counted.
+        memory: Whether memory is counted at all.
+
+    Returns:
+        The record. `stage_train` and `stage_deploy` are of the stage at this position, also where
+        the network is the same at several.
+
+    Raises:
+        InputError: For a batch size below 1.
+        UnknownNameError: For a block or position that is not known.
+        BlockError: When the block cannot be built or returns a wrong shape.
+
+    Example:
+        >>> record = profile_block("ConvBNAct", "mid", config=ScaffoldConfig(depth=1), memory=False)
+        >>> record.stage_deploy.macs == 128 * 64 * 9 * 16**2
+        True
     """
     settings = CostSettings(training_batch_size=training_batch_size, memory=memory)
     return profile_blocks([block], [position], config=config, settings=settings)[0]
@@ -106,15 +129,30 @@ def profile_blocks(
 ) -> list[CostRecord]:
     """Return the costs of all blocks at all positions, one record for each network there is.
 
-    With `on_error="record"` a block that fails leaves a failed record with its reason, and the
-    others go on; names and positions that are not known, and a device to measure memory on that is
-    not there, are always raised. `progress` is called after each block with (done, total, block).
-    Many blocks may be spread over `processes`, where the system can fork; the records are the same.
+    Args:
+        blocks: Names, paths, classes or specs, see `get_block`.
+        positions: Which stages hold them.
+        config: The scaffold around them; by default `ScaffoldConfig()`.
+        settings: What is found out beside parameters and MACs.
+        on_error: With "record" a block that fails leaves a failed record with its reason, and the
+            others go on; with "raise" its error comes through.
+        progress: Called after each block as `progress(done, total, block)`.
+        processes: Over how many processes many blocks are spread, where the system can fork; the
+            records are the same.
 
-    >>> small = ScaffoldConfig(width=8, depth=1)
-    >>> records = profile_blocks(["Identity", "ConvBNAct"], ["mid"], config=small)
-    >>> [record.stage_deploy.params_total for record in records]
-    [0, 1184]
+    Returns:
+        The records, block by block.
+
+    Raises:
+        UnknownNameError: For a block or position that is not known.
+        DeviceError: For a device to measure memory on that is not there.
+        BlockError: When a block fails and `on_error` is "raise".
+
+    Example:
+        >>> small = ScaffoldConfig(width=8, depth=1)
+        >>> records = profile_blocks(["Identity", "ConvBNAct"], ["mid"], config=small)
+        >>> [record.stage_deploy.params_total for record in records]
+        [0, 1184]
     """
     settings = settings or CostSettings()
     if settings.measured_on is not None:

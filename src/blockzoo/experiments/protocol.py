@@ -41,9 +41,36 @@ ELEVEN_BLOCKS = (
 class Protocol:
     """Everything that a comparison holds fixed, and what it compares by default.
 
-    The fields from `context` to `split_seed` determine results; the others say what to run. With
-    a `match` every block is fitted to a budget first, which is a track of its own.
-    Raises `InputError` for values that cannot work.
+    The fields from `context` to `split_seed` determine results; the others say what to run. A
+    protocol that was changed is another one, and its label says so.
+
+    Args:
+        name: What it is called.
+        context: The block in the two other stages.
+        depth: Blocks per stage.
+        width: Channels of the stem.
+        stem_bias: Whether the stem's convolution has a bias.
+        stem: "small", "large" or "auto", see `ScaffoldConfig`.
+        recipe: How networks are trained.
+        validation_fraction: Share of the training images that is held out, by class; between 0 and
+            1.
+        split_seed: Of that split.
+        dataset: A name or path, see `load_dataset`.
+        blocks: The blocks; the first is the baseline of latencies.
+        positions: Which stages hold them.
+        seeds: One training each.
+        latency_batch_size: Images per timed call.
+        latency_budget_s: Seconds of timing per network.
+        latency_processes: Fresh processes that time.
+        match: The budget that every block is fitted to first, which is a track of its own.
+
+    Raises:
+        InputError: For values that cannot work.
+
+    Example:
+        >>> short = get_protocol("quick").changed(epochs=1, seeds=(0, 1, 2))
+        >>> short.seeds, short.label.startswith("quick~")
+        ((0, 1, 2), True)
     """
 
     name: str
@@ -82,7 +109,7 @@ class Protocol:
 
     @property
     def label(self) -> str:
-        """The name that records carry: `v1`, or `v1~3f2a9c` where something was changed.
+        """The name that records carry, such as `v1`, or `v1~3f2a9c` where something was changed.
 
         Where blocks are fitted to a budget the track comes last: `v1+macs`.
         """
@@ -92,7 +119,12 @@ class Protocol:
         return f"{self.name}{digest}{self.match.suffix if self.match else ''}"
 
     def scaffold(self, *, classes: int, input_shape: tuple[int, int, int]) -> ScaffoldConfig:
-        """Return the scaffold for data of that many classes and that shape (3, H, W)."""
+        """Return the scaffold for data of that kind.
+
+        Args:
+            classes: How many classes the data have.
+            input_shape: (3, H, W) of an image, in pixels.
+        """
         return ScaffoldConfig(
             context=self.context,
             depth=self.depth,
@@ -106,7 +138,14 @@ class Protocol:
     def training_settings(
         self, dataset: ImageDataset, *, seed: int, device: str, compiled: bool
     ) -> TrainingSettings:
-        """Return how a network is trained by this protocol with that seed."""
+        """Return how a network is trained by this protocol.
+
+        Args:
+            dataset: The images.
+            seed: Of weights, order and augmentation.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            compiled: Whether whole batches are trained by `torch.compile`.
+        """
         return TrainingSettings(
             dataset=dataset,
             recipe=self.recipe,
@@ -119,13 +158,20 @@ class Protocol:
         )
 
     def changed(self, **changes: object) -> Protocol:
-        """Return a copy with those fields, and those of the recipe, that are not None replaced.
+        """Return a copy with other values.
 
         With other epochs alone the warm-up lasts the same share of them.
 
-        >>> short = get_protocol("v1").changed(epochs=5, seeds=(0,), batch_size=None)
-        >>> short.recipe.epochs, short.recipe.batch_size == get_protocol("v1").recipe.batch_size
-        (5, True)
+        Args:
+            **changes: Fields of the protocol and of its recipe, by name; None leaves one as it is.
+
+        Returns:
+            The copy; what determines a result changes its label.
+
+        Example:
+            >>> short = get_protocol("v1").changed(epochs=5, seeds=(0,), batch_size=None)
+            >>> short.recipe.epochs, short.recipe.batch_size == get_protocol("v1").recipe.batch_size
+            (5, True)
         """
         chosen = {name: value for name, value in changes.items() if value is not None}
         of_protocol = {field.name for field in fields(self)}
@@ -197,15 +243,26 @@ def protocol_names() -> tuple[str, ...]:
 
 
 def get_protocol(name: str) -> Protocol:
-    """Return the protocol of that name, with a track say; raises `UnknownNameError` for others.
+    """Return the protocol of that name, in a track if the name says so.
 
-    >>> protocol = get_protocol("v1")
-    >>> protocol.label, protocol.dataset, len(protocol.blocks), protocol.seeds[-1]
-    ('v1', 'cifar100', 11, 9)
-    >>> protocol.changed(width=32).label.startswith("v1~")  # no longer comparable with `v1`
-    True
-    >>> get_protocol("v1+macs@0.5x").match
-    Match(cost='macs', budget=0.5)
+    Args:
+        name: "quick", "classic" or "v1"; `v1+macs` or `v1+params@0.5x` fits
+            every block to a budget first.
+
+    Returns:
+        The protocol; `changed` makes others of it.
+
+    Raises:
+        UnknownNameError: For another name, listing those there are.
+
+    Example:
+        >>> protocol = get_protocol("v1")
+        >>> protocol.label, protocol.dataset, len(protocol.blocks), protocol.seeds[-1]
+        ('v1', 'cifar100', 11, 9)
+        >>> protocol.changed(width=32).label.startswith("v1~")  # no longer comparable with `v1`
+        True
+        >>> get_protocol("v1+macs@0.5x").match
+        Match(cost='macs', budget=0.5, machine='')
     """
     published, match = Match.of_label(name)
     try:

@@ -47,20 +47,39 @@ def train_block(
 ) -> TrainingRecord:
     """Train `block` at `position` once and return what it learned.
 
-    Classes and input shape of `config` are replaced by those of `dataset`. `seed` determines the
-    initial weights, the data order, the augmentation and the network's own randomness; for one
-    seed all but the block's weights are the same whatever the block. `device` is "auto", "cpu",
-    "cuda" or "cuda:N". Raises `UnknownNameError` for a block or position that is not known, and
-    what `train_placement` raises.
+    Args:
+        block: A name, path, class or spec, see `get_block`.
+        position: Which stage holds it: "early", "mid" or "late".
+        dataset: The images; the test set is read once, at the end.
+        recipe: How the network is trained.
+        seed: Determines the initial weights, the data order, the augmentation and the network's own
+            randomness; for one seed all but the block's weights are the same whatever the block.
+        config: The scaffold around it, whose classes and input shape are replaced by the data
+            set's.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        options: What changes no number: checkpoints, loggers, memory, labels.
 
-    >>> from blockzoo.data import load_dataset
-    >>> from blockzoo.training.recipe import get_recipe
-    >>> recipe, small = get_recipe("quick").lasting(1), ScaffoldConfig(width=4, depth=1)
-    >>> record = train_block(
-    ...     "Identity", "mid", dataset=load_dataset("digits"), recipe=recipe, seed=0, config=small
-    ... )
-    >>> record.dataset, record.seed, len(record.epochs)
-    ('digits', 0, 1)
+    Returns:
+        The record; accuracies are fractions of 1.
+
+    Raises:
+        UnknownNameError: For a block or position that is not known.
+        InputError: For a seed that no generator takes.
+        BlockError: When the block cannot be built, or raises in the training.
+        DivergenceError: When the loss is no longer finite.
+        DeviceError: For a device that is not there.
+        DeviceMemoryError: When not even small parts of a batch fit into memory.
+
+    Example:
+        >>> from blockzoo.data import load_dataset
+        >>> from blockzoo.training.recipe import get_recipe
+        >>> recipe, small = get_recipe("quick").lasting(1), ScaffoldConfig(width=4, depth=1)
+        >>> digits = load_dataset("digits")
+        >>> record = train_block(
+        ...     "Identity", "mid", dataset=digits, recipe=recipe, seed=0, config=small
+        ... )
+        >>> record.dataset, record.seed, len(record.epochs)
+        ('digits', 0, 1)
     """
     placement = Placement.of(block, position, scaffold_for(config or ScaffoldConfig(), dataset))
     settings = TrainingSettings(dataset=dataset, recipe=recipe, seed=seed, device=device)

@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blockzoo.core.run_way import RunWay
-    from blockzoo.measure.costs.complexity import count_macs, count_parameters
-    from blockzoo.measure.timing.api import measure
-    from blockzoo.measure.timing.settings import LatencySettings
+    from blockzoo.core.run_way import RunWay as RunWay
+    from blockzoo.measure.costs.complexity import count_macs as count_macs
+    from blockzoo.measure.costs.complexity import count_parameters as count_parameters
+    from blockzoo.measure.timing.api import measure as measure
+    from blockzoo.measure.timing.settings import LatencySettings as LatencySettings
 
 _HOME = {
     "LatencySettings": "measure.timing.settings",
@@ -23,7 +24,7 @@ _HOME = {
     "measure": "measure.timing.api",
 }
 
-__all__ = ["LatencySettings", "RunWay", "count_macs", "count_parameters", "measure"]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> object:

@@ -50,9 +50,26 @@ def unpacked(text: str, images: int) -> Bits:
 
 
 def answers_of(record: TrainingRecord) -> Bits | None:
-    """Return which test images were answered rightly, in their order; None if that was not kept.
+    """Return which test images were answered rightly, in their order.
 
-    Raises `ResultsError` naming a record whose bits are not those of its images.
+    Args:
+        record: A training.
+
+    Returns:
+        bool (images,), or None if that was not kept.
+
+    Raises:
+        ResultsError: Where the bits are not those of the record's images, naming it.
+
+    Example:
+        >>> from blockzoo import ScaffoldConfig, get_recipe, load_dataset, train_block
+        >>> digits, tiny = load_dataset("digits"), ScaffoldConfig(width=4, depth=1)
+        >>> brief = get_recipe("quick").lasting(1)
+        >>> record = train_block(
+        ...     "Identity", "mid", dataset=digits, recipe=brief, seed=0, config=tiny
+        ... )
+        >>> answers_of(record).shape == (len(digits.x_test),)
+        True
     """
     if record.test_correct is None or record.test_images is None:
         return None

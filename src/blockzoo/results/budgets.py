@@ -22,12 +22,19 @@ _SUFFIX = re.compile(
 class Match:
     """Which cost of the stage is made equal, and to what share of the context block's.
 
-    `machine` tells on which one latencies were made equal, "" until blocks were fitted there, and
-    for costs that are counted. Raises `UnknownNameError` for another cost and `InputError` for a
-    share out of range.
+    Args:
+        cost: "macs", "params" or "latency", of the deploy form of the stage under test.
+        budget: The share.
+        machine: On which one latencies were made equal; "" until blocks were fitted there, and for
+            costs that are counted.
 
-    >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
-    ('+macs', '+params@0.5x')
+    Raises:
+        UnknownNameError: For another cost.
+        InputError: For a share out of range.
+
+    Example:
+        >>> Match(cost="macs").suffix, Match(cost="params", budget=0.5).suffix
+        ('+macs', '+params@0.5x')
     """
 
     cost: MatchedCost
@@ -57,10 +64,17 @@ class Match:
 
     @classmethod
     def of_text(cls, text: str) -> Match:
-        """Return what `macs`, `params@0.5x` or `latency` says; raises `InputError` for another.
+        """Return what `macs`, `params@0.5x` or `latency` says.
 
-        >>> Match.of_text("params@0.5x")
-        Match(cost='params', budget=0.5)
+        Args:
+            text: A cost, and a share if it is not the whole.
+
+        Raises:
+            InputError: For another form.
+
+        Example:
+            >>> Match.of_text("params@0.5x")
+            Match(cost='params', budget=0.5, machine='')
         """
         _, match = cls.of_label(f"+{text}")
         if match is None:
@@ -73,10 +87,14 @@ class Match:
     def of_label(cls, label: str) -> tuple[str, Match | None]:
         """Return the label without the track, and the track, None where there is none.
 
-        >>> Match.of_label("v1+macs@2x")
-        ('v1', Match(cost='macs', budget=2.0))
-        >>> Match.of_label("v1")
-        ('v1', None)
+        Args:
+            label: Of a protocol, as records have it.
+
+        Example:
+            >>> Match.of_label("v1+macs@2x")
+            ('v1', Match(cost='macs', budget=2.0, machine=''))
+            >>> Match.of_label("v1")
+            ('v1', None)
         """
         found = _SUFFIX.fullmatch(label)
         if found is None:
@@ -89,12 +107,9 @@ class Match:
         return found["name"], match
 
     def of(self, form: FormCost) -> int:
-        """Return the cost that is matched; raises `InputError` for latency, which no count holds.
+        """Return the cost that is matched.
 
-        >>> form = FormCost(params_total=2, params_trainable=1, macs=3)
-        >>> Match(cost="params").of(form)
-        2
+        Args:
+            form: The counts of a stage.
         """
-        if self.cost == "latency":
-            raise InputError("a latency is not counted; blocks are fitted to one by timing them")
         return form.macs if self.cost == "macs" else form.params_total

@@ -9,31 +9,37 @@ loss alone may be infinite or undefined, as where a training diverged between tw
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from blockzoo.core.display import Facts, megabytes, number, percent, ranged
 from blockzoo.core.position import Position
 from blockzoo.core.run_way import RunWay
+from blockzoo.results.environment import Environment as Environment
+from blockzoo.results.environment import ScaffoldSettings as ScaffoldSettings
+from blockzoo.results.frozen import Frozen
+from blockzoo.results.measures import EpochMetrics as EpochMetrics
+from blockzoo.results.measures import FormCost as FormCost
+from blockzoo.results.measures import MemoryUse as MemoryUse
+from blockzoo.results.measures import PartCost as PartCost
+from blockzoo.results.measures import RobustnessMetrics as RobustnessMetrics
 from blockzoo.results.ranges import (
     Amount,
     Count,
     CountByName,
     Finite,
     Fraction,
-    Fractions,
     Identity,
     Lines,
     Name,
     Positions,
     Positive,
     RecipeValues,
-    Scale,
     Seed,
     SomePositions,
     Time,
@@ -57,129 +63,28 @@ def identity_of(schema_version: int | None) -> str:
     return "1" if schema_version is None or schema_version < 2 else "2"
 
 
-class _Frozen(BaseModel):
-    # Unknown fields are refused, so that a record of a newer version is not read as half of one.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+class Record(Frozen):
+    """What all records share; it is either complete or says why it failed.
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with those fields changed; unlike pydantic's own, it is checked."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        changed = type(self)(**values | dict(update or {}))
-        return copy.deepcopy(changed) if deep else changed
+    Fields are read by name. `model_dump()` gives all of them, `model_copy` changes some in a copy.
 
-
-class Environment(_Frozen):
-    """The machine and the software a result was made with; absent means not readable.
-
-    `cpu_quota_cores` and `memory_limit_bytes` are a container's, absent without a limit. Clocks of
-    the CPU are means over cores, the range is the governor's; `load_average` is of the minute
-    before the process began to measure; `thermal_events` are those since the system started, of all
-    cores. `openmp`, `mkl` and `onednn` are the ones that torch was built with. Clocks of a GPU are
-    those of its multiprocessors.
-    """
-
-    blockzoo: str
-    commit: str | None = None
-    python: str
-    torch: str
-    timm: str
-    system: str
-    processor: str
-    cores: Count
-    threads: Count
-    memory_bytes: Count
-    accelerator: str | None = None
-    driver: str | None = None
-    numpy: str | None = None
-    torchvision: str | None = None
-    lightning: str | None = None
-    onnxruntime: str | None = None
-    openvino: str | None = None
-    physical_cores: Count | None = None
-    virtualised: bool | None = None
-    cpu_quota_cores: Amount | None = None
-    memory_limit_bytes: Count | None = None
-    governor: str | None = None
-    cpu_min_mhz: Count | None = None
-    cpu_max_mhz: Count | None = None
-    cpu_mhz: Amount | None = None
-    boost: bool | None = None
-    hyper_threading: bool | None = None
-    thermal_events: Count | None = None
-    openmp: str | None = None
-    mkl: str | None = None
-    onednn: str | None = None
-    load_average: Amount | None = None
-    thread_variables: dict[str, str] | None = None
-    cuda: str | None = None
-    cudnn: str | None = None
-    gpu_clock_default_mhz: Count | None = None
-    gpu_clock_max_mhz: Count | None = None
-    gpu_clock_mhz: Count | None = None
-    gpu_power_limit_w: Amount | None = None
-    gpu_ecc: bool | None = None
-
-
-class ScaffoldSettings(_Frozen):
-    """The scaffold as recorded; the fields are those of `blockzoo.scaffold.net.ScaffoldConfig`.
-
-    `stem` is the one there is, never "auto"; older records, which lack it, all have the small one.
-    """
-
-    context: Name
-    depth: Positive
-    width: Positive
-    classes: Positive
-    input_shape: tuple[Positive, Positive, Positive]
-    stem_bias: bool
-    stem: Literal["small", "large"] = "small"
-
-
-class FormCost(_Frozen):
-    """Exact counts of one form (training or deploy) of a network or a stage, for one image."""
-
-    params_total: Count
-    params_trainable: Count
-    macs: Count
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations: 2 x MACs."""
-        return 2 * self.macs
-
-
-class PartCost(_Frozen):
-    """The cost of one part of the scaffold: stem, stage_early, stage_mid, stage_late or head."""
-
-    name: Name
-    train: FormCost
-    deploy: FormCost
-    training_macs: int | None = None
-
-
-class MemoryUse(_Frozen):
-    """Peak bytes and what they were made of at the moment of the peak.
-
-    `optimizer`: by which one a training step was made and whether the weights were averaged, such
-    as "adamw, averaged weights"; absent for inference and in older records, all of SGD.
-    """
-
-    batch_size: Positive
-    peak_bytes: Count
-    parameters_bytes: Count
-    gradients_bytes: Count
-    optimizer_bytes: Count
-    activations_bytes: Count
-    temporaries_bytes: Count
-    optimizer: str | None = None
-
-
-class Record(_Frozen):
-    """What all records share. `positions` are all positions at which the network is this one.
-
-    `asked`: at which of them somebody wanted it, first things first, none in older records. Tables
-    have rows of these alone.
-    `unsure` says what of the block the fingerprint does not cover: it may have changed since.
+    Attributes:
+        schema_version: Of the fields and of what the identity covers.
+        trial_id: A hash of all that determines the result.
+        status: "ok", or "failed".
+        reason: Why it failed.
+        traceback: Of the failure.
+        created_at: When the trial ended, in UTC.
+        block: The block under test.
+        block_fingerprint: A hash of its structure and code; "" in older records.
+        unsure: What of the block the fingerprint does not cover: it may have changed since.
+        positions: All at which the network is this one.
+        asked: At which of them somebody wanted it, first things first; tables have rows of these
+            alone. Empty in older records.
+        scaffold: What is around the block.
+        environment: What it was made with.
+        experiment_name: The user's.
+        notes: The user's, and what was not as asked for.
     """
 
     whole: ClassVar[bool] = True
@@ -214,7 +119,7 @@ class Record(_Frozen):
 
     @property
     def shown(self) -> tuple[Position, ...]:
-        """The positions at which this result is shown: those asked for; all where none are kept."""
+        """The positions at which this result is shown, those asked for; all where none are kept."""
         return self.asked or self.positions
 
     def asked_at(self, positions: Iterable[Position]) -> Self:
@@ -222,23 +127,51 @@ class Record(_Frozen):
 
         Positions at which the network is not this one do not count. What a cost says of its stage
         is of the first, which stays the first.
+
+        Args:
+            positions: Where it was asked for.
         """
         wanted = dict.fromkeys((*self.shown, *positions))
         asked = tuple(position for position in wanted if position in self.positions)
         return self if asked == self.shown else self.model_copy(update={"asked": asked})
 
+    def _facts(self) -> Facts:
+        if self.status == "failed":
+            return {**self._subject(), "failed": self.reason or "no reason was kept"}
+        return {**self._subject(), **self._found()}
+
+    def _subject(self) -> Facts:
+        """Return what the result is of."""
+        return {"block": self.block, "position": "/".join(map(str, self.shown))}
+
+    def _found(self) -> Facts:
+        """Return the most important of what was found."""
+        return {}
+
 
 class CostRecord(Record):
-    """Parameters, MACs and memory of a scaffolded block.
+    """Parameters, MACs and memory of a scaffolded block, for one image.
 
-    `train` and `deploy` are of the whole scaffold, `stage_train` and `stage_deploy` of the stage
-    under test alone (the scaffold minus the same scaffold with an identity stage), at the position
-    first asked for; `stage_at` has those of the others. `uncounted`
-    names operations that no counter saw; `uncounted_macs` has, for those of the deploy form that
-    have a documented formula, their MACs, which are in no other count. `measured_inference_bytes`
-    and `measured_training_bytes`: the same runs as `memory_*`, in a process that computed them on
-    `measured_memory_device`. `training_macs` are those of a training step for each of its images:
-    forward and backward, of the training form, whole and (`stage_training_macs`) the stage alone.
+    The stage under test alone is the scaffold minus the same scaffold with an identity stage.
+
+    Attributes:
+        kind: "cost".
+        train: The whole scaffold in training form.
+        deploy: The whole scaffold in deploy form.
+        stage_train: The stage under test alone in training form, at the position first asked for;
+            `stage_at` has those of the others.
+        stage_deploy: The same in deploy form.
+        parts: Stem, stages and head.
+        memory_inference: Counted, of the deploy form at batch 1.
+        memory_training: Counted, of one training step.
+        uncounted: Operations that no counter saw.
+        uncounted_macs: MACs of those of them in the deploy form that have a documented formula;
+            they are in no other count.
+        measured_inference_bytes: What a process really took for `memory_inference`.
+        measured_training_bytes: What a process really took for `memory_training`.
+        measured_memory_device: Where that was measured.
+        training_macs: Forward and backward pass of a training step, for each of its images.
+        stage_training_macs: The same of the stage alone.
     """
 
     kind: Literal["cost"] = "cost"
@@ -258,7 +191,11 @@ class CostRecord(Record):
     stage_training_macs: int | None = None
 
     def stage_at(self, position: Position) -> PartCost | None:
-        """Return the cost of the stage under test at that position; None where it is not known."""
+        """Return the cost of the stage under test at that position; None where it is not known.
+
+        Args:
+            position: One at which the network is this one.
+        """
         name = f"stage_{position}"
         # The network is the same, so what stands there is the block, whoever put it there.
         found = next((part for part in self.parts if part.name == name), None)
@@ -273,23 +210,69 @@ class CostRecord(Record):
             training_macs=self.stage_training_macs,
         )
 
+    def _found(self) -> Facts:
+        # Of the deploy form, as the early version's columns have it; of both forms tables tell.
+        whole, stage = self.deploy, self.stage_deploy
+        inference, training = self.memory_inference, self.memory_training
+        return {
+            "parameters": number(whole.params_total) if whole else None,
+            "MACs": number(whole.macs) if whole else None,
+            "stage parameters": number(stage.params_total) if stage else None,
+            "stage MACs": number(stage.macs) if stage else None,
+            "peak of inference": megabytes(inference.peak_bytes) if inference else None,
+            "peak of training": megabytes(training.peak_bytes) if training else None,
+        }
+
 
 class LatencyRecord(Record):
     """Latency of a scaffolded block in deploy form: every sample and what follows from them.
 
-    `samples_ms` holds one process after the other: `process_counts` says how many are of each,
-    `rounds` in which round each arose, `calls_per_sample` of how many calls the samples of each
-    process are means (none in older records). `ratio` is to `baseline`, from samples paired by
-    round; intervals are 95%. `cache`: what each call found in the caches, its own data ("hot") or
-    none ("cold"). `form`: the deploy form with its batch norms folded into the layers before them
-    ("folded"), or as it is ("deploy", as in records that lack it); `params_folded`: the parameters
-    of that form, where it was timed. `session`: the run in which it was timed, whose rounds it
-    shares with its baseline; "" in older records. `overhead_fraction` of the session was spent
-    outside forward passes. `energy_j_per_image` is beyond idle, of what `energy_counter` counts,
-    where it was asked for: the mean of `energy_repetitions_j`. Where `energy_interval_j` holds 0 it
-    is not told from idle. `exported_bytes`: of the files that the backend exported, if it exports
-    any. `process_memory_bytes`: what a process holds for the exported network and, at its peak, for
-    running it, where that was asked for.
+    Times are milliseconds per call and intervals 95%. `way` has the fields from `device` to `form`
+    as one `RunWay`.
+
+    Attributes:
+        kind: "latency".
+        device: "cpu" or "cuda:N".
+        backend: What executed the network.
+        precision: Of weights, input and arithmetic.
+        channels_last: Whether tensors of torch had that memory layout.
+        threads: Threads within one operation, on the CPU.
+        cache: What each call found in the caches, its own data ("hot") or none ("cold").
+        batch_size: Images per call.
+        form: The deploy form with its batch norms folded into the layers before them ("folded"), or
+            as it is ("deploy", as in records that lack it).
+        session: The run in which it was timed, whose rounds it shares with its baseline; "" in
+            older records.
+        samples_ms: Every sample, one process after the other.
+        process_counts: How many samples are of each process.
+        rounds: In which round of its process each sample arose.
+        calls_per_sample: Of how many calls the samples of each process are means; empty in older
+            records.
+        dropped_samples: Discarded because a clock did not advance, or the GPU's was low.
+        overhead_fraction: Share of the session that was spent outside forward passes.
+        median_ms: The mean of the processes' medians.
+        interval_ms: Its interval, lower and upper end.
+        iqr_ms: Interquartile range of the samples.
+        std_ms: Sample standard deviation.
+        p90_ms: 90th percentile; None with fewer than 44 samples.
+        p99_ms: 99th percentile; None with fewer than 459 samples.
+        throughput_images_per_s: Batch size over median.
+        baseline: The block that it is compared with.
+        ratio: Latency over that of the baseline, from samples paired by round.
+        ratio_interval: Its interval.
+        verdict: "faster", "slower", "same", "undecided", or "baseline" of that itself.
+        verdict_reason: Why a verdict is "undecided".
+        flags: What is wrong with the samples, see `LatencyResult`.
+        parity_error: Largest difference of the deploy form from the training form, as a share of
+            the largest output.
+        params_folded: Parameters of the folded form, where it was timed.
+        energy_j_per_image: Joules beyond idle, the mean of `energy_repetitions_j`.
+        energy_counter: What the energy is of.
+        energy_interval_j: Its interval; where it holds 0 the energy is not told from idle.
+        energy_repetitions_j: The single measurements.
+        exported_bytes: Of the files that the backend exported, if it exports any.
+        process_memory_bytes: What a process holds for the exported network and, at its peak, for
+            running it, where that was asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -336,55 +319,53 @@ class LatencyRecord(Record):
         """How the network was run."""
         return RunWay.of(self)
 
-
-class EpochMetrics(_Frozen):
-    """One epoch of training; losses are mean cross-entropy in nats.
-
-    `seconds` of this epoch with its validation, `elapsed_seconds` of all up to it; `images_per_s`
-    of training alone. `gradient_norms`: by part, the mean over a sample of steps. Top-5 accuracy is
-    None with five classes or less. What older records lack is None or empty.
-    """
-
-    epoch: Count
-    learning_rate: Amount
-    train_loss: float
-    train_accuracy: Fraction
-    val_loss: float
-    val_accuracy: Fraction
-    seconds: Amount
-    train_top5_accuracy: Fraction | None = None
-    val_top5_accuracy: Fraction | None = None
-    images_per_s: Amount | None = None
-    elapsed_seconds: Amount | None = None
-    gradient_norms: dict[str, float] = Field(default_factory=dict)
-
-
-class RobustnessMetrics(_Frozen):
-    """Accuracy on changed test images, of the final weights.
-
-    `corruption_accuracy`: by corruption, at severities 1 to 5; the mean is over all of them.
-    `shift_accuracy` and `shift_consistency` (the share that keeps its predicted class): over the
-    eight moves by one pixel (R. Zhang, Making Convolutional Networks Shift-Invariant Again, 2019).
-    `resolution_accuracy`: by scale; None where the network does not run.
-    """
-
-    corruption_accuracy: dict[str, Fractions]
-    mean_corruption_accuracy: Fraction
-    shift_accuracy: Fraction
-    shift_consistency: Fraction
-    resolution_accuracy: dict[Scale, Fraction | None]
+    def _found(self) -> Facts:
+        ratio = None if self.verdict == "baseline" else ranged(self.ratio, self.ratio_interval)
+        return {
+            "median": ranged(self.median_ms, self.interval_ms, " ms"),
+            "ratio": ratio and f"{ratio} x {self.baseline}",
+            "verdict": self.verdict,
+            "run": self.way.label(),
+            "flags": ", ".join(self.flags),
+        }
 
 
 class TrainingRecord(Record):
     """What one seed of one network learned. Chosen on validation; test read once, at the end.
 
-    `test_calibration_error`: expected, 15 bins (Guo et al. 2017). `peak_memory_bytes`: of the
-    process on a CPU, as sampled in and after epochs; of the allocator on CUDA. `micro_batch_size`:
-    the parts that batches were computed in where they did not fit into memory; the statistics of
-    batch normalisation are then of the parts. `weights_path`: where the final weights are, if kept.
-    `compiled`: whether training steps ran compiled; if that was asked for in vain, notes say why.
-    `test_correct`: which of the `test_images` were answered rightly, a bit each (see `answers`);
-    `test_logits_sha256`: of all logits of the test set in its order, as float32.
+    Accuracies are fractions of 1, losses mean cross-entropies in nats.
+
+    Attributes:
+        kind: "training".
+        protocol: The label of the protocol.
+        dataset: Its name.
+        dataset_fingerprint: A hash of all images and labels; "" in older records.
+        recipe: Every value of the recipe, by name.
+        seed: Of weights, order and augmentation.
+        device: "cpu" or "cuda:N".
+        precision: Of arithmetic.
+        channels_last: Whether tensors had that memory layout.
+        best_epoch: The one whose weights were tested, from 1.
+        val_loss: On validation, of that epoch.
+        val_accuracy: On validation, of that epoch.
+        test_loss: On the test set.
+        test_accuracy: On the test set.
+        training_seconds: Of all epochs, with their validation.
+        images_per_s: Of training alone.
+        test_top5_accuracy: None with five classes or less.
+        test_calibration_error: Expected, 15 bins (Guo et al. 2017).
+        test_class_accuracy: By class.
+        peak_memory_bytes: Of the process on a CPU, as sampled in and after epochs; of the allocator
+            on CUDA.
+        micro_batch_size: The parts that batches were computed in where they did not fit into
+            memory; the statistics of batch normalisation are then of the parts.
+        weights_path: Where the final weights are, if kept.
+        epochs: The curve.
+        robustness: Accuracy on changed test images, where that was asked for.
+        compiled: Whether training steps ran compiled; if that was asked for in vain, notes say why.
+        test_images: How many there are.
+        test_correct: Which of them were answered rightly, a bit each; `answers_of` reads them.
+        test_logits_sha256: Hash of all logits of the test set in its order, as float32.
     """
 
     kind: Literal["training"] = "training"
@@ -415,6 +396,17 @@ class TrainingRecord(Record):
     test_images: int | None = None
     test_correct: str | None = None
     test_logits_sha256: str | None = None
+
+    def _subject(self) -> Facts:
+        of_training = {"dataset": self.dataset, "protocol": self.protocol, "seed": str(self.seed)}
+        return {**super()._subject(), **of_training}
+
+    def _found(self) -> Facts:
+        return {
+            "val accuracy": percent(self.val_accuracy),
+            "test accuracy": percent(self.test_accuracy),
+            "trained": number(self.training_seconds, " s"),
+        }
 
 
 AnyRecord = Annotated[CostRecord | LatencyRecord | TrainingRecord, Field(discriminator="kind")]

@@ -35,10 +35,23 @@ LARGE_INPUT = 128
 class ScaffoldConfig:
     """Everything about the scaffold but the block under test and its position.
 
-    `width`: channels of the stem. `depth`: blocks per stage. `context`: the block in the two other
-    stages. `input_shape`: (3, H, W). `stem_bias`: whether the stem's convolution has a bias, as
-    the early version's had. `stem`: "small" keeps the size, "large" has stride 4, "auto" is large
-    for inputs of `LARGE_INPUT` pixels or more. Raises `InputError` for values that cannot work.
+    Args:
+        context: The block in the two other stages.
+        depth: Blocks per stage.
+        width: Channels of the stem; the stages have 1, 2 and 4 times as many.
+        classes: Outputs of the head.
+        input_shape: (3, H, W) of an image, in pixels.
+        stem_bias: Whether the stem's convolution has a bias, as the early version's had.
+        stem: "small" keeps the size, "large" has stride 4, "auto" is large for inputs whose shorter
+            side is 128 pixels or more.
+
+    Raises:
+        InputError: For values that cannot work.
+
+    Example:
+        >>> small = ScaffoldConfig(width=16, depth=2, input_shape=(3, 64, 64))
+        >>> small.stem_kind, small.stage_shape(Position.LATE)
+        ('small', (32, 64, 2))
     """
 
     context: str = "ResNetBasicBlock"
@@ -79,10 +92,14 @@ class ScaffoldConfig:
         return math.ceil(height / stride), math.ceil(width / stride)
 
     def stage_shape(self, position: Position) -> tuple[int, int, int]:
-        """Return (in_channels, out_channels, stride) of the first block of that stage.
+        """Return (in_channels, out_channels, stride) of the first block of a stage.
 
-        >>> ScaffoldConfig(width=64).stage_shape(Position.LATE)
-        (128, 256, 2)
+        Args:
+            position: Which stage.
+
+        Example:
+            >>> ScaffoldConfig(width=64).stage_shape(Position.LATE)
+            (128, 256, 2)
         """
         out_channels = self.width * 2**position.stage_index
         if position is Position.EARLY:
@@ -91,15 +108,26 @@ class ScaffoldConfig:
 
 
 class ScaffoldNet(nn.Module):
-    """logits = head(C(B(A(stem(x))))), x (N, 3, H, W), logits (N, classes).
+    """A classifier with a block in one stage: logits = head(C(B(A(stem(x))))).
 
-    Raises `UnknownNameError` for a block that is not registered and `BlockError`, with the block's
-    name in its message, when a block cannot be built or does not return
-    (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    It maps images (N, 3, H, W) to logits (N, classes).
 
-    >>> network = ScaffoldNet("RepVGG", "mid", ScaffoldConfig(depth=1, width=8, classes=7))
-    >>> network(torch.zeros(2, 3, 32, 32)).shape
-    torch.Size([2, 7])
+    Args:
+        block: A name, path, class or spec, see `get_block`.
+        position: Which stage holds it: "early", "mid" or "late".
+        config: The scaffold around it; by default `ScaffoldConfig()`.
+        seed: Of the initial weights. For one seed stem, context and head start the same, whatever
+            the block.
+
+    Raises:
+        UnknownNameError: For a block or position that is not known.
+        BlockError: When a block cannot be built or does not return (N, out_channels, ceil(H /
+            stride), ceil(W / stride)); the message has its name.
+
+    Example:
+        >>> network = ScaffoldNet("RepVGG", "mid", ScaffoldConfig(depth=1, width=8, classes=7))
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 7])
     """
 
     def __init__(
@@ -129,7 +157,11 @@ class ScaffoldNet(nn.Module):
             self._check_shapes()
 
     def stage(self, position: Position) -> nn.Sequential:
-        """Return the stage at that position, a sequence of blocks."""
+        """Return the stage at that position, a sequence of blocks.
+
+        Args:
+            position: Which stage.
+        """
         module = self.get_submodule(f"stage_{position}")
         assert isinstance(module, nn.Sequential)
         return module
@@ -140,11 +172,16 @@ class ScaffoldNet(nn.Module):
         return {"stem": self.stem, **stages, "head": self.head}
 
     def forward(self, images: Tensor, paths: Tensor | None = None) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, classes).
+        """Map images to logits.
 
-        `paths` (all blocks, N) is for training with drop path: for each block in depth and each
-        image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B as it is,
-        0 skips it. Factors of blocks that change the shape are not read.
+        Args:
+            images: (N, 3, H, W).
+            paths: (all blocks, N), for training with drop path: for each block in depth and each
+                image a factor s, with which the block computes x + s (B(x) - x). 1 is the block B
+                as it is, 0 skips it. Factors of blocks that change the shape are not read.
+
+        Returns:
+            (N, classes).
         """
         features = images
         # Part by part, not block by block, so that hooks on a stage see what passes it.

@@ -22,11 +22,14 @@ LEAST_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyJudgement:
-    """A verdict, and what would have let one fall.
+    """A verdict on a difference in accuracy, and what would have let one fall.
 
-    `detectable`: the true difference, a fraction of 1, that so many seeds find with 80% power in
-    this family. `seeds_needed`: about as many would decide, if difference and deviation are what
-    they seem; None where it is decided, or where a thousand would not do.
+    Attributes:
+        verdict: "better", "worse", "equal" (within the margin) or "undecided".
+        detectable: The true difference, a fraction of 1, that so many seeds find with 80% power in
+            this family; None where the deviation is not known.
+        seeds_needed: About as many would decide, if difference and deviation are what they seem;
+            None where it is decided, or where a thousand would not do.
     """
 
     verdict: AccuracyVerdict

@@ -27,11 +27,16 @@ class MeanInterval:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """The mean of first minus second over `n` pairs.
+    """The mean of first minus second over pairs, one a seed.
 
-    `low`, `high`: Student-t interval, None for one pair. `p_value`: two-sided paired t-test of a
-    mean of zero, 1 for one pair. `deviation`: standard deviation of the differences.
-    `correlation` of the two over the pairs: what pairing bought; None where it is not defined.
+    Attributes:
+        n: Pairs.
+        mean: Of the differences; of accuracies a fraction of 1.
+        low: Lower end of the 95% interval, Student's t; None for one pair.
+        high: Upper end; None for one pair.
+        p_value: Of a two-sided paired t-test of a mean of zero; 1 for one pair.
+        deviation: Standard deviation of the differences; None for one pair.
+        correlation: Of the two over the pairs: what pairing bought; None where it is not defined.
     """
 
     n: int
@@ -45,9 +50,13 @@ class PairedDifference:
     def interval(self, confidence: float) -> tuple[float, float] | None:
         """Return the Student-t interval of that confidence; None for one pair.
 
-        >>> low, high = paired_difference([3.0, 2.0, 4.0], [1.0, 1.0, 1.0]).interval(0.9)
-        >>> round(low, 3), round(high, 3)
-        (0.314, 3.686)
+        Args:
+            confidence: Between 0 and 1.
+
+        Example:
+            >>> low, high = paired_difference([3.0, 2.0, 4.0], [1.0, 1.0, 1.0]).interval(0.9)
+            >>> round(low, 3), round(high, 3)
+            (0.314, 3.686)
         """
         if self.deviation is None:
             return None

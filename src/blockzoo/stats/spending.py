@@ -11,12 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SpendingPlan:
-    """Numbers of seeds at which to look, and the level of each look; the levels add up.
+    """Numbers of seeds at which to look, and the level of each look.
 
-    Raises `ValueError` where looks do not rise or levels add up to more than `total`.
+    Args:
+        looks: Numbers of seeds, rising.
+        levels: The level of each look; they add up to `total` at most.
+        total: The share of false verdicts that all looks together may make.
 
-    >>> PLAN.level_by_look
-    {5: 0.005, 10: 0.015, 20: 0.03}
+    Raises:
+        ValueError: Where looks do not rise, or levels add up to more than `total`.
+
+    Example:
+        >>> PLAN.level_by_look
+        {5: 0.005, 10: 0.015, 20: 0.03}
     """
 
     looks: tuple[int, ...]

@@ -39,8 +39,18 @@ _MLFLOW_URI = "MLFLOW_TRACKING_URI"
 class LogTo:
     """Which loggers are told of trainings, and the folder below which they keep it.
 
-    `tuning` marks trainings whose test images are stand-ins, so that no test figure is logged.
-    Raises `UnknownNameError`, and `InputError` for a logger whose package is not installed.
+    Args:
+        folder: Made where it is missing.
+        loggers: Of "csv", "tensorboard", "mlflow" and "wandb".
+        tuning: Marks trainings whose test images are stand-ins, so that no test figure is logged.
+
+    Raises:
+        UnknownNameError: For another logger.
+        InputError: For a logger whose package is not installed.
+
+    Example:
+        >>> LogTo(folder=Path("logs"), loggers=("csv",)).tuning
+        False
     """
 
     folder: Path

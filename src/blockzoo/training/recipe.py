@@ -20,19 +20,38 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained; raises `InputError` for values that cannot work.
+    """How a network is trained.
 
-    `learning_rate` is the peak. `schedule`: "constant"; "plateau", x 0.1 after 5 epochs without a
-    lower validation loss; "cosine", down to 0 over all steps. "constant" and "cosine" begin with a
-    linear warm-up of `warmup_epochs`. `weight_decay` acts on kernels, not on biases, scales and
-    normalisation (see `optimisation.kernels_of`). `momentum` (Nesterov) is of "sgd" alone.
-    `gradient_clip_norm` 0 means no clipping. Images are padded by `crop_padding` black pixels and
-    cropped back at random, and flipped left to right with probability 1/2 if both `flip` and the
-    data set allow it (see `ImageDataset.flip`); `cutout` is the side in pixels of a square blacked
-    out at random, 0 for none. With `ema_decay` above 0 a moving average of the weights is what is
-    validated, chosen and tested. `drop_path` is the probability that the last block of a scaffold
-    is skipped for an image in training; towards the first block it falls to 0 (see
-    `training.drop_path`). `precision` and `channels_last` "auto" take what the device profits from.
+    Args:
+        name: What it is called; "custom" unless it is published.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: The peak.
+        optimizer: "adam", "adamw" or "sgd".
+        momentum: Nesterov's, of "sgd" alone.
+        weight_decay: Acts on kernels, not on biases, scales and normalisation.
+        schedule: "constant"; "plateau", x 0.1 after 5 epochs without a lower validation loss;
+            "cosine", down to 0 over all steps.
+        warmup_epochs: Linear warm-up that "constant" and "cosine" begin with.
+        label_smoothing: At least 0 and below 1.
+        gradient_clip_norm: 0 means no clipping.
+        crop_padding: Black pixels that images are padded by before they are cropped back at random.
+        flip: Whether images are flipped left to right with probability 1/2, if the data set allows
+            it too.
+        cutout: The side in pixels of a square blacked out at random; 0 for none.
+        ema_decay: Above 0 a moving average of the weights is what is validated, chosen and tested.
+        precision: "fp32", "bf16", or "auto" for what the device profits from.
+        channels_last: The memory layout, or "auto" for what the device profits from.
+        drop_path: The probability that the last block of a scaffold is skipped for an image in
+            training; towards the first block it falls to 0.
+
+    Raises:
+        InputError: For values that cannot work.
+        UnknownNameError: For another optimizer, schedule or precision.
+
+    Example:
+        >>> Recipe(epochs=3, batch_size=32, learning_rate=3e-3).schedule
+        'cosine'
     """
 
     name: str = "custom"
@@ -63,10 +82,15 @@ class Recipe:
     def lasting(self, epochs: int) -> Recipe:
         """Return this recipe over that many epochs, warming up for the same share of them.
 
-        Raises `InputError` for fewer than one.
+        Args:
+            epochs: One or more.
 
-        >>> get_recipe("v1").lasting(10).warmup_epochs
-        1.0
+        Raises:
+            InputError: For fewer than one.
+
+        Example:
+            >>> get_recipe("v1").lasting(10).warmup_epochs
+            1.0
         """
         share = self.warmup_epochs / self.epochs
         return replace(self, epochs=epochs, warmup_epochs=share * epochs)
@@ -165,10 +189,20 @@ RECIPES = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """Return the recipe of that name; raises `UnknownNameError` listing those there are.
+    """Return the recipe of that name.
 
-    >>> get_recipe("v1").epochs, get_recipe("v1").optimizer
-    (50, 'adamw')
+    Args:
+        name: "quick", "classic" or "v1".
+
+    Returns:
+        The recipe; `dataclasses.replace` changes it.
+
+    Raises:
+        UnknownNameError: For another name, listing those there are.
+
+    Example:
+        >>> get_recipe("v1").epochs, get_recipe("v1").optimizer
+        (50, 'adamw')
     """
     try:
         return RECIPES[name]

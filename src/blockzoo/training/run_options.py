@@ -14,12 +14,23 @@ from blockzoo.training.micro_batches import OnOom
 class RunOptions:
     """How a training is run, where it leaves things and who is told; no number depends on it.
 
-    `resident`: whether the images lie on the training device. `on_oom`: "split" computes batches
-    that do not fit into memory in parts and says so in the record's notes. `checkpoints`: the
-    folder in which all state is kept after each epoch, and from which a training goes on unless
-    `resume` is False. `save_weights`: the folder for the final weights. `log_to`: the loggers that
-    are told. `progress`: whether a bar is shown. `robustness`: whether the final weights are also
-    evaluated on changed test images. `experiment_name` and `notes` are copied into the record.
+    Args:
+        resident: Whether the images lie on the training device; "auto" where they take half of its
+            free memory at most.
+        on_oom: "split" computes batches that do not fit into memory in parts, and says so in the
+            record's notes; "fail" has such a training fail.
+        checkpoints: The folder in which all state is kept after each epoch.
+        resume: Whether a training goes on from its checkpoint, if it has one.
+        save_weights: The folder for the final weights.
+        log_to: The loggers that are told.
+        progress: Whether a bar is shown.
+        robustness: Whether the final weights are also evaluated on changed test images.
+        experiment_name: Copied into the record.
+        notes: Copied into the record.
+
+    Example:
+        >>> RunOptions(checkpoints=Path("checkpoints"), notes="warm room").resume
+        True
     """
 
     resident: Residence = "auto"

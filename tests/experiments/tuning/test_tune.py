@@ -347,3 +347,19 @@ def test_a_killed_tuning_goes_on_to_the_same_choice(tmp_path: Path, delay_s: flo
         time.sleep(delay_s)
         os.kill(process.pid, signal.SIGKILL)
     assert tuned_at_mid(tmp_path / "cut", trials=4) == whole
+
+
+def test_a_tuning_shows_what_it_chose() -> None:
+    network = tuned_network("ResNetBasicBlock", "mid", PROTOCOL, DATA)
+    tries = (
+        Try(index=0, point={"learning_rate": 0.01}, state="complete", value=0.5),
+        Try(index=1, point={"learning_rate": 0.0123456}, state="complete", value=0.625),
+    )
+    found = Tuning(placement=network.placement, protocol=PROTOCOL, trials=tries)
+    none = replace(found, trials=(Try(index=0, point={}, state="diverged", reason="nan"),))
+
+    assert repr(found) == (
+        "<Tuning: block ResNetBasicBlock, position mid, protocol tiny+tuned2, trials 2, "
+        "val accuracy 62.50%, chosen learning_rate 0.01235>"
+    )
+    assert repr(none).endswith("trials 1>")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from blockzoo.core.errors import InputError
-from blockzoo.measure.timing.latency import summarize
+from blockzoo.measure.timing.latency import LatencyResult, summarize
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.stats.paired_rounds import NetworkSamples
+from tests.shown_cells import SCRIPT, cells_of
 
 
 def network(*milliseconds: float, **fields: Any) -> NetworkSamples:
@@ -161,3 +162,19 @@ def test_flags(samples: NetworkSamples, flags: tuple[str, ...]) -> None:
 def test_settings_that_cannot_work_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         LatencySettings(**values)
+
+
+def test_a_result_shows_itself_in_a_line_and_a_table() -> None:
+    result = LatencyResult(
+        median_ms=2.0, interval_ms=(1.9, 2.1), ratio=0.5, ratio_interval=(0.4, 0.6),
+        verdict="faster", throughput_images_per_s=500.0, samples_ms=(2.0, 2.0, 2.0),
+    )  # fmt: skip
+    assert repr(result) == (
+        "<LatencyResult: median 2 ms [1.9, 2.1], ratio 0.5 [0.4, 0.6], verdict faster, "
+        "images/s 500, samples 3>"
+    )
+    assert cells_of(result)[:3] == ["LatencyResult", "median", "2 ms [1.9, 2.1]"]
+
+
+def test_a_failure_with_markup_is_text() -> None:
+    assert cells_of(LatencyResult(failure=SCRIPT))[-1] == SCRIPT

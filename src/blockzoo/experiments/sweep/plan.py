@@ -43,13 +43,28 @@ _EXPECTED_IMAGES_PER_S = 2000.0
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What is asked for: a protocol and where to run it; raises `DeviceError` at once.
+    """What is asked for: a protocol and where to run it.
 
-    `trust_unsure`: take what the store holds also of blocks whose identity is unsure.
-    `data_dir` and `skip_bad_images`: see `load_dataset`. `flip`: whether images are flipped left to
-    right, in the place of what the data set says. `compiled`: see `TrainingSettings`. `timed`: by
-    position the blocks that `fitted_by_timing` fitted, where they are matched by latency.
-    `options` say how trainings are run and what their records are named.
+    Args:
+        protocol: What is held fixed, and what is compared.
+        data_dir: See `load_dataset`.
+        skip_bad_images: See `load_dataset`.
+        flip: Whether images are flipped left to right, in the place of what the data set says.
+        trust_unsure: Whether what the store holds also stands of blocks whose identity is unsure.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        compiled: Whether whole batches are trained by `torch.compile`, which changes numbers within
+            rounding.
+        timed: By position the blocks as they were fitted by timing, where they are matched by
+            latency.
+        options: How trainings are run and what their records are named.
+
+    Raises:
+        DeviceError: For a device that is not there, at once.
+
+    Example:
+        >>> from blockzoo import get_protocol
+        >>> SweepRequest(protocol=get_protocol("quick"), device="cpu").scaffold.classes
+        10
     """
 
     protocol: Protocol
@@ -71,7 +86,11 @@ class SweepRequest:
         return self.load_dataset()
 
     def load_dataset(self, progress: Progress | None = None) -> ImageDataset:
-        """Return the data set; `progress(fraction, text)` is called while images are decoded."""
+        """Return the data set.
+
+        Args:
+            progress: Called as `progress(fraction, text)` while images are decoded.
+        """
         listener = _DecodingListener(progress=progress)
         data = _loaded(self.protocol.dataset, self.data_dir, self.skip_bad_images, listener)
         return data if self.flip is None else data.with_flip(self.flip)
@@ -83,13 +102,22 @@ class SweepRequest:
         return self.protocol.scaffold(classes=data.num_classes, input_shape=data.image_shape)
 
     def placement(self, block: str, position: Position) -> Placement:
-        """Return the placement of that block in the sweep's scaffold."""
+        """Return the placement of that block in the sweep's scaffold.
+
+        Args:
+            block: A name or path.
+            position: Which stage holds it.
+        """
         return Placement.of(block, position, self.scaffold)
 
     def fits(self, position: Position) -> list[Fit]:
         """Return every block of the protocol fitted to its budget there; none without a budget.
 
-        Raises `InputError` where they are matched by latency and were not timed yet.
+        Args:
+            position: Which stage holds them.
+
+        Raises:
+            InputError: Where they are matched by latency and were not timed yet.
         """
         match = self.protocol.match
         if match is None:
@@ -107,7 +135,11 @@ class SweepRequest:
     def blocks_at(self, position: Position) -> tuple[str, ...]:
         """Return the names by which blocks are run there; without those that reach no budget.
 
-        Raises `InputError` where none does.
+        Args:
+            position: Which stage holds them.
+
+        Raises:
+            InputError: Where none reaches its budget.
         """
         if self.protocol.match is None:
             return self.protocol.blocks
@@ -125,7 +157,11 @@ class SweepRequest:
                 yield self.placement(block, position)
 
     def training_settings(self, seed: int) -> TrainingSettings:
-        """Return how a network of the sweep is trained with that seed."""
+        """Return how a network of the sweep is trained.
+
+        Args:
+            seed: Of weights, order and augmentation.
+        """
         return self.protocol.training_settings(
             self.dataset, seed=seed, device=self.device, compiled=self.compiled
         )

@@ -45,7 +45,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """How a sweep ended: trials that were run, records that failed, trials found done."""
+    """How a sweep ended.
+
+    Attributes:
+        ran: Trials that were run.
+        failed: Records that failed; a trial of latencies has a record per block.
+        skipped: Trials that were found done.
+    """
 
     ran: int
     failed: int
@@ -53,19 +59,42 @@ class SweepResult:
 
 
 class SweepListener:
-    """Told of a sweep's progress; this one ignores it."""
+    """Told of a sweep's progress; this one ignores it, so derive from it.
+
+    Example:
+        >>> class Counting(SweepListener):
+        ...     def planned(self, plan):
+        ...         print(len(plan.trials), "to run")
+    """
 
     def planned(self, plan: Plan) -> None:
-        """The plan is made, nothing has run yet."""
+        """The plan is made, nothing has run yet.
+
+        Args:
+            plan: Its trials are what will run.
+        """
 
     def started(self, trial: Trial) -> None:
-        """A trial is handed to the executor."""
+        """A trial is handed to the executor.
+
+        Args:
+            trial: Which one.
+        """
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
-        """An epoch of a training in this process has ended; of those in others nothing is told."""
+        """An epoch of a training in this process has ended; of those in others nothing is told.
+
+        Args:
+            trial: Of which training.
+            metrics: What the epoch showed.
+        """
 
     def finished(self, outcome: Outcome) -> None:
-        """A trial's records are in the store."""
+        """A trial's records are in the store.
+
+        Args:
+            outcome: The trial, its records and the seconds it took.
+        """
 
 
 def run_sweep(
@@ -79,21 +108,36 @@ def run_sweep(
 ) -> SweepResult:
     """Run what is missing and return the counts; every outcome is in `store` when this returns.
 
-    A trial that fails is recorded with its reason and the sweep goes on. `csv_path` is rewritten,
-    whole, as results come in. `KeyboardInterrupt` passes through, once the CSV is up to date.
-    `trainers` runs the trainings, after all else; without it `executor` runs everything. Raises
-    what `make_plan` raises, and `ResultsError` when the store or the CSV cannot be written.
+    A trial that fails is recorded with its reason and the sweep goes on. `KeyboardInterrupt` passes
+    through, once the CSV is up to date.
 
-    >>> import tempfile
-    >>> from blockzoo.experiments.protocol import get_protocol
-    >>> tiny = get_protocol("quick").changed(
-    ...     blocks=("Identity",), positions=("mid",), seeds=(0,), width=4, depth=1, epochs=1,
-    ...     latency_budget_s=0.05, latency_processes=0,
-    ... )
-    >>> request = SweepRequest(protocol=tiny, device="cpu")
-    >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
-    ...     run_sweep(request, store), run_sweep(request, store)
-    (SweepResult(ran=3, failed=0, skipped=0), SweepResult(ran=0, failed=0, skipped=3))
+    Args:
+        request: The protocol, and where to run it.
+        store: Where results are looked for and put.
+        csv_path: A CSV file that is rewritten, whole, as results come in.
+        executor: Where trials run; by default in this process.
+        trainers: Where trainings run, after all else; by default in `executor`.
+        listener: Told of the plan and of every trial.
+
+    Returns:
+        How many trials ran, failed and were found done.
+
+    Raises:
+        UnknownNameError: For a block or data set that is not known.
+        DataError: For data that are missing or malformed.
+        ResultsError: When the store or the CSV cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from blockzoo.experiments.protocol import get_protocol
+        >>> tiny = get_protocol("quick").changed(
+        ...     blocks=("Identity",), positions=("mid",), seeds=(0,), width=4, depth=1, epochs=1,
+        ...     latency_budget_s=0.05, latency_processes=0,
+        ... )
+        >>> request = SweepRequest(protocol=tiny, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+        ...     run_sweep(request, store), run_sweep(request, store)
+        (SweepResult(ran=3, failed=0, skipped=0), SweepResult(ran=0, failed=0, skipped=3))
     """
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)

@@ -24,8 +24,14 @@ class HopelessTry(Exception):  # noqa: N818 - no error: it unwinds a try that is
 class Try:
     """One point that was tried.
 
-    `value` is None unless the try came to its end ("complete"); "stopped" early by the rule,
-    "diverged" with its `reason`. `curve` are the values that were reported, by step.
+    Attributes:
+        index: Which one it was, from 0.
+        point: The value of each number that was tried.
+        state: "complete"; "stopped" early by the rule; or "diverged".
+        value: The validation accuracy, a fraction of 1; None unless complete.
+        tie_breaker: The validation loss, negated; decides between equal values.
+        curve: The values that were reported, by epoch.
+        reason: Why it diverged.
     """
 
     index: int

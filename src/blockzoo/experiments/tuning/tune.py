@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blockzoo.blocks import BlockLike
+from blockzoo.core.display import Displayed, Facts, number, percent
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.data import ImageDataset
@@ -46,9 +47,15 @@ STOPPING_FRACTION = 1 / 3
 TUNING_FILE = "tuning.db"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """What `trials` showed of one placement under `protocol`, the default track."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Tuning(Displayed):
+    """What the trials of one placement showed.
+
+    Attributes:
+        placement: The network that was tuned.
+        protocol: What was held fixed, of the default track.
+        trials: Every point that was tried, the recipe's own values first.
+    """
 
     placement: Placement
     protocol: Protocol
@@ -73,6 +80,17 @@ class Tuning:
     def label(self) -> str:
         """The protocol that records of the tuned track carry."""
         return tuned_label(self.protocol, len(self.trials))
+
+    def _facts(self) -> Facts:
+        best = self.best if any(each.value is not None for each in self.trials) else None
+        return {
+            "block": self.placement.spec.name,
+            "position": str(self.placement.position),
+            "protocol": self.label,
+            "trials": number(len(self.trials)),
+            "val accuracy": percent(best.value) if best else None,
+            "chosen": ", ".join(f"{k} {v:.4g}" for k, v in best.point.items()) if best else None,
+        }
 
     def summary(self) -> dict[str, object]:
         """Return what records of the tuned track say about the tuning, under `tuning`."""
@@ -110,28 +128,44 @@ def tune_block(
     device: str = "auto",
     options: RunOptions | None = None,
 ) -> Tuning:
-    """Try `trials` points for `block` at `position` and return how each did on validation.
+    """Try several points for `block` at `position` and return how each did on validation.
 
-    Each point is trained by the protocol's recipe, and stopped after a third of the epochs or
-    later if it is behind the median. `file` is an SQLite file that keeps every finished trial: the
-    same call continues where it was stopped, a larger number of trials goes on from a smaller one.
-    `options` are as in `train_block`; with a checkpoint the trial in hand goes on after its last
-    epoch. The loggers are told of every trial's epochs; there is no test to tell them of.
+    Each point is trained by the protocol's recipe, and stopped after a third of the epochs or later
+    if it is behind the median. The same call continues where it was stopped, and a larger number of
+    trials goes on from a smaller one. A trial that diverges only counts as one without a result.
 
-    Raises `InputError` where Optuna is missing, `ResultsError` when `file` cannot be used, and what
-    `train_block` raises, but a trial that diverges only counts as one without a result.
+    Args:
+        block: A name, path, class or spec, see `get_block`.
+        position: Which stage holds it: "early", "mid" or "late".
+        protocol: What is held fixed.
+        dataset: The images; those of the test set are taken out first.
+        file: An SQLite file that keeps every finished trial.
+        trials: How many points, the recipe's own among them.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        options: As in `train_block`; with a checkpoint the trial in hand goes on after its last
+            epoch. The loggers are told of every trial's epochs; there is no test to tell them of.
 
-    >>> import tempfile
-    >>> from blockzoo.data import load_dataset
-    >>> from blockzoo.experiments.protocol import get_protocol
-    >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tuning = tune_block(
-    ...         "Identity", "mid", protocol=protocol, dataset=load_dataset("digits"),
-    ...         file=Path(folder) / "tuning.db", trials=1, device="cpu",
-    ...     )
-    >>> tuning.best.state, sorted(tuning.best.point)
-    ('complete', ['drop_path', 'learning_rate', 'weight_decay'])
+    Returns:
+        All trials, and the best of them.
+
+    Raises:
+        InputError: Where Optuna is missing (`blockzoo[tune]`).
+        ResultsError: When `file` cannot be used.
+        UnknownNameError: For a block or position that is not known.
+        BlockError: When the block cannot be built, or raises in a training.
+
+    Example:
+        >>> import tempfile
+        >>> from blockzoo.data import load_dataset
+        >>> from blockzoo.experiments.protocol import get_protocol
+        >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tuning = tune_block(
+        ...         "Identity", "mid", protocol=protocol, dataset=load_dataset("digits"),
+        ...         file=Path(folder) / "tuning.db", trials=1, device="cpu",
+        ...     )
+        >>> tuning.best.state, sorted(tuning.best.point)
+        ('complete', ['drop_path', 'learning_rate', 'weight_decay'])
     """
     network = tuned_network(block, position, protocol, dataset, device=device)
     return tune(network, file, trials=trials, options=options)
@@ -214,18 +248,33 @@ def train_tuned(
 ) -> TrainingRecord:
     """Train with the chosen values and a fresh seed, and read the test set once, at the end.
 
-    The record is of the protocol `tuning.label`; its recipe holds the chosen values and, under
-    `tuning`, how they were chosen; the rest is as in `train_block`. Raises `InputError` for the
-    seed of the tuning and what `train_block` raises.
+    Args:
+        tuning: What `tune_block` returned.
+        dataset: The images.
+        seed: Any but that of the tuning.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        compiled: Whether whole batches are trained by `torch.compile`.
+        options: As in `train_block`.
+        on_epoch: Called with the metrics of each epoch.
 
-    >>> from blockzoo.data import load_dataset
-    >>> from blockzoo.experiments.protocol import get_protocol
-    >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
-    >>> network = tuned_network("Identity", "mid", protocol, load_dataset("digits"))
-    >>> best = Try(index=0, point={"learning_rate": 0.01}, state="complete", value=0.5)
-    >>> tuning = Tuning(placement=network.placement, protocol=protocol, trials=(best,))
-    >>> train_tuned(tuning, dataset=load_dataset("digits"), seed=0).recipe["learning_rate"]
-    0.01
+    Returns:
+        A record of the protocol `tuning.label`. Its recipe holds the chosen values and, under
+        `tuning`, how they were chosen.
+
+    Raises:
+        InputError: For the seed of the tuning.
+        DivergenceError: When the loss is no longer finite, or no trial came to its end.
+        BlockError: When the block raises in the training.
+
+    Example:
+        >>> from blockzoo.data import load_dataset
+        >>> from blockzoo.experiments.protocol import get_protocol
+        >>> protocol = get_protocol("quick").changed(epochs=1, width=4, depth=1, precision="fp32")
+        >>> network = tuned_network("Identity", "mid", protocol, load_dataset("digits"))
+        >>> best = Try(index=0, point={"learning_rate": 0.01}, state="complete", value=0.5)
+        >>> tuning = Tuning(placement=network.placement, protocol=protocol, trials=(best,))
+        >>> train_tuned(tuning, dataset=load_dataset("digits"), seed=0).recipe["learning_rate"]
+        0.01
     """
     settings = tuned_settings(tuning, dataset, seed=seed, device=device, compiled=compiled)
     record = train_placement(tuning.placement, settings, options, on_epoch=on_epoch)

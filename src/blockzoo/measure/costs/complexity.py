@@ -84,8 +84,15 @@ class Complexity:
 def count_parameters(module: nn.Module) -> ParameterCount:
     """Return the numbers of parameters, all and those that a training changes.
 
-    >>> count_parameters(nn.Linear(4, 2))
-    ParameterCount(total=10, trainable=10)
+    Args:
+        module: Any module; a parameter used in two places counts once.
+
+    Returns:
+        A `ParameterCount` with `total` and `trainable`.
+
+    Example:
+        >>> count_parameters(nn.Linear(4, 2))
+        ParameterCount(total=10, trainable=10)
     """
     sizes = [(value.numel(), value.requires_grad) for value in module.parameters()]
     return ParameterCount(
@@ -95,10 +102,21 @@ def count_parameters(module: nn.Module) -> ParameterCount:
 
 
 def count_macs(module: nn.Module, *inputs: object) -> int:
-    """Return the MACs of `module(*inputs)`; no arithmetic is done, the values do not matter.
+    """Return the multiply-accumulate operations of `module(*inputs)`; FLOPs are twice as many.
 
-    >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), torch.empty(1, 3, 32, 32))  # 3 * 9 * 8 * 32 * 32
-    221184
+    Convolutions and matrix products count, element-wise work does not. No arithmetic is done, so
+    the values of the inputs do not matter.
+
+    Args:
+        module: Any module.
+        *inputs: What it is called with, such as a tensor (N, 3, H, W).
+
+    Returns:
+        The MACs of the whole batch, exact.
+
+    Example:
+        >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), torch.empty(1, 3, 32, 32))  # 3*9*8*32*32
+        221184
     """
     return count_complexity(module, *inputs).macs
 

@@ -1,4 +1,4 @@
-"""`measure`: any modules of one's own, timed against each other the way BlockZoo times blocks."""
+"""`benchmark_modules`: any modules of one's own, timed side by side as BlockZoo times blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from blockzoo.measure.timing.settings import LatencySettings, resolved_way
 _QUICK = LatencySettings(processes=1, budget_s=2.0)
 
 
-def measure(
+def benchmark_modules(
     models: Mapping[str, nn.Module],
     example: Tensor | tuple[Tensor, ...] | Mapping[str, Tensor],
     *,
@@ -34,28 +34,42 @@ def measure(
     settings: LatencySettings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, LatencyResult]:
-    """Time `models` on `example` (N, ...) side by side and return the result of each by its name.
+    """Time any modules side by side on one input and return the result of each by its name.
 
-    Every one of `processes` fresh processes samples all models in interleaved rounds. `baseline`
-    names the model of the ratios. `way` is how all of them are run: without it as `settings` says,
-    without either in eager fp32, on the GPU if there is one; the batch is the example's. Its
-    precision is that of real numbers: examples and weights of whole or complex ones stay such.
-    Several tensors are given to the models as arguments, those of a mapping by name; the batch is
-    that of the first. `quick` takes one process and at most two seconds per model, and so gives no
-    verdict. `settings` says when to start and stop instead, its processes included. Modules may be
-    of any class, also one defined in a script or notebook, but nothing in them may be bound to this
-    process (open files, generators).
+    Every process samples all modules in interleaved rounds. They may be of any class, also one
+    defined in a script or notebook, but nothing in them may be bound to this process (open files,
+    generators). A module that cannot be run so, raises or kills its process has a `failure`; the
+    others are measured.
 
-    A model that cannot be run so, raises or kills its process has a `failure`; the others are
-    measured. Raises `InputError` for no models, a value that is no module, or an unknown baseline,
-    and `DeviceError` for a device that is not there.
+    Args:
+        models: The modules by name.
+        example: The input (N, ...) of all of them. Several tensors are given as arguments, those of
+            a mapping by name; the batch is that of the first. Tensors of whole or complex numbers
+            stay such in every precision.
+        baseline: The name of the module of the ratios.
+        way: How all of them are run. Without it as `settings` says, without either in eager fp32,
+            on the GPU if there is one; the batch is the example's.
+        processes: Fresh processes; fewer than three give no verdict.
+        quick: One process and at most two seconds per module; no verdict then.
+        settings: When to start and stop instead, its processes included.
+        progress: Called as `progress(fraction, text)`, the fraction an estimate from 0 to 1.
 
-    >>> import torch
-    >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
-    >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
-    >>> results = measure(models, torch.ones(2, 3, 8, 8), baseline="conv", settings=once)
-    >>> results["conv"].verdict, results["relu"].failure
-    ('baseline', None)
+    Returns:
+        The result of each module, in the order of `models`; each prints as one line.
+
+    Raises:
+        InputError: For no modules, a value that is no module, an example that is not made of
+            tensors, or an unknown baseline.
+        DeviceError: For a device that is not there.
+
+    Example:
+        >>> import torch
+        >>> models = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU()}
+        >>> once = LatencySettings(processes=0, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
+        >>> example = torch.ones(2, 3, 8, 8)
+        >>> results = benchmark_modules(models, example, baseline="conv", settings=once)
+        >>> results["conv"].verdict, results["relu"].failure
+        ('baseline', None)
     """
     names, tensors = _arguments(example)
     _check(models, tensors, baseline)
@@ -69,6 +83,10 @@ def measure(
     inputs = names, tensors
     networks = [_network(name, model, inputs, way, baseline) for name, model in models.items()]
     return measure_networks(networks, settings, progress=progress)
+
+
+measure = benchmark_modules
+"""The name that version 0.1 has in `blockzoo.measure`; at the top that is this package's name."""
 
 
 def _network(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from blockzoo.core.display import Displayed, Facts, number, ranged
 from blockzoo.measure.timing.sampling import LEAST_ROUNDS
 from blockzoo.stats.medians import Interval, Samples, mean_of_medians, median_interval
 from blockzoo.stats.paired_rounds import NetworkSamples, mean_ratio, paired_ratios
@@ -27,35 +28,49 @@ _NOISY_IQR = 0.10
 _WIDE = 0.01
 
 
-@dataclass(frozen=True, kw_only=True)
-class LatencyResult:
-    """What is known of one module; the fields of a latency record.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LatencyResult(Displayed):
+    """What is known of the latency of one module; the fields of a latency record.
 
-    Times are milliseconds per call; `median_ms` is the mean of the processes' medians and `ratio`
-    the geometric mean of theirs; intervals are 95%, Student's t over processes.
-    `std_ms` is the sample standard deviation, `iqr_ms` the interquartile range; `p90_ms` needs 44
-    samples and `p99_ms` 459 and are None with fewer. `ratio` is the median over rounds of latency
-    over that of the baseline, the middle one of its samples in the round. `verdict_reason` says why
-    a verdict is "undecided". A module that raised has a `failure`, and nothing but its samples.
+    Times are milliseconds per call and intervals 95%, Student's t over processes. Flags are "noisy"
+    (interquartile range above 10% of the median), "drift" (in some process the samples rise or
+    fall, by a rank test at 1% over all processes, and by more than 1%), "under 1 ms", "budget"
+    (stopped before the interval was as narrow as asked for), "too short" (fewer than three rounds
+    in some process), "wide" (the interval over all processes reaches more than 1% from the median),
+    "no baseline" (the baseline failed), "low clock" (samples were dropped for the GPU's clock),
+    "throttled" (heat, power limit or quota slowed the device) and "process lost" (a process died
+    while it sampled this network, and another took its place).
 
-    `samples_ms` holds one process after the other; `process_counts` says how many are of each,
-    `rounds` in which round of its process each arose, and `calls_per_sample` of how many calls the
-    samples of each process are means. `dropped_samples` were discarded because the
-    clock did not advance or the GPU's was below 75% of its default. `overhead_fraction` is the
-    share of the session after warm-up that was spent outside forward passes.
-
-    `exported_bytes` is the size of the files that the backend exported, None where it exports none.
-    `process_memory_bytes` and energy are there where they were asked for, see `further.py` and
-    `energy.py`.
-
-    Flags: "noisy" (interquartile range above 10% of the median), "drift" (in some process the
-    samples rise or fall, by a rank test at 1% over all processes, and by more than 1%), "under 1
-    ms", "budget" (stopped before the interval was as
-    narrow as asked for), "too short" (fewer than three rounds in some process), "wide" (the 95%
-    interval over all processes reaches more than 1% from the median), "no baseline" (the baseline
-    failed), "low clock" (samples were dropped for the GPU's clock), "throttled" (heat, power limit
-    or quota slowed the device, see `throttling.py`), "process lost" (a process died while it
-    sampled this network, and another took its place).
+    Attributes:
+        samples_ms: Every sample, one process after the other.
+        process_counts: How many samples are of each process.
+        rounds: In which round of its process each sample arose.
+        calls_per_sample: Of how many calls the samples of each process are means.
+        dropped_samples: Discarded because the clock did not advance or the GPU's was below 75% of
+            its default.
+        overhead_fraction: Share of the session after warm-up that was spent outside forward passes.
+        median_ms: The mean of the processes' medians.
+        interval_ms: Its interval, lower and upper end.
+        iqr_ms: Interquartile range of the samples.
+        std_ms: Sample standard deviation.
+        p90_ms: 90th percentile; None with fewer than 44 samples.
+        p99_ms: 99th percentile; None with fewer than 459 samples.
+        throughput_images_per_s: Batch size over median.
+        ratio: Latency over that of the baseline: the geometric mean over processes of the median
+            over rounds.
+        ratio_interval: Its interval.
+        verdict: "faster", "slower", "same" (within 0.5%), "undecided", or "baseline" of that
+            itself.
+        verdict_reason: Why a verdict is "undecided".
+        flags: What is wrong with the samples, see above.
+        exported_bytes: Size of the files that the backend exported; None where it exports none.
+        process_memory_bytes: Peak memory of a process that runs it, where that was asked for.
+        energy_j_per_image: Joules beyond idle, where that was asked for and can be read.
+        energy_counter: What the energy is of.
+        energy_interval_j: Its interval.
+        energy_repetitions_j: The single measurements.
+        failure: Why the module could not be measured; None where it could.
+        traceback: Of the failure.
     """
 
     samples_ms: tuple[float, ...] = ()
@@ -101,6 +116,19 @@ class LatencyResult:
         if self.flags:
             parts.append(f"flags: {', '.join(self.flags)}")
         return "; ".join(parts)
+
+    def _facts(self) -> Facts:
+        compared = self.verdict not in (None, "baseline")
+        return {
+            "median": ranged(self.median_ms, self.interval_ms, " ms"),
+            "ratio": ranged(self.ratio, self.ratio_interval) if compared else None,
+            "verdict": self.verdict,
+            "why": self.verdict_reason,
+            "images/s": number(self.throughput_images_per_s),
+            "samples": str(len(self.samples_ms)),
+            "flags": ", ".join(self.flags),
+            "failed": self.failure,
+        }
 
 
 def summarize(

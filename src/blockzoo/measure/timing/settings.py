@@ -92,17 +92,46 @@ def resolved_way(way: RunWay) -> RunWay:
 class LatencySettings(SamplingPlan):
     """How latency is measured; all of it is recorded and part of a trial's identity.
 
-    `way`: how the network is run. `parity_tolerance`: see `measure/timing/parity.py`. `processes`:
-    fresh ones that share rounds and budget; 0 is this process, which starts at once. Fewer than
-    three cannot tell how far processes differ, and give no verdict. `keep_freed_memory`: fresh
-    processes reuse memory that a call freed, as under the allocators of servers, instead of getting
-    it anew from the system whenever glibc happens to have returned it. The rest says when to start
-    and stop, see
-    `SamplingPlan`; a GPU is warmed up for at least a second per model whatever `warmup_min_s`.
+    A network is warm when it no longer gained 1% from one span to the next, and converged when the
+    interval that `stop_on` names is narrow enough. The session ends when all networks are
+    converged, or its rounds or its budget are spent; then whatever is not converged says so.
 
-    >>> settings = LatencySettings(way=RunWay(threads=2), budget_s=2.0)
-    >>> settings.way.threads, settings.processes
-    (2, 3)
+    Args:
+        min_rounds: Rounds that a network needs before it is converged.
+        rounds_max: Rounds after which the session ends.
+        min_seconds: Timed work, in s, that a network needs before it is converged.
+        target_relative_interval: Half of the 95% interval, as a share of the median or ratio, at
+            which a network is converged.
+        target_same_interval: The same for "verdict" where the ratio is near 1, so that "same" can
+            be said; it grows in proportion to how far the ratio is beyond the band of "same".
+        stop_on: What is to be known: the "median", the "ratio" to the baseline, or with "verdict"
+            the ratio as well as its verdict needs, where there is a baseline.
+        budget_s: Seconds per network after which the session ends.
+        warmup_calls: Calls before a network can be warm.
+        warmup_span_s: Seconds of the spans that warm-up is judged by; a tenth of the budget at
+            most.
+        warmup_min_s: Seconds before a network can be warm; on a GPU at least one.
+        warmup_max_s: Seconds after which a network counts as warm in any case.
+        min_sample_ms: A sample repeats its call until that of the shortest network lasts so long.
+        prime_calls: Calls before each sample that are not timed, so that it does not pay for what
+            the network before left in the caches.
+        seed: Of the order of networks within rounds.
+        way: How the networks are run.
+        parity_tolerance: The largest difference between a deploy or exported form and its original,
+            as a share of the largest output.
+        processes: Fresh ones that share rounds and budget; 0 is this process, which starts at once.
+            Fewer than three cannot tell how far processes differ, and give no verdict.
+        keep_freed_memory: Whether fresh processes reuse memory that a call freed, as under the
+            allocators of servers, instead of getting it anew from the system whenever glibc happens
+            to have returned it.
+
+    Raises:
+        InputError: For values that cannot work.
+
+    Example:
+        >>> settings = LatencySettings(way=RunWay(threads=2), budget_s=2.0)
+        >>> settings.way.threads, settings.processes
+        (2, 3)
     """
 
     way: RunWay = field(default_factory=RunWay)

@@ -63,18 +63,26 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """The records at `location`: an SQLite file, a folder that holds `blockzoo.db`, or a URL.
+    """All records at one place: an SQLite file or a PostgreSQL database.
 
-    URLs are `sqlite:///PATH` and `postgresql://USER@HOST/DATABASE` (needs `blockzoo[postgres]`).
-    With `create`, a store that is not there yet is made, its folders too; without, that is an
-    error; one whose file is removed while it is open is made anew, with a warning, so that what is
-    put is kept. Writers wait up to `timeout_s` seconds for each other. Raises `ResultsError` for
-    everything that cannot be read or written, `SchemaError` for records of a newer version; what
-    was in the store stays as it was.
+    What is put is on the disk when `put` returns. Writers wait for each other. A store whose file
+    is removed while it is open is made anew, with a warning, so that what is put is kept.
 
-    >>> with Store("results", create=True) as store:
-    ...     len(store.records(kind="training", status="ok"))
-    0
+    Args:
+        location: An SQLite file, a folder that holds `blockzoo.db`, or a URL: `sqlite:///PATH` or
+            `postgresql://USER@HOST/DATABASE` (`blockzoo[postgres]`).
+        create: Whether a store that is not there yet is made, its folders too.
+        timeout_s: Seconds that a writer waits for others.
+
+    Raises:
+        ResultsError: For everything that cannot be read or written; what was in the store stays as
+            it was.
+        SchemaError: For records of a newer version.
+
+    Example:
+        >>> with Store("results", create=True) as store:
+        ...     len(store.records(kind="training", status="ok"))
+        0
     """
 
     def __init__(
@@ -131,11 +139,18 @@ class Store:
         An ok record takes the place of a failed one of its id and never the other way; of two that
         are both ok, or both failed, the one made later stays. Either way it is shown at all
         positions that any of them was asked for at.
+
+        Args:
+            record: Of any kind, with all its fields.
         """
         self.put_all([record])
 
     def put_all(self, records: Iterable[Record]) -> None:
-        """Keep all the records, or none if that fails, in one transaction."""
+        """Keep all the records, or none if that fails, in one transaction.
+
+        Args:
+            records: Of any kind, with all their fields.
+        """
         # Outside the transaction: a record that cannot be written locks out nobody.
         every = list(records)
         rows = [row_of(record) for record in every]
@@ -149,24 +164,33 @@ class Store:
                 self._ask(connection, asked)
 
     def ask(self, positions: Mapping[str, Collection[Position]]) -> None:
-        """Have records that are there, by trial id, shown at those positions too.
+        """Have records that are there shown at more positions.
 
         Where a network is the same at several positions one record stands for all, and a table has
         rows of those that somebody asked for.
+
+        Args:
+            positions: By trial id.
         """
         with self._transaction(write=True) as connection:
             self._ask(connection, positions)
 
     def declare(self, family: Family) -> datetime:
-        """Keep the family, if it is not there yet; return when it was first declared, in UTC.
+        """Keep a family of comparisons, if it is not there yet.
 
-        >>> import tempfile
-        >>> one = Family(
-        ...     protocol="v1", dataset="digits", block="A", others=("B",), positions=(), margin=0.01
-        ... )
-        >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
-        ...     store.declare(one) == store.declare(one)
-        True
+        Args:
+            family: What is compared with what, and by which margin.
+
+        Returns:
+            When it was first declared, in UTC.
+
+        Example:
+            >>> import tempfile
+            >>> pair = {"block": "A", "others": ("B",), "positions": (), "margin": 0.01}
+            >>> one = Family(protocol="v1", dataset="digits", **pair)
+            >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
+            ...     store.declare(one) == store.declare(one)
+            True
         """
         known = select(FAMILIES.c.declared_at).where(FAMILIES.c.family_id == family.identity)
         with self._transaction(write=True) as connection:
@@ -208,7 +232,14 @@ class Store:
             return None
 
     def get(self, trial_id: str) -> AnyRecord | None:
-        """Return the record of that trial, or None."""
+        """Return the record of a trial, or None.
+
+        Args:
+            trial_id: As records have it.
+
+        Raises:
+            ResultsError: For one that is there and cannot be read.
+        """
         query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
         with self._transaction() as connection:
             payload = connection.scalar(query)
@@ -226,24 +257,40 @@ class Store:
         """Return the records that have all the values given, the oldest first.
 
         Those that cannot be read are left out, which is logged once, in one line.
+
+        Args:
+            kind: "cost", "latency" or "training".
+            status: "ok" or "failed".
+            block: As records name it.
+            protocol: A label.
+            dataset: A name.
         """
         filters = {"kind": kind, "status": status, "block": block}
         filters |= {"protocol": protocol, "dataset": dataset}
         return list(self.each(**{name: it for name, it in filters.items() if it is not None}))
 
     def each(self, **filters: str) -> Iterator[AnyRecord]:
-        """Yield one by one what `records` returns, as it is read from the database."""
+        """Yield one by one what `records` returns, as it is read from the database.
+
+        Args:
+            **filters: As in `records`.
+        """
         yield from self._good(self._each_or_reason(parse_record, _BY_TIME, filters))
 
     def listed(self, *kinds: str, **filters: str) -> Iterator[AnyRecord]:
-        """Yield records as listings read them, see `results/listed.py`: of those kinds, or of all.
+        """Yield records as listings read them, without curves and samples.
 
         Costs come first, then latencies, then trainings, each by time: what rows are joined from
-        comes before what they are of. Filters are those of `records`.
+        comes before what they are of.
 
-        >>> with Store("results", create=True) as store:
-        ...     [record.block for record in store.listed("cost", "training", status="ok")]
-        []
+        Args:
+            *kinds: "cost", "latency" and "training"; by default all.
+            **filters: As in `records`.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     [record.block for record in store.listed("cost", "training", status="ok")]
+            []
         """
         order = [RECORDS.c.kind, *_BY_TIME]
         yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
@@ -273,7 +320,11 @@ class Store:
         return [found for found in every if isinstance(found, BadRow)]
 
     def ok_ids(self, among: Iterable[str] | None = None) -> set[str]:
-        """Return which of those trials, or of all, were done, went well and can be read."""
+        """Return which trials were done, went well and can be read.
+
+        Args:
+            among: Trial ids; by default all.
+        """
         if among is None:
             return {record.trial_id for record in self.listed(status="ok")}
         read = self._read(parse_listed, dict.fromkeys(among))

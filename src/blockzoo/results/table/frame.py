@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import pandas as pd
 
@@ -19,6 +20,10 @@ from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, IDENTITY, Col
 from blockzoo.results.table.csv import CSV_NAME, read_rows
 from blockzoo.results.table.join import result_rows
 from blockzoo.results.table.values import Row
+from blockzoo.results.table.views import SHORT_RESULTS, Form, View, check_view, viewed
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # Int64 with a capital is pandas' own, in which a value may be missing.
 _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "float64"}
@@ -29,21 +34,49 @@ _STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
-def load_results(path: str | Path) -> pd.DataFrame:
-    """Return the rows of a results folder, a store (file or URL) or a CSV.
+@overload
+def load_results(
+    path: str | Path, *, view: View = "long", as_: Literal["pandas"] = "pandas"
+) -> pd.DataFrame: ...
+@overload
+def load_results(
+    path: str | Path, *, view: View = "long", as_: Literal["arrow"]
+) -> pyarrow.Table: ...
+def load_results(
+    path: str | Path, *, view: View = "long", as_: Form = "pandas"
+) -> pd.DataFrame | pyarrow.Table:
+    """Return the trainings of a results folder, a store or a CSV: one row a seed and position.
 
-    The columns are `COLUMNS` and `identity`.
-    Of a folder the store is read, or `results.csv` where there is none. Text that is not known is
-    "", a number NaN, an integer <NA>. Results that hold nothing yet give a frame without rows.
-    Raises `ResultsError` for what is missing, damaged or no results file, `SchemaError` for results
-    of a newer version.
+    Text that is not known is "", a number NaN, an integer <NA>; in Arrow numbers are null. Results
+    that hold nothing yet give a table without rows.
 
-    >>> with Store("results", create=True):  # a store without records yet
-    ...     frame = load_results("results")
-    >>> len(frame), list(frame.columns)[:4]
-    (0, ['timestamp', 'block', 'dataset', 'position'])
+    Args:
+        path: A folder, of which the store is read, or `results.csv` where there is none; a store,
+            as a file or URL; or a CSV file, also one of the early version.
+        view: "long" has all columns, the early version's first, and
+            `identity`. "short" has ten: block, position, dataset, protocol, seed, test_acc (a
+            fraction of 1), params_total, flops (of one image), latency_ms and status.
+        as_: "pandas" for a DataFrame, "arrow" for a `pyarrow.Table` (`blockzoo[parquet]`).
+
+    Returns:
+        The table, in the order of the store or file.
+
+    Raises:
+        UnknownNameError: For another view or form.
+        ResultsError: For what is missing, damaged or no results file, and without pyarrow.
+        SchemaError: For results of a newer version.
+
+    Example:
+        >>> with Store("results", create=True):  # a store without records yet
+        ...     frame = load_results("results")
+        >>> len(frame), list(frame.columns)[:4]
+        (0, ['timestamp', 'block', 'dataset', 'position'])
+        >>> load_results("results", view="short").shape
+        (0, 10)
     """
-    return load_table(path, result_rows, COLUMNS, [CSV_NAME])
+    check_view(view, as_)
+    frame = load_table(path, result_rows, COLUMNS, [CSV_NAME])
+    return viewed(frame, SHORT_RESULTS, view, as_)
 
 
 def load_table(
@@ -66,7 +99,19 @@ def load_table(
 
 
 def results_frame(source: Store | Iterable[Record]) -> pd.DataFrame:
-    """Return the rows of the records with the columns and types of `load_results`."""
+    """Return trainings with the columns and types of `load_results`, one row a seed and position.
+
+    Args:
+        source: An open store, or records, as verbs return them.
+
+    Returns:
+        The long table of `load_results`; costs and latencies stand beside the trainings that they
+        belong to.
+
+    Example:
+        >>> len(results_frame([])), "test_acc" in results_frame([])
+        (0, True)
+    """
     return typed_frame(result_rows(source), COLUMNS)
 
 
