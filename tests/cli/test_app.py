@@ -89,6 +89,19 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     assert all(re.search(rf"\b{command}\b", done.stdout) for command in COMMANDS)
 
 
+def test_the_version_is_shown_with_its_commit_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom blockzoo.cli import main\nsys.argv = ['blockzoo', '--version']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = ('torch', 'numpy', 'pandas', 'sqlalchemy', 'matplotlib')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown, heavy = done.stdout.splitlines()
+    assert re.fullmatch(r"blockzoo \d+\.\d+\.\d+( \(commit [0-9a-f]{40}(-dirty)?\))?", shown)
+    assert heavy == "[]"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     code = (

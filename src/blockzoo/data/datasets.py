@@ -13,14 +13,14 @@ from blockzoo.data.decoding.cache import Progress
 from blockzoo.data.decoding.image_files import Resizing, Size
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.sources.cifar import CIFAR_NAMES, load_cifar
-from blockzoo.data.sources.digits import load_digits
+from blockzoo.data.sources.digits import DIGITS_SIDES, load_digits
 from blockzoo.data.sources.folder import load_folder
 from blockzoo.data.sources.hugging_face import PREFIX as HUGGING_FACE_PREFIX
 from blockzoo.data.sources.hugging_face import load_hugging_face
 from blockzoo.data.sources.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.sources.npz import load_npz
 
-DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
+DATASET_NAMES = (*DIGITS_SIDES, *CIFAR_NAMES, *IMAGENET_NAMES)
 
 _AS_STORED = "@stored"
 """At the end of a name: images are not turned as their EXIF tag of orientation says."""
@@ -51,6 +51,7 @@ def load_dataset(
     `FOLDER@64` or `hf:NAME@64` resizes so that images cover 64x64 pixels and cuts out the middle.
     Images are turned as their EXIF tag of orientation says; `FOLDER@stored`, `FOLDER@64@stored` and
     `hf:NAME@stored` leave them as they are stored.
+    `digits@16` are the digits at 16x16 pixels, half their usual side.
     `hf:NAME` or `hf:NAME:CONFIG` is a set of the Hugging Face hub (see `load_hugging_face`).
     Text with a path separator or a `.npz` ending, or that names something in the current folder, is
     a path; a known name goes before a path. Raises `UnknownNameError`, or `DataError` naming file
@@ -60,7 +61,11 @@ def load_dataset(
     >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
     ('digits', (3, 32, 32), 10)
     """
+    if name_or_path in DIGITS_SIDES:
+        return load_digits(name_or_path)
     name, resizing, suffix = _parsed(name_or_path, size)
+    if name in DIGITS_SIDES and suffix:
+        return load_digits(name_or_path)  # says at which sizes they are there
     path = Path(name).expanduser()
     of_images: ImageOptions = {
         "skip_bad_images": skip_bad_images,
@@ -79,8 +84,6 @@ def load_dataset(
         return load_imagenet(name, **of_images)
     if skip_bad_images:
         raise InputError(f"bad images are skipped in image folders; {name} is none")
-    if name == "digits":
-        return load_digits()
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
     # A name that ends so means a file, and `load_npz` says where it is missing.
