@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,6 +265,14 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
     assert status == 0
     assert "InvertedResidual" in output
     assert "21 trials to run, 0 already" in errors
+    assert "cannot be found" not in output  # of two seeds that is not known
+    compare, own, again = output.splitlines()[-3:]
+    status, _, errors = run(*shlex.split(compare)[2:], "--dry-run")
+    assert status == 0
+    # Of ten seeds two of each of the two blocks are there, with their costs.
+    assert "6 are there" in errors
+    assert own.startswith("your own block: blockzoo sweep --quick ResNetBasicBlock ")
+    assert again.endswith(": blockzoo results results; blockzoo visualize results")
     plots = sorted(path.name for path in (tmp_path / "results" / "plots").iterdir())
     assert len(plots) == 8
     assert {path.partition("_tiny")[0] for path in plots} == {

@@ -334,9 +334,9 @@ def as_arguments(chosen: object, *, without: Collection[str] = ()) -> list[str]:
 
     `without`: fields that are left out, as positional arguments must be.
 
-    >>> chosen = TrainingOptions(blocks=["RepVGG"], width=16, mirrored=False, log=["csv", "wandb"])
+    >>> chosen = TrainingOptions(blocks=["A"], mirrored=False, device="cpu", log=["csv", "wandb"])
     >>> as_arguments(chosen, without={"blocks"})
-    ['--no-flip', '--width', '16', '--log', 'csv', '--log', 'wandb']
+    ['--no-flip', '--device', 'cpu', '--log', 'csv', '--log', 'wandb']
     """
     hints = get_type_hints(type(chosen), include_extras=True)
     found: list[str] = []
@@ -344,8 +344,9 @@ def as_arguments(chosen: object, *, without: Collection[str] = ()) -> list[str]:
         value = getattr(chosen, field.name)
         if value == field.default or field.name in without:
             continue
+        # Typer takes the first argument of an option for its default, which here stands elsewhere.
         (option,) = (
-            each.param_decls[0]
+            str(each.default)
             for each in hints[field.name].__metadata__
             if hasattr(each, "param_decls")
         )
