@@ -140,8 +140,8 @@ RECIPES = {
         Recipe(
             name="quick2",
             epochs=2,
-            batch_size=64,
-            learning_rate=6e-3,
+            batch_size=32,
+            learning_rate=3e-3,
             weight_decay=0.01,
             warmup_epochs=0.5,
             crop_padding=1,
