@@ -280,7 +280,7 @@ def detectable_by(
     known, for fewer than three seeds, and without any comparison.
 
     >>> round(detectable_by(0.01, 3, 2), 3), detectable_by(None, 3, 2)
-    (0.053, None)
+    (0.046, None)
     """
     if not deviation or seeds < LEAST_SEEDS or not comparisons:
         return None
