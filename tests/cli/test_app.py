@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,16 +90,32 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     assert all(re.search(rf"\b{command}\b", done.stdout) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_imports_nothing_heavy(command: str) -> None:
+def test_the_version_is_shown_with_its_commit_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom blockzoo.cli import main\n"
-        f"sys.argv = ['blockzoo', {command!r}, '--help']\n"
+        "import sys\nfrom blockzoo.cli import main\nsys.argv = ['blockzoo', '--version']\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print([m for m in ('torch', 'pandas', 'sqlalchemy', 'matplotlib') if m in sys.modules])"
+        "heavy = ('torch', 'numpy', 'pandas', 'sqlalchemy', 'matplotlib')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]")
+    shown, heavy = done.stdout.splitlines()
+    assert re.fullmatch(r"blockzoo \d+\.\d+\.\d+( \(commit [0-9a-f]{40}(-dirty)?\))?", shown)
+    assert heavy == "[]"
+
+
+def test_the_help_of_no_command_imports_anything_heavy() -> None:
+    """In one process for all of them: to start Python for each takes most of a minute."""
+    code = (
+        "import sys\nfrom blockzoo.cli import main\n"
+        f"for command in {COMMANDS!r}:\n"
+        "    sys.argv = ['blockzoo', command, '--help']\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert not end.code\n"
+        "    heavy = ('torch', 'pandas', 'sqlalchemy', 'matplotlib')\n"
+        "    print('HEAVY', command, [m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = [line for line in done.stdout.splitlines() if line.startswith("HEAVY")]
+    assert found == [f"HEAVY {command} []" for command in COMMANDS]
 
 
 @pytest.mark.parametrize("command", ["results", "visualize"])
@@ -251,6 +268,14 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
     assert status == 0
     assert "InvertedResidual" in output
     assert "21 trials to run, 0 already" in errors
+    assert "cannot be found" not in output  # of two seeds that is not known
+    compare, own, again = output.splitlines()[-3:]
+    status, _, errors = run(*shlex.split(compare)[2:], "--dry-run")
+    assert status == 0
+    # Of ten seeds two of each of the two blocks are there, with their costs.
+    assert "6 are there" in errors
+    assert own.startswith("your own block: blockzoo sweep --quick ResNetBasicBlock ")
+    assert again.endswith(": blockzoo results results; blockzoo visualize results")
     plots = sorted(path.name for path in (tmp_path / "results" / "plots").iterdir())
     assert len(plots) == 8
     assert {path.partition("_tiny")[0] for path in plots} == {

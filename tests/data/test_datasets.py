@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from blockzoo.core.errors import DataError, UnknownNameError
+from blockzoo.core.errors import DataError, InputError, UnknownNameError
 from blockzoo.data import load_dataset
 from blockzoo.data.location import default_data_dir
 
@@ -32,6 +32,20 @@ def test_digits() -> None:
 def test_digits_are_pinned() -> None:
     """Records of digits stand for these very pixels and this very test set."""
     assert load_dataset("digits").fingerprint == "bb8a1e4a4fa8caa6"
+
+
+def test_digits_at_16_pixels_are_the_same_images_at_half_the_side() -> None:
+    whole, half = load_dataset("digits"), load_dataset("digits@16")
+    assert (half.name, half.image_shape, half.flip) == ("digits@16", (3, 16, 16), False)
+    assert torch.equal(half.x_train, whole.x_train[:, :, ::2, ::2])
+    assert torch.equal(half.x_test, whole.x_test[:, :, ::2, ::2])
+    assert torch.equal(half.y_test, whole.y_test)
+    assert half.fingerprint != whole.fingerprint
+
+
+def test_digits_of_other_sides_are_refused() -> None:
+    with pytest.raises(InputError, match="as digits and digits@16; given: digits@64"):
+        load_dataset("digits@64")
 
 
 def test_an_unknown_name_lists_near_names() -> None:

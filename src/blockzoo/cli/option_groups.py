@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
@@ -327,6 +327,36 @@ class TrainingOptions(ApartOptions, BlockOptions):
         str, typer.Option("--experiment-name", help="Kept with the record.")
     ] = ""
     notes: Annotated[str, typer.Option("--notes", help="Kept with the record.")] = ""
+
+
+def as_arguments(chosen: object, *, without: Collection[str] = ()) -> list[str]:
+    """Return the arguments that say what differs from the defaults in a group of options.
+
+    `without`: fields that are left out, as positional arguments must be.
+
+    >>> chosen = TrainingOptions(blocks=["A"], mirrored=False, device="cpu", log=["csv", "wandb"])
+    >>> as_arguments(chosen, without={"blocks"})
+    ['--no-flip', '--device', 'cpu', '--log', 'csv', '--log', 'wandb']
+    """
+    hints = get_type_hints(type(chosen), include_extras=True)
+    found: list[str] = []
+    for field in fields(chosen):  # type: ignore[arg-type]
+        value = getattr(chosen, field.name)
+        if value == field.default or field.name in without:
+            continue
+        # Typer takes the first argument of an option for its default, which here stands elsewhere.
+        (option,) = (
+            str(each.default)
+            for each in hints[field.name].__metadata__
+            if hasattr(each, "param_decls")
+        )
+        if isinstance(value, bool):
+            yes, _, no = option.partition("/")
+            found.append(yes if value else no)
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            found += [option, str(one)]
+    return found
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

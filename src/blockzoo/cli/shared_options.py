@@ -27,7 +27,7 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, classic or v1: scaffold, recipe, data, seeds.",
+        help="quick2, classic or v1: scaffold, recipe, data, seeds.",
     ),
 ]
 Context = Annotated[
@@ -107,7 +107,7 @@ DatasetName = Annotated[
     str | None,
     typer.Option(
         "--dataset",
-        help="digits, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
+        help="digits, digits@16, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
         "hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of 64x64 "
         "pixels.",
     ),

@@ -13,14 +13,14 @@ from blockzoo.data.decoding.cache import Progress
 from blockzoo.data.decoding.image_files import Resizing, Size
 from blockzoo.data.image_dataset import ImageDataset
 from blockzoo.data.sources.cifar import CIFAR_NAMES, load_cifar
-from blockzoo.data.sources.digits import load_digits
+from blockzoo.data.sources.digits import DIGITS_SIDES, load_digits
 from blockzoo.data.sources.folder import load_folder
 from blockzoo.data.sources.hugging_face import PREFIX as HUGGING_FACE_PREFIX
 from blockzoo.data.sources.hugging_face import load_hugging_face
 from blockzoo.data.sources.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.sources.npz import load_npz
 
-DATASET_NAMES = ("digits", *CIFAR_NAMES, *IMAGENET_NAMES)
+DATASET_NAMES = (*DIGITS_SIDES, *CIFAR_NAMES, *IMAGENET_NAMES)
 
 _AS_STORED = "@stored"
 """At the end of a name: images are not turned as their EXIF tag of orientation says."""
@@ -49,7 +49,7 @@ def load_dataset(
     says.
 
     Args:
-        name_or_path: "digits", "cifar10", "cifar100", "imagenet64", "imagenet128" or "imagenet224";
+        name_or_path: "digits", or "digits@16" at half their side; "cifar10", "cifar100", "imagenet64", "imagenet128" or "imagenet224";
             an `.npz` file; a folder of images by class; or `hf:NAME` or `hf:NAME:CONFIG` of the
             Hugging Face hub. `FOLDER@64` and `hf:NAME@64` resize so that images cover 64x64 pixels
             and cut out the middle. `FOLDER@stored` and `FOLDER@64@stored` leave images as they are
@@ -73,7 +73,11 @@ def load_dataset(
         >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
         ('digits', (3, 32, 32), 10)
     """
+    if name_or_path in DIGITS_SIDES:
+        return load_digits(name_or_path)
     name, resizing, suffix = _parsed(name_or_path, size)
+    if name in DIGITS_SIDES and suffix:
+        return load_digits(name_or_path)  # says at which sizes they are there
     path = Path(name).expanduser()
     of_images: ImageOptions = {
         "skip_bad_images": skip_bad_images,
@@ -92,8 +96,6 @@ def load_dataset(
         return load_imagenet(name, **of_images)
     if skip_bad_images:
         raise InputError(f"bad images are skipped in image folders; {name} is none")
-    if name == "digits":
-        return load_digits()
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
     # A name that ends so means a file, and `load_npz` says where it is missing.

@@ -286,11 +286,24 @@ def could_find(request: CompareRequest, deviation: float | None) -> float | None
 
     `deviation`: as in `Pace`. None where that is not known, and for two seeds.
     """
-    seeds = len(request.planned_seeds)
-    if not deviation or seeds < LEAST_SEEDS:
-        return None
     level = ALPHA if request.looks is None else request.looks.levels[0]
-    return smallest_difference(deviation, seeds, level / len(request.others), POWER)
+    return detectable_by(deviation, len(request.planned_seeds), len(request.others), level=level)
+
+
+def detectable_by(
+    deviation: float | None, seeds: int, comparisons: int, *, level: float = ALPHA
+) -> float | None:
+    """Return the true difference that so many seeds find with 80% power, a fraction of 1.
+
+    `deviation`: as in `Pace`; `comparisons`: how many a family has. None where the deviation is not
+    known, for fewer than three seeds, and without any comparison.
+
+    >>> round(detectable_by(0.01, 3, 2), 3), detectable_by(None, 3, 2)
+    (0.046, None)
+    """
+    if not deviation or seeds < LEAST_SEEDS or not comparisons:
+        return None
+    return smallest_difference(deviation, seeds, level / comparisons, POWER)
 
 
 def within_time(request: CompareRequest, store: Store, budget_s: float) -> CompareRequest:

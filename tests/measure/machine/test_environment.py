@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ import blockzoo
 from blockzoo.core.errors import DeviceError
 from blockzoo.measure.machine import environment, hardware
 from blockzoo.measure.machine.devices import available_cores, available_devices, resolve_device
-from blockzoo.measure.machine.environment import VOLATILE, commit_of, describe_environment
+from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.machine.nvml import Gpu, GpuState
 from blockzoo.results.records import Environment
 
@@ -28,12 +27,6 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_the_fields_are_those_of_the_record() -> None:
@@ -139,32 +132,3 @@ def test_a_device_that_is_absent_is_refused(no_gpu: None, name: str) -> None:
 def test_a_device_beyond_the_last_is_refused_with_a_list(two_gpus: None) -> None:
     with pytest.raises(DeviceError, match=r"there is: cpu, cuda:0, cuda:1$"):
         resolve_device("cuda:2")
-
-
-def test_commit_of_a_checkout_and_of_changes_in_it(tmp_path: Path) -> None:
-    package = tmp_path / "src" / "blockzoo"
-    package.mkdir(parents=True)
-    source = package / "code.py"
-    source.write_text("one\n")
-    assert commit_of(package) is None
-    git(tmp_path, "init", "-q")
-    assert commit_of(package) is None  # no commit yet
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "first")
-    commit = git(tmp_path, "rev-parse", "HEAD")
-    assert commit_of(package) == commit
-    source.write_text("two\n")
-    assert commit_of(package) == f"{commit}-dirty"
-
-
-def test_a_package_installed_inside_another_repository_has_no_commit(tmp_path: Path) -> None:
-    package = tmp_path / "site-packages" / "blockzoo"
-    package.mkdir(parents=True)
-    git(tmp_path, "init", "-q")
-    assert commit_of(package) is None
-
-
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".git").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert commit_of(tmp_path / "src" / "blockzoo") is None

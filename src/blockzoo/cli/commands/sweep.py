@@ -20,7 +20,7 @@ from blockzoo.cli.option_groups import TrainingOptions, spread
 def sweep(
     chosen: TrainingOptions,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Short for --protocol quick: three blocks on digits.")
+        bool, typer.Option("--quick", help="Short for --protocol quick2: three blocks on digits.")
     ] = False,
     seeds: shared_options.Seeds = None,
     latency_budget: shared_options.LatencyBudget = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from blockzoo.core.commit import PACKAGE, commit_of
 from blockzoo.core.version import VERSION
 from blockzoo.measure.machine import containers, hardware
 from blockzoo.measure.machine.devices import available_cores
@@ -57,9 +57,6 @@ VOLATILE = frozenset(
 Thread variables are among them because commands set some for the processes that they start.
 """
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-_GIT_TIMEOUT_S = 10
-
 
 def describe_environment(device: str | torch.device = "cpu") -> dict[str, object]:
     """Return the fields of `blockzoo.results.records.Environment` for a result made on `device`.
@@ -91,7 +88,7 @@ def describe_environment(device: str | torch.device = "cpu") -> dict[str, object
 def _machine() -> dict[str, object]:
     return {
         "blockzoo": VERSION,
-        "commit": commit_of(_PACKAGE),
+        "commit": commit_of(PACKAGE),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "timm": version("timm"),
@@ -144,22 +141,3 @@ def _driver(version_file: Path = Path("/sys/module/nvidia/version")) -> str | No
         return version_file.read_text().strip() or None
     except OSError:
         return None
-
-
-def commit_of(package: Path) -> str | None:
-    """Return the git commit that the sources in `package` belong to, with "-dirty" if changed.
-
-    None unless `package` is `src/blockzoo` of a checkout: a package installed in a virtual
-    environment inside somebody else's repository does not belong to that repository's commit.
-    """
-    root = package.parent.parent
-    if package.parent.name != "src" or not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(
-            [*command, "--dirty"], capture_output=True, text=True, timeout=_GIT_TIMEOUT_S
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
