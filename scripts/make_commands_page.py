@@ -31,6 +31,7 @@ INTRODUCTION = """\
 * Bad input ends in one line on standard error and exit status 2, before anything runs.
 * A failed block or trial gives status 1, Ctrl-C 130. `check` gives 3 where lines are undecided and none failed.
 * Every number has a range, which the line says.
+* `blockzoo --theme dark COMMAND` draws plots for dark pages. `blockzoo --version` names version and commit.
 * Tables are as wide as the terminal. `COLUMNS` sets another width, in pipes too (160 without it).
 * No number is ever cut. A table that is too wide leaves out columns and says which below.
 * Names that are too long lose their middle, and different names stay different.

@@ -41,7 +41,7 @@ add_commands(
 )
 
 
-_TRAINING = ("train", "sweep", "compare", "tune")
+_TRAINING = {"train", "sweep", "compare", "tune"}
 _SPINS = "20000"  # some tens of microseconds
 
 
@@ -67,7 +67,8 @@ def _wait_politely(arguments: Sequence[str]) -> None:
     must be said before torch is imported; latencies are left as the user's programs would see them.
     """
     # libgomp lets a spin count go before a policy, so a policy that was set would be undone.
-    if arguments and arguments[0] in _TRAINING and "OMP_WAIT_POLICY" not in os.environ:
+    # Options that all commands share stand before the command's name.
+    if not _TRAINING.isdisjoint(arguments) and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 

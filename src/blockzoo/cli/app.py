@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from blockzoo.cli.help_groups import GroupedCommand
 from blockzoo.cli.numbers import checking_numbers
 from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
+from blockzoo.report.figures.colours import THEMES, drawn_in
 
 Arguments = ParamSpec("Arguments")
 # 128 and the number of SIGINT, as shells report a program that was interrupted.
@@ -149,8 +150,15 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _known_theme(name: str) -> str:
+    if name not in THEMES:
+        raise typer.BadParameter(f"it is {name!r}; allowed: {', '.join(THEMES)}")
+    return name
+
+
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -160,8 +168,13 @@ def _common(
             is_eager=True,
         ),
     ] = False,
+    theme: Annotated[
+        str,
+        typer.Option("--theme", callback=_known_theme, help="Draw plots for light or dark pages."),
+    ] = "light",
 ) -> None:
     """Options that stand before any command."""
+    context.with_resource(drawn_in(theme))
 
 
 Command = Callable[..., None]
