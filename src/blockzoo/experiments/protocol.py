@@ -253,7 +253,7 @@ def protocol_names() -> tuple[str, ...]:
     """Return the names of the published protocols.
 
     >>> protocol_names()
-    ('quick', 'classic', 'v1')
+    ('quick', 'quick2', 'classic', 'v1')
     """
     return tuple(_PROTOCOLS)
 
@@ -262,7 +262,7 @@ def get_protocol(name: str) -> Protocol:
     """Return the protocol of that name, in a track if the name says so.
 
     Args:
-        name: "quick", "classic" or "v1"; `v1+macs` or `v1+params@0.5x` fits
+        name: "quick", "quick2", "classic" or "v1"; `v1+macs` or `v1+params@0.5x` fits
             every block to a budget first.
 
     Returns:
