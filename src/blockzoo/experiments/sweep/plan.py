@@ -127,8 +127,8 @@ class SweepRequest:
         known = {each.block: each for each in self.timed.get(position, ())}
         if not known.keys() >= {*self.protocol.blocks}:
             raise InputError(
-                "blocks are matched by latency only where they are timed first: by `compare`, "
-                "`sweep` and `train`, and in Python by `fitted_by_timing`"
+                "blocks are matched by latency only where they are timed first, which `compare`, "
+                "`sweep` and `train` do"
             )
         return [known[block] for block in self.protocol.blocks]
 
