@@ -30,7 +30,6 @@ from blockzoo.core.processes import (
     child_environment,
 )
 from blockzoo.core.processes.starting import Method
-from tests.conftest import PRELOADED
 
 _END_S = 20.0
 _MIB = 2**20
@@ -514,6 +513,9 @@ def _fork_server_killed_first(seconds: float) -> str:
 
 def test_one_that_kills_the_fork_server_ends_no_other_and_new_ones_start() -> None:
     # The next one is also that of later tests.
+    # Here alone, for it brings torch, and every process of these tests imports this module.
+    from tests.conftest import PRELOADED
+
     start = partial(Worker, "forkserver", preload=PRELOADED)
     with start() as other, start() as killer:
         assert other.ask(_fork_server, None) == killer.ask(_fork_server, None)
