@@ -81,7 +81,7 @@ def test_options_of_a_closed_set_name_all_its_values(command: Any) -> None:
             values = PRECISIONS_OF.get(command.callback.__name__, ("auto", "fp32", "bf16"))
         else:
             values = VALUES[flag] or ()
-        told = re.findall(r"[\w:-]+", f"{option.metavar or ''} {option.help}")
+        told = re.findall(r"[\w:@-]+", f"{option.metavar or ''} {option.help}")
         assert set(values) <= {word.strip(":") for word in told}, flag
 
 

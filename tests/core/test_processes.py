@@ -31,7 +31,7 @@ from blockzoo.core.processes import (
 )
 from blockzoo.core.processes.starting import Method
 
-_END_S = 20.0
+_END_S = 60.0
 _MIB = 2**20
 
 

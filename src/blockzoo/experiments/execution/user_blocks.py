@@ -37,7 +37,9 @@ from blockzoo.core.seeding import preserved
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 
-_PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo")
+# Lightning puts functions of its own in the place of torch's as it is imported, which a block that
+# is trained would else be blamed for.
+_PRELOADED = ("blockzoo.experiments.sweep.run", "blockzoo.blocks.zoo", "lightning.fabric")
 _MOST_IDLE = 4
 _SHARE_OF_MEMORY = 0.9
 _DEFAULT_TIME_S: Mapping[TrialKind, float | None] = {
