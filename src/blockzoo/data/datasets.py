@@ -51,9 +51,9 @@ def load_dataset(
     Args:
         name_or_path: "digits", or "digits@16" at half their side; "cifar10", "cifar100",
             "imagenet64", "imagenet128" or "imagenet224"; an `.npz` file; a folder of images by
-            class; or `hf:NAME` or `hf:NAME:CONFIG` of the Hugging Face hub. `FOLDER@64` and `hf:NAME@64` resize so that images cover 64x64 pixels
-            and cut out the middle. `FOLDER@stored` and `FOLDER@64@stored` leave images as they are
-            stored.
+            class; or `hf:NAME` or `hf:NAME:CONFIG` of the Hugging Face hub. `FOLDER@64` and
+            `hf:NAME@64` resize so that images cover 64x64 pixels and cut out the middle.
+            `FOLDER@stored` and `FOLDER@64@stored` leave images as they are stored.
         data_dir: Where CIFAR is found or downloaded to, where ImageNet is found, and where images
             of a folder are kept decoded.
         size: (height, width) that images of a folder or the hub are stretched to.
