@@ -44,7 +44,7 @@ def test_digits_at_16_pixels_are_the_same_images_at_half_the_side() -> None:
 
 
 def test_digits_of_other_sides_are_refused() -> None:
-    with pytest.raises(InputError, match="as digits and digits@16; given: digits@64"):
+    with pytest.raises(InputError, match="digits is none; it is there as digits and digits@16"):
         load_dataset("digits@64")
 
 

@@ -73,11 +73,7 @@ def load_dataset(
         >>> digits.name, tuple(digits.x_train.shape[1:]), digits.num_classes
         ('digits', (3, 32, 32), 10)
     """
-    if name_or_path in DIGITS_SIDES:
-        return load_digits(name_or_path)
     name, resizing, suffix = _parsed(name_or_path, size)
-    if name in DIGITS_SIDES and suffix:
-        return load_digits(name_or_path)  # says at which sizes they are there
     path = Path(name).expanduser()
     of_images: ImageOptions = {
         "skip_bad_images": skip_bad_images,
@@ -89,13 +85,16 @@ def load_dataset(
     if path.is_dir() and name not in DATASET_NAMES:
         return load_folder(path, resizing, suffix=suffix, **of_images)
     if resizing.size is not None:
-        raise InputError(f"a size is for image folders; {name} is none")
+        others = f"; it is there as {' and '.join(DIGITS_SIDES)}" if name in DIGITS_SIDES else ""
+        raise InputError(f"a size is for image folders; {name} is none{others}")
     if not resizing.upright:
         raise InputError(f"{_AS_STORED} is for image folders; {name} is none")
     if name in IMAGENET_NAMES:
         return load_imagenet(name, **of_images)
     if skip_bad_images:
         raise InputError(f"bad images are skipped in image folders; {name} is none")
+    if name in DIGITS_SIDES:
+        return load_digits(name)
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
     # A name that ends so means a file, and `load_npz` says where it is missing.
@@ -115,6 +114,8 @@ def _exists(path: Path) -> bool:
 
 def _parsed(name_or_path: str, size: Size | None) -> tuple[str, Resizing, str]:
     """Return the name or path, the resizing, and how both are told in the data set's name."""
+    if name_or_path in DIGITS_SIDES:
+        return name_or_path, Resizing(size=size), ""
     # A folder may itself have an @ in its name, and then it is meant.
     if name_or_path.endswith(_AS_STORED) and not _exists(Path(name_or_path).expanduser()):
         name, resizing, suffix = _parsed(name_or_path.removesuffix(_AS_STORED), size)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blockzoo.core.errors import InputError
 from blockzoo.data.image_dataset import ImageDataset, dataset_from_arrays
 from blockzoo.data.split import split_train_validation
 
@@ -27,13 +26,11 @@ def load_digits(name: str = "digits") -> ImageDataset:
     The 8x8 images hold values 0..16; they become 0..255, each pixel a square of 4x4 (`digits`) or
     2x2 (`digits@16`), in three equal channels. A flipped digit is another sign, so `flip` is
     False. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI
-    repository, 1998. Raises `InputError` for another name.
+    repository, 1998.
 
     >>> tuple(load_digits("digits@16").x_test.shape)
     (359, 3, 16, 16)
     """
-    if name not in DIGITS_SIDES:
-        raise InputError(f"the digits are there as {' and '.join(DIGITS_SIDES)}; given: {name}")
     rows = _rows()
     pixels, labels = rows[:, :-1].reshape(-1, _STORED_SIDE, _STORED_SIDE), rows[:, -1]
     # Whole-number arithmetic, so that the pixels are the same everywhere.
