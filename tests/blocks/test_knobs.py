@@ -36,6 +36,7 @@ WITHOUT_KNOB = {
 PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
     "DenseNetBC": (32, 32, 32),
     "EdgeResidual": (4, 8, 8),
+    "EdgeResidualTimm": (4, 8, 8),
     "GhostBottleneckV1": (3, 3, 6),
     "GhostBottleneckV2": (3, 3, 6),
     "GhostBottleneckV3": (3, 3, 6),

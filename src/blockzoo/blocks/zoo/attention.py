@@ -20,7 +20,12 @@ from timm.models.sknet import SelectiveKernelBottleneck
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, projection
+from blockzoo.blocks.zoo.layers import (
+    after_shape_change,
+    convnext_downsampling,
+    projection,
+    set_norm_constants,
+)
 from blockzoo.blocks.zoo.residual import base_width, set_basic_width
 from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
@@ -62,16 +67,22 @@ def se_basic_block(
     paper="1807.06521",
     source="timm.models.resnet.BasicBlock with timm.layers.CbamModule",
     licence="Apache-2.0",
-    formula=_RELU_RESIDUAL.format(attention="spatial(channel") + ")",
+    formula="y = relu(spatial(channel(bn(conv3x3(relu(bn(conv3x3_s(x))))))) + shortcut(x))",
     aliases=("CBAM",),
-    notes="Channel attention with reduction 16, then a 7x7 spatial attention; shortcut option B.",
+    notes=(
+        "Channel attention with reduction 16, its MLP with biases, then a 7x7 spatial attention "
+        "whose BN has momentum 0.01, as in the authors' code; shortcut option B."
+    ),
     knob="width_ratio",
 )
 def cbam_basic_block(
     in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block with CBAM (Woo et al., arXiv 1807.06521)."""
-    return _basic_block(in_channels, out_channels, stride, CbamModule, width_ratio)
+    attention = partial(CbamModule, mlp_bias=True)
+    block = _basic_block(in_channels, out_channels, stride, attention, width_ratio)
+    set_norm_constants(block.get_submodule("se.spatial"), eps=1e-5, momentum=0.01)
+    return block
 
 
 @register_block(

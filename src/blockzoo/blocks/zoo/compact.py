@@ -55,7 +55,11 @@ def squeezenet_fire(
     licence="Apache-2.0",
     formula="y = relu(x + P(conv1x3(conv3x1(P_c/4(P_c/2(x)))))), BN and ReLU after each of them",
     aliases=("SqNxt",),
-    notes="Where the shape changes: a strided 1x1 convolution, BN and ReLU before the block.",
+    notes=(
+        "3x1 before 1x3 in every block, as in the first of each stage of the paper's; there the "
+        "two change places from block to block, but a block here has no number, and the cost is "
+        "the same. Where the shape changes: a strided 1x1 convolution, BN and ReLU before it."
+    ),
     knob="width_ratio",
 )
 def squeezenext(

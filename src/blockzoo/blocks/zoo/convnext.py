@@ -194,13 +194,14 @@ def swiftformer_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2501.15369",
     source="timm.models.iformer.ConvBlock",
     licence="Apache-2.0",
-    formula="y = x + g * P(gelu(P_4c(bn(dw7x7(x))))), P = bn conv1x1",
+    formula="y = x + P(gelu(P_4c(bn(dw7x7(x))))), P = bn conv1x1",
     reparameterisable=True,
     aliases=("iFormer",),
     notes=(
-        "BN is merged into the convolutions in deploy form. Layer scale g = 1e-6 at the start. "
-        "Before a block that strides: a strided 3x3 convolution and BN; before one that only "
-        "changes channels: a 1x1 convolution and BN."
+        "BN is merged into the convolutions in deploy form. No layer scale, which of the iFormers "
+        "H alone has; at 64, 128, 256 channels they are L2. Before a block that strides: a "
+        "strided 3x3 convolution and BN; before one that only changes channels: a 1x1 "
+        "convolution and BN."
     ),
     knob="mlp_ratio",
 )
@@ -208,7 +209,7 @@ def iformer_conv_block(
     in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return iFormer's convolution block (Zheng, arXiv 2501.15369)."""
-    block = iformer.ConvBlock(out_channels, kernel_size=7, ratio=4)
+    block = iformer.ConvBlock(out_channels, kernel_size=7, ratio=4, layer_scale_init_value=0)
     set_inner_width(
         block,
         inner_width(out_channels, mlp_ratio),

@@ -15,7 +15,12 @@ from timm.models.vovnet import OsaBlock
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.layers import after_downsampling, conv_bn, overlapping_max_pool
+from blockzoo.blocks.zoo.layers import (
+    after_downsampling,
+    conv_bn,
+    overlapping_max_pool,
+    set_norm_constants,
+)
 from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
@@ -186,7 +191,8 @@ def csp_dark(
     aliases=("CSPNeXtLayer",),
     notes=(
         "RTMDet's layer with one block, P = silu bn conv1x1, halves inside. Before a layer that "
-        "strides: a strided 3x3 convolution, BN and SiLU."
+        "strides: a strided 3x3 convolution, BN and SiLU. BN with the authors' eps 1e-3 and "
+        "momentum 0.03."
     ),
     knob="width_ratio",
 )
@@ -211,11 +217,13 @@ def cspnext(
         channel_attention=True,
     )
     if stride == 1:
-        return layer(in_channels)
-    return nn.Sequential(
-        conv_bn(in_channels, out_channels, 3, stride=stride, activation=nn.SiLU(inplace=True)),
-        layer(out_channels),
-    )
+        return _with_rtmdet_norms(layer(in_channels))
+    conv = conv_bn(in_channels, out_channels, 3, stride=stride, activation=nn.SiLU(inplace=True))
+    return _with_rtmdet_norms(nn.Sequential(conv, layer(out_channels)))
+
+
+def _with_rtmdet_norms(block: nn.Module) -> nn.Module:
+    return set_norm_constants(block, eps=1e-3, momentum=0.03)
 
 
 @register_block(

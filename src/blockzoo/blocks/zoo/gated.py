@@ -18,6 +18,7 @@ from blockzoo.blocks.zoo.layers import (
     convnext_downsampling,
     depthwise_conv,
     patch_conv,
+    set_norm_constants,
 )
 from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
@@ -116,7 +117,7 @@ def _mambaout_downsampling(in_channels: int, out_channels: int) -> nn.Module:
         "Focal modulation with small receptive fields: levels of 3x3 and 5x5 and the mean of the "
         "image; f is ln and an MLP of expansion 4; no layer scale. Before a block that strides: "
         "a 2x2 convolution and layer normalisation; before one that only changes channels: a 1x1 "
-        "convolution and BN."
+        "convolution and BN. Layer norms with the authors' eps 1e-5."
     ),
     knob="mlp_ratio",
 )
@@ -132,7 +133,9 @@ def focalnet_block(
         focal_window=3,
         layerscale_value=None,
     )
-    return after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
+    whole = after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
+    # The authors' layer norms are PyTorch's, timm's have 1e-6; BN has 1e-5 anyway.
+    return set_norm_constants(whole, eps=1e-5)
 
 
 def _focalnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:

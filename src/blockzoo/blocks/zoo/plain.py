@@ -12,7 +12,7 @@ from blockzoo.core.position import Position
 @register_block(
     "ConvBNAct",
     family="plain",
-    year=2015,
+    year=2014,
     paper="1409.1556",
     source="timm.models._efficientnet_blocks.ConvBnAct",
     licence="Apache-2.0",
