@@ -154,7 +154,7 @@ def universal_inverted_bottleneck(
 @_register(
     "classic/EdgeResidual",
     family="mobile",
-    year=2019,
+    year=2020,
     paper="2003.02838",
     source="timm.models._efficientnet_blocks.EdgeResidual",
     formula="y = x + bn(conv1x1(se(relu(bn(conv3x3_s_ec(x)))))), x where shape stays",
