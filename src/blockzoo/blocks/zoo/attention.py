@@ -48,6 +48,7 @@ _se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
     paper="1709.01507",
     source="timm.models.resnet.BasicBlock with timm.layers.SEModule",
     licence="Apache-2.0",
+    evidence="official code",
     formula=_RELU_RESIDUAL.format(attention="se"),
     aliases=("SEBlock", "SqueezeExcitation"),
     notes="Squeeze-and-excitation with reduction 16, at least one channel; shortcut option B.",
@@ -67,6 +68,7 @@ def se_basic_block(
     paper="1807.06521",
     source="timm.models.resnet.BasicBlock with timm.layers.CbamModule",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(spatial(channel(bn(conv3x3(relu(bn(conv3x3_s(x))))))) + shortcut(x))",
     aliases=("CBAM",),
     notes=(
@@ -92,6 +94,7 @@ def cbam_basic_block(
     paper="1910.03151",
     source="timm.models.resnet.BasicBlock with timm.layers.EcaModule",
     licence="Apache-2.0",
+    evidence="official code",
     formula=_RELU_RESIDUAL.format(attention="eca"),
     aliases=("ECABlock", "ECANet"),
     notes="The kernel over channels grows with their number: 3 at 64, 5 at 128; option B.",
@@ -111,6 +114,7 @@ def eca_basic_block(
     paper="1903.06586",
     source="timm.models.sknet.SelectiveKernelBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(sum_k a_k(u) * relu(bn(gconv_k_s(u)))) + shortcut(x)), u = relu(P(x))",
     aliases=("SKNet", "SelectiveKernel"),
     notes=(
@@ -163,6 +167,7 @@ def sk_bottleneck(
     paper="2004.08955",
     source="timm.models.resnest.ResNestBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(avgpool_s(splat(relu(P(x))))) + P(avgpool_s(x))), P = bn conv1x1",
     aliases=("ResNeSt", "SplitAttention"),
     notes=(
@@ -207,6 +212,7 @@ def resnest_bottleneck(
     paper="2003.13678",
     source="timm.models.regnet.Bottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(se(relu(bn(gconv3x3_s(relu(P(x))))))) + shortcut(x)), P = bn conv1x1",
     aliases=("RegNetY",),
     notes=(
@@ -239,11 +245,13 @@ def regnet_y_block(
     paper="2103.06877",
     source="timm.models.regnet.Bottleneck",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + P(se(silu(bn(gconv3x3_s(silu(P_4o(x))))))), x if shape stays, P = bn conv1x1",
     aliases=("RegNetZ",),
     notes=(
         "An inverted bottleneck of ratio 4 with group width 16, linear output and no shortcut "
-        "where the shape changes; squeeze-excite of a quarter of the input channels."
+        "where the shape changes; squeeze-excite of a quarter of the input channels. Compared by "
+        "count with the linear bottleneck block of pycls."
     ),
     knob="expansion",
 )
@@ -275,6 +283,7 @@ def regnet_z_block(
     paper="2103.02907",
     source="timm.models._efficientnet_blocks.InvertedResidual with timm.layers.CoordAttn",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(ca(relu6(bn(dw3x3_s(relu6(P_6c(x))))))), x if shape stays, P = bn conv1x1",
     aliases=("CoordAttn", "CoordinateAttention"),
     notes=(
@@ -307,12 +316,14 @@ def coord_attn_mobilenet_v2(
     paper="none (timm)",
     source="timm.models.csatv2.Block",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + up(sa(u)) * u, u = conv1x1(grn(gelu(conv1x1_4c(ln(dw7x7(x))))))",
     aliases=("CSATv2",),
     notes=(
         "No paper names it; it comes with timm. Its spatial attention works on a 7x7 grid whatever "
         "the size; its layer norms span one channel, so what follows them sees only their bias, "
-        "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution."
+        "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution. "
+        "No second statement of it was found."
     ),
     knob="mlp_ratio",
 )

@@ -36,7 +36,9 @@ _GHOST_EXPANSION = {Position.EARLY: 3, Position.MID: 3, Position.LATE: 5}
 _squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=0.25)
 _gelu: Any = nn.GELU
 
-_register = partial(register_block, licence="Apache-2.0", initialisation="own")
+_register = partial(
+    register_block, licence="Apache-2.0", evidence="network totals", initialisation="own"
+)
 
 
 @_register(

@@ -116,6 +116,7 @@ class InternBlock(nn.Module):
     paper="2211.05778",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + dcn3x3(ln(x)), y = z + linear(gelu(linear_4c(ln(z))))",
     aliases=("DCNv3", "InternImage"),
     notes=(

@@ -51,6 +51,7 @@ _HG_STAGE = {
     paper="1608.06993",
     source="timm.models.densenet.DenseBlock and DenseTransition",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = pool_s(conv1x1(relu(bn(v)))), v = [x, L(x), L([x, L(x)]), ..] of 2o channels",
     aliases=("DenseNet", "DenseBlock"),
     notes=(
@@ -97,6 +98,7 @@ def densenet_bc(
     paper="1911.06667",
     source="timm.models.vovnet.OsaBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = u * hardsigmoid(fc(mean(u))) [+ x], u = P([x, C(x), C(C(x)), C(C(C(x)))])",
     aliases=("VoVNet", "OSABlock"),
     notes=(
@@ -140,11 +142,13 @@ def osa_ese(
     paper="1911.11929",
     source="timm.models.cspnet.CrossStage and DarkBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = P([u1, P(v + C(P(v)))]), [u1, v] = P(C_s(x)), C = lrelu bn conv3x3",
     aliases=("CSPDarkNet", "CSPBlock"),
     notes=(
         "CSPDarkNet53's stage with one dark block: half of the channels pass by it. P = leaky "
-        "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2."
+        "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2. "
+        "Compared with csdarknet53.cfg of CrossStagePartialNetworks: equal convolution by convolution."
     ),
     knob="width_ratio",
 )
@@ -187,6 +191,7 @@ def csp_dark(
     paper="2212.07784",
     source="timm.models.cspnext.CspNextLayer",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = P(ese([v + P(D(C(v))), P(x)])), v = P(x), C = silu bn conv3x3, D = silu bn dw5x5",
     aliases=("CSPNeXtLayer",),
     notes=(
@@ -233,6 +238,7 @@ def _with_rtmdet_norms(block: nn.Module) -> nn.Module:
     paper="2304.08069",
     source="timm.models.hgnet.HighPerfGpuBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = P_o(P_o/2([x, C(x), C(C(x)), C(C(C(x)))])) [+ x], C and P: a relu(bn(conv)) + b",
     aliases=("PPHGNetV2Block", "HGBlock"),
     notes=(

@@ -155,6 +155,7 @@ class ODBasicBlock(ResidualReLU):
     paper="2209.07947",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(bn(odconv3x3(relu(bn(odconv3x3_s(x))))) + shortcut(x))",
     aliases=("ODConv",),
     notes=(
@@ -181,6 +182,7 @@ def odconv_basic_block(
     paper="1904.04971",
     source="timm.models._efficientnet_blocks.CondConvResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(C(se(silu(bn(dwk_s(silu(bn(C_6c(x))))))))), W = sum_n sigmoid(r(x))_n W_n",
     aliases=("CondConv",),
     notes=(

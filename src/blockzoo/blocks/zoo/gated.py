@@ -36,6 +36,7 @@ _GNCONV_SCALE = 1 / 3
     paper="2403.19967",
     source="timm.models.starnet.Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + dw7x7(bn(P(relu6(P_4c(v)) * P_4c(v)))), v = bn(dw7x7(x))",
     aliases=("StarNet",),
     notes=(
@@ -73,6 +74,7 @@ def _starnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2405.07992",
     source="timm.models.mambaout.GatedConvBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(gelu(g) * [i, dw7x7(c)]), [g, i, c] = P_16c/3(ln(x)), as many c as x has",
     aliases=("MambaOut", "GatedCNN"),
     notes=(
@@ -111,6 +113,7 @@ def _mambaout_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2203.11926",
     source="timm.models.focalnet.FocalNetBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + P(q P(sum g_l f_l)), f_l = gelu(dw f_l-1), [q f_0 g] = P(ln x), y = z + f(z)",
     aliases=("FocalNet",),
     notes=(
@@ -202,6 +205,7 @@ class HorBlock(nn.Sequential):
     paper="2207.14284",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g P(q_n), q_i+1 = P(q_i) * f_i, [q_0, dw7x7(f)] = P(ln(x)), y = z + g mlp(z)",
     aliases=("HorNet", "HorBlock"),
     notes=(

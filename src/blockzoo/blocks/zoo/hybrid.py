@@ -37,6 +37,7 @@ _HEADS = 4
     paper="2303.15446",
     source="timm.models.swiftformer.Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = v + g P(gelu(P_4c(bn(v)))), v = u + g eaa(u), u = x + g P(gelu(P(bn(dw3x3(x)))))",
     aliases=("SwiftFormer",),
     notes=(
@@ -62,6 +63,7 @@ def swiftformer_eaa(
     paper="2205.14756",
     source="timm.models.efficientvit_mit.EfficientVitBlock and MBConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = z + mbconv_4(z), z = x + P(attn([w, gconv1x1(dw5x5(w))])), w = conv1x1(x)",
     aliases=("EfficientViT", "LiteMLA"),
     notes=(
@@ -110,6 +112,7 @@ def _efficientvit_downsampling(in_channels: int, out_channels: int, expansion: f
     paper="2409.03460",
     source="timm.models.lowformer.LowFormerBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + up(attn(conv1x1(dw_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
     aliases=("LowFormer",),
     notes=(
@@ -154,6 +157,7 @@ def lowformer_block(
     paper="2603.26425",
     source="timm.models.cpubone.CPUBoneBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + up(attn(conv1x1(dw2x2_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
     aliases=("CPUBone",),
     notes=(
@@ -200,6 +204,7 @@ def cpubone_block(
     paper="2206.10589",
     source="timm.models.edgenext.SplitTransposeBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g fc(gelu(fc_4c(ln(u + g xca(ln(u)))))), u = [v1, .., xs], vk = dw(xk + vk-1)",
     aliases=("EdgeNeXt", "SDTA"),
     notes=(
@@ -238,12 +243,14 @@ def edgenext_sdta(
     paper="2404.10518",
     source="timm.models._efficientnet_blocks.MobileAttention",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + g P(attn(P(u), P(D(u)), P(D(u)))), u = bn(x), D = bn dw3x3_2, one key for all",
     aliases=("MobileMQA", "MobileAttention"),
     notes=(
         "Multi-query attention with a quarter of the channels per head, keys and values at half "
         "the resolution, layer scale g = 1e-5 at the start. Before a block that changes the "
-        "shape: a universal inverted bottleneck in its ExtraDW form."
+        "shape: a universal inverted bottleneck in its ExtraDW form. "
+        "Compared by count with the paper's description alone."
     ),
     knob="width_ratio",
 )

@@ -49,6 +49,7 @@ _REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 /
     paper="1801.04381",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(relu6(bn(dw3x3_s(relu6(P_6c(x)))))), x where shape stays, P = bn conv1x1",
     notes="MobileNetV2: expansion 6 everywhere, no squeeze-excite, linear projection.",
     knob="expansion",
@@ -70,6 +71,7 @@ def inverted_residual(
     paper="1905.02244",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(a(bn(dw_s(a(P_ec(x))))))), x where shape stays, P = bn conv1x1",
     aliases=("MobileNetV3",),
     notes=(
@@ -110,6 +112,7 @@ def mobilenetv3_block(
     paper="1905.11946",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(silu(bn(dw_s(silu(P_6c(x))))))), x where shape stays, P = bn conv1x1",
     aliases=("MBConv", "EfficientNetBlock"),
     notes=(
@@ -148,6 +151,7 @@ def mbconv_efficientnet(
     paper="1807.11626",
     source="torchvision.models.mnasnet._InvertedResidual",
     licence="BSD-3-Clause",
+    evidence="official code",
     formula="y = x + P(relu(bn(dw_s(relu(P_ec(x)))))), x where shape stays, P = bn conv1x1",
     aliases=("MnasNetBlock",),
     notes=f"MnasNet-B1: kernel 3/5/5, expansion 3/3/6, no squeeze-excite. {_GOOGLE_BN}",
@@ -182,6 +186,7 @@ def mbconv_mnasnet(
     paper="2007.00992",
     source="timm.models.rexnet.LinearBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(relu6(se(bn(dw3x3_s(silu(P_6c(x))))))), x only where s = 1, P = bn conv1x1",
     aliases=("ReXNet",),
     notes=(
@@ -212,6 +217,7 @@ def rexnet_linear_bottleneck(
     paper="2003.02838",
     source="timm.models._efficientnet_blocks.EdgeResidual, striding as the authors' code does",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(conv1x1_s(relu(bn(conv3x3_ec(x))))), x where shape stays, e = 4/8/8",
     notes=(
         "EfficientNet-EdgeTPU: expansion 4 early, 8 mid and late. The authors' code strides by the "
@@ -244,6 +250,7 @@ def edge_residual(
     paper="2003.02838",
     source="timm.models._efficientnet_blocks.EdgeResidual",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + bn(conv1x1(relu(bn(conv3x3_s_ec(x))))), x where shape stays, e = 4/8/8",
     notes=(
         "timm's form of EdgeResidual: the 3x3 strides, so a strided block costs about a quarter. "
@@ -280,6 +287,7 @@ def edge_residual_timm(
     paper="2104.00298",
     source="timm.models._efficientnet_blocks.EdgeResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(conv1x1(silu(bn(conv3x3_s_4c(x))))), x where shape stays",
     aliases=("FusedMBConv",),
     notes="Expansion 4, no squeeze-excite. BN with the authors' eps 1e-3.",
@@ -303,6 +311,7 @@ def fused_mbconv_efficientnetv2(
     paper="2603.26425",
     source="timm.models.cpubone.FusedMBConv and ResidualBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(conv1x1(hardswish(bn(gconv3x3_s_ec(x))))), x where shape stays",
     aliases=("GrFusedMBConv",),
     notes=(

@@ -30,6 +30,7 @@ _LCNET_KERNEL = {Position.EARLY: 3, Position.MID: 3, Position.LATE: 5}
     paper="1704.04861",
     source="timm.models._efficientnet_blocks.DepthwiseSeparableConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(bn(conv1x1(relu(bn(dw3x3_s(x))))))",
     aliases=("DSConv", "MobileNetV1", "DepthwiseSeparableConv"),
     notes="MobileNetV1: no shortcut.",
@@ -52,6 +53,7 @@ def dsconv_mobilenetv1(
     paper="2109.15099",
     source="timm.models._efficientnet_blocks.DepthwiseSeparableConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = hardswish(bn(conv1x1(hardswish(bn(dw_s(x))))))",
     aliases=("PPLCNet",),
     notes=(
@@ -132,6 +134,7 @@ def _waist(in_channels: int, out_channels: int, reduction: int) -> int:
     paper="2007.02269",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + D_s(relu6(P_o(P_c/6(relu6(D(x)))))), D = bn dw3x3, P = bn conv1x1",
     aliases=("SandGlass", "MobileNeXt"),
     notes=(
@@ -162,6 +165,7 @@ def sand_glass_mobilenext(
     paper="2303.03667",
     source="timm.models.fasternet.MLPBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + conv1x1(gelu(bn(conv1x1_2c([conv3x3(x1), x2])))), x1 a quarter of x",
     aliases=("FasterNet", "PConv"),
     notes=(
@@ -204,6 +208,7 @@ def _fasternet_merging(in_channels: int, out_channels: int) -> nn.Module:
     paper="2212.08059",
     source="timm.models.efficientformer_v2.EfficientFormerV2Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * bn(conv1x1(gelu(bn(dw3x3(gelu(bn(conv1x1_4c(x))))))))",
     aliases=("EfficientFormerV2",),
     notes=(
@@ -232,6 +237,7 @@ def efficientformer_v2_ffn(
     paper="2207.10666",
     source="timm.models.tiny_vit.MBConv and PatchMerging",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = gelu(x + P(gelu(bn(dw3x3(gelu(P_4c(x))))))), P = bn conv1x1",
     reparameterisable=True,
     aliases=("TinyViT",),

@@ -26,6 +26,7 @@ _GOOGLE_BN = "BN with the eps 1e-3 and momentum 0.01 of MaxViT's code."
     paper="2404.02132",
     source="timm.models.vitamin.MbConvLNBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = conv1x1(gelu(dw3x3_s(gelu(conv1x1_4o(ln(x)))))) + shortcut(x)",
     notes="ViTamin's; the strided shortcut is a 3x3 average pool and a 1x1 convolution.",
     knob="expansion",
@@ -47,12 +48,14 @@ def mbconv_ln_block(
     paper="2106.04803",
     source="timm.models.maxxvit.MbConvBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = conv1x1(se(gelu(bn(dw3x3_s(gelu(bn(conv1x1_4o(bn(x))))))))) + shortcut(x)",
     aliases=("CoAtNet",),
     notes=(
         "Squeeze-excite to a quarter of the output channels, SiLU inside. The strided shortcut is "
         "a 2x2 average pool and a 1x1 convolution. Before a block that only changes channels: a "
-        f"1x1 convolution and BN. {_GOOGLE_BN}"
+        f"1x1 convolution and BN. {_GOOGLE_BN} "
+        "Layer by layer as in MBConvBlock of google-research/maxvit, which builds on CoAtNet's code."
     ),
     knob="expansion",
 )
@@ -80,11 +83,13 @@ def mbconv_coatnet(
     paper="2204.01697",
     source="torchvision.models.maxvit.MBConv",
     licence="BSD-3-Clause",
+    evidence="counts",
     formula="y = conv1x1(se(gelu(bn(dw3x3_s(gelu(bn(conv1x1_4o(bn(x))))))))) + shortcut(x)",
     aliases=("MaxViTMBConv",),
     notes=(
         "As CoAtNet's; where the shape changes the shortcut is a 1x1 convolution, after a 3x3 "
-        f"average pool where it strides. {_GOOGLE_BN}"
+        f"average pool where it strides. {_GOOGLE_BN} "
+        "Compared with MBConvBlock of google-research/maxvit: equal but for that pool, 2x2 there."
     ),
     knob="expansion",
 )
@@ -116,6 +121,7 @@ def mbconv_maxvit(
     paper="2207.05501",
     source="timm.models.nextvit.NextConvBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = u + conv1x1(relu(bn(gconv3x3(u)))), y = z + conv1x1(relu(conv1x1_3c(bn(z))))",
     reparameterisable=True,
     aliases=("NextViT", "NextConvBlock"),

@@ -50,6 +50,7 @@ _MIXNET_KERNELS: dict[tuple[Position, bool], tuple[list[int], int]] = {
     paper="1904.01169",
     source="timm.models.res2net.Bottle2neck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P([k1, k2(x2 + k1), k3(x3 + k2), x4]) + shortcut(x)), [x1..x4] = relu(P(x))",
     aliases=("Res2Net",),
     notes=(
@@ -89,6 +90,7 @@ def res2net_bottleneck(
     paper="1512.00567",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = [C1(x), C5(C1(x)), C3(C3(C1(x))), C1(avgpool3x3(x))], Ck = relu bn convkxk",
     aliases=("InceptionV3",),
     notes=(
@@ -139,12 +141,14 @@ def _mixed_5b(in_channels: int, out_channels: int, width_ratio: float) -> nn.Mod
     paper="1409.4842",
     source="torchvision.models.googlenet.Inception",
     licence="BSD-3-Clause",
+    evidence="counts",
     formula="y = [C1(x), C3(C1(x)), C3(C1(x)), C1(maxpool3x3(x))], Ck = relu bn convkxk",
     aliases=("GoogLeNet", "InceptionV1"),
     notes=(
         "The widths of block 3a as shares of the output: 1/4, 3/8 to 1/2, 1/16 to 1/8, 1/8. As in "
         "torchvision there is BN, and the paper's 5x5 convolution is a 3x3. Where it strides: "
-        "GoogLeNet's 3x3 max pool before it."
+        "GoogLeNet's 3x3 max pool before it. "
+        "With 5x5 kernels block 3a has the 159K parameters of the paper's table."
     ),
     knob="width_ratio",
 )
@@ -172,6 +176,7 @@ def inception_googlenet(
     paper="1907.09595",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(act(bn([dwk_s(u_k) for k])))), [u_k] = act(P_6c(x)), P = bn [conv1x1 ..]",
     aliases=("MixConv", "MixNet"),
     notes=(
@@ -221,6 +226,7 @@ def mixconv_mixnet(
     paper="2303.16900",
     source="timm.models.inception_next.MetaNeXtBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * conv1x1(gelu(conv1x1_4c(bn([x1, dw3x3(x2), dw1x11(x3), dw11x1(x4)]))))",
     aliases=("InceptionNeXt",),
     notes=(

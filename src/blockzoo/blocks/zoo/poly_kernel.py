@@ -115,6 +115,7 @@ class PKIBlock(nn.Sequential):
     paper="2403.06258",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g C((1 + a(u)) C(v + sum dwk(v))), v = dw3(u), u = C(bn(x)), y = z + g f(z)",
     aliases=("PKINet",),
     notes=(
