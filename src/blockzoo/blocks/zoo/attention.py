@@ -322,8 +322,8 @@ def coord_attn_mobilenet_v2(
     notes=(
         "No paper names it; it comes with timm. Its spatial attention works on a 7x7 grid whatever "
         "the size; its layer norms span one channel, so what follows them sees only their bias, "
-        "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution. "
-        "No second statement of it was found."
+        "zero at the start. Before a block that strides: layer normalisation and a 2x2 "
+        "convolution. No second statement of it was found."
     ),
     knob="mlp_ratio",
 )

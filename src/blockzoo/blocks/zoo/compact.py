@@ -22,9 +22,9 @@ from blockzoo.core.position import Position
     formula="y = [relu(conv1x1(u)), relu(conv3x3(u))], u = relu(conv1x1_o/8(x))",
     aliases=("Fire", "FireModule", "SqueezeNet"),
     notes=(
-        "Convolutions with bias, no normalisation and no shortcut; fire2 to fire4 have the parameters "
-        "of the paper's table. Where it strides: SqueezeNet's "
-        "3x3 max pool before it, windows starting at the first pixel."
+        "Convolutions with bias, no normalisation and no shortcut; fire2 to fire4 have the "
+        "parameters of the paper's table. Where it strides: SqueezeNet's 3x3 max pool before it, "
+        "windows starting at the first pixel."
     ),
     knob="width_ratio",
 )

@@ -148,7 +148,7 @@ def osa_ese(
     notes=(
         "CSPDarkNet53's stage with one dark block: half of the channels pass by it. P = leaky "
         "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2. "
-        "Compared with csdarknet53.cfg of CrossStagePartialNetworks: equal convolution by convolution."
+        "Compared with csdarknet53.cfg of CrossStagePartialNetworks: equal, layer by layer."
     ),
     knob="width_ratio",
 )

@@ -55,7 +55,8 @@ class SameSize(nn.Module):
         "heads, MLP ratio 2; patches of 2x2. Odd sizes are stretched to even ones for the "
         "transformer. Before a block that strides: MobileNetV2's block with expansion 4 and SiLU; "
         "before one that only changes channels: a 1x1 convolution and BN. "
-        "Compared with ml-cvnets: 64 to 80 is layer4 of its xx_small, 128 to 192 that of its small, both with four layers T."
+        "Compared with ml-cvnets: 64 to 80 channels are those of layer4 of its xx_small, 128 to "
+        "192 those of its small, both with four layers T."
     ),
     knob="width_ratio",
 )

@@ -55,7 +55,7 @@ def mbconv_ln_block(
         "Squeeze-excite to a quarter of the output channels, SiLU inside. The strided shortcut is "
         "a 2x2 average pool and a 1x1 convolution. Before a block that only changes channels: a "
         f"1x1 convolution and BN. {_GOOGLE_BN} "
-        "Layer by layer as in MBConvBlock of google-research/maxvit, which builds on CoAtNet's code."
+        "Layer by layer as MBConvBlock of google-research/maxvit, which builds on CoAtNet."
     ),
     knob="expansion",
 )

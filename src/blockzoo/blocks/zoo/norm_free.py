@@ -31,7 +31,8 @@ _GELU_GAIN = 1.7015043497085571
         "shape begins as the identity. Where the shape changes the shortcut is a 1x1 convolution "
         "of a(x), after a 2x2 average pool where it strides. The paper's beta, which divides by "
         "the expected deviation and depends on the block's index, is 1 here. "
-        "Compared with NFBlock of deepmind-research: equal at 256 channels; its groups are 128 wide, so below there would be none."
+        "Compared with NFBlock of deepmind-research: equal at 256 channels; its groups are 128 "
+        "wide, so below there would be none."
     ),
     knob="width_ratio",
 )
