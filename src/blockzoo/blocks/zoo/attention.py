@@ -245,13 +245,12 @@ def regnet_y_block(
     paper="2103.06877",
     source="timm.models.regnet.Bottleneck",
     licence="Apache-2.0",
-    evidence="counts",
+    evidence="official code",
     formula="y = x + P(se(silu(bn(gconv3x3_s(silu(P_4o(x))))))), x if shape stays, P = bn conv1x1",
     aliases=("RegNetZ",),
     notes=(
         "An inverted bottleneck of ratio 4 with group width 16, linear output and no shortcut "
-        "where the shape changes; squeeze-excite of a quarter of the input channels. Compared by "
-        "count with the linear bottleneck block of pycls."
+        "where the shape changes; squeeze-excite of a quarter of the input channels."
     ),
     knob="expansion",
 )

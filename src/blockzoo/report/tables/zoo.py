@@ -135,7 +135,6 @@ def facts_table(spec: BlockSpec) -> FittedTable:
         "paper": paper,
         "licence": spec.licence,
         "source": spec.source,
-        "evidence": spec.evidence if spec.from_zoo else "",
         "aliases": ", ".join(spec.aliases),
         "merges": "yes: its deploy form is smaller" if spec.reparameterisable else "",
         "initialisation": "" if spec.initialisation == "policy" else "its own",
