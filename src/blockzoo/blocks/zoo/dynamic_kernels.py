@@ -95,7 +95,8 @@ class ODConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
-        inputs, outputs, positions, shares = self.attention(x)
+        attention: tuple[Tensor, Tensor, Tensor, Tensor | None] = self.attention(x)
+        inputs, outputs, positions, shares = attention
         # The images become groups of one image, so that each is convolved with its own kernel.
         y = F.conv2d(
             (x * inputs).reshape(1, -1, *x.shape[2:]),
