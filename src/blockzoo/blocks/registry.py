@@ -81,8 +81,8 @@ class BlockSpec:
         source: The class that it is or was written after.
         licence: Of the source.
         formula: Its mathematics in one line.
-        evidence: How it was established that it is what its name says, see the page of the zoo.
         factory: Called as `(in_channels, out_channels, stride, position)`; returns the module.
+        evidence: How it was established that it is what its name says, see the page of the zoo.
         reparameterisable: Whether branches merge in its deploy form.
         merge_methods: Methods that merge branches, for a block that calls them otherwise than
             `fuse`, `reparameterize` and `switch_to_deploy`.
