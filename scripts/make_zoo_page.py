@@ -30,6 +30,15 @@ blocks, the first one with the stage's stride, of 64, 128 and 256 channels at th
 image, as parameters in thousands / MACs in millions, in deploy form; where the training form costs something else, it stands
 below in brackets. [Knobs](blocks.md#a-block-s-capacity) set how large a block is inside.
 
+The column "checked by" says how it was established that a block is what its name says. Parameters and MACs of every block are
+exact in the tests, so "counts" is the least:
+
+* **official code**: equal to the authors' code on the same random weights in float64, in evaluation and training; where the
+  authors have none in PyTorch, to an independent implementation of it. Notes say what is meant to differ.
+* **network totals**: whole networks made of the block have the published number of parameters. For `classic/` blocks those are the
+  scaffolds of the early version.
+* **counts**: parameters as a second statement has them, the paper's table or the authors' configuration, where there is one.
+
 ## Theory
 
 `blockzoo blocks NAME` also shows what follows from the structure, without a clock.
@@ -70,8 +79,8 @@ def section(family: str, specs: Iterable[BlockSpec]) -> str:
     """Return one family's heading and table."""
     lines = [
         f"\n## {family}\n",
-        "| block | year | paper | licence | formula | knob | early | mid | late |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| block | year | paper | licence | checked by | formula | knob | early | mid | late |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *map(row, specs),
     ]
     return "\n".join(lines) + "\n"
@@ -81,7 +90,7 @@ def row(spec: BlockSpec) -> str:
     """Return one block's row."""
     names = f"**{spec.name}**" + "".join(f"<br>{alias}" for alias in spec.aliases)
     paper, formula = paper_link(spec.paper), f"`{spec.formula}`"
-    cells = [names, str(spec.year), paper, spec.licence, formula, spec.knob]
+    cells = [names, str(spec.year), paper, spec.licence, spec.evidence, formula, spec.knob]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (*cells, *costs(spec))) + " |"
 
 

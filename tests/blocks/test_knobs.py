@@ -36,6 +36,7 @@ WITHOUT_KNOB = {
 PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
     "DenseNetBC": (32, 32, 32),
     "EdgeResidual": (4, 8, 8),
+    "EdgeResidualTimm": (4, 8, 8),
     "GhostBottleneckV1": (3, 3, 6),
     "GhostBottleneckV2": (3, 3, 6),
     "GhostBottleneckV3": (3, 3, 6),
@@ -54,8 +55,10 @@ PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
     "classic/UniversalInvertedBottleneck": (4, 4, 6),
 }
 # By how much the nearest misses the context's stage: two 3x3 convolutions that no knob sets, of all
-# channels and of twice as many, cost more than the two of the context.
+# channels and of twice as many, cost more than the two of the context; so does an attention of all
+# channels with a dense transposed 4x4.
 OUT_OF_REACH: dict[tuple[str, Position, Budget], float] = {
+    ("LowFormerBlock", Position.EARLY, "params"): 0.101,
     ("MobileViTBlock", Position.EARLY, "macs"): 0.566,
     ("MobileViTBlock", Position.EARLY, "params"): 0.512,
     ("MobileViTBlock", Position.MID, "macs"): 0.751,

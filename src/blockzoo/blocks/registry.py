@@ -35,6 +35,8 @@ Builder = Callable[..., nn.Module]
 """Takes in_channels, out_channels and stride in this order, and perhaps the position."""
 RegisteredTarget = TypeVar("RegisteredTarget", bound=Callable[..., nn.Module])
 Initialisation = Literal["policy", "own"]
+Evidence = Literal["official code", "network totals", "counts", "not stated"]
+"""How it was established that a block is what its name says, the strongest way first."""
 TrialKind = Literal["identity", "cost", "latency", "training"]
 Task = TypeVar("Task")
 Value = TypeVar("Value")
@@ -80,6 +82,7 @@ class BlockSpec:
         licence: Of the source.
         formula: Its mathematics in one line.
         factory: Called as `(in_channels, out_channels, stride, position)`; returns the module.
+        evidence: How it was established that it is what its name says, see the page of the zoo.
         reparameterisable: Whether branches merge in its deploy form.
         merge_methods: Methods that merge branches, for a block that calls them otherwise than
             `fuse`, `reparameterize` and `switch_to_deploy`.
@@ -113,6 +116,7 @@ class BlockSpec:
     licence: str
     formula: str
     factory: BlockFactory
+    evidence: Evidence = "not stated"
     reparameterisable: bool = False
     merge_methods: tuple[str, ...] = ()
     initialisation: Initialisation = "policy"
@@ -363,6 +367,7 @@ class BlockFacts(TypedDict, total=False):
     source: str
     licence: str
     formula: str
+    evidence: Evidence
     reparameterisable: bool
     merge_methods: tuple[str, ...]
     initialisation: Initialisation

@@ -68,7 +68,8 @@ def test_involution_shares_a_kernel_among_sixteen_channels_or_fewer(
 
 def _open_gates(conv: ODConv2d) -> None:
     """Make the gates independent of the input, and 1/2 each; the kernels' shares equal."""
-    for gate in (conv.input_gate, conv.output_gate, conv.position_gate, conv.kernel_gate):
+    gates = conv.attention
+    for gate in (gates.input_gate, gates.output_gate, gates.position_gate, gates.kernel_gate):
         if gate is not None:
             nn.init.zeros_(gate.weight)
             assert gate.bias is not None
@@ -98,7 +99,7 @@ def test_odconv_gates_work_on_their_own_dimension() -> None:
         "kernel_gate": torch.randn(2),
     }
     for name, value in rows.items():
-        conv.get_parameter(f"{name}.bias").data.copy_(value)
+        conv.get_parameter(f"attention.{name}.bias").data.copy_(value)
     gates = {name: value.sigmoid() for name, value in rows.items()}
     first, second = conv.weight.chunk(2)
     share = rows["kernel_gate"].softmax(0)
@@ -111,7 +112,7 @@ def test_odconv_gates_work_on_their_own_dimension() -> None:
 
 def test_odconv_attends_to_each_image_alone() -> None:
     conv = ODConv2d(4, 4).eval()
-    for gate in (conv.position_gate, conv.kernel_gate):
+    for gate in (conv.attention.position_gate, conv.attention.kernel_gate):
         assert gate is not None
         nn.init.normal_(gate.weight)
     images = torch.randn(3, 4, 5, 5) * torch.tensor([0.1, 1, 10]).view(3, 1, 1, 1)
@@ -122,7 +123,7 @@ def test_odconv_attends_to_each_image_alone() -> None:
 @pytest.mark.parametrize(("channels", "squeezed"), [(8, 16), (256, 16), (512, 32)])
 def test_odconv_attention_width(channels: int, squeezed: int) -> None:
     with torch.device("meta"):
-        assert ODConv2d(channels, 8).input_gate.in_channels == squeezed
+        assert ODConv2d(channels, 8).attention.input_gate.in_channels == squeezed
 
 
 def test_kernels_to_mix_are_drawn_by_fan_out() -> None:
@@ -204,28 +205,32 @@ def test_dcnv3_runs_in_bfloat16_altogether() -> None:
     assert module(torch.randn(1, 3, 4, 16).bfloat16()).dtype == torch.bfloat16
 
 
-def test_odconv_cools_its_softmax_over_the_first_tenth_of_a_training() -> None:
-    conv = ODConv2d(4, 4)
-    assert conv.temperature.item() == 1.0
+def test_odconv_cools_over_the_first_tenth_of_a_training() -> None:
+    attention = ODConv2d(4, 4).attention
+    assert attention.temperature.item() == 1.0
     cooled = []
     for fraction in (0.0, 0.05, 0.1, 0.5):
-        conv.on_training_progress(fraction)
-        cooled.append(conv.temperature.item())
+        attention.on_training_progress(fraction)
+        cooled.append(attention.temperature.item())
     assert cooled == pytest.approx([30.0, 15.5, 1.0, 1.0])
-    assert "temperature" in conv.state_dict()
+    assert "temperature" in attention.state_dict()
 
 
-def test_a_hot_softmax_mixes_kernels_evenly() -> None:
-    conv = ODConv2d(2, 2, kernels=2).eval()
-    assert conv.kernel_gate is not None
-    nn.init.zeros_(conv.kernel_gate.weight)
-    with torch.no_grad():
-        assert conv.kernel_gate.bias is not None
-        conv.kernel_gate.bias.copy_(torch.tensor([3.0, 0.0]))
-        conv.temperature.fill_(3.0)
-    squeezed = torch.zeros(1, conv.kernel_gate.in_channels, 1, 1)
-    share = torch.softmax(torch.tensor([1.0, 0.0]), dim=0)  # 3 / 3 and 0 / 3
-    first, second = conv.weight.chunk(2)
-    position = torch.sigmoid(conv.position_gate(squeezed)).reshape(1, 1, 1, 3, 3)
-    expected = position * (share[0] * first + share[1] * second)
-    torch.testing.assert_close(conv._kernels(squeezed), expected)
+def test_the_temperature_divides_the_logits_of_all_four_attentions() -> None:
+    attention = ODConv2d(2, 3, kernels=2).eval().attention
+    gates = (attention.input_gate, attention.output_gate, attention.position_gate)
+    assert attention.kernel_gate is not None
+    for gate in (*gates, attention.kernel_gate):
+        nn.init.zeros_(gate.weight)
+        assert gate.bias is not None
+        nn.init.constant_(gate.bias, 3.0)
+    assert attention.kernel_gate.bias is not None
+    attention.kernel_gate.bias.data[1] = 0.0
+    attention.temperature.fill_(3.0)
+    inputs, outputs, positions, shares = attention(torch.zeros(1, 2, 1, 1))
+    half_open = 1 / (1 + math.exp(-1))  # 3 / 3
+    for gate, channels in zip((inputs, outputs, positions), (2, 3, 9), strict=True):
+        torch.testing.assert_close(gate, torch.full((1, channels, 1, 1), half_open))
+    # Of 3 / 3 and 0 / 3 the softmax is the same number.
+    expected = torch.tensor([half_open, 1 - half_open]).view(1, 2, 1, 1)
+    torch.testing.assert_close(shares, expected)

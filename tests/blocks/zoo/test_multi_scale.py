@@ -99,16 +99,25 @@ def test_googlenets_inception_has_the_shares_of_its_first(channels: int, widths:
 
 
 @pytest.mark.parametrize(
-    ("position", "kernels"),
+    ("position", "stride", "kernels", "pointwise"),
     [
-        (Position.EARLY, [3, 5, 7]),
-        (Position.MID, [3, 5, 7, 9]),
-        (Position.LATE, [3, 5, 7, 9]),
+        (Position.EARLY, 1, [3, 5, 7], 2),
+        (Position.EARLY, 2, [3, 5, 7], 2),
+        (Position.MID, 2, [3, 5, 7, 9], 1),
+        (Position.MID, 1, [3, 5], 2),
+        (Position.LATE, 2, [3, 5, 7], 1),
+        (Position.LATE, 1, [3, 5, 7, 9], 2),
     ],
 )
-def test_mixnet_kernels_by_position(position: Position, kernels: list[int]) -> None:
+def test_mixnet_kernels_by_position_and_stride(
+    position: Position, stride: int, kernels: list[int], pointwise: int
+) -> None:
+    """After `mixnet_m` of the authors: k3.5.7 are kernels, a1.1 and p1.1 mixed 1x1 convolutions."""
     with torch.device("meta"):
-        block = get_block("MixConvMixNet").build(16, 16, 1, position)
+        block = get_block("MixConvMixNet").build(16, 16, stride, position)
+    for name in ("conv_pw", "conv_pwl"):
+        convs = [m for m in block.get_submodule(name).modules() if isinstance(m, nn.Conv2d)]
+        assert [conv.groups for conv in convs] == [1] * pointwise
     depthwise = [
         module
         for module in block.modules()

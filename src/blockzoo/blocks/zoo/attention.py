@@ -20,7 +20,12 @@ from timm.models.sknet import SelectiveKernelBottleneck
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling, projection
+from blockzoo.blocks.zoo.layers import (
+    after_shape_change,
+    convnext_downsampling,
+    projection,
+    set_norm_constants,
+)
 from blockzoo.blocks.zoo.residual import base_width, set_basic_width
 from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
@@ -43,6 +48,7 @@ _se_module: Any = partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)
     paper="1709.01507",
     source="timm.models.resnet.BasicBlock with timm.layers.SEModule",
     licence="Apache-2.0",
+    evidence="official code",
     formula=_RELU_RESIDUAL.format(attention="se"),
     aliases=("SEBlock", "SqueezeExcitation"),
     notes="Squeeze-and-excitation with reduction 16, at least one channel; shortcut option B.",
@@ -62,16 +68,23 @@ def se_basic_block(
     paper="1807.06521",
     source="timm.models.resnet.BasicBlock with timm.layers.CbamModule",
     licence="Apache-2.0",
-    formula=_RELU_RESIDUAL.format(attention="spatial(channel") + ")",
+    evidence="official code",
+    formula="y = relu(spatial(channel(bn(conv3x3(relu(bn(conv3x3_s(x))))))) + shortcut(x))",
     aliases=("CBAM",),
-    notes="Channel attention with reduction 16, then a 7x7 spatial attention; shortcut option B.",
+    notes=(
+        "Channel attention with reduction 16, its MLP with biases, then a 7x7 spatial attention "
+        "whose BN has momentum 0.01, as in the authors' code; shortcut option B."
+    ),
     knob="width_ratio",
 )
 def cbam_basic_block(
     in_channels: int, out_channels: int, stride: int, position: Position, *, width_ratio: float = 1
 ) -> nn.Module:
     """Return ResNet's basic block with CBAM (Woo et al., arXiv 1807.06521)."""
-    return _basic_block(in_channels, out_channels, stride, CbamModule, width_ratio)
+    attention = partial(CbamModule, mlp_bias=True)
+    block = _basic_block(in_channels, out_channels, stride, attention, width_ratio)
+    set_norm_constants(block.get_submodule("se.spatial"), eps=1e-5, momentum=0.01)
+    return block
 
 
 @register_block(
@@ -81,6 +94,7 @@ def cbam_basic_block(
     paper="1910.03151",
     source="timm.models.resnet.BasicBlock with timm.layers.EcaModule",
     licence="Apache-2.0",
+    evidence="official code",
     formula=_RELU_RESIDUAL.format(attention="eca"),
     aliases=("ECABlock", "ECANet"),
     notes="The kernel over channels grows with their number: 3 at 64, 5 at 128; option B.",
@@ -100,6 +114,7 @@ def eca_basic_block(
     paper="1903.06586",
     source="timm.models.sknet.SelectiveKernelBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(sum_k a_k(u) * relu(bn(gconv_k_s(u)))) + shortcut(x)), u = relu(P(x))",
     aliases=("SKNet", "SelectiveKernel"),
     notes=(
@@ -152,6 +167,7 @@ def sk_bottleneck(
     paper="2004.08955",
     source="timm.models.resnest.ResNestBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(avgpool_s(splat(relu(P(x))))) + P(avgpool_s(x))), P = bn conv1x1",
     aliases=("ResNeSt", "SplitAttention"),
     notes=(
@@ -196,6 +212,7 @@ def resnest_bottleneck(
     paper="2003.13678",
     source="timm.models.regnet.Bottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(se(relu(bn(gconv3x3_s(relu(P(x))))))) + shortcut(x)), P = bn conv1x1",
     aliases=("RegNetY",),
     notes=(
@@ -228,6 +245,7 @@ def regnet_y_block(
     paper="2103.06877",
     source="timm.models.regnet.Bottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(silu(bn(gconv3x3_s(silu(P_4o(x))))))), x if shape stays, P = bn conv1x1",
     aliases=("RegNetZ",),
     notes=(
@@ -264,6 +282,7 @@ def regnet_z_block(
     paper="2103.02907",
     source="timm.models._efficientnet_blocks.InvertedResidual with timm.layers.CoordAttn",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(ca(relu6(bn(dw3x3_s(relu6(P_6c(x))))))), x if shape stays, P = bn conv1x1",
     aliases=("CoordAttn", "CoordinateAttention"),
     notes=(
@@ -296,12 +315,14 @@ def coord_attn_mobilenet_v2(
     paper="none (timm)",
     source="timm.models.csatv2.Block",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + up(sa(u)) * u, u = conv1x1(grn(gelu(conv1x1_4c(ln(dw7x7(x))))))",
     aliases=("CSATv2",),
     notes=(
         "No paper names it; it comes with timm. Its spatial attention works on a 7x7 grid whatever "
         "the size; its layer norms span one channel, so what follows them sees only their bias, "
-        "zero at the start. Before a block that strides: layer normalisation and a 2x2 convolution."
+        "zero at the start. Before a block that strides: layer normalisation and a 2x2 "
+        "convolution. No second statement of it was found."
     ),
     knob="mlp_ratio",
 )

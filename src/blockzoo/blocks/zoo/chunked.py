@@ -185,6 +185,7 @@ def _feed_forward(channels: int, mlp_ratio: float) -> nn.Sequential:
     paper="2406.16004",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(P(gelu(bn(P_2c(bn([x1, dw3x3(x2), dw7x7(x3), dw11x1(dw1x11(x4))]))))))",
     reparameterisable=True,
     aliases=("RepNeXt",),

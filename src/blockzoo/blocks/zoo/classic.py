@@ -36,7 +36,9 @@ _GHOST_EXPANSION = {Position.EARLY: 3, Position.MID: 3, Position.LATE: 5}
 _squeeze_excite: Any = partial(SqueezeExcite, rd_ratio=0.25)
 _gelu: Any = nn.GELU
 
-_register = partial(register_block, licence="Apache-2.0", initialisation="own")
+_register = partial(
+    register_block, licence="Apache-2.0", evidence="network totals", initialisation="own"
+)
 
 
 @_register(
@@ -154,7 +156,7 @@ def universal_inverted_bottleneck(
 @_register(
     "classic/EdgeResidual",
     family="mobile",
-    year=2019,
+    year=2020,
     paper="2003.02838",
     source="timm.models._efficientnet_blocks.EdgeResidual",
     formula="y = x + bn(conv1x1(se(relu(bn(conv3x3_s_ec(x)))))), x where shape stays",

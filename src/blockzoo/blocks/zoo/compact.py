@@ -18,11 +18,13 @@ from blockzoo.core.position import Position
     paper="1602.07360",
     source="torchvision.models.squeezenet.Fire",
     licence="BSD-3-Clause",
+    evidence="network totals",
     formula="y = [relu(conv1x1(u)), relu(conv3x3(u))], u = relu(conv1x1_o/8(x))",
     aliases=("Fire", "FireModule", "SqueezeNet"),
     notes=(
-        "Convolutions with bias, no normalisation and no shortcut. Where it strides: SqueezeNet's "
-        "3x3 max pool before it, windows starting at the first pixel."
+        "Convolutions with bias, no normalisation and no shortcut; fire2 to fire4 have the "
+        "parameters of the paper's table. Where it strides: SqueezeNet's 3x3 max pool before it, "
+        "windows starting at the first pixel."
     ),
     knob="width_ratio",
 )
@@ -53,9 +55,14 @@ def squeezenet_fire(
     paper="1803.10615",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(x + P(conv1x3(conv3x1(P_c/4(P_c/2(x)))))), BN and ReLU after each of them",
     aliases=("SqNxt",),
-    notes="Where the shape changes: a strided 1x1 convolution, BN and ReLU before the block.",
+    notes=(
+        "3x1 before 1x3 in every block, as in the first of each stage of the paper's; there the "
+        "two change places from block to block, but a block here has no number, and the cost is "
+        "the same. Where the shape changes: a strided 1x1 convolution, BN and ReLU before it."
+    ),
     knob="width_ratio",
 )
 def squeezenext(

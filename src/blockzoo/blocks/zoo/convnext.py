@@ -27,6 +27,7 @@ _EDGENEXT_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 7}
     paper="2201.03545",
     source="timm.models.convnext.ConvNeXtBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * fc(gelu(fc_4c(ln(dw7x7(x)))))",
     aliases=("ConvNeXt",),
     notes=(
@@ -53,6 +54,7 @@ def convnext_block(
     paper="2301.00808",
     source="timm.models.convnext.ConvNeXtBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + fc(grn(gelu(fc_4c(ln(dw7x7(x)))))), grn(u) = u + g * u |u_c| / mean |u_c| + b",
     aliases=("ConvNeXtV2",),
     notes=(
@@ -108,6 +110,7 @@ class ConvMixerLayer(nn.Module):
     paper="2201.09792",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = bn(gelu(conv1x1(x + bn(gelu(dw9x9(x))))))",
     aliases=("ConvMixer",),
     notes=(
@@ -137,6 +140,7 @@ def _patch_embedding(in_channels: int, out_channels: int) -> nn.Module:
     paper="2206.10589",
     source="timm.models.edgenext.ConvBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * fc(gelu(fc_4c(ln(dwK(x))))), K = 3/5/7",
     notes=(
         "Layer scale g = 1e-6 at the start. Before a block that strides: layer normalisation and "
@@ -164,6 +168,7 @@ def edgenext_conv_encoder(
     paper="2303.15446",
     source="timm.models.swiftformer.ConvEncoder",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * conv1x1(gelu(conv1x1_4c(bn(dw3x3(x)))))",
     notes=(
         "Layer scale g = 1 at the start. Before a block that strides: a strided 3x3 convolution "
@@ -194,13 +199,15 @@ def swiftformer_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2501.15369",
     source="timm.models.iformer.ConvBlock",
     licence="Apache-2.0",
-    formula="y = x + g * P(gelu(P_4c(bn(dw7x7(x))))), P = bn conv1x1",
+    evidence="official code",
+    formula="y = x + P(gelu(P_4c(bn(dw7x7(x))))), P = bn conv1x1",
     reparameterisable=True,
     aliases=("iFormer",),
     notes=(
-        "BN is merged into the convolutions in deploy form. Layer scale g = 1e-6 at the start. "
-        "Before a block that strides: a strided 3x3 convolution and BN; before one that only "
-        "changes channels: a 1x1 convolution and BN."
+        "BN is merged into the convolutions in deploy form. No layer scale, which of the iFormers "
+        "H alone has; at 64, 128, 256 channels they are L2. Before a block that strides: a "
+        "strided 3x3 convolution and BN; before one that only changes channels: a 1x1 "
+        "convolution and BN."
     ),
     knob="mlp_ratio",
 )
@@ -208,7 +215,7 @@ def iformer_conv_block(
     in_channels: int, out_channels: int, stride: int, position: Position, *, mlp_ratio: float = 4
 ) -> nn.Module:
     """Return iFormer's convolution block (Zheng, arXiv 2501.15369)."""
-    block = iformer.ConvBlock(out_channels, kernel_size=7, ratio=4)
+    block = iformer.ConvBlock(out_channels, kernel_size=7, ratio=4, layer_scale_init_value=0)
     set_inner_width(
         block,
         inner_width(out_channels, mlp_ratio),

@@ -17,6 +17,7 @@ from blockzoo.core.position import Position
 # InternImage-T's: 64 channels in 4 groups.
 _GROUP_WIDTH = 16
 _KERNEL_SIZE = 3
+_NORM_EPS = 1e-6
 
 
 class DCNv3(nn.Module):
@@ -35,7 +36,7 @@ class DCNv3(nn.Module):
         self.local = nn.Conv2d(
             channels, channels, _KERNEL_SIZE, padding=_KERNEL_SIZE // 2, groups=channels
         )
-        self.norm = nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(channels, eps=_NORM_EPS)
         self.act = nn.GELU()
         self.displacement = nn.Linear(channels, groups * points * 2)
         self.mask = nn.Linear(channels, groups * points)
@@ -92,10 +93,10 @@ class InternBlock(nn.Module):
 
     def __init__(self, channels: int, groups: int, mlp_ratio: float = 4) -> None:
         super().__init__()
-        self.spatial = nn.Sequential(nn.LayerNorm(channels), DCNv3(channels, groups))
+        self.spatial = nn.Sequential(nn.LayerNorm(channels, eps=_NORM_EPS), DCNv3(channels, groups))
         hidden = inner_width(channels, mlp_ratio)
         self.mlp = nn.Sequential(
-            nn.LayerNorm(channels),
+            nn.LayerNorm(channels, eps=_NORM_EPS),
             nn.Linear(channels, hidden),
             nn.GELU(),
             nn.Linear(hidden, channels),
@@ -115,13 +116,15 @@ class InternBlock(nn.Module):
     paper="2211.05778",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + dcn3x3(ln(x)), y = z + linear(gelu(linear_4c(ln(z))))",
     aliases=("DCNv3", "InternImage"),
     notes=(
         "InternImage-T: a group for every 16 channels (or for the largest divisor of 16 that "
         "divides them), MLP ratio 4, no layer scale. Displacements start near zero, not at zero. "
         "Not counted: sampling, 9 points of 4 neighbours for each value. Before a block that "
-        "strides: a 3x3 convolution and layer normalisation."
+        "strides: a 3x3 convolution and layer normalisation. All layer norms have the authors' "
+        "eps 1e-6."
     ),
     knob="mlp_ratio",
 )
@@ -137,5 +140,5 @@ def internimage_dcnv3(
 def _downsampling(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
-        LayerNorm2d(out_channels),
+        LayerNorm2d(out_channels, eps=_NORM_EPS),
     )

@@ -15,7 +15,12 @@ from timm.models.vovnet import OsaBlock
 from torch import nn
 
 from blockzoo.blocks.registry import register_block
-from blockzoo.blocks.zoo.layers import after_downsampling, conv_bn, overlapping_max_pool
+from blockzoo.blocks.zoo.layers import (
+    after_downsampling,
+    conv_bn,
+    overlapping_max_pool,
+    set_norm_constants,
+)
 from blockzoo.blocks.zoo.widths import inner_width
 from blockzoo.core.position import Position
 
@@ -46,6 +51,7 @@ _HG_STAGE = {
     paper="1608.06993",
     source="timm.models.densenet.DenseBlock and DenseTransition",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = pool_s(conv1x1(relu(bn(v)))), v = [x, L(x), L([x, L(x)]), ..] of 2o channels",
     aliases=("DenseNet", "DenseBlock"),
     notes=(
@@ -92,6 +98,7 @@ def densenet_bc(
     paper="1911.06667",
     source="timm.models.vovnet.OsaBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = u * hardsigmoid(fc(mean(u))) [+ x], u = P([x, C(x), C(C(x)), C(C(C(x)))])",
     aliases=("VoVNet", "OSABlock"),
     notes=(
@@ -135,11 +142,13 @@ def osa_ese(
     paper="1911.11929",
     source="timm.models.cspnet.CrossStage and DarkBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = P([u1, P(v + C(P(v)))]), [u1, v] = P(C_s(x)), C = lrelu bn conv3x3",
     aliases=("CSPDarkNet", "CSPBlock"),
     notes=(
         "CSPDarkNet53's stage with one dark block: half of the channels pass by it. P = leaky "
-        "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2."
+        "relu, BN, conv1x1. The strided 3x3 convolution C_s stands only where the stride is 2. "
+        "Compared with csdarknet53.cfg of CrossStagePartialNetworks: equal, layer by layer."
     ),
     knob="width_ratio",
 )
@@ -182,11 +191,13 @@ def csp_dark(
     paper="2212.07784",
     source="timm.models.cspnext.CspNextLayer",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = P(ese([v + P(D(C(v))), P(x)])), v = P(x), C = silu bn conv3x3, D = silu bn dw5x5",
     aliases=("CSPNeXtLayer",),
     notes=(
         "RTMDet's layer with one block, P = silu bn conv1x1, halves inside. Before a layer that "
-        "strides: a strided 3x3 convolution, BN and SiLU."
+        "strides: a strided 3x3 convolution, BN and SiLU. BN with the authors' eps 1e-3 and "
+        "momentum 0.03."
     ),
     knob="width_ratio",
 )
@@ -211,11 +222,13 @@ def cspnext(
         channel_attention=True,
     )
     if stride == 1:
-        return layer(in_channels)
-    return nn.Sequential(
-        conv_bn(in_channels, out_channels, 3, stride=stride, activation=nn.SiLU(inplace=True)),
-        layer(out_channels),
-    )
+        return _with_rtmdet_norms(layer(in_channels))
+    conv = conv_bn(in_channels, out_channels, 3, stride=stride, activation=nn.SiLU(inplace=True))
+    return _with_rtmdet_norms(nn.Sequential(conv, layer(out_channels)))
+
+
+def _with_rtmdet_norms(block: nn.Module) -> nn.Module:
+    return set_norm_constants(block, eps=1e-3, momentum=0.03)
 
 
 @register_block(
@@ -225,6 +238,7 @@ def cspnext(
     paper="2304.08069",
     source="timm.models.hgnet.HighPerfGpuBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = P_o(P_o/2([x, C(x), C(C(x)), C(C(C(x)))])) [+ x], C and P: a relu(bn(conv)) + b",
     aliases=("PPHGNetV2Block", "HGBlock"),
     notes=(

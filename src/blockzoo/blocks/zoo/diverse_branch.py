@@ -169,6 +169,7 @@ class DBBBasicBlock(ResidualReLU):
     paper="2103.13425",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(D(relu(D_s(x))) + shortcut(x)), D = C3 + C1 + avgpool C1 + C3 C1, BN in each",
     reparameterisable=True,
     aliases=("DBB", "DiverseBranchBlock"),

@@ -129,6 +129,7 @@ class DYMicroBlock(nn.Module):
     paper="2108.05894",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + sm1(P(sm2(dw1xk(dwkx1(sm2(P_6c(x))))))), x where shape stays, sm = shift-max",
     notes=(
         "Micro-Block-C with M2's settings: shift-max branches 2/2/1, kernel 5/3/3, reduction "

@@ -18,6 +18,7 @@ from blockzoo.blocks.zoo.layers import (
     convnext_downsampling,
     depthwise_conv,
     patch_conv,
+    set_norm_constants,
 )
 from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
 from blockzoo.core.position import Position
@@ -35,6 +36,7 @@ _GNCONV_SCALE = 1 / 3
     paper="2403.19967",
     source="timm.models.starnet.Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + dw7x7(bn(P(relu6(P_4c(v)) * P_4c(v)))), v = bn(dw7x7(x))",
     aliases=("StarNet",),
     notes=(
@@ -72,6 +74,7 @@ def _starnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2405.07992",
     source="timm.models.mambaout.GatedConvBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(gelu(g) * [i, dw7x7(c)]), [g, i, c] = P_16c/3(ln(x)), as many c as x has",
     aliases=("MambaOut", "GatedCNN"),
     notes=(
@@ -110,13 +113,14 @@ def _mambaout_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2203.11926",
     source="timm.models.focalnet.FocalNetBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + P(q P(sum g_l f_l)), f_l = gelu(dw f_l-1), [q f_0 g] = P(ln x), y = z + f(z)",
     aliases=("FocalNet",),
     notes=(
         "Focal modulation with small receptive fields: levels of 3x3 and 5x5 and the mean of the "
         "image; f is ln and an MLP of expansion 4; no layer scale. Before a block that strides: "
         "a 2x2 convolution and layer normalisation; before one that only changes channels: a 1x1 "
-        "convolution and BN."
+        "convolution and BN. Layer norms with the authors' eps 1e-5."
     ),
     knob="mlp_ratio",
 )
@@ -132,7 +136,9 @@ def focalnet_block(
         focal_window=3,
         layerscale_value=None,
     )
-    return after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
+    whole = after_shape_change(block, in_channels, out_channels, stride, _focalnet_downsampling)
+    # The authors' layer norms are PyTorch's, timm's have 1e-6; BN has 1e-5 anyway.
+    return set_norm_constants(whole, eps=1e-5)
 
 
 def _focalnet_downsampling(in_channels: int, out_channels: int) -> nn.Module:
@@ -199,6 +205,7 @@ class HorBlock(nn.Sequential):
     paper="2207.14284",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g P(q_n), q_i+1 = P(q_i) * f_i, [q_0, dw7x7(f)] = P(ln(x)), y = z + g mlp(z)",
     aliases=("HorNet", "HorBlock"),
     notes=(

@@ -24,6 +24,7 @@ GHOST_STAGE = {
     paper="1911.11907",
     source="timm.models.ghostnet.GhostBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = G(se(dw_s(G(x)))) + shortcut(x), G = [p, dw3x3(p)], p = conv1x1 to half of them",
     aliases=("GhostBottleneck", "GhostNet"),
     notes="Expansion 3/3/6, depthwise kernel 3/5/5 (only where it strides), SE 0.25 mid and late.",
@@ -51,6 +52,7 @@ def ghost_bottleneck_v1(
     paper="2211.12905",
     source="timm.models.ghostnet.GhostBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = G(se(dw_s(G(x) * up(sigmoid(dfc(pool(x))))))) + shortcut(x), G = [p, dw3x3(p)]",
     aliases=("GhostNetV2",),
     notes=(

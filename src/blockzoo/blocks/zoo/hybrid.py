@@ -14,6 +14,7 @@ from torch import nn
 
 from blockzoo.blocks.registry import register_block
 from blockzoo.blocks.zoo.convnext import swiftformer_downsampling
+from blockzoo.blocks.zoo.inverted import CPUBONE_STRIDED_EXPANSION
 from blockzoo.blocks.zoo.layers import after_shape_change, convnext_downsampling
 from blockzoo.blocks.zoo.universal_inverted import universal_inverted_bottleneck
 from blockzoo.blocks.zoo.widths import inner_width, leaving_one, set_inner_width
@@ -21,6 +22,10 @@ from blockzoo.core.position import Position
 
 # After EdgeNeXt-S's stages of like width (48, 96 and 304 channels).
 _SDTA_SCALES = {Position.EARLY: 2, Position.MID: 2, Position.LATE: 4}
+# EdgeNeXt-S and -B have eight heads, the narrower networks four.
+_SDTA_HEADS = 8
+# LowFormer halves the attention's width above this many channels only.
+_LOWFORMER_FULL_WIDTH = 80
 _ATTENTION_STRIDE = {Position.EARLY: 2, Position.MID: 2, Position.LATE: 1}
 _HEADS = 4
 
@@ -32,6 +37,7 @@ _HEADS = 4
     paper="2303.15446",
     source="timm.models.swiftformer.Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = v + g P(gelu(P_4c(bn(v)))), v = u + g eaa(u), u = x + g P(gelu(P(bn(dw3x3(x)))))",
     aliases=("SwiftFormer",),
     notes=(
@@ -57,11 +63,13 @@ def swiftformer_eaa(
     paper="2205.14756",
     source="timm.models.efficientvit_mit.EfficientVitBlock and MBConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = z + mbconv_4(z), z = x + P(attn([w, gconv1x1(dw5x5(w))])), w = conv1x1(x)",
     aliases=("EfficientViT", "LiteMLA"),
     notes=(
         "ReLU linear attention with w as queries, keys and values, and w aggregated as a second "
-        "scale. Heads of 16 channels, or of the largest power of two below that divides them. "
+        "scale; divided by their sum plus 1e-15, as the authors do. Heads of 16 channels, or of "
+        "the largest power of two below that divides them. "
         "Before a block that strides: an MBConv with expansion 4 and BN at its end only; before "
         "one that only changes channels: a 1x1 convolution and BN."
     ),
@@ -77,6 +85,8 @@ def efficientvit_lite_mla(
         head_dim=math.gcd(16, out_channels),
         expand_ratio=leaving_one(expansion, out_channels),
     )
+    # timm's default is 1e-5.
+    block.get_submodule("context_module.main").eps = 1e-15  # type: ignore[assignment]
     downsampling = partial(_efficientvit_downsampling, expansion=expansion)
     return after_shape_change(block, in_channels, out_channels, stride, downsampling)
 
@@ -102,13 +112,14 @@ def _efficientvit_downsampling(in_channels: int, out_channels: int, expansion: f
     paper="2409.03460",
     source="timm.models.lowformer.LowFormerBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + up(attn(conv1x1(dw_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
     aliases=("LowFormer",),
     notes=(
-        "Attention on half of the channels, on a map lowered by a = 2/2/1 and raised by a "
-        "transposed convolution; fused MBConv below 256 channels. Before a block that strides: a "
-        "fused MBConv with expansion 4; before one that only changes channels: a 1x1 convolution "
-        "and BN."
+        "Attention on half of the channels, or on all of 80 and fewer, on a map lowered by a = "
+        "2/2/1 and raised by a transposed convolution; fused MBConv below 256 channels. Before a "
+        "block that strides: a fused MBConv with expansion 4, as in LowFormer-B0 (the larger have "
+        "6); before one that only changes channels: a 1x1 convolution and BN."
     ),
     knob="expansion",
 )
@@ -127,6 +138,8 @@ def lowformer_block(
         fused_conv=True,
         att_stride=_ATTENTION_STRIDE[position],
     )
+    if out_channels <= _LOWFORMER_FULL_WIDTH:
+        _attend_to_all_channels(block, out_channels, _ATTENTION_STRIDE[position])
     _set_mlp_expansion(block.get_submodule("mlp.main"), out_channels, expansion)
     downsampling = partial(
         lowformer.FusedMBConv,
@@ -144,13 +157,15 @@ def lowformer_block(
     paper="2603.26425",
     source="timm.models.cpubone.CPUBoneBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + up(attn(conv1x1(dw2x2_a(gn(x))))), u = z + mlp_4(gn(z)), y = u + mbconv_4(u)",
     aliases=("CPUBone",),
     notes=(
         "Attention on half of the channels, on a map lowered by a = 2/2/1 and raised to the "
-        "nearest pixel; 2x2 kernels; MBConv in two groups, fused below 256 channels. Before a "
-        "block that strides: a fused MBConv in two groups with expansion 4; before one that only "
-        "changes channels: a 1x1 convolution and BN."
+        "nearest pixel; 2x2 kernels; MBConv in two groups, fused below 256 channels. Its MLP's "
+        "dropout of 0.1 is left out, as of every block here: regularisation is the recipe's. "
+        "Before a block that strides: a fused MBConv in two groups with expansion 6, as in "
+        "CPUBone-B1; before one that only changes channels: a 1x1 convolution and BN."
     ),
     knob="expansion",
 )
@@ -175,7 +190,7 @@ def cpubone_block(
     downsampling = partial(
         cpubone.FusedMBConv,
         stride=2,
-        mid_channels=inner_width(in_channels, expansion, multiple=2),
+        mid_channels=CPUBONE_STRIDED_EXPANSION * in_channels,
         expand_groups=2,
         act_layer=(nn.Hardswish, None),
     )
@@ -189,10 +204,12 @@ def cpubone_block(
     paper="2206.10589",
     source="timm.models.edgenext.SplitTransposeBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g fc(gelu(fc_4c(ln(u + g xca(ln(u)))))), u = [v1, .., xs], vk = dw(xk + vk-1)",
     aliases=("EdgeNeXt", "SDTA"),
     notes=(
-        "Two, two, four splits; four heads of attention between channels, early with a Fourier "
+        "EdgeNeXt-S: two, two, four splits; eight heads of attention between channels (the X-S "
+        "and XX-S networks have four), early with a Fourier "
         "position encoding; layer scale g = 1e-6 at the start. Before a block that strides: layer "
         "normalisation and a 2x2 convolution with stride 2; before one that only changes "
         "channels: a 1x1 convolution and BN."
@@ -204,14 +221,14 @@ def edgenext_sdta(
 ) -> nn.Module:
     """Return EdgeNeXt's split depthwise transpose attention (Maaz et al., arXiv 2206.10589).
 
-    Raises `ValueError` when out_channels is no multiple of 4, the number of heads.
+    Raises `ValueError` when out_channels is no multiple of 8, the number of heads.
     """
-    if out_channels % _HEADS:
-        raise ValueError("the output channels must be a multiple of 4")
+    if out_channels % _SDTA_HEADS:
+        raise ValueError("the output channels must be a multiple of 8")
     block = SplitTransposeBlock(
         out_channels,
         num_scales=_SDTA_SCALES[position],
-        num_heads=_HEADS,
+        num_heads=_SDTA_HEADS,
         expand_ratio=leaving_one(mlp_ratio, out_channels),
         # EdgeNeXt encodes positions in its first stage with attention only.
         use_pos_emb=position is Position.EARLY,
@@ -226,12 +243,14 @@ def edgenext_sdta(
     paper="2404.10518",
     source="timm.models._efficientnet_blocks.MobileAttention",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = x + g P(attn(P(u), P(D(u)), P(D(u)))), u = bn(x), D = bn dw3x3_2, one key for all",
     aliases=("MobileMQA", "MobileAttention"),
     notes=(
         "Multi-query attention with a quarter of the channels per head, keys and values at half "
         "the resolution, layer scale g = 1e-5 at the start. Before a block that changes the "
-        "shape: a universal inverted bottleneck in its ExtraDW form."
+        "shape: a universal inverted bottleneck in its ExtraDW form. "
+        "Compared by count with the paper's description alone."
     ),
     knob="width_ratio",
 )
@@ -259,6 +278,18 @@ def mobilenetv4_mqa(
     # MobileNetV4 changes shape in its convolutional blocks alone; attention keeps it.
     bottleneck = universal_inverted_bottleneck(in_channels, out_channels, stride, position)
     return nn.Sequential(bottleneck, attention)
+
+
+def _attend_to_all_channels(block: nn.Module, channels: int, stride: int) -> None:
+    # timm halves the attention's width at every width, the authors' code above 80 channels only.
+    attention = lowformer.ConvAttention(
+        channels,
+        head_dim_mul=1.0,
+        att_stride=stride,
+        att_kernel=5 if stride > 1 else 3,
+        fuse_out_proj=True,
+    )
+    block.get_submodule("attn.main").add_module("1", attention)
 
 
 def _set_mlp_expansion(mlp: nn.Module, channels: int, expansion: float) -> None:

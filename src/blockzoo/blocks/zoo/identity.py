@@ -16,6 +16,7 @@ from blockzoo.core.position import Position
     paper="1512.03385",
     source="written here",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = pad(avgpool_s(x)), y = x where the shape stays",
     notes="The parameter-free shortcut (option A) of ResNet, with average pooling for the stride.",
 )

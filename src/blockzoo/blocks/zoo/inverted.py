@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models.mnasnet import _InvertedResidual as MnasNetBlock
 
 from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.layers import set_norm_constants
 from blockzoo.blocks.zoo.widths import inner_width, set_inner_width, squeezed_channels, width_of
 from blockzoo.core.position import Position
 
@@ -34,6 +35,9 @@ _MNASNET_STAGE = {Position.EARLY: (3, 3), Position.MID: (5, 3), Position.LATE: (
 _MBCONV_KERNEL = {Position.EARLY: 3, Position.MID: 5, Position.LATE: 5}
 # EfficientNet-EdgeTPU's in its first three stages.
 _EDGE_EXPANSION = {Position.EARLY: 4, Position.MID: 8, Position.LATE: 8}
+# CPUBone-B1's in all that strides (B0 has 4); what keeps its shape has 4.
+CPUBONE_STRIDED_EXPANSION = 6
+_GOOGLE_BN = "BN with the authors' eps 1e-3 and momentum 0.01."
 # ReXNet has no squeeze-excite in its first two stages.
 _REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 / 12}
 
@@ -45,6 +49,7 @@ _REXNET_SQUEEZE = {Position.EARLY: 0.0, Position.MID: 1 / 12, Position.LATE: 1 /
     paper="1801.04381",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(relu6(bn(dw3x3_s(relu6(P_6c(x)))))), x where shape stays, P = bn conv1x1",
     notes="MobileNetV2: expansion 6 everywhere, no squeeze-excite, linear projection.",
     knob="expansion",
@@ -66,12 +71,13 @@ def inverted_residual(
     paper="1905.02244",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(a(bn(dw_s(a(P_ec(x))))))), x where shape stays, P = bn conv1x1",
     aliases=("MobileNetV3",),
     notes=(
         "MobileNetV3-Large: kernel 3/5/5, expansion 3/3/6, a = ReLU/ReLU/Hardswish; "
         "squeeze-excite mid and late, a quarter of the expanded channels, ReLU and hard sigmoid "
-        "inside."
+        f"inside. {_GOOGLE_BN}"
     ),
     knob="expansion",
 )
@@ -96,7 +102,7 @@ def mobilenetv3_block(
         act_layer=stage.activation,
         se_layer=squeeze if stage.squeezes else None,
     )
-    return block
+    return set_google_norms(block)
 
 
 @register_block(
@@ -106,9 +112,13 @@ def mobilenetv3_block(
     paper="1905.11946",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(se(silu(bn(dw_s(silu(P_6c(x))))))), x where shape stays, P = bn conv1x1",
     aliases=("MBConv", "EfficientNetBlock"),
-    notes="Kernel 3/5/5, expansion 6, squeeze-excite to a quarter of the input channels.",
+    notes=(
+        "Kernel 3/5/5, expansion 6, squeeze-excite to a quarter of the input channels. "
+        f"{_GOOGLE_BN}"
+    ),
     knob="expansion",
 )
 def mbconv_efficientnet(
@@ -131,7 +141,7 @@ def mbconv_efficientnet(
         act_layer=nn.SiLU,
         se_layer=squeeze,
     )
-    return block
+    return set_google_norms(block)
 
 
 @register_block(
@@ -141,9 +151,10 @@ def mbconv_efficientnet(
     paper="1807.11626",
     source="torchvision.models.mnasnet._InvertedResidual",
     licence="BSD-3-Clause",
+    evidence="official code",
     formula="y = x + P(relu(bn(dw_s(relu(P_ec(x)))))), x where shape stays, P = bn conv1x1",
     aliases=("MnasNetBlock",),
-    notes="MnasNet-B1: kernel 3/5/5, expansion 3/3/6, no squeeze-excite.",
+    notes=f"MnasNet-B1: kernel 3/5/5, expansion 3/3/6, no squeeze-excite. {_GOOGLE_BN}",
     knob="expansion",
 )
 def mbconv_mnasnet(
@@ -165,7 +176,7 @@ def mbconv_mnasnet(
         inside=["layers.1", "layers.3", "layers.4"],
         leave=["layers.6"],
     )
-    return block
+    return set_google_norms(block)
 
 
 @register_block(
@@ -175,6 +186,7 @@ def mbconv_mnasnet(
     paper="2007.00992",
     source="timm.models.rexnet.LinearBottleneck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + P(relu6(se(bn(dw3x3_s(silu(P_6c(x))))))), x only where s = 1, P = bn conv1x1",
     aliases=("ReXNet",),
     notes=(
@@ -201,12 +213,17 @@ def rexnet_linear_bottleneck(
 @register_block(
     "EdgeResidual",
     family="mobile",
-    year=2019,
+    year=2020,
     paper="2003.02838",
-    source="timm.models._efficientnet_blocks.EdgeResidual",
+    source="timm.models._efficientnet_blocks.EdgeResidual, striding as the authors' code does",
     licence="Apache-2.0",
-    formula="y = x + bn(conv1x1(relu(bn(conv3x3_s_ec(x))))), x where shape stays, e = 4/8/8",
-    notes="EfficientNet-EdgeTPU, also called fused MBConv; expansion 4 early, 8 mid and late.",
+    evidence="official code",
+    formula="y = x + bn(conv1x1_s(relu(bn(conv3x3_ec(x))))), x where shape stays, e = 4/8/8",
+    notes=(
+        "EfficientNet-EdgeTPU: expansion 4 early, 8 mid and late. The authors' code strides by the "
+        "1x1 projection, so the 3x3 sees every pixel; timm strides by the 3x3, see "
+        f"EdgeResidualTimm. {_GOOGLE_BN}"
+    ),
     knob="expansion",
 )
 def edge_residual(
@@ -218,6 +235,38 @@ def edge_residual(
     expansion: float | None = None,
 ) -> nn.Module:
     """Return EfficientNet-EdgeTPU's block (Gupta and Akin, arXiv 2003.02838)."""
+    block = edge_residual_timm(in_channels, out_channels, stride, position, expansion=expansion)
+    for name, step in (("conv_exp", 1), ("conv_pwl", stride)):
+        conv = block.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        conv.stride = (step, step)
+    return set_google_norms(block)
+
+
+@register_block(
+    "EdgeResidualTimm",
+    family="mobile",
+    year=2020,
+    paper="2003.02838",
+    source="timm.models._efficientnet_blocks.EdgeResidual",
+    licence="Apache-2.0",
+    evidence="counts",
+    formula="y = x + bn(conv1x1(relu(bn(conv3x3_s_ec(x))))), x where shape stays, e = 4/8/8",
+    notes=(
+        "timm's form of EdgeResidual: the 3x3 strides, so a strided block costs about a quarter. "
+        "EdgeResidual was this form before. PyTorch's BN constants."
+    ),
+    knob="expansion",
+)
+def edge_residual_timm(
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    position: Position,
+    *,
+    expansion: float | None = None,
+) -> nn.Module:
+    """Return EfficientNet-EdgeTPU's block as timm strides it."""
     published = _EDGE_EXPANSION[position]
     block: nn.Module = EdgeResidual(
         in_channels,
@@ -238,9 +287,10 @@ def edge_residual(
     paper="2104.00298",
     source="timm.models._efficientnet_blocks.EdgeResidual",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + bn(conv1x1(silu(bn(conv3x3_s_4c(x))))), x where shape stays",
     aliases=("FusedMBConv",),
-    notes="Expansion 4, no squeeze-excite.",
+    notes="Expansion 4, no squeeze-excite. BN with the authors' eps 1e-3.",
     knob="expansion",
 )
 def fused_mbconv_efficientnetv2(
@@ -251,7 +301,7 @@ def fused_mbconv_efficientnetv2(
         in_channels, out_channels, 3, stride, exp_ratio=4, act_layer=nn.SiLU
     )
     set_fused_expansion(block, expansion / 4)
-    return block
+    return set_norm_constants(block, eps=1e-3)
 
 
 @register_block(
@@ -261,9 +311,13 @@ def fused_mbconv_efficientnetv2(
     paper="2603.26425",
     source="timm.models.cpubone.FusedMBConv and ResidualBlock",
     licence="Apache-2.0",
-    formula="y = x + bn(conv1x1(hardswish(bn(gconv3x3_s_4c(x))))), x where shape stays",
+    evidence="official code",
+    formula="y = x + bn(conv1x1(hardswish(bn(gconv3x3_s_ec(x))))), x where shape stays",
     aliases=("GrFusedMBConv",),
-    notes="CPUBone's fused MBConv with two groups; expansion 4.",
+    notes=(
+        "CPUBone-B1's fused MBConv with two groups; expansion 4, where it strides 1.5 times that, "
+        "6 as published (B0 has 4 everywhere)."
+    ),
     knob="expansion",
 )
 def cpubone_grouped_fused_mbconv(
@@ -272,6 +326,8 @@ def cpubone_grouped_fused_mbconv(
     """Return CPUBone's grouped fused MBConv; `ValueError` for an odd number of input channels."""
     if in_channels % 2:
         raise ValueError("the input channels must be even")
+    if stride == 2:
+        expansion *= CPUBONE_STRIDED_EXPANSION / 4
     # timm's residual block has no shortcut where None is passed.
     keeps_shape = stride == 1 and in_channels == out_channels
     block: nn.Module = ResidualBlock(
@@ -288,6 +344,11 @@ def cpubone_grouped_fused_mbconv(
         nn.Identity() if keeps_shape else None,
     )
     return block
+
+
+def set_google_norms(block: nn.Module) -> nn.Module:
+    """Give every BN the constants of Google's mobile networks: eps 1e-3, momentum 0.01."""
+    return set_norm_constants(block, eps=1e-3, momentum=0.01)
 
 
 def set_fused_expansion(block: nn.Module, factor: float) -> None:

@@ -61,6 +61,7 @@ class Involution(nn.Module):
     paper="2103.06255",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P(relu(bn(involution7x7_s(relu(P(x)))))) + shortcut(x)), P = bn conv1x1",
     aliases=("Involution", "RedNet"),
     notes=(

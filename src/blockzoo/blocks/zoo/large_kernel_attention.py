@@ -92,6 +92,7 @@ class VANBlock(nn.Sequential):
     paper="2202.09741",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g (v + P(u * P(dw7d3(dw5(u))))), u = gelu(P(v)), v = bn(x), y = z + g ffn(z)",
     aliases=("VAN",),
     notes=(
@@ -185,6 +186,7 @@ class Conv2FormerBlock(nn.Sequential):
     paper="2211.11943",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g P(dw7x7(gelu(P(v))) * P(v)), v = ln(x), y = z + g ffn(ln(z))",
     aliases=("Conv2Former",),
     notes=(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def conv_bn(
@@ -65,6 +66,23 @@ def depthwise_conv(
         groups=channels,
         bias=bias,
     )
+
+
+def set_norm_constants(block: nn.Module, *, eps: float, momentum: float | None = None) -> nn.Module:
+    """Give every normalisation of the block `eps`, every batch norm `momentum`; return the block.
+
+    None leaves the momentum as it is.
+
+    >>> norm = set_norm_constants(nn.BatchNorm2d(8), eps=1e-3, momentum=0.01)
+    >>> norm.eps, norm.momentum
+    (0.001, 0.01)
+    """
+    for layer in block.modules():
+        if isinstance(layer, (_BatchNorm, nn.LayerNorm)):
+            layer.eps = eps
+        if isinstance(layer, _BatchNorm) and momentum is not None:
+            layer.momentum = momentum
+    return block
 
 
 def after_downsampling(downsampling: nn.Module | None, block: nn.Module) -> nn.Module:

@@ -26,6 +26,7 @@ _CONVFORMER_SHORTCUT_SCALE = {Position.EARLY: None, Position.MID: None, Position
     paper="2111.11418",
     source="timm.models.metaformer.MetaFormerBlock with Pooling",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g1 (avgpool3x3(v) - v), v = gn(x), y = z + g2 P(gelu(P_4c(gn(z))))",
     aliases=("PoolFormer",),
     notes=(
@@ -70,6 +71,7 @@ def _strided_conv(in_channels: int, out_channels: int) -> nn.Module:
     paper="2210.13452",
     source="timm.models.metaformer.MetaFormerBlock with SepConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = r1 x + P(dw7x7(starrelu(P_2c(ln(x))))), y = r2 z + P(starrelu(P_4c(ln(z))))",
     aliases=("ConvFormer",),
     notes=(
@@ -105,6 +107,7 @@ def _convformer_downsampling(in_channels: int, out_channels: int) -> nn.Module:
     paper="2206.01191",
     source="timm.models.efficientformer.MetaBlock2d",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g1 (avgpool3x3(x) - x), y = z + g2 bn(P(gelu(bn(P_4c(z)))))",
     aliases=("EfficientFormer",),
     notes=(

@@ -30,6 +30,7 @@ _LCNET_KERNEL = {Position.EARLY: 3, Position.MID: 3, Position.LATE: 5}
     paper="1704.04861",
     source="timm.models._efficientnet_blocks.DepthwiseSeparableConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(bn(conv1x1(relu(bn(dw3x3_s(x))))))",
     aliases=("DSConv", "MobileNetV1", "DepthwiseSeparableConv"),
     notes="MobileNetV1: no shortcut.",
@@ -52,21 +53,24 @@ def dsconv_mobilenetv1(
     paper="2109.15099",
     source="timm.models._efficientnet_blocks.DepthwiseSeparableConv",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = hardswish(bn(conv1x1(hardswish(bn(dw_s(x))))))",
     aliases=("PPLCNet",),
     notes=(
-        "Kernel 3/3/5; no shortcut, and no squeeze-excite, which the paper has in its 512-channel "
-        "stage only."
+        "Kernel 3/3/5, late where it strides 3; no shortcut, and no squeeze-excite, which the "
+        "paper has in its 512-channel stage only."
     ),
 )
 def pplcnet_depth_sep_conv(
     in_channels: int, out_channels: int, stride: int, position: Position
 ) -> nn.Module:
     """Return PP-LCNet's depthwise separable convolution (Cui et al., arXiv 2109.15099)."""
+    # PP-LCNet goes over to 5x5 kernels after the block that strides to 256 channels.
+    kernel_size = 3 if stride == 2 else _LCNET_KERNEL[position]
     block: nn.Module = DepthwiseSeparableConv(
         in_channels,
         out_channels,
-        _LCNET_KERNEL[position],
+        kernel_size,
         stride,
         noskip=True,
         pw_act=True,
@@ -130,6 +134,7 @@ def _waist(in_channels: int, out_channels: int, reduction: int) -> int:
     paper="2007.02269",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + D_s(relu6(P_o(P_c/6(relu6(D(x)))))), D = bn dw3x3, P = bn conv1x1",
     aliases=("SandGlass", "MobileNeXt"),
     notes=(
@@ -160,11 +165,13 @@ def sand_glass_mobilenext(
     paper="2303.03667",
     source="timm.models.fasternet.MLPBlock",
     licence="Apache-2.0",
-    formula="y = x + conv1x1(relu(bn(conv1x1_2c([conv3x3(x1), x2])))), x1 a quarter of x",
+    evidence="official code",
+    formula="y = x + conv1x1(gelu(bn(conv1x1_2c([conv3x3(x1), x2])))), x1 a quarter of x",
     aliases=("FasterNet", "PConv"),
     notes=(
-        "Before a block that strides: a 2x2 convolution with stride 2 and BN; before one that "
-        "only changes channels: a 1x1 convolution and BN."
+        "FasterNet-T1, whose widths these are: GELU, from T2 on ReLU. Before a block that "
+        "strides: a 2x2 convolution with stride 2 and BN; before one that only changes channels: "
+        "a 1x1 convolution and BN."
     ),
     knob="mlp_ratio",
 )
@@ -184,8 +191,7 @@ def fasternet_pconv(
         drop_path=0,
         # 0 is none: timm makes a scale only of values above it.
         layer_scale_init_value=0,
-        # The larger models' from T2 on; T0 and T1 have GELU.
-        act_layer=nn.ReLU,
+        act_layer=nn.GELU,
     )
     return after_shape_change(block, in_channels, out_channels, stride, _fasternet_merging)
 
@@ -202,6 +208,7 @@ def _fasternet_merging(in_channels: int, out_channels: int) -> nn.Module:
     paper="2212.08059",
     source="timm.models.efficientformer_v2.EfficientFormerV2Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * bn(conv1x1(gelu(bn(dw3x3(gelu(bn(conv1x1_4c(x))))))))",
     aliases=("EfficientFormerV2",),
     notes=(
@@ -230,6 +237,7 @@ def efficientformer_v2_ffn(
     paper="2207.10666",
     source="timm.models.tiny_vit.MBConv and PatchMerging",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = gelu(x + P(gelu(bn(dw3x3(gelu(P_4c(x))))))), P = bn conv1x1",
     reparameterisable=True,
     aliases=("TinyViT",),

@@ -47,13 +47,16 @@ class SameSize(nn.Module):
     paper="2110.02178",
     source="timm.models.mobilevit.MobileVitBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = C([x, P(fold(ln(T(T(unfold(conv1x1(C(x))))))))]), C = silu bn conv3x3, P = .. 1x1",
     aliases=("MobileViT",),
     notes=(
         "Two transformer layers T of 1.25/1.5/1.5 times the channels (a multiple of 4), four "
         "heads, MLP ratio 2; patches of 2x2. Odd sizes are stretched to even ones for the "
         "transformer. Before a block that strides: MobileNetV2's block with expansion 4 and SiLU; "
-        "before one that only changes channels: a 1x1 convolution and BN."
+        "before one that only changes channels: a 1x1 convolution and BN. "
+        "Compared with ml-cvnets: 64 to 80 channels are those of layer4 of its xx_small, 128 to "
+        "192 those of its small, both with four layers T."
     ),
     knob="width_ratio",
 )
@@ -88,13 +91,15 @@ def mobilevit_block(
     paper="2206.02680",
     source="timm.models.mobilevit.MobileVitV2Block",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = bn(conv1x1(fold(gn(T(T(unfold(conv1x1(silu(bn(dw3x3(x)))))))))))",
     aliases=("MobileViTv2",),
     notes=(
         "Two transformer layers T of half the channels with separable (linear) self-attention, "
         "MLP ratio 2; patches of 2x2. Odd sizes are stretched to even ones and back. Before a "
         "block that strides: MobileNetV2's block with expansion 2 and SiLU; before one that only "
-        "changes channels: a 1x1 convolution and BN."
+        "changes channels: a 1x1 convolution and BN. "
+        "Compared with ml-cvnets: widths, MLP and the two layers T are those of its layer3."
     ),
     knob="width_ratio",
 )

@@ -11,9 +11,12 @@ from torch import nn
 from torchvision.models.maxvit import MBConv
 
 from blockzoo.blocks.registry import register_block
+from blockzoo.blocks.zoo.inverted import set_google_norms
 from blockzoo.blocks.zoo.layers import after_downsampling, projection
 from blockzoo.blocks.zoo.widths import leaving_one
 from blockzoo.core.position import Position
+
+_GOOGLE_BN = "BN with the eps 1e-3 and momentum 0.01 of MaxViT's code."
 
 
 @register_block(
@@ -23,6 +26,7 @@ from blockzoo.core.position import Position
     paper="2404.02132",
     source="timm.models.vitamin.MbConvLNBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = conv1x1(gelu(dw3x3_s(gelu(conv1x1_4o(ln(x)))))) + shortcut(x)",
     notes="ViTamin's; the strided shortcut is a 3x3 average pool and a 1x1 convolution.",
     knob="expansion",
@@ -44,12 +48,14 @@ def mbconv_ln_block(
     paper="2106.04803",
     source="timm.models.maxxvit.MbConvBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = conv1x1(se(gelu(bn(dw3x3_s(gelu(bn(conv1x1_4o(bn(x))))))))) + shortcut(x)",
     aliases=("CoAtNet",),
     notes=(
         "Squeeze-excite to a quarter of the output channels, SiLU inside. The strided shortcut is "
         "a 2x2 average pool and a 1x1 convolution. Before a block that only changes channels: a "
-        "1x1 convolution and BN."
+        f"1x1 convolution and BN. {_GOOGLE_BN} "
+        "Layer by layer as MBConvBlock of google-research/maxvit, which builds on CoAtNet."
     ),
     knob="expansion",
 )
@@ -61,13 +67,13 @@ def mbconv_coatnet(
     if stride == 1:
         block = MbConvBlock(out_channels, out_channels, cfg=widths)
         # timm's shortcut of stride 1 is x itself, so the channels must change before the block.
-        return after_downsampling(projection(in_channels, out_channels), block)
+        return set_google_norms(after_downsampling(projection(in_channels, out_channels), block))
     strided: nn.Module = MbConvBlock(in_channels, out_channels, stride, cfg=widths)
     # timm's own pool drops the last row of odd sizes, which the convolution beside it keeps.
     strided.get_submodule("shortcut").pool = nn.AvgPool2d(
         2, 2, ceil_mode=True, count_include_pad=False
     )
-    return strided
+    return set_google_norms(strided)
 
 
 @register_block(
@@ -77,11 +83,13 @@ def mbconv_coatnet(
     paper="2204.01697",
     source="torchvision.models.maxvit.MBConv",
     licence="BSD-3-Clause",
+    evidence="counts",
     formula="y = conv1x1(se(gelu(bn(dw3x3_s(gelu(bn(conv1x1_4o(bn(x))))))))) + shortcut(x)",
     aliases=("MaxViTMBConv",),
     notes=(
         "As CoAtNet's; where the shape changes the shortcut is a 1x1 convolution, after a 3x3 "
-        "average pool where it strides."
+        f"average pool where it strides. {_GOOGLE_BN} "
+        "Compared with MBConvBlock of google-research/maxvit: equal but for that pool, 2x2 there."
     ),
     knob="expansion",
 )
@@ -103,7 +111,7 @@ def mbconv_maxvit(
         activation_layer=nn.GELU,
         norm_layer=nn.BatchNorm2d,
     )
-    return block
+    return set_google_norms(block)
 
 
 @register_block(
@@ -113,6 +121,7 @@ def mbconv_maxvit(
     paper="2207.05501",
     source="timm.models.nextvit.NextConvBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = u + conv1x1(relu(bn(gconv3x3(u)))), y = z + conv1x1(relu(conv1x1_3c(bn(z))))",
     reparameterisable=True,
     aliases=("NextViT", "NextConvBlock"),

@@ -116,6 +116,7 @@ class MogaBlock(nn.Sequential):
     paper="2211.03295",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="z = x + g (v + P(silu(P(u)) silu(C(u)))), u = silu(D(Pv)), v = bn(x), y = z + g f(z)",
     aliases=("MogaNet",),
     notes=(

@@ -20,16 +20,26 @@ from blockzoo.blocks.zoo.layers import (
     overlapping_max_pool,
     patch_conv,
     projection,
+    set_norm_constants,
 )
 from blockzoo.blocks.zoo.widths import inner_width, leaving_one, squeezed_channels
 from blockzoo.core.position import Position
 
 _EXPANSION = 6
-# (kernels, activation, squeeze-excite ratio of the input), after MixNet-M's stages of like width.
-_MIXNET_STAGE: dict[Position, tuple[list[int], type[nn.Module], float]] = {
-    Position.EARLY: ([3, 5, 7], nn.ReLU, 0.0),
-    Position.MID: ([3, 5, 7, 9], nn.SiLU, 0.5),
-    Position.LATE: ([3, 5, 7, 9], nn.SiLU, 0.25),
+# (activation, squeeze-excite ratio of the input), after MixNet-M's stages of like width.
+_MIXNET_STAGE: dict[Position, tuple[type[nn.Module], float]] = {
+    Position.EARLY: (nn.ReLU, 0.0),
+    Position.MID: (nn.SiLU, 0.5),
+    Position.LATE: (nn.SiLU, 0.25),
+}
+# (depthwise kernels, groups of the 1x1 convolutions) of the blocks there, by whether they stride.
+_MIXNET_KERNELS: dict[tuple[Position, bool], tuple[list[int], int]] = {
+    (Position.EARLY, False): ([3, 5, 7], 2),
+    (Position.EARLY, True): ([3, 5, 7], 2),
+    (Position.MID, False): ([3, 5], 2),
+    (Position.MID, True): ([3, 5, 7, 9], 1),
+    (Position.LATE, False): ([3, 5, 7, 9], 2),
+    (Position.LATE, True): ([3, 5, 7], 1),
 }
 
 
@@ -40,6 +50,7 @@ _MIXNET_STAGE: dict[Position, tuple[list[int], type[nn.Module], float]] = {
     paper="1904.01169",
     source="timm.models.res2net.Bottle2neck",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P([k1, k2(x2 + k1), k3(x3 + k2), x4]) + shortcut(x)), [x1..x4] = relu(P(x))",
     aliases=("Res2Net",),
     notes=(
@@ -79,13 +90,14 @@ def res2net_bottleneck(
     paper="1512.00567",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = [C1(x), C5(C1(x)), C3(C3(C1(x))), C1(avgpool3x3(x))], Ck = relu bn convkxk",
     aliases=("InceptionV3",),
     notes=(
         "Inception-v3's first block (Mixed 5b) with widths x out/256. Where it strides: the "
         "paper's grid reduction (Mixed 6a) in its place, padded to halve any size; a fifth of the "
         "added channels comes from its deep branch, and where there is no room for the pooled "
-        "input a 1x1 convolution narrows it to 3/8 of the output."
+        "input a 1x1 convolution narrows it to 3/8 of the output. BN with the authors' eps 1e-3."
     ),
     knob="width_ratio",
 )
@@ -97,8 +109,11 @@ def inception_a(
     Raises `ValueError` when out_channels is no multiple of 8.
     """
     _check_multiple(out_channels, 8)
-    if stride == 2:
-        return _grid_reduction(in_channels, out_channels, width_ratio)
+    make = _grid_reduction if stride == 2 else _mixed_5b
+    return set_norm_constants(make(in_channels, out_channels, width_ratio), eps=1e-3)
+
+
+def _mixed_5b(in_channels: int, out_channels: int, width_ratio: float) -> nn.Module:
     # Mixed 5b: 64, 48 to 64, 64 to 96 to 96, and 32 pooled; 256 in all.
     single, reduced, double = (out_channels * width // 256 for width in (64, 48, 96))
     # The widths inside the branches; those at their ends make up the output.
@@ -126,12 +141,14 @@ def inception_a(
     paper="1409.4842",
     source="torchvision.models.googlenet.Inception",
     licence="BSD-3-Clause",
+    evidence="counts",
     formula="y = [C1(x), C3(C1(x)), C3(C1(x)), C1(maxpool3x3(x))], Ck = relu bn convkxk",
     aliases=("GoogLeNet", "InceptionV1"),
     notes=(
         "The widths of block 3a as shares of the output: 1/4, 3/8 to 1/2, 1/16 to 1/8, 1/8. As in "
         "torchvision there is BN, and the paper's 5x5 convolution is a 3x3. Where it strides: "
-        "GoogLeNet's 3x3 max pool before it."
+        "GoogLeNet's 3x3 max pool before it. "
+        "With 5x5 kernels block 3a has the 159K parameters of the paper's table."
     ),
     knob="width_ratio",
 )
@@ -159,33 +176,47 @@ def inception_googlenet(
     paper="1907.09595",
     source="timm.models._efficientnet_blocks.InvertedResidual",
     licence="Apache-2.0",
-    formula="y = x + P(se(act(bn([dwk_s(u_k) for k])))), [u_k] = act(P_6c(x)), x if shape stays",
+    evidence="official code",
+    formula="y = x + P(se(act(bn([dwk_s(u_k) for k])))), [u_k] = act(P_6c(x)), P = bn [conv1x1 ..]",
     aliases=("MixConv", "MixNet"),
     notes=(
-        "MixNet-M: expansion 6; kernels 3, 5, 7 and ReLU early, 3, 5, 7, 9 and SiLU mid and late; "
-        "squeeze-excite of 0.5 mid and 0.25 late of the input channels."
+        "MixNet-M: expansion 6; x is added where the shape stays. Kernels 3, 5, 7 and ReLU early; "
+        "SiLU, and kernels 3, 5 mid, 3, 5, 7, 9 late; where it strides 3, 5, 7, 9 mid, 3, 5, 7 "
+        "late. The 1x1 convolutions are mixed too, one for each half of the channels, but where "
+        "it strides mid and late. Squeeze-excite of 0.5 mid and 0.25 late of the input channels. "
+        "BN with the authors' eps 1e-3 and momentum 0.01."
     ),
     knob="expansion",
 )
 def mixconv_mixnet(
     in_channels: int, out_channels: int, stride: int, position: Position, *, expansion: float = 6
 ) -> nn.Module:
-    """Return MixNet's block of mixed depthwise kernels (Tan and Le, arXiv 1907.09595)."""
-    kernels, activation, se_ratio = _MIXNET_STAGE[position]
+    """Return MixNet's block of mixed depthwise kernels (Tan and Le, arXiv 1907.09595).
+
+    Raises `ValueError` for a single channel, which has no halves.
+    """
+    if in_channels < 2 or out_channels < 2:
+        raise ValueError("the input and output channels must be 2 or more")
+    activation, se_ratio = _MIXNET_STAGE[position]
+    kernels, pointwise_groups = _MIXNET_KERNELS[position, stride == 2]
     # Of the input channels, whatever the expansion.
     squeezed = squeezed_channels(in_channels, se_ratio, _EXPANSION)
     squeeze_excite: Any = partial(SqueezeExcite, rd_channels=squeezed)
+    # timm makes one convolution for each kernel of a list, on its share of the channels.
     dw_kernel_size: Any = kernels
+    pointwise: Any = [1] * pointwise_groups if pointwise_groups > 1 else 1
     block: nn.Module = InvertedResidual(
         in_channels,
         out_channels,
         dw_kernel_size,
         stride,
         exp_ratio=expansion,
+        exp_kernel_size=pointwise,
+        pw_kernel_size=pointwise,
         act_layer=activation,
         se_layer=squeeze_excite if se_ratio else None,
     )
-    return block
+    return set_norm_constants(block, eps=1e-3, momentum=0.01)
 
 
 @register_block(
@@ -195,6 +226,7 @@ def mixconv_mixnet(
     paper="2303.16900",
     source="timm.models.inception_next.MetaNeXtBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g * conv1x1(gelu(conv1x1_4c(bn([x1, dw3x3(x2), dw1x11(x3), dw11x1(x4)]))))",
     aliases=("InceptionNeXt",),
     notes=(

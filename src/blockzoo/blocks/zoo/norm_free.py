@@ -22,6 +22,7 @@ _GELU_GAIN = 1.7015043497085571
     paper="2102.06171",
     source="timm.models.nfnet.NormFreeBlock",
     licence="Apache-2.0",
+    evidence="counts",
     formula="y = shortcut + 0.2 g 2se(W1(a(W3(a(W3_s(a(W1(a(x))))))))), a = 1.7 gelu, W = ws conv",
     aliases=("NFNet",),
     notes=(
@@ -29,7 +30,9 @@ _GELU_GAIN = 1.7015043497085571
         "no groups, squeeze-excite 0.5, skip gain g = 0 at the start, so a block that keeps its "
         "shape begins as the identity. Where the shape changes the shortcut is a 1x1 convolution "
         "of a(x), after a 2x2 average pool where it strides. The paper's beta, which divides by "
-        "the expected deviation and depends on the block's index, is 1 here."
+        "the expected deviation and depends on the block's index, is 1 here. "
+        "Compared with NFBlock of deepmind-research: equal at 256 channels; its groups are 128 "
+        "wide, so below there would be none."
     ),
     knob="width_ratio",
 )

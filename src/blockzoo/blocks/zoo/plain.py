@@ -12,10 +12,11 @@ from blockzoo.core.position import Position
 @register_block(
     "ConvBNAct",
     family="plain",
-    year=2015,
+    year=2014,
     paper="1409.1556",
     source="timm.models._efficientnet_blocks.ConvBnAct",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(bn(conv3x3_s(x)))",
     aliases=("ConvBNReLU", "VGGBlock"),
     notes="VGG's convolution with the batch normalisation of arXiv 1502.03167; no shortcut.",

@@ -115,13 +115,16 @@ class PKIBlock(nn.Sequential):
     paper="2403.06258",
     source="written from the paper",
     licence="Apache-2.0",
-    formula="z = x + g C((1 + strips(u)) * C(sum of dwk(u))), u = C(bn(x)), y = z + g ffn(bn(z))",
+    evidence="official code",
+    formula="z = x + g C((1 + a(u)) C(v + sum dwk(v))), v = dw3(u), u = C(bn(x)), y = z + g f(z)",
     aliases=("PKINet",),
     notes=(
-        "Kernels 3, 5, 7, 9, 11 on all channels; strips of 11 (PKINet lengthens them by 2 from "
-        "block to block, but a block here has no number); feed-forward expansion 4 without its "
-        "dropout of 0.1; layer scales g = 1 at the start. Before a block that strides: a 3x3 "
-        "convolution, BN, SiLU; before one that only changes channels: a 1x1 convolution and BN."
+        "Kernels 3, 5, 7, 9, 11 on all channels; in PKINet the blocks of a stage see half of its "
+        "channels, another layer the other half. Strips a of 11 (PKINet lengthens them by 2 from "
+        "block to block, but a block here has no number); feed-forward f with BN, expansion 4, "
+        "without its dropout of 0.1; layer scales g = 1 at the start. Before a block that "
+        "strides: a 3x3 convolution, BN, SiLU; before one that only changes channels: a 1x1 "
+        "convolution and BN."
     ),
     knob="expansion",
 )

@@ -46,6 +46,7 @@ class SelfCalibratedConv(nn.Module):
     paper="CVPR 2020",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(P([relu(bn(conv3x3_s(relu(P(x))))), relu(sc_s(relu(P(x))))]) + shortcut(x))",
     aliases=("SCNet", "SCConv"),
     notes=(

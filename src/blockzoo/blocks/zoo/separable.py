@@ -17,6 +17,7 @@ from blockzoo.core.position import Position
     paper="1610.02357",
     source="timm.models.xception.Block",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = shortcut(x) + S(S(S(x))), S = bn conv1x1 dw3x3 relu; s=2: maxpool3x3_2(S(S(x)))",
     aliases=("Xception",),
     notes=(

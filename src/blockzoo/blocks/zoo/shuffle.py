@@ -60,6 +60,7 @@ class ShuffleUnit(nn.Module):
     paper="1707.01083",
     source="written from the paper",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = relu(x + G(dw3x3(shuffle(relu(G(x)))))), s=2: relu([avgpool3x3_2(x), G(..)])",
     aliases=("ShuffleNetUnit", "ShuffleNetV1"),
     notes=(
@@ -97,6 +98,7 @@ def shufflenet_v1_unit(
     paper="1807.11164",
     source="torchvision.models.shufflenetv2.InvertedResidual",
     licence="BSD-3-Clause",
+    evidence="official code",
     formula="y = shuffle([x1, P(dw3x3(P(x2)))]), [x1, x2] = x; s=2: shuffle([P(dw_2(x)), P(..)])",
     aliases=("ShuffleNetV2",),
     notes=(

@@ -106,6 +106,7 @@ def wtconvnext(channels: int, levels: int, mlp_ratio: float = 4) -> nn.Module:
     paper="2407.05848",
     source="written from the paper, in timm.models.convnext.ConvNeXtBlock",
     licence="Apache-2.0",
+    evidence="official code",
     formula="y = x + g P(gelu(P_4c(ln(wt(x))))), wt = dw5x5 + haar^-1(dw5x5(haar)) + ...",
     aliases=("WTConvNeXt", "WTConv"),
     notes=(
