@@ -29,7 +29,8 @@ def copied(module: Module) -> Module:
     lock, an open file, a generator, a stream) is one object in both. Raises what the network's own
     ways of being copied raise.
 
-    >>> layer = nn.utils.prune.l1_unstructured(nn.Linear(2, 2), "weight", 0.5)
+    >>> from torch.nn.utils import prune
+    >>> layer = prune.l1_unstructured(nn.Linear(2, 2), "weight", 0.5)
     >>> twin = copied(layer)  # its weight is computed from two others
     >>> torch.equal(twin.weight, layer.weight), twin.weight_orig is layer.weight_orig
     (True, False)
