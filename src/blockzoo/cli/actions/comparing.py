@@ -25,7 +25,6 @@ from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
-    Pace,
     compare_request,
     could_find,
     plan_of,
@@ -33,6 +32,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.timed_fits import is_fitted
 from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.comparison import (

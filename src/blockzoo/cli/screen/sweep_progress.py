@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from blockzoo.cli.screen.consoles import message_console
-from blockzoo.cli.screen.time_left import TimeLeft
-from blockzoo.experiments.compare import Pace
+from blockzoo.experiments.sweep.time_left import TimeLeft
+from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
 from blockzoo.results.records import EpochMetrics
