@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.pace import Pace
-from blockzoo.experiments.sweep.plan import Plan, SweepRequest, make_plan
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
 from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
 from blockzoo.results.families import Family
@@ -177,12 +177,14 @@ def run_compare(
     trainers: Executor | None = None,
     listener: SweepListener | None = None,
     csv_path: Path | None = None,
+    may_start: Callable[[Trial], bool] | None = None,
 ) -> Iterator[Look]:
     """Yield what was found at each look, after running what the store lacks for it.
 
     Without `looks` there is one, at all seeds of the protocol. Ends when all is decided or the last
     look is past. The family is declared in the store before anything runs; one that was declared
-    when trainings of the block were there is exploratory.
+    when trainings of the block were there is exploratory. Of a look some of whose trials may not
+    start, see `run_sweep`, nothing is judged, and it is the last.
     """
     request = replace(request, sweep=fitted_by_timing(request.sweep, store))
     declared_at = store.declare(request.family)
@@ -192,8 +194,15 @@ def run_compare(
     for seeds, level in levels.items():
         of_look = request if request.looks is None else request.with_seeds(_first(seeds))
         ran = run_sweep(
-            of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener
+            of_look.sweep,
+            store,
+            csv_path=csv_path,
+            trainers=trainers,
+            listener=listener,
+            may_start=may_start,
         )
+        if ran.left_out:
+            return
         found = _found(of_look, store, level, declared_at)
         look = Look(seeds=seeds, level=level, comparisons=found, failed=ran.failed)
         yield look

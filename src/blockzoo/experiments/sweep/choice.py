@@ -46,8 +46,8 @@ class Shard:
         first, each to the shard that has least so far, so that shards are alike after every round.
 
         >>> rounds = [{"a": 3.0, "b": 1.0, "c": 1.0}, {"d": 1.0}]
-        >>> sorted(Shard(index=1, count=2).mine(rounds)), sorted(Shard(index=2, count=2).mine(rounds))
-        (['a'], ['b', 'c', 'd'])
+        >>> [sorted(Shard(index=each, count=2).mine(rounds)) for each in (1, 2)]
+        [['a'], ['b', 'c', 'd']]
         """
         loads = [0.0] * self.count
         mine: set[str] = set()
