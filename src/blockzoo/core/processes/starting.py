@@ -116,8 +116,8 @@ class _Interpreter(Started):
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Have what is started inside never hear of Ctrl-C: it is for who asks, who ends it.
 
-    A child ignores it once it serves. Until then, and in a fork server as it imports what it has to,
-    it would end with a traceback. This process hears of it when it leaves.
+    A child ignores it once it serves. Until then, and in a fork server as it imports what it has
+    to, it would end with a traceback. This process hears of it when it leaves.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
