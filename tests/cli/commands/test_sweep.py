@@ -172,5 +172,3 @@ def test_a_sweep_leaves_a_log(file: str) -> None:
         "planned": 1,
         "started": 7,
     }
-
-

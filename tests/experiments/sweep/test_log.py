@@ -58,7 +58,9 @@ def test_every_event_is_one_object_with_its_time_in_utc(tmp_path: Path) -> None:
     assert (finished["seconds"], finished["results"]) == (9.0, 1)
     assert (failed["reason"], failed["seed"], failed["position"]) == ("no memory", 3, "mid")
     for line in lines:
-        assert datetime.fromisoformat(line["time"].replace("Z", "+00:00")).utcoffset() == timedelta()
+        assert (
+            datetime.fromisoformat(line["time"].replace("Z", "+00:00")).utcoffset() == timedelta()
+        )
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
