@@ -8,7 +8,7 @@ from typing import Any
 
 from blockzoo.experiments.sweep.choice import Choice, Shard
 from blockzoo.experiments.sweep.run import run_sweep
-from blockzoo.results.records import Record
+from blockzoo.results.records import LatencyRecord, Record
 from blockzoo.results.store.database import Store
 from tests.experiments.sweep.test_run import request_of
 
@@ -22,7 +22,7 @@ _TIMES = {
 def _content(record: Record) -> dict[str, Any]:
     """Return the record without what a clock, a sampler or a machine's load says."""
     values = record.model_dump(mode="json")
-    if record.kind == "latency":  # all that it found is a time
+    if isinstance(record, LatencyRecord):  # all that it found is a time
         names = ("trial_id", "block", "positions", "asked", "status", "scaffold")
         return {name: values[name] for name in names}
     kept = {name: value for name, value in values.items() if name not in _TIMES}

@@ -19,6 +19,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Literal
 
@@ -150,6 +151,9 @@ class _OfMultiprocessing(Started):
             args=(their_incoming, their_outgoing, inherited, silent),
             daemon=True,
         )
+        if method != "fork" and os.name == "posix":
+            # Before Ctrl-C is blocked: as this starts, it lets this thread hear of it again.
+            resource_tracker.ensure_running()
         self._start()
         their_incoming.close()
         their_outgoing.close()
