@@ -13,17 +13,7 @@ _REST = "How run"
 GROUPS: dict[str, tuple[str, ...]] = {
     "What": (
         *("blocks", "everything", "position", "positions", "protocol", "quick"),
-        *(
-            "seeds",
-            "first_seed",
-            "only",
-            "retry_failed",
-            "shard",
-            "until_decided",
-            "time_budget_h",
-            "margin_points",
-            "matches",
-        ),
+        *("seeds", "first_seed", "until_decided", "time_budget_h", "margin_points", "matches"),
         *("trials", "context", "depth", "width", "stem", "classes", "input_shape", "batch_sizes"),
         *("resolutions", "throughput", "largest_batch", "additivity", "baseline"),
     ),

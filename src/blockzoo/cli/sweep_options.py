@@ -30,9 +30,7 @@ class SweepOptions(TrainingOptions):
     ] = False
     seeds: shared_options.Seeds = None
     latency_budget_s: shared_options.LatencyBudget = None
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
-    ] = False
+    dry_run: shared_options.DryRun = False
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,7 +40,7 @@ class SweepOptions(TrainingOptions):
     retry_failed: Annotated[
         bool,
         typer.Option(
-            "--retry-failed/--no-retry-failed", help="Try again what failed before. (default: yes)"
+            "--retry-failed/--keep-failed", help="Try again what failed before. (default: yes)"
         ),
     ] = True
     time_budget_h: Annotated[
