@@ -47,6 +47,8 @@ VALUES: dict[str, Any] = {
     "--dataset": DATASET_NAMES,
     "--match": ["macs", "params"],
     "--time-limit": ["identity", "cost", "latency", "training"],
+    "--only": ["cost", "latency", "training"],
+    **dict.fromkeys(("--shard", "--pace-from")),
     "--threads": None,  # numbers, or a word that is named
     **dict.fromkeys(("--context", "--baseline", "--results", "--experiment-name", "--notes")),
     **dict.fromkeys(("--batch-sizes", "--resolutions", "--set")),

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from blockzoo.core.errors import BlockZooError
 from blockzoo.results.store.database import Store
 
@@ -32,12 +34,16 @@ def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def interrupted(process: subprocess.Popen[str], ready: Callable[[], bool]) -> tuple[int, str]:
+def interrupted(
+    process: subprocess.Popen[str], ready: Callable[[], bool], *, times: int = 1
+) -> tuple[int, str]:
     """Interrupt the process and its workers, as Ctrl-C does, once it is ready."""
     end = time.monotonic() + TIME_LIMIT_S
     while not ready() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)  # two at once the system would make one of
     _, errors = process.communicate(timeout=TIME_LIMIT_S)
     return process.returncode, errors
 
@@ -50,17 +56,37 @@ def trained(folder: Path) -> int:
         return 0
 
 
-def test_a_sweep_that_was_interrupted_goes_on(tmp_path: Path, tiny_npz: Path) -> None:
+def left_checkpoints(folder: Path) -> int:
+    return len(list((folder / "results" / "checkpoints").glob("*.ckpt")))
+
+
+@pytest.mark.parametrize(
+    ("times", "last"),
+    [
+        (1, "stopped: what has ended is kept, and the same command goes on from there"),
+        (2, "interrupted: what has ended is kept, and the same command goes on from there"),
+    ],
+)
+def test_a_sweep_that_was_interrupted_goes_on(
+    times: int, last: str, tmp_path: Path, tiny_npz: Path
+) -> None:
     command = [*SWEEP, "--seeds", "5", "--epochs", "100", "--dataset", str(tiny_npz)]
     process = started(command, tmp_path)
-    status, errors = interrupted(process, lambda: trained(tmp_path) >= ONCE_A_TRAINING_ENDED)
-    assert status == 130, errors
-    assert errors.splitlines()[-1] == (
-        "interrupted: what has ended is kept, and the same command goes on from there"
+    # In mid-training, after one that has ended.
+    status, errors = interrupted(
+        process,
+        lambda: trained(tmp_path) >= ONCE_A_TRAINING_ENDED and left_checkpoints(tmp_path) == 1,
+        times=times,
     )
+    assert status == 130, errors
+    told = errors.splitlines()
+    assert told[-1] == last
+    assert "finishing what runs, then stopping; Ctrl-C again stops now; either way" in errors
     assert "Traceback" not in errors
     kept = trained(tmp_path)
     assert 1 <= kept < 10
+    # What ran came to its end after the first; after the second it is to go on.
+    assert left_checkpoints(tmp_path) == times - 1
     process = started(command, tmp_path)
     line = ""
     assert process.stderr is not None
@@ -73,6 +99,38 @@ def test_a_sweep_that_was_interrupted_goes_on(tmp_path: Path, tiny_npz: Path) ->
     # Two costs and one session of latencies, and each training that has ended.
     assert int(there) == 3 + kept
     assert int(to_run) == 10 - kept
+
+
+def test_trainings_in_other_processes_come_to_their_end_too(tmp_path: Path, tiny_npz: Path) -> None:
+    command = [*SWEEP, "--seeds", "5", "--epochs", "60", "--dataset", str(tiny_npz)]
+    process = started([*command, "--side-by-side", "2"], tmp_path)
+    status, errors = interrupted(process, lambda: left_checkpoints(tmp_path) == 2)
+    assert status == 130, errors
+    assert errors.splitlines()[-1].startswith("stopped: ")
+    assert "Traceback" not in errors
+    assert trained(tmp_path) >= 2
+    assert left_checkpoints(tmp_path) == 0
+
+
+def test_a_comparison_that_was_interrupted_judges_nothing(tmp_path: Path, tiny_npz: Path) -> None:
+    command = ["compare", "Identity", "ConvBNAct", *SWEEP[3:], "--seeds", "5", "--epochs", "100"]
+    command.remove("--no-plots")
+    process = started([*command, "--dataset", str(tiny_npz)], tmp_path)
+    status, errors = interrupted(process, lambda: left_checkpoints(tmp_path) == 1)
+    assert status == 130, errors
+    assert errors.splitlines()[-1].startswith("stopped: ")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("seconds", [3.0, 6.0])
+def test_a_check_has_no_traceback_however_early_it_is_interrupted(
+    seconds: float, tmp_path: Path
+) -> None:
+    process = started(["check", "--all"], tmp_path)
+    ready = time.monotonic() + seconds
+    status, errors = interrupted(process, lambda: time.monotonic() > ready)
+    assert status == 130, errors
+    assert "Traceback" not in errors
 
 
 def test_a_command_that_keeps_nothing_before_its_end_says_so(tmp_path: Path) -> None:

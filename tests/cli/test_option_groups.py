@@ -31,17 +31,14 @@ from blockzoo.cli.option_groups import (
     TrainingOptions,
     spread,
 )
+from blockzoo.cli.sweep_options import SweepOptions
 
 
 @pytest.mark.parametrize(
     ("command", "group", "own"),
     [
         (train, TrainingOptions, ["seeds", "first_seed", "output"]),
-        (
-            sweep,
-            TrainingOptions,
-            ["quick", "seeds", "latency_budget", "plots", "trust_unsure", "side_by_side"],
-        ),
+        (sweep, SweepOptions, []),
         (tune, TrainingOptions, ["trials", "seeds"]),
         (benchmark, BenchmarkOptions, ["results", "output", "plot"]),
         (profile, ProfileOptions, ["results", "output"]),

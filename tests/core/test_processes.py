@@ -527,3 +527,28 @@ def test_one_that_kills_the_fork_server_ends_no_other_and_new_ones_start() -> No
         # It has no fork server any more that could say how it ended.
         assert isinstance(other.ask(time.sleep, 100, limits=Limits(time_s=0.2)), Ended)
         assert not other.alive
+
+
+def _blocked(_: None) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def _of_fork_server(_: None) -> bool:
+    """Ask in a process that starts a fork server of its own, whose child is then asked."""
+    worker = Worker("forkserver")
+    try:
+        return worker.ask(_blocked, None) == Answer(value=True)
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize("ask", [_blocked, _of_fork_server])
+def test_what_starts_never_hears_of_ctrl_c_and_who_starts_it_does(
+    ask: Callable[[None], bool],
+) -> None:
+    worker = Worker("spawn" if ask is _blocked else "interpreter")
+    try:
+        assert worker.ask(ask, None) == Answer(value=True)
+    finally:
+        worker.stop()
+    assert not _blocked(None)

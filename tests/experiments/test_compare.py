@@ -13,7 +13,6 @@ from blockzoo.analysis.compare import typical_deviation
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
-    Pace,
     compare,
     compare_request,
     could_find,
@@ -22,6 +21,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.protocol import Protocol, get_protocol
+from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.results.store.database import Store
 from blockzoo.stats.power import POWER, smallest_difference

@@ -44,9 +44,7 @@ class CompareOptions(TrainingOptions):
         typer.Option("--margin", help="Points of accuracy within which blocks count as equal."),
         ranges.POINTS,
     ] = 0.3
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
-    ] = False
+    dry_run: shared_options.DryRun = False
     latency_budget_s: shared_options.LatencyBudget = None
     plot: shared_options.Plot = None
     side_by_side: shared_options.SideBySide = 1

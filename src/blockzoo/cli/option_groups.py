@@ -293,6 +293,15 @@ class TrainingOptions(ApartOptions, BlockOptions):
             help="Whether all images lie on the training device; auto: where they fit well.",
         ),
     ] = "auto"
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            "--threads",
+            metavar="N|all",
+            help="CPU threads that trainings share; recorded, and no part of what a training is. "
+            "(default: as torch says, within a container's quota)",
+        ),
+    ] = None
     compiled: Annotated[
         bool,
         typer.Option("--compile/--no-compile", help="Train by torch.compile, once per network."),

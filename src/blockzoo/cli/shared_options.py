@@ -98,6 +98,9 @@ LatencyBudget = Annotated[
     ),
     ranges.SECONDS,
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
+]
 SideBySide = Annotated[
     int,
     typer.Option("--side-by-side", help="Trainings at once, each in its own process."),

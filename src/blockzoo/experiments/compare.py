@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 
-from blockzoo.analysis.compare import Comparison, compare_records, typical_deviation
-from blockzoo.analysis.trainings import trained
+from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
 from blockzoo.experiments.execution.executors import Executor
 from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
 from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
 from blockzoo.results.families import Family
-from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS, MARGIN
 from blockzoo.stats.power import POWER, smallest_difference
@@ -179,12 +177,14 @@ def run_compare(
     trainers: Executor | None = None,
     listener: SweepListener | None = None,
     csv_path: Path | None = None,
+    may_start: Callable[[Trial], bool] | None = None,
 ) -> Iterator[Look]:
     """Yield what was found at each look, after running what the store lacks for it.
 
     Without `looks` there is one, at all seeds of the protocol. Ends when all is decided or the last
     look is past. The family is declared in the store before anything runs; one that was declared
-    when trainings of the block were there is exploratory.
+    when trainings of the block were there is exploratory. Of a look some of whose trials may not
+    start, see `run_sweep`, nothing is judged, and it is the last.
     """
     request = replace(request, sweep=fitted_by_timing(request.sweep, store))
     declared_at = store.declare(request.family)
@@ -194,8 +194,15 @@ def run_compare(
     for seeds, level in levels.items():
         of_look = request if request.looks is None else request.with_seeds(_first(seeds))
         ran = run_sweep(
-            of_look.sweep, store, csv_path=csv_path, trainers=trainers, listener=listener
+            of_look.sweep,
+            store,
+            csv_path=csv_path,
+            trainers=trainers,
+            listener=listener,
+            may_start=may_start,
         )
+        if ran.left_out:
+            return
         found = _found(of_look, store, level, declared_at)
         look = Look(seeds=seeds, level=level, comparisons=found, failed=ran.failed)
         yield look
@@ -240,45 +247,6 @@ def _found(
             if other not in pairs
         ]
     return tuple(found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """What trainings took: median seconds by block, and of all, None where none is known.
-
-    `deviation`: of paired differences of two blocks over seeds, a fraction of 1, None where no two
-    share three seeds.
-    """
-
-    by_block: Mapping[str, float]
-    of_all: float | None
-    deviation: float | None = None
-
-    @classmethod
-    def of(cls, store: Store, protocol: Protocol, dataset: str | None = None) -> Pace:
-        """Return the pace of the trainings by that protocol, on those data, in the store."""
-        data = {} if dataset is None else {"dataset": dataset}
-        known = store.listed("training", status="ok", protocol=protocol.label, **data)
-        trainings = list(trained(r for r in known if isinstance(r, TrainingRecord)))
-        took: dict[str, list[float]] = {}
-        for record in trainings:
-            if record.training_seconds is not None:
-                took.setdefault(record.block, []).append(record.training_seconds)
-        every = [seconds for of_block in took.values() for seconds in of_block]
-        by_block = {block: median(seconds) for block, seconds in took.items()}
-        return cls(
-            by_block=by_block,
-            of_all=median(every) if every else None,
-            deviation=typical_deviation(trainings),
-        )
-
-    def expected_s(self, plan: Plan) -> float:
-        """Return about how long the plan takes; by a guess where no training is known."""
-        return sum(self._of_trial(trial) for trial in plan.trials)
-
-    def _of_trial(self, trial: Trial) -> float:
-        known = self.by_block.get(trial.blocks[0], self.of_all)
-        return trial.expected_s if trial.kind != "training" or known is None else known
 
 
 def could_find(request: CompareRequest, deviation: float | None) -> float | None:

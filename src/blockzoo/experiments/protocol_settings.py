@@ -15,7 +15,12 @@ from blockzoo.training.recipe import Recipe
 _SCAFFOLD = ("context", "depth", "width", "stem", "stem_bias")
 _SPLIT = ("validation_fraction", "split_seed")
 _TO_RUN = ("dataset", "blocks", "positions", "seeds")
-_LATENCY = ("latency_batch_size", "latency_budget_s", "latency_processes")
+LATENCY_SETTINGS: dict[str, type] = {
+    "latency_batch_size": int,
+    "latency_budget_s": float,
+    "latency_processes": int,
+}
+"""How latencies are measured, and the type of each."""
 # What records hold of the scaffold; "auto" is there as the stem that it came to.
 _RECORDED = ("context", "depth", "width", "stem_bias")
 
@@ -64,10 +69,12 @@ def settings_of(protocol: Protocol) -> dict[str, object]:
     >>> settings["width"], settings["epochs"], len(settings["seeds"])
     (64, 50, 10)
     """
-    own = {name: getattr(protocol, name) for name in (*_SCAFFOLD, *_SPLIT, *_TO_RUN, *_LATENCY)}
+    own = {
+        name: getattr(protocol, name) for name in (*_SCAFFOLD, *_SPLIT, *_TO_RUN, *LATENCY_SETTINGS)
+    }
     recipe = {f.name: getattr(protocol.recipe, f.name) for f in fields(Recipe) if f.name != "name"}
     # In the order of the work: what is built, how it is trained, on what, and what is run.
-    order = (*_SCAFFOLD, *recipe, *_SPLIT, *_TO_RUN, *_LATENCY)
+    order = (*_SCAFFOLD, *recipe, *_SPLIT, *_TO_RUN, *LATENCY_SETTINGS)
     return {name: {**own, **recipe}[name] for name in order}
 
 
@@ -92,7 +99,7 @@ def _change(text: str) -> tuple[str, object]:
     given, equals, value = text.partition("=")
     # As the options of the command line are called.
     name = {"lr": "learning_rate"}.get(given, given.replace("-", "_"))
-    kinds = _settable()
+    kinds = kinds_of_settings()
     if not equals:
         raise InputError(f"{text!r} sets nothing; write NAME=VALUE, such as width=32")
     if name not in kinds:
@@ -104,7 +111,7 @@ def _change(text: str) -> tuple[str, object]:
         raise InputError(f"{name} is {value!r}; it must be {words}") from None
 
 
-def _settable() -> dict[str, Any]:
+def kinds_of_settings() -> dict[str, Any]:
     """Return the type of each setting that results depend on and that one word can say."""
     kinds = {**get_type_hints(Protocol), **get_type_hints(Recipe)}
     names = (*_SCAFFOLD, *(field.name for field in fields(Recipe)), *_SPLIT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -32,14 +32,15 @@ def blocks_apart(
 
     @functools.wraps(action)
     def run(chosen: Chosen, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        with _apart(chosen):
+        with apart(chosen):
             action(chosen, *args, **kwargs)
 
     return run
 
 
 @contextmanager
-def _apart(chosen: ApartOptions) -> Iterator[None]:
+def apart(chosen: ApartOptions, also: Iterable[str] = ()) -> Iterator[None]:
+    """Have the users' blocks among those chosen, and `also` these, run in their own processes."""
     limits = TrialLimits(
         time_s=chosen_time_limits(chosen.time_limits),
         memory_bytes=_bytes(chosen.memory_limit_gib),
@@ -47,7 +48,7 @@ def _apart(chosen: ApartOptions) -> Iterator[None]:
     if chosen.in_process:
         load_here()
     others = (getattr(chosen, option, None) for option in ("baseline", "context"))
-    named = [*(getattr(chosen, "blocks", None) or ()), *others]
+    named = [*(getattr(chosen, "blocks", None) or ()), *others, *also]
     with run_apart([name for name in named if name], limits, tell=say):
         yield
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+import torch
+
 from blockzoo.blocks import get_block, list_available_blocks
 from blockzoo.cli.option_groups import ScaffoldOptions
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import BATCH, SEEDS, THREADS
 from blockzoo.experiments.protocol import get_protocol
-from blockzoo.measure.machine.devices import available_cores
+from blockzoo.measure.machine.containers import cpu_quota_cores
+from blockzoo.measure.machine.devices import available_cores, usable_cores
 from blockzoo.scaffold.net import ScaffoldConfig
 
 
@@ -82,6 +87,17 @@ def chosen_threads(text: str) -> int:
         raise InputError(f"threads is {text!r}; give a whole number or all") from None
     THREADS.checked("threads", count)
     return count
+
+
+def use_threads(text: str | None) -> None:
+    """Have trainings share that many threads; None is as torch says, within a container's quota.
+
+    To be called before anything is trained: this process's number is shared out to its workers.
+    """
+    if text is not None:
+        torch.set_num_threads(chosen_threads(text))
+    elif "OMP_NUM_THREADS" not in os.environ:  # else the user has decided
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores(cpu_quota_cores())))
 
 
 def chosen_scaffold(chosen: ScaffoldOptions, input_shape: tuple[int, int, int]) -> ScaffoldConfig:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
-from blockzoo.cli.actions.choices import chosen_seeds
+from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
+from blockzoo.cli.actions.watching import say_stopped, watched
+from blockzoo.cli.app import INTERRUPTED
 from blockzoo.cli.compare_options import CompareOptions
 from blockzoo.cli.screen.consoles import (
     load_data,
@@ -20,12 +22,12 @@ from blockzoo.cli.screen.consoles import (
     say,
     say_data,
 )
-from blockzoo.cli.screen.sweep_progress import progress_of
+from blockzoo.cli.screen.durations import duration
+from blockzoo.cli.stopping import Stop
 from blockzoo.core.errors import InputError
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
-    Pace,
     compare_request,
     could_find,
     plan_of,
@@ -33,6 +35,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.timed_fits import is_fitted
 from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.comparison import (
@@ -54,6 +57,7 @@ _SECONDS_PER_HOUR = 3600
 @blocks_apart
 def compare(chosen: CompareOptions) -> None:
     """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
+    use_threads(chosen.threads)
     format_of(chosen.plot)  # refused before the work and not after it
     request = _request(chosen)
     requests = _matched(request, chosen.matches)
@@ -129,7 +133,7 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
     say(
         f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
         f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
-        f"there; about {_duration(pace.expected_s(plan))}"
+        f"there; about {duration(pace.expected_s(plan))}"
     )
     found = could_find(request, pace.deviation)
     say(
@@ -143,16 +147,12 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
         say(f"looks: {request.looks}; ends when every pair is decided")
 
 
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{max(1, minutes)} min"
-    )
-
-
 def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
     with (
-        progress_of(request.sweep, store, chosen.side_by_side) as listener,
+        Stop() as stop,
+        watched(
+            request.sweep, store, results=chosen.results, at_once=chosen.side_by_side, stop=stop
+        ) as told,
         trainers_side_by_side(chosen.side_by_side, request.sweep.device) as trainers,
     ):
         say_data(request.sweep)
@@ -161,12 +161,16 @@ def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
             request,
             store,
             trainers=trainers,
-            listener=listener,
+            listener=told.listener,
+            may_start=told.may_start,
             csv_path=csv_location(chosen.results),
         ):
             looks.append(look)
             if request.looks is not None:
                 say(f"{look.seeds} seeds, level {look.level:g}: {_counted(look)}")
+    if stop.asked:
+        say_stopped()
+        raise typer.Exit(INTERRUPTED)
     return looks[-1]
 
 

@@ -14,6 +14,7 @@ from blockzoo.core.position import Position
 from blockzoo.data.residence import Residence
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
+from blockzoo.experiments.sweep.sweep_file import SweepFile
 from blockzoo.experiments.sweep.timed_fits import SESSIONS, fitted_by_timing, is_fitted
 from blockzoo.results.store.database import Store
 from blockzoo.training.loggers import LogTo
@@ -59,7 +60,39 @@ def sweep_request(
     where none is then known, and for whatever value that is not allowed.
     """
     named = chosen.blocks or chosen.everything or not protocols_blocks
-    changes = {
+    changes = _changes(chosen, named=bool(named), seeds=seeds, latency_budget_s=latency_budget_s)
+    return _by_protocol(chosen, get_protocol(chosen.protocol).changed(**changes))
+
+
+def grid_requests(
+    chosen: TrainingOptions,
+    file: SweepFile,
+    *,
+    seeds: tuple[int, ...] | None,
+    latency_budget_s: float | None = None,
+) -> list[SweepRequest]:
+    """Return a request for each protocol of a sweep file; options that are given go over its keys.
+
+    Raises what `sweep_request` and `SweepFile.protocols` raise.
+    """
+    named = bool(chosen.blocks or chosen.everything)
+    changes = _changes(chosen, named=named, seeds=seeds, latency_budget_s=latency_budget_s)
+    over = {name for name, value in changes.items() if value is not None}
+    if chosen.protocol != TrainingOptions().protocol:
+        over.add("protocol")
+    grid = file.protocols(protocol=chosen.protocol, without=over)
+    return [_by_protocol(chosen, protocol.changed(**changes)) for protocol in grid]
+
+
+def _changes(
+    chosen: TrainingOptions,
+    *,
+    named: bool,
+    seeds: tuple[int, ...] | None,
+    latency_budget_s: float | None,
+) -> dict[str, Any]:
+    """Return what the options change of a protocol, None where they say nothing."""
+    return {
         **_options_named_as(chosen, Protocol, Recipe),
         # None, and not an empty tuple, leaves a protocol's field as it is.
         "blocks": tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
@@ -67,8 +100,11 @@ def sweep_request(
         "seeds": seeds,
         "latency_budget_s": latency_budget_s,
     }
+
+
+def _by_protocol(chosen: TrainingOptions, protocol: Protocol) -> SweepRequest:
     return SweepRequest(
-        protocol=get_protocol(chosen.protocol).changed(**changes),
+        protocol=protocol,
         data_dir=chosen.data_dir,
         skip_bad_images=chosen.skip_bad_images,
         flip=chosen.mirrored,

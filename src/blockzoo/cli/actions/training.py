@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from blockzoo.cli.actions.apart import blocks_apart
-from blockzoo.cli.actions.choices import chosen_seeds
+from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import (
     csv_location,
     fail_if_any_failed,
@@ -37,6 +37,7 @@ from blockzoo.results.table.csv import write_results_csv
 @blocks_apart
 def train(chosen: TrainingOptions, *, seeds: int, first_seed: int, output: Path | None) -> None:
     """Train the blocks with each seed, at the position mid unless told otherwise."""
+    use_threads(chosen.threads)
     chosen = replace(chosen, positions=chosen.positions or ["mid"])
     request = sweep_request(chosen, seeds=chosen_seeds(seeds, first_seed))
     require_usable(chosen.results, output)
@@ -67,6 +68,7 @@ def _say_what_failed(records: Sequence[Record]) -> None:
 @blocks_apart
 def tune(chosen: TrainingOptions, *, trials: int | None, seeds: int | None) -> None:
     """Search each network's own recipe, train it with fresh seeds, and compare the tracks."""
+    use_threads(chosen.threads)
     request = sweep_request(chosen, seeds=None if seeds is None else chosen_seeds(seeds))
     trials = TRIALS if trials is None else trials
     check_search(trials)

@@ -13,24 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from blockzoo.cli.screen.consoles import message_console
-from blockzoo.cli.screen.time_left import TimeLeft
-from blockzoo.experiments.compare import Pace
-from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial
+from blockzoo.experiments.sweep.plan import Plan, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
+from blockzoo.experiments.sweep.time_left import TimeLeft
 from blockzoo.results.records import EpochMetrics
-from blockzoo.results.store.database import Store
 
-
-def progress_of(request: SweepRequest, store: Store, at_once: int) -> SweepProgress:
-    """Return the progress of that sweep, which knows what its trainings took before."""
-    pace = Pace.of(store, request.protocol, request.dataset.name)
-    return SweepProgress(
-        message_console(),
-        by_block=pace.by_block,
-        epochs=request.protocol.recipe.epochs,
-        at_once=at_once,
-    )
+_FOR_A_RATE = 3
 
 
 class SweepProgress(SweepListener):
@@ -50,7 +38,10 @@ class SweepProgress(SweepListener):
     ) -> None:
         self._console, self._epochs = console, epochs
         self._left = TimeLeft(by_block, at_once=at_once)
-        self._trained = False
+        self._trained, self._failed = 0, 0
+        self._training_s = 0.0
+        self._at_once = at_once
+        self._running: dict[Trial, str] = {}
         self._task: TaskID | None = None
         self._bar = Progress(
             TextColumn("sweep", style="bold"),
@@ -81,9 +72,11 @@ class SweepProgress(SweepListener):
         self._left.plan(plan.trials)
         if self._task is not None:  # of an earlier look, whose bar is full
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task("", total=len(plan.trials), left=str(self._left))
+        self._task = self._bar.add_task("", total=len(plan.trials), left=self._state)
         self._console.print(
-            f"{len(plan.trials)} trials to run, {plan.done} already in the store", highlight=False
+            f"{len(plan.trials)} trials to run, {plan.done} already in the store"
+            + (f", {plan.failed} failed before and left so" if plan.failed else ""),
+            highlight=False,
         )
         for block, reasons in plan.unsure.items():
             self._console.print(
@@ -96,30 +89,60 @@ class SweepProgress(SweepListener):
 
     def started(self, trial: Trial) -> None:
         """Name the trial in hand."""
-        self._update(description=trial.label)
+        self._running[trial] = trial.label
+        self._update(description=self._in_hand)
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
         """Add the epoch to the trial in hand."""
         text = f"{trial.label}, epoch {metrics.epoch}, val acc {metrics.val_accuracy:.1%}"
+        self._running.pop(trial, None)
+        self._running[trial] = text  # as the newest
         # Of others it is known what they took, and asking anew at each epoch would take time.
         if self._epochs and not self._trained:
             self._left.training_will_take(metrics.seconds * self._epochs)
-            self._update(left=str(self._left))
-        self._update(description=text)
+            self._update(left=self._state)
+        self._update(description=self._in_hand)
 
     def finished(self, outcome: Outcome) -> None:
         """Advance the bar; print a failure, and without a terminal every trial."""
-        self._trained |= outcome.trial.kind == "training"
+        if outcome.trial.kind == "training":
+            self._trained += 1
+            self._training_s += outcome.seconds
+        self._running.pop(outcome.trial, None)
+        self._failed += sum(record.status == "failed" for record in outcome.records)
         self._left.finished(outcome.trial, outcome.seconds, outcome.records)
-        self._update(advance=1, left=str(self._left))
+        self._update(advance=1, left=self._state, description=self._in_hand)
         for record in outcome.records:
             if record.status == "failed":
                 text = f" {outcome.trial.label}: {record.reason}"
                 self._console.print(Text.assemble(("failed", "red"), text), soft_wrap=True)
         if not self._console.is_terminal:
             self._console.print(
-                f"{outcome.trial.label}: {outcome.seconds:.1f} s, {self._left}", highlight=False
+                f"{outcome.trial.label}: {outcome.seconds:.1f} s, {self._state}", highlight=False
             )
+
+    @property
+    def _in_hand(self) -> str:
+        """The trial that was told of last, and how many others run."""
+        if not self._running:
+            return ""
+        *others, newest = self._running.values()
+        return f"{newest} and {len(others)} more" if others else newest
+
+    @property
+    def _state(self) -> str:
+        """The time left, after what failed and how fast trainings go, where there is any."""
+        failed = [f"{self._failed} failed"] if self._failed else []
+        per_hour = (
+            3600 * self._at_once * self._trained / self._training_s if self._training_s else 0
+        )
+        # A rate of one or two trainings says no more than their seconds.
+        rate = (
+            [f"{per_hour:,.{0 if per_hour >= 10 else 1}f} trainings/h"]
+            if self._trained >= _FOR_A_RATE
+            else []
+        )
+        return ", ".join((*failed, *rate, str(self._left)))
 
     def _update(self, **changes: Any) -> None:
         assert self._task is not None  # a plan comes first

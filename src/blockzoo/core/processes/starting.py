@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +113,24 @@ class _Interpreter(Started):
         self._process.kill()
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have what is started inside never hear of Ctrl-C: it is for who asks, who ends it.
+
+    A child ignores it once it serves. Until then, and in a fork server as it imports what it has
+    to, it would end with a traceback. This process hears of it when it leaves.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    # Of this thread alone, from which the child inherits it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _OfMultiprocessing(Started):
     _seen: psutil.Process | None = None
 
@@ -131,6 +151,9 @@ class _OfMultiprocessing(Started):
             args=(their_incoming, their_outgoing, inherited, silent),
             daemon=True,
         )
+        if method != "fork" and os.name == "posix":
+            # Before Ctrl-C is blocked: as this starts, it lets this thread hear of it again.
+            resource_tracker.ensure_running()
         self._start()
         their_incoming.close()
         their_outgoing.close()
@@ -141,11 +164,15 @@ class _OfMultiprocessing(Started):
     def _start(self) -> None:
         """Start the process, by another fork server where the one there was is killed meanwhile."""
         for _ in range(_STARTS - 1):
-            with contextlib.suppress(EOFError, ConnectionError), _ONE_AT_A_TIME:
+            with (
+                contextlib.suppress(EOFError, ConnectionError),
+                _ONE_AT_A_TIME,
+                _deaf_to_ctrl_c(),
+            ):
                 self._process.start()
                 return
             time.sleep(_MOMENT_S)
-        with _ONE_AT_A_TIME:
+        with _ONE_AT_A_TIME, _deaf_to_ctrl_c():
             self._process.start()
 
     def status(self) -> int | None:

@@ -9,11 +9,10 @@ positions is trained once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
@@ -21,6 +20,7 @@ from blockzoo.core.run_way import RunWay
 from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.experiments.matching import Fit, fit
 from blockzoo.experiments.protocol import Protocol
+from blockzoo.experiments.sweep.choice import Choice, Kind
 from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
@@ -30,8 +30,6 @@ from blockzoo.scaffold.placement import Placement
 from blockzoo.training.optimisation import step_of
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
-
-Kind = Literal["cost", "latency", "training"]
 
 _ORDER: dict[Kind, int] = {"cost": 0, "latency": 1, "training": 2}
 """What takes seconds comes first."""
@@ -56,6 +54,7 @@ class SweepRequest:
             rounding.
         timed: By position the blocks as they were fitted by timing, where they are matched by
             latency.
+        choice: Which of the trials are run here; by default all.
         options: How trainings are run and what their records are named.
 
     Raises:
@@ -75,6 +74,7 @@ class SweepRequest:
     device: str = "auto"
     compiled: bool = False
     timed: Mapping[Position, tuple[Fit, ...]] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
     options: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
@@ -199,6 +199,7 @@ class Trial:
 class Plan:
     """What is to be run, in order, and how many results the store already holds.
 
+    `failed`: how many trials failed before and are not tried again.
     `unsure`: by block, what its identity does not cover. Its results are not taken from the store.
     `asked`: by trial id, all positions at which its result is wanted; one network may be the same
     at several.
@@ -206,6 +207,7 @@ class Plan:
 
     trials: tuple[Trial, ...]
     done: int
+    failed: int = 0
     unsure: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     asked: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
 
@@ -230,29 +232,71 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     timed = _timed(request)
     others = *_costs(request), *_trainings(request)
     every = [identity for trial in others for identity in trial.trial_ids]
+    every += [identity for ids in timed.values() for identity in ids.values()]
     # Of these alone: however much the store holds, it is asked for no more than this sweep has.
-    done = store.ok_ids(
-        [*every, *(identity for ids in timed.values() for identity in ids.values())]
-    )
-    latencies = _latencies(request, timed, done, unsure)
+    done = store.ok_ids(every)
+    failed = set() if request.choice.retry_failed else _failed(store, every) - done
+    latencies = _latencies(request, timed, done | failed, unsure)
+    mine = _mine(request, others, timed)
     wanted: dict[tuple[str, ...], Trial] = {}
     asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
     for trial in sorted((*others, *latencies), key=lambda trial: _ORDER[trial.kind]):
         for identity in trial.trial_ids:
             asked[identity] = tuple(dict.fromkeys((*asked[identity], trial.position)))
         # A network that is the same at several positions has one training: that of the first.
-        wanted.setdefault(trial.trial_ids, trial)
+        if request.choice.takes(trial.kind) and _key(trial, timed) in mine:
+            wanted.setdefault(trial.trial_ids, trial)
+    left = {ids for ids in wanted if not failed.isdisjoint(ids) and (done | failed).issuperset(ids)}
     missing = [
         trial
-        for trial in wanted.values()
-        if not done.issuperset(trial.trial_ids) or _rests_on(unsure, request, trial)
+        for ids, trial in wanted.items()
+        if ids not in left and (not done.issuperset(ids) or _rests_on(unsure, request, trial))
     ]
     return Plan(
         trials=tuple(missing),
-        done=len(wanted) - len(missing),
+        done=len(wanted) - len(missing) - len(left),
+        failed=len(left),
         unsure=unsure,
         asked=dict(asked),
     )
+
+
+def _failed(store: Store, among: Collection[str]) -> set[str]:
+    wanted = {*among}
+    return {each.trial_id for each in store.listed(status="failed") if each.trial_id in wanted}
+
+
+def _mine(
+    request: SweepRequest, others: Sequence[Trial], timed: Mapping[Position, Mapping[str, str]]
+) -> Container[str]:
+    """Return the keys of the trials of this shard, whatever the store holds.
+
+    Nothing of a store is asked: each shard has one of its own, and all must deal alike.
+    """
+    choice = request.choice
+    rounds: dict[int, dict[str, float]] = defaultdict(dict)
+    for trial in others:
+        takes = choice.seconds_of_training.get(trial.blocks[0], trial.expected_s)
+        seconds = takes if trial.kind == "training" else trial.expected_s
+        # Of a seed all trainings are dealt before the next: a table of one seed is whole first.
+        turn = _ORDER[trial.kind] + (trial.seed or 0)
+        rounds[turn].setdefault(trial.trial_ids[0], seconds)
+    budget_s = request.protocol.latency_budget_s
+    for ids in timed.values():
+        rounds[_ORDER["latency"]][_session(ids)] = len(ids) * budget_s
+    if choice.shard is None:
+        return {key for each in rounds.values() for key in each}
+    return choice.shard.mine(rounds[turn] for turn in sorted(rounds))
+
+
+def _key(trial: Trial, timed: Mapping[Position, Mapping[str, str]]) -> str:
+    """Return by what a trial is dealt; one of latencies by all that its position has."""
+    # Not by those that are missing: what is timed together at one position stays in one shard.
+    return _session(timed[trial.position]) if trial.kind == "latency" else trial.trial_ids[0]
+
+
+def _session(ids: Mapping[str, str]) -> str:
+    return " ".join(ids.values())
 
 
 def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:
@@ -303,7 +347,7 @@ def _timed(request: SweepRequest) -> dict[Position, dict[str, str]]:
 def _latencies(
     request: SweepRequest,
     timed: Mapping[Position, Mapping[str, str]],
-    done: set[str],
+    done: Container[str],
     unsure: Container[str],
 ) -> Iterator[Trial]:
     for position, ids in timed.items():

@@ -9,7 +9,7 @@ running it again does only what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from blockzoo.core.processes import Send
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
 from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
 from blockzoo.experiments.profile import CostSettings, profile_blocks
+from blockzoo.experiments.sweep.epochs import EpochRelay, EpochWriter
 from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
@@ -51,11 +52,13 @@ class SweepResult:
         ran: Trials that were run.
         failed: Records that failed; a trial of latencies has a record per block.
         skipped: Trials that were found done.
+        left_out: Trials that were planned and not started, for `may_start` said no.
     """
 
     ran: int
     failed: int
     skipped: int
+    left_out: int = 0
 
 
 class SweepListener:
@@ -82,7 +85,9 @@ class SweepListener:
         """
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
-        """An epoch of a training in this process has ended; of those in others nothing is told.
+        """An epoch of a training has ended.
+
+        Of trainings in other processes it is told within seconds, where checkpoints are kept.
 
         Args:
             trial: Of which training.
@@ -105,6 +110,7 @@ def run_sweep(
     executor: Executor | None = None,
     trainers: Executor | None = None,
     listener: SweepListener | None = None,
+    may_start: Callable[[Trial], bool] | None = None,
 ) -> SweepResult:
     """Run what is missing and return the counts; every outcome is in `store` when this returns.
 
@@ -118,6 +124,7 @@ def run_sweep(
         executor: Where trials run; by default in this process.
         trainers: Where trainings run, after all else; by default in `executor`.
         listener: Told of the plan and of every trial.
+        may_start: Asked of each trial as its turn comes; one that it does not allow is left out.
 
     Returns:
         How many trials ran, failed and were found done.
@@ -136,8 +143,8 @@ def run_sweep(
         ... )
         >>> request = SweepRequest(protocol=tiny, device="cpu")
         >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
-        ...     run_sweep(request, store), run_sweep(request, store)
-        (SweepResult(ran=3, failed=0, skipped=0), SweepResult(ran=0, failed=0, skipped=3))
+        ...     run_sweep(request, store).ran, run_sweep(request, store).skipped
+        (3, 3)
     """
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
@@ -147,22 +154,31 @@ def run_sweep(
     store.ask(plan.asked)
     # Written even where nothing is left to run: the file may be older than the store.
     mirror.refresh()
+    epochs = EpochRelay(_epochs_folder(request, trainers or executor), listener.epoch)
+    trials = _Trials(listener, may_start, epochs)
     listener.planned(plan)
     failed = 0
     try:
-        for trial, future in _running(request, plan, executor, trainers, listener):
-            outcome = _outcome(request, trial, future)
-            for record in outcome.records:
-                # The checkpoint goes only when the record is safe.
-                store.put(record.asked_at(plan.asked.get(record.trial_id, ())))
-                remove_checkpoint(request.options.checkpoints, record.trial_id)
-            # A trial of latencies has a record per block, and some may fail alone.
-            failed += sum(record.status == "failed" for record in outcome.records)
-            mirror.changed()
-            listener.finished(outcome)
+        with epochs:
+            for trial, future in _running(request, plan, executor, trainers, listener, trials):
+                epochs.leave(trial)
+                outcome = _outcome(request, trial, future)
+                for record in outcome.records:
+                    # The checkpoint goes only when the record is safe.
+                    store.put(record.asked_at(plan.asked.get(record.trial_id, ())))
+                    remove_checkpoint(request.options.checkpoints, record.trial_id)
+                # A trial of latencies has a record per block, and some may fail alone.
+                failed += sum(record.status == "failed" for record in outcome.records)
+                mirror.changed()
+                listener.finished(outcome)
     finally:
         mirror.refresh()
-    return SweepResult(ran=len(plan.trials), failed=failed, skipped=plan.done)
+    return SweepResult(
+        ran=len(plan.trials) - trials.left_out,
+        failed=failed,
+        skipped=plan.done,
+        left_out=trials.left_out,
+    )
 
 
 def run_trial(request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None) -> Outcome:
@@ -175,7 +191,13 @@ def run_trial(request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None =
 def run_recorded(
     request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None
 ) -> Outcome:
-    """Run one trial; one that raises leaves failed records, with the traceback as it was there."""
+    """Run one trial; one that raises leaves failed records, with the traceback as it was there.
+
+    Without `on_epoch` a training writes its epochs to a file, see `EpochRelay`.
+    """
+    folder = request.options.checkpoints
+    if on_epoch is None and folder is not None and trial.kind == "training":
+        on_epoch = EpochWriter(folder, trial.trial_ids[0])
     try:
         return run_trial(request, trial, on_epoch=on_epoch)
     except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
@@ -263,21 +285,28 @@ def _running(
     executor: Executor | None,
     trainers: Executor | None,
     listener: SweepListener,
+    announced: _Trials,
 ) -> Iterator[tuple[Trial, Future[Outcome]]]:
     """Yield each trial with its finished future; trainings begin when all else has ended."""
     executor = executor or InProcessExecutor()
     trainers = trainers or executor
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
-    yield from as_completed(executor, partial(run_trial, request), _announced(others, listener))
-    # A listener cannot follow a training into a process that others share.
+    yield from as_completed(executor, partial(run_trial, request), announced(others))
+    # Into a process that others share no listener follows a training; its epochs are read there.
     hears = isinstance(trainers, InProcessExecutor)
     yield from as_completed(
         trainers,
         partial(_run_heard, request, listener) if hears else partial(run_recorded, request),
-        _announced(trainings, listener),
+        announced(trainings),
         apart=partial(_apart, request, listener),
     )
+
+
+def _epochs_folder(request: SweepRequest, trainers: Executor | None) -> Path | None:
+    """Return where trainings write their epochs that run in processes others share."""
+    hears = trainers is None or isinstance(trainers, InProcessExecutor)
+    return None if hears else request.options.checkpoints
 
 
 def _run_heard(request: SweepRequest, listener: SweepListener, trial: Trial) -> Outcome:
@@ -299,10 +328,26 @@ def _run_there(task: tuple[SweepRequest, Trial], send: Send) -> Outcome:
     return run_recorded(*task, on_epoch=send)
 
 
-def _announced(trials: Sequence[Trial], listener: SweepListener) -> Iterator[Trial]:
-    for trial in trials:
-        listener.started(trial)
-        yield trial
+class _Trials:
+    """Announces trials as their turn comes, and counts those that may not start."""
+
+    def __init__(
+        self,
+        listener: SweepListener,
+        may_start: Callable[[Trial], bool] | None,
+        epochs: EpochRelay,
+    ) -> None:
+        self._listener, self._may_start, self._epochs = listener, may_start, epochs
+        self.left_out = 0
+
+    def __call__(self, trials: Iterable[Trial]) -> Iterator[Trial]:
+        for trial in trials:
+            if self._may_start is not None and not self._may_start(trial):
+                self.left_out += 1
+                continue
+            self._epochs.follow(trial)
+            self._listener.started(trial)
+            yield trial
 
 
 def _remove_leftovers(checkpoints: Path | None, store: Store) -> None:

@@ -96,6 +96,22 @@ def available_devices() -> tuple[str, ...]:
     return ("cpu", *(f"cuda:{index}" for index in range(count)))
 
 
+def usable_cores(quota_cores: float | None) -> int:
+    """Return how many threads can run at once: a container may have time for less than its cores.
+
+    `quota_cores`: what `cpu_quota_cores` says of it.
+
+    >>> usable_cores(0.5), usable_cores(None) == available_cores()
+    (1, True)
+    """
+    # Rounded down: what has no time left in a period waits, and the others with it.
+    return (
+        available_cores()
+        if quota_cores is None
+        else max(1, min(available_cores(), int(quota_cores)))
+    )
+
+
 def available_cores() -> int:
     """Return the number of logical cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):

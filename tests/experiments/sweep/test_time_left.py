@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from blockzoo.cli.screen.time_left import TimeLeft
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments.sweep.plan import Trial
+from blockzoo.experiments.sweep.time_left import TimeLeft
 from tests.record_samples import cost
 
 BLOCKS = ("A", "B", "C", "D")

@@ -61,6 +61,10 @@ class TimeLeft:
         """Learn what the training in hand will take by its epochs so far."""
         self._first_training_s = seconds
 
+    def of(self, trial: Trial) -> float | None:
+        """Return the estimate for one trial that was planned, None where nothing is known."""
+        return self._of_group(_group(trial))
+
     @property
     def seconds(self) -> float | None:
         """The estimate, None where nothing is known of a kind that is left."""
