@@ -46,6 +46,19 @@ def test_what_three_seeds_cannot_find_is_by_how_the_sweeps_blocks_differ(tmp_pat
     assert nothing == ""
 
 
+def test_in_a_track_of_matched_budgets_it_is_by_the_fitted_blocks(tmp_path: Path) -> None:
+    protocol = get_protocol(f"{QUICK}+macs")
+    fitted = {"ResNetBasicBlock": "", "InvertedResidual": "[expansion=7]", "MobileOneBlock": ""}
+    with Store(tmp_path, create=True) as store:
+        for block, accuracies in ACCURACIES.items():
+            for seed, accuracy in enumerate(accuracies):
+                changes = {"seed": seed, "protocol": protocol.label, "test_accuracy": accuracy}
+                name = f"{block}{fitted[block]}"
+                store.put(record_samples.training(f"{name} {seed}", name, **changes))
+        line = sweeping._unfound(protocol, store)
+    assert line.startswith("3 seeds: differences in accuracy below ")
+
+
 def test_quick_runs_the_newest_quick_protocol(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

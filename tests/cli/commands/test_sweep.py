@@ -53,6 +53,15 @@ def test_a_dry_run_says_what_would_run_and_makes_nothing(file: str) -> None:
     assert [path.name for path in Path().iterdir()] == ["sweep.toml"]
 
 
+def test_a_dry_run_that_must_time_first_says_so_and_not_that_nothing_is_left(
+    tiny_npz: Path,
+) -> None:
+    options = ("Identity", "-p", "mid", "--width", "4", "--depth", "1", "--dataset", str(tiny_npz))
+    status, output, told = run("sweep", *options, "--protocol", "quick+latency", "--dry-run", *MADE)
+    assert (status, output.strip()) == (0, "")
+    assert "1 blocks are timed first at 1 positions" in told
+
+
 def test_a_file_is_swept_and_then_there_is_nothing_to_do(file: str) -> None:
     status, output, told = run("sweep", file, *MADE)
     assert status == 0, told

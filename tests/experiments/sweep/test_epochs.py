@@ -58,6 +58,7 @@ def test_what_a_killed_run_left_is_not_told(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     EpochWriter(tmp_path / "file", "1f")(_numbered(1))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "")]
 
 
 class Hearing(SweepListener):

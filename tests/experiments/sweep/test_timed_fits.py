@@ -133,6 +133,14 @@ def test_fits_are_kept_so_that_the_same_are_found_again_without_timing(
     assert len(machine.sessions) == timed
 
 
+def test_what_is_fitted_is_not_looked_for_again(machine: _Machine, store: Store) -> None:
+    fitted = fitted_by_timing(_request("InvertedResidual"), store)
+    assert fitted_by_timing(fitted, store) is fitted
+    more = replace(fitted, protocol=fitted.protocol.changed(blocks=("RepMixer",)))
+    assert not is_fitted(more)
+    assert [fit.block for fit in fitted_by_timing(more, store).timed[Position.MID]] == ["RepMixer"]
+
+
 def test_without_measuring_nothing_is_timed(machine: _Machine, store: Store) -> None:
     asked = fitted_by_timing(_request("InvertedResidual"), store, measure=False)
     assert not is_fitted(asked)

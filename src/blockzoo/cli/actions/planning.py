@@ -42,9 +42,11 @@ def say_plans(
     run at a time.
     """
     wall_s = device_s = 0.0
+    all_known = True
     for request, varied in zip(requests, settings_varied(requests), strict=True):
         fitted = fitted_sweep(request, store, measure=False)
         if not is_fitted(fitted):
+            all_known = False
             continue  # it was said what must be timed to know more
         plan = make_plan(fitted, store)
         own = Pace.of(store, request.protocol, request.dataset.name)
@@ -55,8 +57,11 @@ def say_plans(
         wall_s += others_s + trainings_s / at_once
         for line in _lines(request, plan, pace, varied):
             output_console().print(line, highlight=False, soft_wrap=True)
-    total = f"about {duration(wall_s)} in all, {in_hours(device_s)} device hours"
-    output_console().print(total if device_s else "nothing is left to run", highlight=False)
+    if device_s:
+        total = f"about {duration(wall_s)} in all, {in_hours(device_s)} device hours"
+        output_console().print(total, highlight=False)
+    elif all_known:
+        output_console().print("nothing is left to run", highlight=False)
 
 
 def settings_varied(requests: Sequence[SweepRequest]) -> list[str]:

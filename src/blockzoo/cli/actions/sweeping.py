@@ -26,6 +26,7 @@ from blockzoo.cli.screen.next_steps import next_steps, unfound_line
 from blockzoo.cli.stopping import Stop
 from blockzoo.cli.sweep_options import SweepOptions
 from blockzoo.core.errors import InputError
+from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.experiments.compare import detectable_by
 from blockzoo.experiments.execution.executors import trainers_side_by_side
@@ -177,7 +178,9 @@ def _unfound(protocol: Protocol, store: Store) -> str:
         trained(
             record
             for record in known
-            if isinstance(record, TrainingRecord) and record.block in protocol.blocks
+            if isinstance(record, TrainingRecord)
+            # In a track of matched budgets blocks go by names that say how they were fitted.
+            and {record.block, published_name(record.block)} & {*protocol.blocks}
         )
     )
     comparisons = len(protocol.blocks) - 1

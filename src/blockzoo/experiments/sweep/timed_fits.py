@@ -62,7 +62,7 @@ def fitted_by_timing(
     True
     """
     match = request.protocol.match
-    if match is None or match.cost != "latency":
+    if match is None or is_fitted(request):
         return request
     here = machine_digest(request.latency)
     if match.machine not in ("", here):
@@ -81,18 +81,17 @@ def fitted_by_timing(
 
 
 def is_fitted(request: SweepRequest) -> bool:
-    """Tell whether all blocks that are matched by latency were timed at every position.
+    """Tell whether no block is matched by latency, or all of them were timed at every position.
 
     >>> from blockzoo.experiments.protocol import get_protocol
     >>> is_fitted(SweepRequest(protocol=get_protocol("quick+latency"), device="cpu"))
     False
     """
     match = request.protocol.match
-    return (
-        match is None
-        or match.cost != "latency"
-        or request.timed.keys() >= {*request.protocol.positions}
-    )
+    if match is None or match.cost != "latency":
+        return True
+    timed = (request.timed.get(position, ()) for position in request.protocol.positions)
+    return all({fit.block for fit in fits} >= {*request.protocol.blocks} for fits in timed)
 
 
 def _fits(
