@@ -52,9 +52,16 @@ def test_in_a_track_of_matched_budgets_it_is_by_the_fitted_blocks(tmp_path: Path
     with Store(tmp_path, create=True) as store:
         for block, accuracies in ACCURACIES.items():
             for seed, accuracy in enumerate(accuracies):
-                changes = {"seed": seed, "protocol": protocol.label, "test_accuracy": accuracy}
                 name = f"{block}{fitted[block]}"
-                store.put(record_samples.training(f"{name} {seed}", name, **changes))
+                store.put(
+                    record_samples.training(
+                        f"{name} {seed}",
+                        name,
+                        seed=seed,
+                        protocol=protocol.label,
+                        test_accuracy=accuracy,
+                    )
+                )
         line = sweeping._unfound(protocol, store)
     assert line.startswith("3 seeds: differences in accuracy below ")
 
