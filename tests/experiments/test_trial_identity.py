@@ -120,6 +120,19 @@ def test_the_name_of_a_data_set_is_none_of_a_training(digits: ImageDataset) -> N
     assert ids("Identity", digits)[2] != ids("Identity", other)[2]
 
 
+def test_processors_of_one_name_with_other_instructions_are_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    described = {"processor": "AMD EPYC", "instructions": "AVX2"}
+    monkeypatch.setattr(trial_identity, "describe_environment", lambda _: dict(described))
+    placement = Placement.of("Identity", "mid", TINY)
+    settings = LatencySettings(way=RunWay(device="cpu"))
+    narrow = latency_trial_id(placement, settings=settings)
+    assert latency_trial_id(placement, settings=settings) == narrow
+    described["instructions"] = "AVX512-BF16"
+    assert latency_trial_id(placement, settings=settings) != narrow
+
+
 def test_one_cuda_device_has_one_identity(
     monkeypatch: pytest.MonkeyPatch, digits: ImageDataset
 ) -> None:

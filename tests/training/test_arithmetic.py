@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,29 +17,21 @@ WIDE = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
 NARROW = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 15, 3))
 
 
-@pytest.fixture(autouse=True)
-def _fresh_flags() -> Iterator[None]:
-    arithmetic._cpu_flags.cache_clear()
-    yield
-    arithmetic._cpu_flags.cache_clear()
-
-
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16 sse", True), ("fpu avx512f avx2", False)],
 )
 def test_a_cpu_profits_if_it_has_the_instructions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool
+    monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool
 ) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(arithmetic, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(arithmetic, "cpu_flags", lambda: frozenset(flags.split()))
     assert profits_from_bf16(CPU) is expected
 
 
 def test_a_cpu_that_cannot_be_read_is_taken_not_to_profit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arithmetic, "_CPU_INFO", tmp_path / "none")
+    monkeypatch.setattr(arithmetic, "cpu_flags", lambda: frozenset())
     assert profits_from_bf16(CPU) is False
 
 

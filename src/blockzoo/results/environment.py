@@ -20,6 +20,7 @@ class Environment(Frozen):
         timm: Version.
         system: Name of the operating system and its release.
         processor: Model of the CPU.
+        instructions: The vector instructions that torch runs on; older records lack them.
         cores: Logical cores.
         threads: Threads that torch used within an operation.
         memory_bytes: Of the machine.
@@ -67,6 +68,7 @@ class Environment(Frozen):
     memory_bytes: Count
     accelerator: str | None = None
     driver: str | None = None
+    instructions: str | None = None
     numpy: str | None = None
     torchvision: str | None = None
     lightning: str | None = None
@@ -96,13 +98,18 @@ class Environment(Frozen):
     gpu_power_limit_w: Amount | None = None
     gpu_ecc: bool | None = None
 
+    @property
+    def named_processor(self) -> str:
+        """The model of the CPU with its instructions, for models that share a name."""
+        return f"{self.processor} ({self.instructions})" if self.instructions else self.processor
+
     def _facts(self) -> Facts:
         return {
             "blockzoo": self.blockzoo,
             "torch": self.torch,
             "python": self.python,
             "system": self.system,
-            "processor": self.processor,
+            "processor": self.named_processor,
             "cores": str(self.cores),
             "threads": str(self.threads),
             "accelerator": self.accelerator,

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
+from blockzoo.measure.machine.hardware import cpu_flags
 from blockzoo.training.recipe import Recipe
 
-_CPU_INFO = Path("/proc/cpuinfo")
 # With fewer channels, channels-last, several threads and a batch that they do not divide, the
 # backward pass of a convolution writes out of bounds and the process dies (torch 2.15, oneDNN).
 _LEAST_CHANNELS = 16
@@ -75,17 +73,7 @@ def profits_from_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         # Torch by default says yes to emulation too, which profits nobody.
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(_BF16_FLAGS & _cpu_flags())
-
-
-@lru_cache(maxsize=1)
-def _cpu_flags() -> frozenset[str]:
-    try:
-        lines = _CPU_INFO.read_text().splitlines()
-    except OSError:  # no such file outside Linux
-        return frozenset()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return frozenset(flags.partition(":")[2].split())
+    return device.type == "cpu" and bool(_BF16_FLAGS & cpu_flags())
 
 
 # Above it bfloat16 gradients take longer than those of fp32 (benchmarks/depthwise_bf16.py).

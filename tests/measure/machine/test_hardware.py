@@ -32,6 +32,38 @@ def test_a_hypervisor_is_a_flag_of_the_processor(flag: str, told: bool, tmp_path
     assert hardware.virtualised(tmp_path / "absent") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n", "avx512_bf16"),
+        ("processor : 0\nFeatures\t: fp asimd bf16\n", "bf16"),
+        ("processor : 0\n", None),
+    ],
+)
+def test_flags_are_those_of_the_first_core(text: str, flags: str | None, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    found = hardware.cpu_flags(tmp_path / "cpuinfo")
+    assert flags in found if flags else found == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("capability", "flags", "limit", "told"),
+    [
+        ("AVX2", "fma avx2", "", "AVX2"),
+        ("AVX512", "avx512f", "", "AVX512"),
+        ("AVX512", "avx512_bf16 amx_bf16", "", "AVX512-BF16-AMX"),
+        ("SVE256", "sve bf16", "", "SVE256-BF16"),
+        ("AVX2", "avx512_bf16", "AVX2", "AVX2-BF16, oneDNN up to AVX2"),
+    ],
+)
+def test_instructions_tell_processors_of_one_name_apart(
+    capability: str, flags: str, limit: str, told: str
+) -> None:
+    variables = {"ONEDNN_MAX_CPU_ISA": limit}
+    found = hardware.instructions(capability, flags=frozenset(flags.split()), environment=variables)
+    assert found == told
+
+
 def test_governors_are_named_once_each(tmp_path: Path) -> None:
     assert hardware.governor(tmp_path) is None
     for core, name in enumerate(("powersave", "performance", "powersave")):

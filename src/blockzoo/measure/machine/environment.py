@@ -100,6 +100,9 @@ def _machine() -> dict[str, object]:
         **asdict(torch_libraries()),
         "system": platform.platform(),
         "processor": hardware.processor(),
+        "instructions": hardware.instructions(
+            torch.backends.cpu.get_cpu_capability(), flags=hardware.cpu_flags()
+        ),
         "physical_cores": psutil.cpu_count(logical=False),
         "virtualised": hardware.virtualised(),
         "load_average": hardware.load_average(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,38 @@ _CPUINFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _THREAD_PREFIX = "KMP_"
+_BFLOAT16 = {"BF16": {"avx512_bf16", "bf16"}, "AMX": {"amx_bf16"}}
+_ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 def processor(cpuinfo: Path = _CPUINFO) -> str:
     """Return the model name of the CPU: from Linux's own list, else what Python can tell."""
     return _first(cpuinfo, "model name") or platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=4)
+def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+    """Return what the CPU can do, by Linux's names; empty where the system does not list it."""
+    # x86 has flags, Arm has features.
+    return frozenset((_first(cpuinfo, "flags") or _first(cpuinfo, "Features")).split())
+
+
+def instructions(
+    capability: str, *, flags: frozenset[str], environment: Mapping[str, str] = os.environ
+) -> str:
+    """Return which vector instructions torch runs on, for processors that share a name.
+
+    `capability` is what torch chose for its own kernels. Those for bfloat16 are added where the CPU
+    has them, and the limit that a variable sets to oneDNN, which chooses for itself.
+
+    >>> instructions("AVX512", flags=frozenset({"avx512_bf16"}), environment={})
+    'AVX512-BF16'
+    >>> instructions("AVX2", flags=frozenset(), environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    'AVX2, oneDNN up to AVX2'
+    """
+    extensions = [name for name, of in _BFLOAT16.items() if of & flags]
+    limits = [environment[name] for name in _ONEDNN_LIMITS if environment.get(name)]
+    return ", oneDNN up to ".join(["-".join([capability, *extensions]), *limits[:1]])
 
 
 def virtualised(cpuinfo: Path = _CPUINFO) -> bool | None:

@@ -123,7 +123,7 @@ def scaling_figure(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Figur
     # A network that is the same at several positions stands for all of them.
     position = next(p for p in POSITIONS if all(p in record.shown for record in timed))
     environment = first.environment
-    where = environment.accelerator or environment.processor
+    where = environment.accelerator or environment.named_processor
     title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
     note = (
         f"Deploy form, {first.way.label(('precision', 'backend'))}, {where}, "

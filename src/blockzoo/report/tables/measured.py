@@ -260,7 +260,7 @@ def _latency_title(records: Sequence[LatencyRecord], differing: Sequence[str]) -
     if first is None:  # nothing was measured in any way
         return "Latency"
     common = first.way.label({*asdict(first.way)} - {*differing})
-    measured_on = ", ".join(filter(None, (common, first.environment.processor)))
+    measured_on = ", ".join(filter(None, (common, first.environment.named_processor)))
     return f"Latency in deploy form: {measured_on}"
 
 

@@ -46,7 +46,7 @@ def roofline_frame(result: RooflineResult) -> pd.DataFrame:
 
 
 def _hardware(record: LatencyRecord) -> str:
-    return record.environment.accelerator or record.environment.processor
+    return record.environment.accelerator or record.environment.named_processor
 
 
 _GIGA = 1e9

@@ -119,7 +119,7 @@ def hardware(record: Record, device: str) -> str:
     """Return the name of what that record was measured on."""
     environment = record.environment
     on_cpu = device.startswith("cpu")
-    return environment.processor if on_cpu else environment.accelerator or device
+    return environment.named_processor if on_cpu else environment.accelerator or device
 
 
 def _training(record: TrainingRecord | None) -> dict[str, object]:
