@@ -3,15 +3,15 @@
     python benchmarks/scaling.py --work DIR --output FILE --page docs/measurements/scaling.md
 
 All is in fp32 in eager on the CPU, the scaffold in deploy form, on one thread where the part is not
-about threads. Each part leaves a JSON file, and a plot where it has one, in the folder; a part that
-is there is not measured again. On a quiet machine of two cores all parts take about half an hour.
+about threads. Each part leaves a JSON file in the folder; a part that is there is not measured
+again. On a quiet machine of two cores all parts take about half an hour. The page and its plots are
+drawn from the record, by `scaling_page.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
-from scaling_page import scaling_page
+from scaling_page import write_page
 
 from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.cli.screen.consoles import progress
@@ -33,9 +32,6 @@ from blockzoo.experiments.roofline import measure_roofline
 from blockzoo.experiments.scaling import measure_scaling
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.measure.timing.settings import LatencySettings
-from blockzoo.report.figures.accuracy_plot import render
-from blockzoo.report.figures.roofline_plot import roofline_figure
-from blockzoo.report.figures.scaling_plot import scaling_figure
 from blockzoo.report.tables.roofline import roofline_frame
 from blockzoo.scaffold.net import ScaffoldConfig
 
@@ -45,7 +41,7 @@ VALUES: dict[ScalingAxis, tuple[int, ...]] = {
     "threads": (1, 2),
 }
 SETTINGS = ("blocks", "position", "protocol", "processes", "budget_s")
-Part = tuple[dict[str, Any], Figure | None]
+Part = dict[str, Any]
 
 
 def main() -> None:
@@ -57,7 +53,7 @@ def main() -> None:
     for name, measure in _parts().items():
         path = work / f"{name}.json"
         if not path.exists():
-            _keep(work, name, *measure(arguments), settings=settings)
+            _keep(path, measure(arguments), settings)
             print(f"measured {name}", flush=True)
         elif (other := json.loads(path.read_text())["settings"]) != settings:
             sys.exit(f"{path} is of other settings: {other}")
@@ -65,11 +61,7 @@ def main() -> None:
     if arguments.output:
         arguments.output.write_text(json.dumps(record, indent=1) + "\n")
     if arguments.page:
-        arguments.page.write_text(scaling_page(record))
-        plots = arguments.page.parent / "plots"
-        plots.mkdir(exist_ok=True)
-        for plot in work.glob("*.png"):
-            shutil.copy(plot, plots / plot.name)
+        write_page(record, arguments.page)
 
 
 def _arguments() -> argparse.Namespace:
@@ -94,14 +86,10 @@ def _parts() -> dict[str, Callable[[argparse.Namespace], Part]]:
     }
 
 
-def _keep(
-    work: Path, name: str, found: dict[str, Any], figure: Figure | None, *, settings: dict[str, Any]
-) -> None:
-    if figure is not None:
-        (work / f"{name}.png").write_bytes(render(figure, "png"))
+def _keep(path: Path, found: Part, settings: dict[str, Any]) -> None:
     made = datetime.now(timezone.utc).isoformat(timespec="seconds")
     part = {"made": made, "environment": describe_environment(), "settings": settings, **found}
-    (work / f"{name}.json").write_text(json.dumps(part, indent=1) + "\n")
+    path.write_text(json.dumps(part, indent=1) + "\n")
 
 
 def _over(axis: ScalingAxis, values: tuple[int, ...]) -> Callable[[argparse.Namespace], Part]:
@@ -122,8 +110,7 @@ def _over(axis: ScalingAxis, values: tuple[int, ...]) -> Callable[[argparse.Name
             flags=pd.Series([list(record.flags) for record in timed]),
         )
         failed = {record.block: record.reason for record in records if record.status != "ok"}
-        found = {"rows": frame.to_dict("records"), "failed": failed}
-        return found, scaling_figure(records, axis)
+        return {"rows": frame.to_dict("records"), "failed": failed}
 
     return measure
 
@@ -139,7 +126,7 @@ def _rows_of(
                 settings=_latency_settings(arguments),
                 progress=update,
             )
-        return {"rows": [asdict(each) for each in found]}, None
+        return {"rows": [asdict(each) for each in found]}
 
     return measure
 
@@ -153,8 +140,7 @@ def _roofline(arguments: argparse.Namespace) -> Part:
             settings=_latency_settings(arguments),
             progress=update,
         )
-    frame = roofline_frame(result)
-    return {"peaks": asdict(result.peaks), "rows": frame.to_dict("records")}, roofline_figure(frame)
+    return {"peaks": asdict(result.peaks), "rows": roofline_frame(result).to_dict("records")}
 
 
 def _config(arguments: argparse.Namespace) -> ScaffoldConfig:

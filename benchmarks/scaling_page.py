@@ -1,11 +1,18 @@
-"""The results of `scaling.py` as a Markdown page."""
+"""The results of `scaling.py` as a Markdown page, with its plots.
+
+python benchmarks/scaling_page.py benchmarks/results/scaling.json docs/measurements/scaling.md
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 from zoo_backends_page import NORMS
 
 from blockzoo.analysis.scaling import (
@@ -15,6 +22,12 @@ from blockzoo.analysis.scaling import (
     rank_agreement,
     reversed_pairs,
 )
+from blockzoo.core.position import Position
+from blockzoo.core.run_way import RunWay
+from blockzoo.report.figures.accuracy_plot import render
+from blockzoo.report.figures.roofline_plot import roofline_figure
+from blockzoo.report.figures.scaling_plot import plot_scaling, scaling_note, scaling_title
+from blockzoo.results.environment import Environment
 
 Part = Mapping[str, Any]
 _GIGA = 1e9
@@ -35,6 +48,32 @@ _ROOFLINE = """\
 What the networks achieve of the machine's measured peaks, the best of repeated large matrix
 products and of repeated large copies. Work is 2 x MACs; bytes are those of eager execution, of
 which a part stays in caches, so that a share of the bandwidth may exceed 100%."""
+
+
+def write_page(record: Mapping[str, Part], page: Path) -> None:
+    """Write the page, and its plots into the folder `plots` beside it."""
+    page.write_text(scaling_page(record))
+    plots = page.parent / "plots"
+    plots.mkdir(exist_ok=True)
+    for name, figure in scaling_plots(record).items():
+        (plots / f"{name}.png").write_bytes(render(figure, "png"))
+
+
+def scaling_plots(record: Mapping[str, Part]) -> dict[str, Figure]:
+    """Return the plots of the page by name."""
+    figures = {str(axis): _axis_plot(record[axis], axis) for axis in SCALING_AXES}
+    return {**figures, "roofline": roofline_figure(pd.DataFrame(record["roofline"]["rows"]))}
+
+
+def _axis_plot(part: Part, axis: ScalingAxis) -> Figure:
+    environment = Environment.model_validate(part["environment"])
+    samples = [row["samples"] for row in part["rows"]]
+    return plot_scaling(
+        pd.DataFrame(part["rows"]),
+        axis,
+        title=scaling_title(axis, Position.parse(part["settings"]["position"])),
+        note=scaling_note(RunWay(), environment, samples),
+    )
 
 
 def scaling_page(record: Mapping[str, Part]) -> str:
@@ -156,9 +195,23 @@ def _origin(record: Mapping[str, Part]) -> Iterator[str]:
     yield ""
     yield (
         f"`python benchmarks/scaling.py`, record `benchmarks/results/scaling.json`: "
-        f"{environment['processor']}, cores available: {environment['cores']}, "
+        f"{Environment.model_validate(environment).named_processor}, "
+        f"cores available: {environment['cores']}, "
         f"{environment['system']}; torch {environment['torch']}, Python {environment['python']}; "
         f"n = {min(counts)} to {max(counts)} samples per network and value, not counted for "
         "marginals and their sums; "
         f"commit {', '.join(commits)}; {made[:10]}."
     )
+
+
+def main() -> None:
+    """Write the page of a record."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("record", type=Path)
+    parser.add_argument("page", type=Path)
+    arguments = parser.parse_args()
+    write_page(json.loads(arguments.record.read_text()), arguments.page)
+
+
+if __name__ == "__main__":
+    main()

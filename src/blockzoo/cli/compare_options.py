@@ -46,5 +46,6 @@ class CompareOptions(TrainingOptions):
     ] = 0.3
     dry_run: shared_options.DryRun = False
     latency_budget_s: shared_options.LatencyBudget = None
+    latency_processes: shared_options.LatencyProcesses = None
     plot: shared_options.Plot = None
     side_by_side: shared_options.SideBySide = 1

@@ -98,6 +98,15 @@ LatencyBudget = Annotated[
     ),
     ranges.SECONDS,
 ]
+LatencyProcesses = Annotated[
+    int | None,
+    typer.Option(
+        "--latency-processes",
+        help="Fresh processes that time, which share the budget; more make intervals narrower. "
+        "(default: the protocol's)",
+    ),
+    ranges.PROCESSES,
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
 ]

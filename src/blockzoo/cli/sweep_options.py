@@ -30,6 +30,7 @@ class SweepOptions(TrainingOptions):
     ] = False
     seeds: shared_options.Seeds = None
     latency_budget_s: shared_options.LatencyBudget = None
+    latency_processes: shared_options.LatencyProcesses = None
     dry_run: shared_options.DryRun = False
     only: Annotated[
         list[str] | None,

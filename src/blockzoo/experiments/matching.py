@@ -66,17 +66,27 @@ class Fit:
         >>> named = {"block": "A", "position": Position.MID, "fitted": "A[depth=1]"}
         >>> Fit(**named, knob="depth", cost=9, target=6).reason
         'A cannot reach the target; nearest is A[depth=1], +50.0%'
+        >>> Fit(**named, knob="depth", cost=9, target=6, half_width=0.6).reason
+        'A cannot reach the target; nearest is A[depth=1], +50.0%'
         """
         if self.reached:
             return ""
         if self.failure:
             return f"{self.block} cannot be fitted: {self.failure}"
-        if not self._known:
+        if self.is_uncertain:
             return (
                 f"{self.fitted} is timed to within {self.half_width / self.target:.1%}; it takes "
-                f"{TOLERANCE / 2:.1%} to say what it matches, so give latencies a larger budget"
+                f"{TOLERANCE / 2:.1%} to say what it matches, so give latencies more processes, "
+                f"or a larger budget"
             )
         return f"{self.block} cannot reach the target; nearest is {self.fitted}, {self.off:+.1%}"
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether longer timing could still tell that the target is reached."""
+        # What is far off stays so however long it is timed.
+        near = abs(self.off) - self.half_width / self.target <= TOLERANCE
+        return not self.failure and not self._known and near
 
     @property
     def _known(self) -> bool:

@@ -11,6 +11,7 @@ from blockzoo.cli.actions.choices import chosen_seeds
 from blockzoo.cli.actions.requests import chosen_resident, sweep_request
 from blockzoo.cli.app import app
 from blockzoo.cli.option_groups import TrainingOptions
+from blockzoo.cli.sweep_options import SweepOptions
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.ranges import SEEDS
@@ -78,7 +79,7 @@ def test_what_is_not_given_is_as_in_the_protocol() -> None:
 
 
 def test_what_is_given_is_changed() -> None:
-    chosen = TrainingOptions(
+    chosen = SweepOptions(
         blocks=["RepMixer", "Identity"],
         positions=["late", "early"],
         protocol="quick",
@@ -103,14 +104,17 @@ def test_what_is_given_is_changed() -> None:
         resume=False,
         on_oom="fail",
         save_weights=True,
+        latency_budget_s=0.5,
+        latency_processes=7,
     )
-    request = sweep_request(chosen, seeds=(4, 5), latency_budget_s=0.5)
+    request = sweep_request(chosen, seeds=(4, 5))
     protocol, recipe = request.protocol, request.protocol.recipe
     assert (protocol.blocks, protocol.positions) == (
         ("RepMixer", "Identity"),
         (Position.EARLY, Position.LATE),
     )
-    assert (protocol.seeds, protocol.dataset, protocol.latency_budget_s) == ((4, 5), "cifar10", 0.5)
+    assert (protocol.seeds, protocol.dataset) == ((4, 5), "cifar10")
+    assert (protocol.latency_budget_s, protocol.latency_processes) == (0.5, 7)
     assert (protocol.context, protocol.depth, protocol.width) == ("Identity", 1, 8)
     assert protocol.scaffold(classes=2, input_shape=(3, 8, 8)).stem_kind == "large"
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (3, 8, 0.5)

@@ -158,9 +158,18 @@ def test_an_interval_of_more_than_half_the_tolerance_is_no_match(
     assert not wide.reached
     assert re.fullmatch(
         r"InvertedResidual\[expansion=[\d.]+\] is timed to within 1.5%; it takes 1.5% to say what "
-        r"it matches, so give latencies a larger budget",
+        r"it matches, so give latencies more processes, or a larger budget",
         wide.reason,
     )
+
+
+def test_what_is_far_off_is_out_of_reach_however_well_it_is_timed(
+    machine: _Machine, store: Store
+) -> None:
+    machine.half_width, machine.slope = 0.0061, 0.0001
+    (far,) = fitted_by_timing(_request("InvertedResidual"), store).timed[Position.MID]
+    assert not far.is_uncertain
+    assert far.reason.startswith("InvertedResidual cannot reach the target; nearest is ")
 
 
 def test_an_interval_of_less_than_half_the_tolerance_is_a_match(

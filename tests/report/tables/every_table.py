@@ -270,7 +270,8 @@ def _fits() -> FittedTable:
         for p in POSITIONS
     ]  # fmt: skip
     poor = replace(fits[0], block=MINE, fitted=MINE, cost=999_000_000)
-    return fits_table([*fits, poor], Match(cost="macs"))
+    unsure = replace(fits[0], half_width=4_000_000.0)
+    return fits_table([*fits, poor, unsure], Match(cost="macs"))
 
 
 def _marginals() -> list[Marginal]:

@@ -108,9 +108,7 @@ def _request(chosen: CompareOptions) -> CompareRequest:
     if sum(numbers) > 1:
         raise InputError("give one of --seeds, --until-decided and --time-budget")
     sweep = sweep_request(
-        chosen,
-        seeds=None if chosen.seeds is None else chosen_seeds(chosen.seeds),
-        latency_budget_s=chosen.latency_budget_s,
+        chosen, seeds=None if chosen.seeds is None else chosen_seeds(chosen.seeds)
     )
     mine, *others = sweep.protocol.blocks
     if len(others) + 1 < len(chosen.blocks):

@@ -47,7 +47,6 @@ def sweep_request(
     chosen: TrainingOptions,
     *,
     seeds: tuple[int, ...] | None,
-    latency_budget_s: float | None = None,
     protocols_blocks: bool = False,
 ) -> SweepRequest:
     """Return what the options ask for; what is None is as in the protocol.
@@ -60,23 +59,19 @@ def sweep_request(
     where none is then known, and for whatever value that is not allowed.
     """
     named = chosen.blocks or chosen.everything or not protocols_blocks
-    changes = _changes(chosen, named=bool(named), seeds=seeds, latency_budget_s=latency_budget_s)
+    changes = _changes(chosen, named=bool(named), seeds=seeds)
     return _by_protocol(chosen, get_protocol(chosen.protocol).changed(**changes))
 
 
 def grid_requests(
-    chosen: TrainingOptions,
-    file: SweepFile,
-    *,
-    seeds: tuple[int, ...] | None,
-    latency_budget_s: float | None = None,
+    chosen: TrainingOptions, file: SweepFile, *, seeds: tuple[int, ...] | None
 ) -> list[SweepRequest]:
     """Return a request for each protocol of a sweep file; options that are given go over its keys.
 
     Raises what `sweep_request` and `SweepFile.protocols` raise.
     """
     named = bool(chosen.blocks or chosen.everything)
-    changes = _changes(chosen, named=named, seeds=seeds, latency_budget_s=latency_budget_s)
+    changes = _changes(chosen, named=named, seeds=seeds)
     over = {name for name, value in changes.items() if value is not None}
     if chosen.protocol != TrainingOptions().protocol:
         over.add("protocol")
@@ -85,11 +80,7 @@ def grid_requests(
 
 
 def _changes(
-    chosen: TrainingOptions,
-    *,
-    named: bool,
-    seeds: tuple[int, ...] | None,
-    latency_budget_s: float | None,
+    chosen: TrainingOptions, *, named: bool, seeds: tuple[int, ...] | None
 ) -> dict[str, Any]:
     """Return what the options change of a protocol, None where they say nothing."""
     return {
@@ -98,7 +89,6 @@ def _changes(
         "blocks": tuple(chosen_blocks(chosen.blocks, chosen.everything)) if named else None,
         "positions": chosen_positions(chosen.positions) if chosen.positions else None,
         "seeds": seeds,
-        "latency_budget_s": latency_budget_s,
     }
 
 

@@ -64,9 +64,7 @@ def sweep(chosen: SweepOptions) -> None:
         return
     chosen = replace(chosen, blocks=None)
     with apart(chosen, also=(*file.blocks, *file.contexts)):
-        requests = grid_requests(
-            chosen, file, seeds=_seeds(chosen), latency_budget_s=chosen.latency_budget_s
-        )
+        requests = grid_requests(chosen, file, seeds=_seeds(chosen))
         _sweep(chosen, requests, next_steps_too=False)
 
 
@@ -81,12 +79,7 @@ def _sweep_file(chosen: SweepOptions) -> SweepFile | None:
 
 
 def _request(chosen: SweepOptions) -> SweepRequest:
-    return sweep_request(
-        chosen,
-        seeds=_seeds(chosen),
-        latency_budget_s=chosen.latency_budget_s,
-        protocols_blocks=True,
-    )
+    return sweep_request(chosen, seeds=_seeds(chosen), protocols_blocks=True)
 
 
 def _seeds(chosen: SweepOptions) -> tuple[int, ...] | None:

@@ -165,7 +165,7 @@ def _share(record: LatencyRecord, empty: LatencyRecord) -> _Share | str:
     """Return what a stage takes; both ratios are to the scaffold of the context block."""
     (ratio, error), (least, its_error) = _ratio(record), _ratio(empty)
     if least + its_error >= 1:
-        return "the context block's own stage is not told from none; give latencies a larger budget"
+        return "the context block's own stage is not told from none; give latencies more processes"
     share = (ratio - least) / (1 - least)
     # The two are of different sessions; near the context block the second plays no part.
     half_width = hypot(error, (share - 1) * its_error) / (1 - least)

@@ -12,9 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from blockzoo.analysis.scaling import ScalingAxis, scaling_frame
 from blockzoo.core.errors import ResultsError
-from blockzoo.core.position import POSITIONS
+from blockzoo.core.position import POSITIONS, Position
+from blockzoo.core.run_way import RunWay
 from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import BlockLook, assign_looks, house_style
+from blockzoo.results.environment import Environment
 from blockzoo.results.records import LatencyRecord
 
 AXIS_LABELS = {
@@ -117,18 +119,31 @@ def _finish_ranks(axes: Axes, frame: pd.DataFrame, axis: str, values: Sequence[i
 
 def scaling_figure(records: Sequence[LatencyRecord], axis: ScalingAxis) -> Figure:
     """Return the plot of speed and rank over the axis, with how it was measured below it."""
-    frame = scaling_frame(records)
     timed = [record for record in records if record.status == "ok"]
-    first, samples = timed[0], [len(record.samples_ms) for record in timed]
     # A network that is the same at several positions stands for all of them.
     position = next(p for p in POSITIONS if all(p in record.shown for record in timed))
-    environment = first.environment
+    samples = [len(record.samples_ms) for record in timed]
+    note = scaling_note(timed[0].way, timed[0].environment, samples)
+    return plot_scaling(
+        scaling_frame(records), axis, title=scaling_title(axis, position), note=note
+    )
+
+
+def scaling_title(axis: ScalingAxis, position: Position) -> str:
+    """Return what the plot over that axis is called."""
+    return f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
+
+
+def scaling_note(
+    way: RunWay, environment: Environment, samples: Sequence[int]
+) -> tuple[str, str, str]:
+    """Return how all that is in a plot was measured, sentence by sentence.
+
+    `samples`: how many each network has at each value.
+    """
     where = environment.accelerator or environment.named_processor
-    title = f"Speed and rank by {axis.replace('_', ' ')}, {position} stage"
-    note = (
-        f"Deploy form, {first.way.label(('precision', 'backend'))}, {where}, "
-        f"torch {environment.torch}.",
+    return (
+        f"Deploy form, {way.label(('precision', 'backend'))}, {where}, torch {environment.torch}.",
         f"Medians of {min(samples)} to {max(samples)} samples; bars are 95% intervals.",
         f"Commit {(environment.commit or 'unknown')[:12]}.",
     )
-    return plot_scaling(frame, axis, title=title, note=note)

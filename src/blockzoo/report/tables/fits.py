@@ -31,6 +31,8 @@ def fits_table(fits: Sequence[Fit], match: Match) -> FittedTable:
     >>> fit = Fit(block="A", position=Position.MID, fitted="A", knob="k", cost=50, target=100)
     >>> list(fits_table([fit], Match(cost="macs")).columns)
     ['position', 'block', 'as run', 'stage', 'target', 'off']
+
+    So has one that is not timed well enough to say that it does.
     """
     scale, unit = _SCALES[match.cost]
     table = FittedTable(
@@ -51,6 +53,8 @@ def fits_table(fits: Sequence[Fit], match: Match) -> FittedTable:
 
 
 def _setting(fit: Fit) -> str:
+    if fit.is_uncertain:
+        return f"not sure: ±{fit.half_width / fit.target:.1%}"
     if not fit.reached:
         return "cannot reach it"
     last_resort = " (last resort)" if fit.knob == "depth" and fit.fitted != fit.block else ""
