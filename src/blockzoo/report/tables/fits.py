@@ -54,7 +54,7 @@ def fits_table(fits: Sequence[Fit], match: Match) -> FittedTable:
 
 def _setting(fit: Fit) -> str:
     if fit.is_uncertain:
-        return f"not sure: ±{fit.half_width / fit.target:.1%}"
+        return f"not sure: +-{fit.half_width / fit.target:.1%}"
     if not fit.reached:
         return "cannot reach it"
     last_resort = " (last resort)" if fit.knob == "depth" and fit.fitted != fit.block else ""
