@@ -61,37 +61,41 @@ def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> N
 def write_csv_files(store: Store, path: str | Path) -> None:
     """Write `path`, which is results.csv, and latencies.csv beside it once anything was timed.
 
-    A file that was made of the store as it is stays: it has the store's time of change as its own.
+    A file that was made of the records that are there now stays: the store has a note of it.
     Raises what `write_results_csv` raises.
     """
     results, latencies = Path(path), Path(path).with_name(LATENCIES_NAME)
     if not _is_of(store, results, COLUMNS):
-        with _marked(store, results):
+        with _noted(store, results):
             write_results_csv(store, results)
     if _is_of(store, latencies, LATENCY_TABLE):
         return
     if latencies.is_file() or any(True for _ in store.listed("latency")):
-        with _marked(store, latencies):
+        with _noted(store, latencies):
             write_latencies_csv(store, latencies)
 
 
 def _is_of(store: Store, path: Path, columns: Iterable[str]) -> bool:
-    """Tell whether the file has the time of the store's last change, and those columns."""
-    change = store.change
-    if change is None or not path.is_file() or path.stat().st_mtime_ns != change.time_ns:
+    """Tell whether the file was made of what the store holds, and has those columns."""
+    if not path.is_file() or not store.is_noted(str(path.resolve()), _mark(path)):
         return False
     with path.open(encoding="utf-8") as file:
         return file.readline().rstrip("\n") == ",".join(columns)
 
 
 @contextmanager
-def _marked(store: Store, path: Path) -> Iterator[None]:
-    """Give the file the time of the store's last change, if it is sure to be made of that."""
-    before = store.change
+def _noted(store: Store, path: Path) -> Iterator[None]:
+    """Have the store note of what the file was made, which is there once this ends."""
+    before = store.change  # what comes meanwhile may not be in the file
     yield
-    # A change of this moment, or one in between, may have the same time and not be in the file.
-    if before is not None and before == store.change and before.is_past:
-        os.utime(path, ns=(before.time_ns, before.time_ns))
+    if before is not None:
+        store.note(str(path.resolve()), _mark(path), before)
+
+
+def _mark(path: Path) -> str:
+    """Return what tells the file from one that is written or edited later."""
+    found = path.stat()
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def _early_rows(path: Path) -> list[Row]:

@@ -15,7 +15,7 @@ from blockzoo.core.errors import ResultsError
 from blockzoo.results.ranges import LARGEST_COUNT
 from blockzoo.results.records import Record, identity_of
 from blockzoo.results.store.database import Store
-from blockzoo.results.store.engines import STORE_NAME, store_path
+from blockzoo.results.store.engines import STORE_NAME, is_sqlite, store_path
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, IDENTITY, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_rows
 from blockzoo.results.table.join import result_rows
@@ -31,7 +31,6 @@ _LARGEST = {name: math.inf if name.endswith("_loss") else sys.float_info.max for
 # What other tools write into an empty cell.
 _NOTHING = frozenset({"", "nan", "none", "n/a"})
 _STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 @overload
@@ -140,11 +139,7 @@ def has_whole_records(path: str | Path) -> bool:
 def _is_store(path: Path) -> bool:
     if path.suffix in _STORE_SUFFIXES:
         return True
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
+    return is_sqlite(path)
 
 
 def _load_store(

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import timezone
 
 from blockzoo.core.position import Position
+from blockzoo.results.environment import PASSING
 from blockzoo.results.records import (
     CostRecord,
     Environment,
@@ -22,8 +23,6 @@ from blockzoo.results.records import (
 from blockzoo.results.table.columns import COLUMNS
 
 BYTES_PER_MB = 1_000_000
-_PASSING = {"commit", "cpu_mhz", "load_average", "thermal_events", "gpu_clock_mhz", "threads"}
-"""Fields of an environment that change while it stays what it is, and threads: those of the way."""
 Row = Mapping[str, object]
 
 
@@ -251,7 +250,7 @@ def _environment_digest(environment: Environment) -> str:
 
     Medians of two environments are not comparable; ratios, each to a baseline of its own, are.
     """
-    described = environment.model_dump(exclude=_PASSING)
+    described = environment.model_dump(exclude={*PASSING})
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
 
