@@ -237,7 +237,7 @@ def test_a_read_only_store_can_be_read(folder: int, file: int) -> None:
             os.write(writing, "\n".join(read_as_nobody(place)).encode())
             os._exit(0)
         os.close(writing)
-        with open(reading) as pipe:
+        with os.fdopen(reading) as pipe:
             names, reason = pipe.read().splitlines()
         assert os.waitpid(child, 0)[1] == 0
     finally:

@@ -155,15 +155,17 @@ class Store:
                 return None
             return connection.scalar(select(CHANGES.c.number).where(CHANGES.c.name == ""))
 
-    def is_noted(self, name: str, mark: str) -> bool:
-        """Tell whether what has that name and mark was made of the records that are there now.
+    def is_noted(self, name: str, mark: str, *, now: bool = True) -> bool:
+        """Tell whether what has that name and mark was made of the store.
 
         Args:
             name: Of a file that was made of the store: its path.
             mark: What tells the file from one that was written otherwise.
+            now: Whether it must be of the records that are there now, and not of earlier ones.
         """
-        now = select(CHANGES.c.number).where(CHANGES.c.name == "").scalar_subquery()
-        same = (CHANGES.c.name == name, CHANGES.c.mark == mark, CHANGES.c.number == now)
+        number = select(CHANGES.c.number).where(CHANGES.c.name == "").scalar_subquery()
+        same = [CHANGES.c.name == name, CHANGES.c.mark == mark]
+        same += [CHANGES.c.number == number] if now else []
         with self._transaction() as connection:
             if self._layout_now(connection) == FIRST_LAYOUT:
                 return False

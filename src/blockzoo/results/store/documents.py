@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.position import Position
 from blockzoo.results.environment import PASSING, Environment, ScaffoldSettings
+from blockzoo.results.ranges import UsableRecipe, usable_recipe
 from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.store.series import SERIES, packed_series
 
@@ -100,8 +101,12 @@ class Shared:
         self._find = find
         self._learnt: dict[str, str] = {}
         self._document = lru_cache(maxsize=1024)(self._parsed)
+        self._recipe = lru_cache(maxsize=1024)(self._usable)
         # Few, for those of which some part is new with every record are of no use to the next.
         self._model = lru_cache(maxsize=64)(self._made)
+
+    def _usable(self, digest: str) -> UsableRecipe:
+        return UsableRecipe(usable_recipe(self._document(digest)))
 
     def _parsed(self, digest: str) -> dict[str, Any]:
         text = self._learnt.get(digest)
@@ -131,7 +136,7 @@ class Shared:
         if isinstance(scaffold, str):
             head["scaffold"] = self._model(ScaffoldSettings, scaffold, ())
         if isinstance(recipe, str):
-            head["recipe"] = self._document(recipe)
+            head["recipe"] = self._recipe(recipe)
         return head
 
     def plain(self, head: dict[str, Any]) -> dict[str, Any]:
