@@ -78,7 +78,8 @@ def _headed(fields: dict[str, Any]) -> tuple[str, dict[str, str]]:
             fields[name] = hashlib.sha256(text).hexdigest()[:32]
             shared[fields[name]] = text.decode()
     fields["environment"] = {_DIGEST: fields["environment"], **passing}
-    return to_json(fields).decode(), shared
+    # What is not known is nothing to a record as well.
+    return to_json({n: value for n, value in fields.items() if value is not None}).decode(), shared
 
 
 def asked_again(head: str, asked: Iterable[Position]) -> str:
