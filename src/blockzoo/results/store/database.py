@@ -148,6 +148,12 @@ class Store:
         self._engine.dispose()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was put into the store yet."""
+        with self._transaction() as connection:
+            return connection.execute(select(RECORDS.c.trial_id).limit(1)).first() is None
+
+    @property
     def change(self) -> int | None:
         """How often records were put or asked for; None of a store of an older layout."""
         with self._transaction() as connection:

@@ -23,6 +23,7 @@ from blockzoo.core.files import make_folder
 STORE_NAME = "blockzoo.db"
 WRITES = "blockzoo_writes"
 """The execution option of a connection whose transactions write."""
+_STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _HEADER_BYTES = 100
 """No SQLite database is smaller."""
 _SLICE_S = 1.0
@@ -107,6 +108,20 @@ def is_sqlite(path: Path) -> bool:
     except sqlite3.DatabaseError as error:
         return "not a database" not in str(error)
     return True
+
+
+def has_whole_records(path: str | Path) -> bool:
+    """Tell whether a store is there, a folder's own among them, and not rows of a CSV alone.
+
+    >>> has_whole_records("rows.csv")
+    False
+    """
+    return "://" in str(path) or ((store := store_path(path)).is_file() and is_store(store))
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a file is a store by its name or else by what is in it."""
+    return path.suffix in _STORE_SUFFIXES or is_sqlite(path)
 
 
 def _uri(path: Path, mode: str) -> str:
