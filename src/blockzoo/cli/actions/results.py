@@ -82,24 +82,29 @@ def show(source: str, *, robustness: bool, accuracies: Sequence[float], latencie
     if _holds_nothing(source):
         output_console().print(f"{source} holds no results yet", highlight=False, markup=False)
         return
-    from blockzoo.analysis.summary import summarize
-    from blockzoo.report.tables.latencies import latencies_table
-    from blockzoo.report.tables.summary import older_identity_line, summary_table
-    from blockzoo.results.table.frame import load_results
-    from blockzoo.results.table.latencies import load_latencies
+    from blockzoo.analysis.summary import summary_of
+    from blockzoo.report.tables.summary import older_rows_line, summary_table
 
     tables = _training_tables(source, robustness, accuracies)
-    frame, timed = load_results(source), load_latencies(source)
-    summary = summarize(frame)
-    if summary.empty and not timed.empty:
-        tables = [latencies_table(timed), *_way_tables(source), *tables]
-    else:
-        timings = [latencies_table(timed), *_way_tables(source)] if latencies else []
-        tables = [summary_table(summary), *tables, *timings]
+    summary, (older, rows) = summary_of(source)
+    timed = _timing_tables(source, shown=latencies) if latencies or summary.empty else []
+    # Where nothing was trained, timings take the summary's place.
+    tables = (
+        [*timed, *tables] if timed and summary.empty else [summary_table(summary), *tables, *timed]
+    )
     for table in tables:
         output_console().print(table)
-    if line := older_identity_line(frame):
+    if line := older_rows_line(older, rows):
         say(line)
+
+
+def _timing_tables(source: str, *, shown: bool) -> list[FittedTable]:
+    """Return the tables of latencies; where there are none a table that says so, if it is shown."""
+    from blockzoo.report.tables.latencies import latencies_table
+    from blockzoo.results.table.latencies import load_latencies
+
+    timed = load_latencies(source)
+    return [latencies_table(timed), *_way_tables(source)] if shown or len(timed) else []
 
 
 def _holds_nothing(source: str) -> bool:
