@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockzoo.results.records import EpochMetrics, TrainingRecord
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.schema import payload_of
 from blockzoo.results.store.series import packed_series, unpacked_series
 from tests.record_samples import cost, latency, training
 
@@ -79,7 +83,7 @@ def test_a_cost_has_none_and_curves_take_little_room() -> None:
 
 
 WHOLE = packed_series(training(test_correct="gYA=")) or b""
-EMPTY = b'{"floats":[],"integers":[],"others":{},"answers":null}'
+EMPTY = b'{"floats":[],"integers":[],"nothing":[],"others":{},"answers":null}'
 
 
 @pytest.mark.parametrize(
@@ -98,3 +102,21 @@ EMPTY = b'{"floats":[],"integers":[],"others":{},"answers":null}'
 def test_what_was_not_packed_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="series: "):
         unpacked_series(data)
+
+
+def test_lines_of_a_store_are_the_records_as_json(tmp_path: Path) -> None:
+    epochs = (training().epochs[0].model_copy(update={"gradient_norms": {"stem": 1e-300}}),) * 3
+    odd = {"val_loss": float("nan"), "test_loss": float("inf"), "test_correct": "gYA="}
+    records = [cost(), latency(rounds=(0, 1, 2)), training(epochs=epochs, **odd)]
+    with Store(tmp_path, create=True) as store:
+        store.put_all(records)
+        lines = sorted(store.lines())
+        assert lines == sorted(payload_of(record).encode() for record in records)
+        assert [each.trial_id for each in store.bad_rows()] == []
+    with sqlite3.connect(tmp_path / "blockzoo.db") as base:
+        base.execute("DELETE FROM series WHERE trial_id = 'latency'")
+    base.close()
+    with Store(tmp_path) as store:
+        assert len([*store.lines()]) == 2
+        (bad,) = store.bad_rows()
+        assert "record latency, is not a record: series: they are missing" in bad.reason

@@ -14,12 +14,13 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select, update
 
 from blockzoo.core.errors import ResultsError, in_one_line
@@ -27,7 +28,7 @@ from blockzoo.core.files import make_folder
 from blockzoo.core.position import Position
 from blockzoo.results.families import Family
 from blockzoo.results.records import AnyRecord, Record
-from blockzoo.results.store.documents import Shared, asked_again
+from blockzoo.results.store.documents import Shared, asked_again, has_series_apart, in_order
 from blockzoo.results.store.engines import (
     WRITES,
     FileIdentity,
@@ -74,6 +75,7 @@ _BY_TIME = [RECORDS.c.created_at, RECORDS.c.trial_id]
 _Parse = Callable[..., AnyRecord]
 """What makes a record, or one as listings read it, of a payload."""
 
+_Found = TypeVar("_Found")
 _log = logging.getLogger(__name__)
 
 
@@ -239,8 +241,10 @@ class Store:
         Args:
             positions: By trial id.
         """
-        with self._transaction() as connection:
-            more = {each for each in positions if self._more(connection, each, positions[each])}
+        # Nearly always all of them are asked for already, and nobody need wait.
+        read = self._parsed(positions, parse_listed)
+        found = (each for each in read if not isinstance(each, BadRow))
+        more = [r.trial_id for r in found if r.asked_at(positions[r.trial_id]) is not r]
         if more:
             with self._transaction(write=True) as connection:
                 self._ask(connection, {each: positions[each] for each in more})
@@ -354,6 +358,29 @@ class Store:
         """
         yield from self._good(self._each_or_reason(parse_record, _BY_TIME, filters))
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield all records as JSON of one line each, the oldest first.
+
+        Those that cannot be read are left out; the series of the others are as they were put.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     list(store.lines())
+            []
+        """
+        with self._transaction() as connection:
+            ids = connection.scalars(select(RECORDS.c.trial_id).order_by(*_BY_TIME)).all()
+        yield from self._good(self._read(self._line_or_reason, ids))
+
+    def _line_or_reason(self, row: _Row) -> bytes | BadRow:
+        found = self._parsed_or_reason(row, parse_listed)
+        if isinstance(found, BadRow):
+            return found
+        try:
+            return to_json(in_order(found.kind, row.plain(self._shared)), inf_nan_mode="strings")
+        except (ValueError, TypeError) as error:
+            return BadRow(trial_id=row.trial_id, reason=self._no_record(row, error))
+
     def listed(self, *kinds: str, **filters: str) -> Iterator[AnyRecord]:
         """Yield records as listings read them, without curves and samples.
 
@@ -372,7 +399,7 @@ class Store:
         order = [RECORDS.c.kind, *_BY_TIME]
         yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
 
-    def _good(self, every: Iterable[AnyRecord | BadRow]) -> Iterator[AnyRecord]:
+    def _good(self, every: Iterable[_Found | BadRow]) -> Iterator[_Found]:
         """Yield what could be read; of the rest one line is logged."""
         bad: dict[str, str] = {}
         for found in every:
@@ -404,7 +431,7 @@ class Store:
         """
         if among is None:
             return {record.trial_id for record in self.listed(status="ok")}
-        read = self._read(parse_listed, dict.fromkeys(among))
+        read = self._parsed(dict.fromkeys(among), parse_listed)
         return {record.trial_id for record in self._good(read) if record.status == "ok"}
 
     def _each_or_reason(
@@ -421,17 +448,24 @@ class Store:
             query = query.where(RECORDS.c.kind.in_(kinds))
         with self._transaction() as connection:
             ids = connection.scalars(query.order_by(*order)).all()
-        yield from self._read(parse, ids)
+        yield from self._parsed(ids, parse)
 
-    def _read(self, parse: _Parse, ids: Iterable[str]) -> Iterator[AnyRecord | BadRow]:
+    def _parsed(self, ids: Iterable[str], parse: _Parse) -> Iterator[AnyRecord | BadRow]:
         """Yield the records of those ids that are there, in their order."""
+        read = partial(self._parsed_or_reason, parse=parse)
+        return self._read(read, ids, with_series=parse is not parse_listed)
+
+    def _read(
+        self, read: Callable[[_Row], _Found], ids: Iterable[str], *, with_series: bool = True
+    ) -> Iterator[_Found]:
+        """Yield what is made of the rows of those ids that are there, in their order."""
         ids = iter(ids)
         # In parts: not all samples of all records need fit into memory, and between two parts
         # others can write.
         while part := list(islice(ids, _PART)):
             with self._transaction() as connection:
-                rows = self._rows(connection, part, with_series=parse is not parse_listed)
-            yield from (self._parsed_or_reason(row, parse) for row in rows)
+                rows = self._rows(connection, part, with_series=with_series)
+            yield from map(read, rows)
 
     def _parsed_or_reason(self, row: _Row, parse: _Parse) -> AnyRecord | BadRow:
         try:
@@ -554,12 +588,14 @@ class Store:
         raise ValueError(f"what it shares with others is missing ({digest[:8]})")
 
     def _parse(self, row: _Row, parse: _Parse) -> AnyRecord:
-        location = f"{self.location}, record {row.trial_id},"
         try:
             document = row.document(self._shared)
         except (ValueError, TypeError) as error:
-            raise ResultsError(in_one_line(f"{location} is not a record: {error}")) from None
-        return parse(document, location=location)
+            raise ResultsError(self._no_record(row, error)) from None
+        return parse(document, location=f"{self.location}, record {row.trial_id},")
+
+    def _no_record(self, row: _Row, error: Exception) -> str:
+        return in_one_line(f"{self.location}, record {row.trial_id}, is not a record: {error}")
 
 
 class _Row(NamedTuple):
@@ -572,6 +608,15 @@ class _Row(NamedTuple):
 
     def document(self, shared: Shared) -> dict[str, Any]:
         """Return all fields; raises `ValueError` for what was not written by a store."""
+        head = self._head()
+        return self._series(head) | shared.completed(head)
+
+    def plain(self, shared: Shared) -> dict[str, Any]:
+        """Return all fields as JSON has them; raises what `document` raises."""
+        head = self._head()
+        return self._series(head) | shared.plain(head)
+
+    def _head(self) -> dict[str, Any]:
         if not isinstance(self.payload, str | bytes):  # SQLite keeps whatever is put into a column
             raise ValueError("JSON: its payload is no text")
         try:
@@ -580,7 +625,11 @@ class _Row(NamedTuple):
             raise ValueError(f"JSON: {error}") from None
         if not isinstance(head, dict):
             raise ValueError("JSON: it is no object")
-        whole = shared.completed(head)
+        return head
+
+    def _series(self, head: Mapping[str, Any]) -> dict[str, Any]:
         if self.data is not None:
-            whole |= unpacked_series(self.data)
-        return whole
+            return unpacked_series(self.data)
+        if self.with_series and has_series_apart(head):
+            raise ValueError("series: they are missing")
+        return {}

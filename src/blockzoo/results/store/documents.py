@@ -152,6 +152,15 @@ class Shared:
         return head
 
 
+def has_series_apart(head: Mapping[str, Any]) -> bool:
+    """Tell whether a head was written apart from its series, and its kind has some.
+
+    >>> has_series_apart({"kind": "latency", "scaffold": "1f"}), has_series_apart({"kind": "cost"})
+    (True, False)
+    """
+    return head.get("kind") in SERIES and isinstance(head.get("scaffold"), str)
+
+
 def in_order(kind: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document with all fields of its kind, in their order; empty series where none."""
     empty = {name: () for name in SERIES.get(kind, ()) if name != "test_correct"}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
-from blockzoo.results.records import LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import EpochMetrics, LatencyRecord, Record, TrainingRecord
 
 SERIES: dict[str, tuple[str, ...]] = {
     "training": ("test_class_accuracy", "epochs", "test_correct"),
@@ -63,7 +63,7 @@ def _columns_of(epochs: Sequence[Any]) -> _Columns:
     columns = {f"epochs.{name}": [row[name] for row in rows] for name in names if name != _NORMS}
     norms = [row[_NORMS] for row in rows]
     parts = list(norms[0]) if norms else []
-    if all(list(each) == parts for each in norms):
+    if parts and all(list(each) == parts for each in norms):
         return columns | {f"{_NORMS}.{part}": [each[part] for each in norms] for part in parts}
     return columns | {f"epochs.{_NORMS}": norms}
 
@@ -71,13 +71,12 @@ def _columns_of(epochs: Sequence[Any]) -> _Columns:
 def _packed(columns: _Columns, bits: str | None) -> bytes:
     floats: list[NDArray[Any]] = []
     integers: list[NDArray[Any]] = []
-    header: dict[str, Any] = {"floats": [], "integers": [], "others": {}}
+    header: dict[str, Any] = {"floats": [], "integers": [], "nothing": [], "others": {}}
     for name, values in columns.items():
         missing = [index for index, value in enumerate(values) if value is None]
         kinds = {type(value) for value in values} - {type(None)}
         if not kinds:
-            if name in SERIES["training"] and values:
-                header["others"][name] = values
+            header["nothing"] += [[name, len(values)]] if values else []
         elif kinds == {float}:
             floats.append(np.array([0.0 if v is None else v for v in values], dtype=_FLOAT))
             header["floats"].append([name, len(values), missing])
@@ -121,6 +120,7 @@ def _unpacked(data: bytes) -> dict[str, Any]:
     columns: _Columns = {}
     at = _unshuffled(text, at, header["floats"], _FLOAT, columns)
     at = _unshuffled(text, at, header["integers"], _INTEGER, columns)
+    columns |= {name: [None] * length for name, length in header["nothing"]}
     found = _fields(columns | header["others"])
     if header["answers"] is not None:
         found["test_correct"] = base64.b64encode(text[at : at + header["answers"]]).decode()
@@ -159,6 +159,7 @@ def _fields(columns: Mapping[str, list[Any]]) -> dict[str, Any]:
     if norms:
         of_epochs[_NORMS] = [dict(zip(norms, row, strict=True)) for row in _rows(norms)]
     if of_epochs:
+        of_epochs = {n: of_epochs[n] for n in EpochMetrics.model_fields if n in of_epochs}
         found["epochs"] = [dict(zip(of_epochs, row, strict=True)) for row in _rows(of_epochs)]
     return found
 
