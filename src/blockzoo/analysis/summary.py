@@ -232,7 +232,7 @@ def _leave_out_unusual(columns: _Columns) -> None:
     ways = list(columns.tuples(_LATENCY_SETTINGS))
     titles = list(columns.tuples(TITLE))
     timed: dict[tuple[object, ...], list[int]] = {}
-    for row in np.flatnonzero(~np.isnan(columns.all("latency_ms"))):
+    for row in np.flatnonzero(~np.isnan(columns.all("latency_ms"))).tolist():
         timed.setdefault(titles[row][:2], []).append(row)
     unusual: list[int] = []
     for rows in timed.values():

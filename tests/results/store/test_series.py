@@ -106,7 +106,11 @@ def test_what_was_not_packed_is_refused(data: bytes) -> None:
 
 def test_lines_of_a_store_are_the_records_as_json(tmp_path: Path) -> None:
     epochs = (training().epochs[0].model_copy(update={"gradient_norms": {"stem": 1e-300}}),) * 3
-    odd = {"val_loss": float("nan"), "test_loss": float("inf"), "test_correct": "gYA="}
+    odd: dict[str, Any] = {
+        "val_loss": float("nan"),
+        "test_loss": float("inf"),
+        "test_correct": "gYA=",
+    }
     records = [cost(), latency(rounds=(0, 1, 2)), training(epochs=epochs, **odd)]
     with Store(tmp_path, create=True) as store:
         store.put_all(records)

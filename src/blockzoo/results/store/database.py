@@ -370,7 +370,13 @@ class Store:
         """
         with self._transaction() as connection:
             ids = connection.scalars(select(RECORDS.c.trial_id).order_by(*_BY_TIME)).all()
-        yield from self._good(self._read(self._line_or_reason, ids))
+        bad: list[BadRow] = []
+        for found in self._read(self._line_or_reason, ids):
+            if isinstance(found, BadRow):
+                bad.append(found)
+            else:
+                yield found
+        self._tell(bad)
 
     def _line_or_reason(self, row: _Row) -> bytes | BadRow:
         found = self._parsed_or_reason(row, parse_listed)
@@ -399,19 +405,25 @@ class Store:
         order = [RECORDS.c.kind, *_BY_TIME]
         yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
 
-    def _good(self, every: Iterable[_Found | BadRow]) -> Iterator[_Found]:
+    def _good(self, every: Iterable[AnyRecord | BadRow]) -> Iterator[AnyRecord]:
         """Yield what could be read; of the rest one line is logged."""
-        bad: dict[str, str] = {}
+        bad: list[BadRow] = []
         for found in every:
             if isinstance(found, BadRow):
-                bad[found.trial_id] = found.reason
+                bad.append(found)
             else:
                 yield found
-        if bad.keys() - self._told:
-            first = next(iter(bad.values()))
+        self._tell(bad)
+
+    def _tell(self, bad: Sequence[BadRow]) -> None:
+        """Log one line of what could not be read, unless all of it was told of before."""
+        ids = {row.trial_id for row in bad}
+        if ids - self._told:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            _log.warning("%s", f"{first}{more}: left out; `blockzoo results --bad` lists all")
-            self._told |= bad.keys()
+            _log.warning(
+                "%s", f"{bad[0].reason}{more}: left out; `blockzoo results --bad` lists all"
+            )
+            self._told |= ids
 
     def bad_rows(self) -> list[BadRow]:
         """Return what is in the store and cannot be read, the oldest first.
