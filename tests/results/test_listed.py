@@ -10,7 +10,6 @@ from blockzoo.results.listed import ListedLatency, ListedTraining
 from blockzoo.results.records import EpochMetrics
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.reading import parse_listed
-from blockzoo.results.store.schema import payload_of
 from blockzoo.results.table.frame import load_results
 from blockzoo.results.table.join import parted, result_rows
 from tests.record_samples import after, cost, latency, training
@@ -47,7 +46,7 @@ def test_a_listed_record_is_the_record_without_its_series(tmp_path: Path) -> Non
 
 def test_of_a_whole_record_a_listing_leaves_the_series_unread() -> None:
     record = training(epochs=(EPOCH,) * 3, robustness=None)
-    listed = parse_listed(payload_of(record), location="here")
+    listed = parse_listed(record.model_dump_json(), location="here")
     assert listed.model_dump() == record.model_dump() | SERIES
 
 

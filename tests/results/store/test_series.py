@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from blockzoo.results.records import EpochMetrics, TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.store.schema import payload_of
 from blockzoo.results.store.series import packed_series, unpacked_series
 from tests.record_samples import cost, latency, training
 
@@ -115,7 +114,7 @@ def test_lines_of_a_store_are_the_records_as_json(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as store:
         store.put_all(records)
         lines = sorted(store.lines())
-        assert lines == sorted(payload_of(record).encode() for record in records)
+        assert lines == sorted(record.model_dump_json().encode() for record in records)
         assert [each.trial_id for each in store.bad_rows()] == []
     with sqlite3.connect(tmp_path / "blockzoo.db") as base:
         base.execute("DELETE FROM series WHERE trial_id = 'latency'")

@@ -254,14 +254,6 @@ def count_change(connection: Connection) -> None:
     connection.execute(of_store.values(number=CHANGES.c.number + 1))
 
 
-def payload_of(record: Record) -> str:
-    """Return the record as JSON on one line; raises `ResultsError` when it holds no valid text."""
-    try:
-        return record.model_dump_json()
-    except ValueError as error:  # pydantic's; text that is not Unicode, such as raw file names
-        raise ResultsError(f"record {record.trial_id} cannot be written as JSON: {error}") from None
-
-
 def sortable_time(moment: datetime) -> str:
     """Return the moment in UTC as text that sorts by time; one without a zone is taken as UTC.
 
