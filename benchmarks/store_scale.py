@@ -1,7 +1,7 @@
 """What commands take on stores of many records: CPU seconds, wall seconds, peak memory.
 
     python benchmarks/store_scale.py [--records 1000 10000 100000] [--output FILE.json]
-        [--page docs/measurements/store-growth.md]
+        [--page FILE.md]
 
 Stores are those of `large_store.py`. Each command runs once in a process of its own. `compare`
 finds all its trials in the store and runs twice: the first time it writes `results.csv`, the
