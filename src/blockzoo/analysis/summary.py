@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,14 @@ from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences, with_failures
 from blockzoo.core.position import POSITIONS
+from blockzoo.results.records import identity_of
 from blockzoo.results.selection import counting, usual_way
+from blockzoo.results.store.database import Store
+from blockzoo.results.store.engines import has_whole_records
+from blockzoo.results.table.columns import COLUMNS, IDENTITY
+from blockzoo.results.table.frame import load_results
+from blockzoo.results.table.join import result_rows
+from blockzoo.results.table.values import Row
 from blockzoo.stats.paired_seeds import mean_interval
 
 TITLE = ["dataset", "protocol", "block", "position"]
@@ -83,6 +92,15 @@ _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_a
 _STAGE = {"stage_macs": "stage_macs_deploy", "stage_params": "stage_params_deploy"}
 _COSTS = ["flops", "params_deploy", "params_total", "memory_mb", *_STAGE.values()]
 _ROBUSTNESS = {"corruption_accuracy": "corruption_acc", "shift_consistency": "shift_consistency"}
+USED = tuple(
+    dict.fromkeys(
+        (
+            *(*TITLE, *Terms._fields, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS),
+            *(*_LATENCY_VALUES, *_LATENCY_SETTINGS, *_LATENCY_TEXTS, *_LATENCY_ORIGIN),
+        )
+    )
+)
+"""The columns of results that a summary reads."""
 _TEXTS = frozenset(
     {*Terms._fields, *TITLE, *_LATENCY_TEXTS, "accuracy_source", "variant"}
     | {"latency_timing", "latency_timed_with"}
@@ -108,18 +126,51 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     (hardware, batch size, baseline, ...) than most groups are left out. Rows without a data set,
     those of blocks that were not trained, do not appear.
     """
-    used = dict.fromkeys([*TITLE, *Terms._fields, *_TRIAL, *_ROBUSTNESS.values(), *_COSTS])
-    used |= dict.fromkeys([*_LATENCY_VALUES, *_LATENCY_SETTINGS, *_LATENCY_TEXTS, *_LATENCY_ORIGIN])
+    return _summarized(_Columns({name: _array(frame[name]) for name in USED}))
+
+
+def summary_of(source: str | Path) -> tuple[pd.DataFrame, tuple[int, int]]:
+    """Return the summary of results wherever they lie, and how many rows are of an older identity.
+
+    Of a store the rows never are a frame, which would take longer than all else.
+
+    Args:
+        source: As of `load_results`.
+
+    Returns:
+        What `summarize` returns; how many rows are of an older identity, and how many there are.
+
+    Raises:
+        ResultsError: For what `load_results` does not read.
+
+    Example:
+        >>> with Store("results", create=True):
+        ...     summary, older = summary_of("results")
+        >>> len(summary), older
+        (0, (0, 0))
+    """
+    if "://" in str(source) or has_whole_records(source):
+        with Store(source) as store:
+            columns = _Columns.of_rows(result_rows(store))
+    else:
+        frame = load_results(source)
+        columns = _Columns({name: _array(frame[name]) for name in USED})
+    identities = columns.all(IDENTITY)
+    return _summarized(columns), (int((identities == "1").sum()), len(identities))
+
+
+def _summarized(columns: _Columns) -> pd.DataFrame:
     # Files from before there was a choice say nothing.
-    frame = frame.assign(latency_cache=frame["latency_cache"].replace("", "hot"))
-    trained = frame.loc[frame["dataset"] != "", [*used]].sort_values("timestamp", kind="stable")
-    # Without any group the empty frame itself, because `concat` refuses an empty list.
-    trained = pd.concat([_one_timing(rows) for _, rows in trained.groupby(TITLE[:2])] or [trained])
-    columns = _Columns(trained)
+    cache = columns.all("latency_cache")
+    cache[cache == ""] = "hot"
+    trained = np.flatnonzero(columns.all("dataset") != "")
+    times = columns.all("timestamp")[trained].astype(str)
+    columns = columns.taken(trained[np.argsort(times, kind="stable")])
+    _leave_out_unusual(columns)
     groups = with_failures(
-        list(_groups_of_rows(trained)),
+        list(_groups_of_rows(columns)),
         # Not "ok", for rows of the early version do not say how they ended.
-        list(trained["status"] != "failed"),
+        [status != "failed" for status in columns.all("status")],
     )
     ordered = sorted(groups, key=_place)
     variants = differences([terms for _, terms in ordered])
@@ -153,12 +204,11 @@ def _subject(row: Mapping[Hashable, object]) -> tuple[str, str]:
     return str(row["block"]), str(row["position"])
 
 
-def _groups_of_rows(rows: pd.DataFrame) -> Iterator[_Group]:
+def _groups_of_rows(columns: _Columns) -> Iterator[_Group]:
     """Yield the group of each row."""
     names = list(dict.fromkeys([*TITLE, *Terms._fields]))
     known: dict[tuple[object, ...], _Group] = {}
-    texts = rows[names].astype(object)
-    for values in texts.where(texts.notna(), None).itertuples(index=False, name=None):
+    for values in columns.tuples(names):
         if values not in known:
             row: dict[Hashable, object] = dict(zip(names, values, strict=True))
             known[values] = _subject(row), Terms.of_row(row)
@@ -177,41 +227,77 @@ def _dtype(column: str) -> str:
     return "int64" if column in ("n", "failed") else "float64"
 
 
-def _one_timing(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one data set and protocol without latencies of unusual settings."""
-    timed = rows[rows["latency_ms"].notna()]
-    ways = pd.Series(list(_tuples(rows, _LATENCY_SETTINGS)), index=rows.index)
-    usual = usual_way(zip(_tuples(timed, TITLE), ways[timed.index], strict=True))
-    kept = rows.copy()
-    kept.loc[[way != usual for way in ways], _LATENCY_VALUES] = np.nan
-    return kept
-
-
-def _tuples(rows: pd.DataFrame, columns: list[str]) -> Iterator[tuple[object, ...]]:
-    """Yield one tuple a row; what is missing equals what is missing."""
-    texts = rows[columns].astype(object)
-    return texts.where(texts.notna(), "").itertuples(index=False, name=None)
+def _leave_out_unusual(columns: _Columns) -> None:
+    """Take latencies away that were not measured as most of their data set and protocol were."""
+    ways = list(columns.tuples(_LATENCY_SETTINGS))
+    titles = list(columns.tuples(TITLE))
+    timed: dict[tuple[object, ...], list[int]] = {}
+    for row in np.flatnonzero(~np.isnan(columns.all("latency_ms"))).tolist():
+        timed.setdefault(titles[row][:2], []).append(row)
+    unusual: list[int] = []
+    for rows in timed.values():
+        usual = usual_way((titles[row], ways[row]) for row in rows)
+        unusual += [row for row in rows if ways[row] != usual]
+    for name in _LATENCY_VALUES:
+        columns.all(name)[unusual] = np.nan
 
 
 class _Columns:
-    """The columns of a frame, from which cells are taken without making frames of groups."""
+    """Columns of a results table: text as objects, numbers as floats, NaN where not known."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._columns = {name: _array(frame[name]) for name in frame.columns}
+    def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        self._columns = dict(columns)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row]) -> _Columns:
+        """Return the columns of rows as they are made of records."""
+        of_row = [name for name in USED if name != IDENTITY]
+        cells = list(map(itemgetter("schema_version", *of_row), rows))
+        versions, *columns = zip(*cells, strict=True) if cells else [()] * (1 + len(of_row))
+        found = {n: _typed(n, column) for n, column in zip(of_row, columns, strict=True)}
+        return cls({**found, IDENTITY: np.array([*map(identity_of, versions)], dtype=object)})
+
+    def all(self, name: str) -> NDArray[Any]:
+        """Return a whole column, which may be changed."""
+        return self._columns[name]
 
     def of(self, name: str, rows: Sequence[int]) -> NDArray[Any]:
-        """Return those cells: text as objects, numbers as floats, NaN where one is not known."""
+        """Return those cells."""
         return self._columns[name][list(rows)]
 
     def cell(self, name: str, row: int) -> Any:
         """Return one cell."""
         return self._columns[name][row]
 
+    def taken(self, rows: NDArray[Any]) -> _Columns:
+        """Return those rows, in that order."""
+        return _Columns({name: column[rows] for name, column in self._columns.items()})
+
+    def tuples(self, names: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        """Yield one tuple a row; what is missing equals what is missing."""
+        return zip(*(self._known(name) for name in names), strict=True)
+
+    def _known(self, name: str) -> list[object]:
+        """Return the values of a column, None for NaN."""
+        column = self._columns[name]
+        if column.dtype == object:
+            texts: list[object] = column.tolist()
+            return texts
+        kind = int if COLUMNS[name] == "integer" else float
+        numbers = zip(column.tolist(), np.isnan(column).tolist(), strict=True)
+        return [None if missing else kind(value) for value, missing in numbers]
+
+
+def _typed(name: str, cells: Sequence[object]) -> NDArray[Any]:
+    if COLUMNS[name] == "text":
+        return np.array(["" if cell is None else cell for cell in cells], dtype=object)
+    return np.array(cells, dtype=float)
+
 
 def _array(column: pd.Series) -> NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    return column.to_numpy(dtype=object)
+        return column.to_numpy(dtype=float, na_value=np.nan).copy()
+    return column.to_numpy(dtype=object).copy()
 
 
 def _group(group: _Group, columns: _Columns, rows: Sequence[int]) -> dict[str, object]:

@@ -7,6 +7,7 @@ a file lies, or which of several equal devices was used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
@@ -106,27 +107,38 @@ def training_trial_id(placement: Placement, settings: TrainingSettings) -> str:
     "auto" precision and layout count as what they come to on the device. A block that cannot be
     built has an id too, for the record that says why.
     """
+    return training_trial_ids(placement, {settings.seed: settings})[settings.seed]
+
+
+def training_trial_ids(
+    placement: Placement, settings_by_seed: Mapping[int, TrainingSettings]
+) -> dict[int, str]:
+    """Return the ids of trainings that differ in their seeds alone, by seed."""
+    alike = _training_determinants(placement, next(iter(settings_by_seed.values())))
+    return {seed: trial_id("training", **alike, seed=seed) for seed in settings_by_seed}
+
+
+def _training_determinants(placement: Placement, settings: TrainingSettings) -> dict[str, Any]:
+    """Return all that determines a training, but for its seed."""
     scaffold, recipe, data = placement.scaffold, settings.recipe, settings.dataset
     arithmetic = trained_arithmetic(placement, settings)
     determinants = replace(recipe, **asdict(arithmetic)).determinants()
-    return trial_id(
-        "training",
-        compiled=settings.compiled,
-        block=placement.spec.identity_name,
-        network=placement.fingerprints.network,
+    return {
+        "compiled": settings.compiled,
+        "block": placement.spec.identity_name,
+        "network": placement.fingerprints.network,
         # Fingerprints of the zoo tell the structure, and not how weights are drawn.
-        initialisation=(placement.spec.initialisation, placement.context.spec.initialisation),
-        scaffold=scaffold_identity(scaffold),
-        protocol=settings.protocol,
+        "initialisation": (placement.spec.initialisation, placement.context.spec.initialisation),
+        "scaffold": scaffold_identity(scaffold),
+        "protocol": settings.protocol,
         # A recipe of the same values under another name trains the same.
-        recipe={k: value for k, value in determinants.items() if k != "name"},
+        "recipe": {k: value for k, value in determinants.items() if k != "name"},
         # Not its name, which may be a path: its fingerprint covers all of it.
-        dataset=data.fingerprint,
-        split=(settings.validation_fraction, settings.split_seed),
-        seed=settings.seed,
+        "dataset": data.fingerprint,
+        "split": (settings.validation_fraction, settings.split_seed),
         # The kind alone, so that a sweep may go on on another GPU.
-        device=resolve_device(settings.device).type,
-    )
+        "device": resolve_device(settings.device).type,
+    }
 
 
 def trained_arithmetic(placement: Placement, settings: TrainingSettings) -> Arithmetic:

@@ -8,6 +8,9 @@ from blockzoo.core.display import Facts
 from blockzoo.results.frozen import Frozen
 from blockzoo.results.ranges import Amount, Count, Name, Positive
 
+PASSING = ("commit", "cpu_mhz", "load_average", "thermal_events", "gpu_clock_mhz", "threads")
+"""Fields of an environment that change while it stays what it is, and threads: those of the way."""
+
 
 class Environment(Frozen):
     """The machine and the software a result was made with; None where it cannot be read.

@@ -24,7 +24,7 @@ from blockzoo.results.answers import export_answers
 from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.reading import parse_record
-from blockzoo.results.store.schema import check_schema_version, payload_of
+from blockzoo.results.store.schema import check_schema_version
 from blockzoo.results.table.csv import write_latencies_csv, write_results_csv
 from blockzoo.results.table.frame import results_frame
 from blockzoo.results.table.latencies import latencies_frame
@@ -104,8 +104,8 @@ def export_bundle(store: Store, path: str | Path) -> int:
     written = 0
     with replacing(path) as scratch, tempfile.TemporaryFile(dir=scratch.parent) as lines:
         # Aside first, because the header says how many there are.
-        for record in store.each():
-            lines.write(payload_of(record).encode() + b"\n")
+        for line in store.lines():
+            lines.write(line + b"\n")
             written += 1
         lines.seek(0)
         header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=written)

@@ -1,12 +1,11 @@
-"""Records as listings read them: without curves and samples, which are nearly all of a store.
+"""Records as listings read them: without curves, samples and bits, which are nearly all of a store.
 
-A training of 50 epochs is 97% curve, and no table, rank or verdict reads it. What is left unread is
-not checked either: `Store.each` and `Store.bad_rows` read everything.
+A training of 50 epochs is 97% curve, and no table, rank or verdict reads it. A store keeps it
+apart. What is left unread is not checked either: `Store.each` and `Store.bad_rows` read everything.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -21,24 +20,28 @@ from blockzoo.results.records import (
 
 
 class _Unread:
-    """Has the value of a field passed over, whatever it is; () stands in its place."""
+    """Has the value of a field passed over, whatever it is; another stands in its place."""
+
+    def __init__(self, instead: tuple[()] | None = ()) -> None:
+        self._instead = instead
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
         # Nothing that is there is None, so that the default stands in its place.
         return core_schema.with_default_schema(
             core_schema.none_schema(),
-            default=(),
+            default=self._instead,
             on_error="default",
-            serialization=core_schema.plain_serializer_function_ser_schema(tuple),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
         )
 
 
 class ListedTraining(TrainingRecord):
-    """A training without its epochs and its accuracy by class."""
+    """A training without its epochs, its accuracy by class and its answers to test images."""
 
     whole: ClassVar[bool] = False
     epochs: Annotated[tuple[EpochMetrics, ...], _Unread()] = ()
     test_class_accuracy: Annotated[tuple[float | None, ...], _Unread()] = ()
+    test_correct: Annotated[str | None, _Unread(None)] = None
 
 
 class ListedLatency(LatencyRecord):
@@ -50,34 +53,3 @@ class ListedLatency(LatencyRecord):
 
 
 AnyListed = Annotated[CostRecord | ListedLatency | ListedTraining, Field(discriminator="kind")]
-
-
-def _unread(kind: type[TrainingRecord | LatencyRecord]) -> list[tuple[str, str]]:
-    """Return what the text of each field that is not read begins with, and what comes behind it."""
-    names = list(kind.model_fields)
-    return [
-        (f'"{name}":[', f'],"{following}":')
-        for name, following in pairwise(names)
-        if name in vars(kind).get("__annotations__", {}) and name != "whole"
-    ]
-
-
-_UNREAD = [*_unread(ListedTraining), *_unread(ListedLatency)]
-
-
-def shortened(payload: str) -> str:
-    """Return a record's JSON with lists that listings do not read emptied, where that is easy.
-
-    It is for text as stores write it: compact, all fields in their order. Of other text more may
-    be missing, so a record made of this counts only if every field was there.
-
-    >>> shortened('{"seed":0,"epochs":[{"epoch":1}],"robustness":null}')
-    '{"seed":0,"epochs":[],"robustness":null}'
-    """
-    for begin, behind in _UNREAD:
-        start = payload.find(begin)
-        if start >= 0:
-            start += len(begin)
-            end = payload.find(behind, start)
-            payload = payload[:start] + payload[end:] if end >= 0 else payload
-    return payload

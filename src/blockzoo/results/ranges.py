@@ -8,10 +8,11 @@ bits, the generators' seeds, the times of `datetime` in any zone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WrapValidator
 
 from blockzoo.core.names import LONGEST_NAME
 from blockzoo.core.position import Position
@@ -58,8 +59,27 @@ def _in_64_bits(counts: dict[str, int]) -> dict[str, int]:
     return counts
 
 
-def _usable_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Check what tables read of a recipe, and that every number of it is one."""
+class UsableRecipe(dict[str, Any]):
+    """A recipe that was checked, which many records may share."""
+
+
+def _checked_once(recipe: Any, check: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    return recipe if type(recipe) is UsableRecipe else check(recipe)
+
+
+def usable_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Check what tables read of a recipe, and that every number of it is one.
+
+    Args:
+        recipe: Its values by name.
+
+    Raises:
+        ValueError: For what cannot be.
+
+    Example:
+        >>> usable_recipe({"epochs": 2})
+        {'epochs': 2}
+    """
     for name, value in recipe.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} must be finite")
@@ -102,4 +122,6 @@ Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 Scale = Annotated[str, AfterValidator(_scale)]
 """Of height and width; text, as keys are in JSON."""
 CountByName = Annotated[dict[str, Count], AfterValidator(_in_64_bits)]
-RecipeValues = Annotated[dict[str, Any], AfterValidator(_usable_recipe)]
+RecipeValues = Annotated[
+    dict[str, Any], AfterValidator(usable_recipe), WrapValidator(_checked_once)
+]

@@ -264,10 +264,12 @@ def test_an_unknown_future_field_says_update(path: Path) -> None:
 def test_a_locked_store_is_waited_for_and_then_named(path: Path) -> None:
     Store(path, create=True).close()
     other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(ResultsError, match="is locked by another process"):
         Store(path, timeout_s=0.05)
-    other.execute("ROLLBACK")
+    other.close()
+    other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with Store(path, timeout_s=0.05) as store:
         assert store.records() == []  # a reader needs not wait for a writer
@@ -279,7 +281,7 @@ def test_a_locked_store_is_waited_for_and_then_named(path: Path) -> None:
 @pytest.mark.parametrize(
     ("pragma", "message"),
     [
-        ("max_page_count=10", "no space is left on the disk"),
+        ("max_page_count=28", "no space is left on the disk"),
         ("query_only=1", "the file or its folder is read-only"),
     ],
 )
@@ -291,6 +293,7 @@ def test_a_failed_write_says_why_and_loses_nothing(path: Path, pragma: str, mess
         def limit(connection: sqlite3.Connection, _: object) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
+        store.close()  # so that it connects anew
         with pytest.raises(ResultsError, match=f"cannot be written: {message}"):
             store.put(training(notes="x" * 100_000))
         assert store.records() == [cost()]
@@ -319,7 +322,7 @@ def test_other_databases_and_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_upsert_is_one_statement_on_postgresql_too() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    text = str(schema.upsert(dialect).compile(dialect=dialect))
+    text = str(schema.upsert(schema.RECORDS, "postgresql").compile(dialect=dialect))
     assert "ON CONFLICT (trial_id) DO UPDATE SET" in text
     assert "excluded.created_at >= records.created_at" in text
 

@@ -9,7 +9,7 @@ positions is trained once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,13 @@ from blockzoo.data import ImageDataset, Progress, load_dataset
 from blockzoo.experiments.matching import Fit, fit
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.choice import Choice, Kind
-from blockzoo.experiments.trial_identity import cost_trial_id, latency_trial_id, training_trial_id
+from blockzoo.experiments.trial_identity import (
+    cost_trial_id,
+    latency_trial_id,
+    trained_arithmetic,
+    training_trial_id,
+    training_trial_ids,
+)
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.timing.settings import LatencySettings
 from blockzoo.results.store.database import Store
@@ -228,9 +234,10 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     >>> [trial.label for trial in plan.trials][::3]
     ['cost Identity early', 'latency Identity early', 'training Identity early, seed 0']
     """
-    unsure = {} if request.trust_unsure else _unsure(request)
+    placements = _identified(request)
+    unsure = {} if request.trust_unsure else _unsure(placements)
     timed = _timed(request)
-    others = *_costs(request), *_trainings(request)
+    others = *_costs(request, placements), *_trainings(request, placements)
     every = [identity for trial in others for identity in trial.trial_ids]
     every += [identity for ids in timed.values() for identity in ids.values()]
     # Of these alone: however much the store holds, it is asked for no more than this sweep has.
@@ -299,10 +306,21 @@ def _session(ids: Mapping[str, str]) -> str:
     return " ".join(ids.values())
 
 
-def _unsure(request: SweepRequest) -> dict[str, tuple[str, ...]]:
+def _identified(request: SweepRequest) -> list[Placement]:
+    """Return the placements, of which all is known now that identities need of their networks."""
+    settings = request.training_settings(seed=0)
+    placements = list(request.placements())
+    for placement in placements:
+        # Of one at a time, because only the networks of a few are kept.
+        if placement.fingerprints.block:
+            trained_arithmetic(placement, settings)
+    return placements
+
+
+def _unsure(placements: Iterable[Placement]) -> dict[str, tuple[str, ...]]:
     """Return by block what the identities of its placements do not cover."""
     unsure: dict[str, tuple[str, ...]] = {}
-    for placement in request.placements():
+    for placement in placements:
         reasons = placement.fingerprints.unsure
         if reasons:
             unsure.setdefault(placement.spec.name, reasons)
@@ -315,8 +333,8 @@ def _rests_on(unsure: Container[str], request: SweepRequest, trial: Trial) -> bo
     return any(block in unsure for block in (*trial.blocks, *baseline))
 
 
-def _costs(request: SweepRequest) -> Iterator[Trial]:
-    for placement in request.placements():
+def _costs(request: SweepRequest, placements: Iterable[Placement]) -> Iterator[Trial]:
+    for placement in placements:
         # The training step whose memory is counted is the one that is trained.
         recipe = request.protocol.recipe
         identity = cost_trial_id(
@@ -368,18 +386,25 @@ def _latencies(
         )
 
 
-def _trainings(request: SweepRequest) -> Iterator[Trial]:
-    for seed in request.protocol.seeds:
-        for placement in request.placements():
-            # Of one that cannot be built the cost trial records why.
-            if placement.fingerprints.block:
-                yield training_trial(request, placement, seed)
+def _trainings(request: SweepRequest, placements: Iterable[Placement]) -> Iterator[Trial]:
+    settings = {seed: request.training_settings(seed) for seed in request.protocol.seeds}
+    # Of one that cannot be built the cost trial records why.
+    built = [placement for placement in placements if placement.fingerprints.block]
+    identities = [training_trial_ids(each, settings) for each in built]
+    images = len(request.dataset.x_train) * request.protocol.recipe.epochs
+    for seed in settings:
+        for placement, of_seed in zip(built, identities, strict=True):
+            yield _training_trial(placement, seed, of_seed[seed], images)
 
 
 def training_trial(request: SweepRequest, placement: Placement, seed: int) -> Trial:
     """Return the trial that trains that placement; its id is known without training."""
     identity = training_trial_id(placement, request.training_settings(seed))
     images = len(request.dataset.x_train) * request.protocol.recipe.epochs
+    return _training_trial(placement, seed, identity, images)
+
+
+def _training_trial(placement: Placement, seed: int, identity: str, images: int) -> Trial:
     return Trial(
         kind="training",
         blocks=(placement.spec.name,),

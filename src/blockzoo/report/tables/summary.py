@@ -112,11 +112,15 @@ def older_identity_line(frame: pd.DataFrame) -> str:
     >>> older_identity_line(pd.DataFrame({"identity": ["1", "2"]}))
     '1 of 2 rows are of an older identity (schema version 1 or none): no trial is done by them'
     """
-    older = int((frame["identity"] == "1").sum())
+    return older_rows_line(int((frame["identity"] == "1").sum()), len(frame))
+
+
+def older_rows_line(older: int, rows: int) -> str:
+    """Return that line for so many of so many rows."""
     if not older:
         return ""
     return (
-        f"{older} of {len(frame)} rows are of an older identity (schema version 1 or none): "
+        f"{older} of {rows} rows are of an older identity (schema version 1 or none): "
         f"no trial is done by them"
     )
 

@@ -1,54 +1,70 @@
 """The store: every record there is, in one SQLite file or one PostgreSQL database.
 
 A record is put in a transaction of its own, so a process that dies loses at most the record it was
-putting, and leaves no half of it. SQLite keeps its rollback journal (`journal_mode=DELETE`) and
-syncs at every commit (`synchronous=EXTRA`): a record comes seldom, a commit costs milliseconds,
-and in return the store is one file that can be copied, that lives on network file systems, where a
-write-ahead log cannot, and whose last record survives a power cut.
+putting, and leaves no half of it. SQLite keeps a write-ahead log where the file system is of one
+machine (`engines.keep_log`), else its rollback journal, and syncs at every commit
+(`synchronous=EXTRA`): the last record survives a power cut. While a store is open its log lies
+beside it, in `blockzoo.db-wal`; once all have closed it, it is one file that can be copied.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from pydantic_core import from_json, to_json
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select, update
 
-from blockzoo.core.errors import ResultsError
+from blockzoo.core.errors import ResultsError, in_one_line
 from blockzoo.core.files import make_folder
 from blockzoo.core.position import Position
 from blockzoo.results.families import Family
 from blockzoo.results.records import AnyRecord, Record
+from blockzoo.results.store.documents import Shared, asked_again, has_series_apart, in_order
 from blockzoo.results.store.engines import (
-    FileChange,
+    WRITES,
+    FileIdentity,
+    abandon,
     check_file,
+    identity_of_file,
     is_postgres,
-    last_change,
+    keep_log,
     postgres_engine,
     sqlite_engine,
     store_path,
 )
 from blockzoo.results.store.reading import BadRow, parse_listed, parse_record
 from blockzoo.results.store.schema import (
+    CHANGES,
+    CURRENT_LAYOUT,
     FAMILIES,
+    FIRST_LAYOUT,
     RECORDS,
+    SERIES,
+    SHARED,
     clear_faults,
+    count_change,
     create_schema,
-    has_schema,
+    layout_of,
     lock_schema,
-    payload_of,
+    put_rows,
     raise_version,
-    row_of,
+    rows_of,
     sortable_time,
-    upsert,
 )
+from blockzoo.results.store.series import unpacked_series
 
 BUSY_TIMEOUT_S = 30.0
+LOCK_TIMEOUT_S = 3600.0
+"""So long a lock is waited for before a result is given up, which may have taken hours."""
 
 _PART = 200
 """Records that are fetched at once."""
@@ -59,20 +75,23 @@ _BY_TIME = [RECORDS.c.created_at, RECORDS.c.trial_id]
 _Parse = Callable[..., AnyRecord]
 """What makes a record, or one as listings read it, of a payload."""
 
+_Found = TypeVar("_Found")
 _log = logging.getLogger(__name__)
 
 
 class Store:
     """All records at one place: an SQLite file or a PostgreSQL database.
 
-    What is put is on the disk when `put` returns. Writers wait for each other. A store whose file
-    is removed while it is open is made anew, with a warning, so that what is put is kept.
+    What is put is on the disk when `put` returns. Writers wait for each other, and say so. A store
+    whose file is removed while it is open is made anew, with a warning, so that what is put is
+    kept. A store of an older layout is brought up to date as it is first written to. Threads may
+    share a store, and processes that are forked.
 
     Args:
         location: An SQLite file, a folder that holds `blockzoo.db`, or a URL: `sqlite:///PATH` or
             `postgresql://USER@HOST/DATABASE` (`blockzoo[postgres]`).
         create: Whether a store that is not there yet is made, its folders too.
-        timeout_s: Seconds that a writer waits for others.
+        timeout_s: Seconds that a lock of others is waited for, at most.
 
     Raises:
         ResultsError: For everything that cannot be read or written; what was in the store stays as
@@ -86,32 +105,34 @@ class Store:
     """
 
     def __init__(
-        self, location: str | Path, *, create: bool = False, timeout_s: float = BUSY_TIMEOUT_S
+        self, location: str | Path, *, create: bool = False, timeout_s: float = LOCK_TIMEOUT_S
     ) -> None:
         self._told: set[str] = set()
         """Ids of the bad rows that were told of."""
-        self._made_here: Path | None = None
-        """The file of a store that may be made, once it is there."""
+        self._shared = Shared(self._shared_text)
+        self._known: set[str] = set()
+        """Digests of what records share that are there."""
+        self._layout: str | None = None
+        self._process = os.getpid()
+        self._may_make = create
         self._file: Path | None = None
-        made_here = None
+        self._file_identity: FileIdentity | None = None
+        """Of a store that is open."""
         if is_postgres(location):
             self._engine = postgres_engine(str(location), timeout_s=timeout_s)
             # Hidden, because the location is told in messages.
             self.location = self._engine.url.render_as_string(hide_password=True)
         else:
-            path = store_path(location)
-            self.location = str(path)
-            self._file = path
-            check_file(path, create=create)
-            self._engine = sqlite_engine(path, create=create, timeout_s=timeout_s)
-            made_here = path if create else None
+            self._file = store_path(location)
+            self.location = str(self._file)
+            check_file(self._file, create=create)
+            self._engine = sqlite_engine(self._file, create=create, timeout_s=timeout_s)
         try:
-            self._open(create=create)
+            self._open()
         except BaseException:
             # Nobody has this store yet who could close it.
             self.close()
             raise
-        self._made_here = made_here
 
     def __enter__(self) -> Store:
         return self
@@ -129,9 +150,52 @@ class Store:
         self._engine.dispose()
 
     @property
-    def change(self) -> FileChange | None:
-        """The last change of the store's file; None of a database of a server."""
-        return None if self._file is None else last_change(self._file)
+    def is_empty(self) -> bool:
+        """Whether nothing was put into the store yet."""
+        with self._transaction() as connection:
+            return connection.execute(select(RECORDS.c.trial_id).limit(1)).first() is None
+
+    @property
+    def change(self) -> int | None:
+        """How often records were put or asked for; None of a store of an older layout."""
+        with self._transaction() as connection:
+            if self._layout_now(connection) == FIRST_LAYOUT:
+                return None
+            return connection.scalar(select(CHANGES.c.number).where(CHANGES.c.name == ""))
+
+    def is_noted(self, name: str, mark: str, *, now: bool = True) -> bool:
+        """Tell whether what has that name and mark was made of the store.
+
+        Args:
+            name: Of a file that was made of the store: its path.
+            mark: What tells the file from one that was written otherwise.
+            now: Whether it must be of the records that are there now, and not of earlier ones.
+        """
+        number = select(CHANGES.c.number).where(CHANGES.c.name == "").scalar_subquery()
+        same = [CHANGES.c.name == name, CHANGES.c.mark == mark]
+        same += [CHANGES.c.number == number] if now else []
+        with self._transaction() as connection:
+            if self._layout_now(connection) == FIRST_LAYOUT:
+                return False
+            return connection.scalar(select(literal(True)).where(*same)) is not None
+
+    def note(self, name: str, mark: str, change: int) -> None:
+        """Note what was made of the store, see `is_noted`.
+
+        Args:
+            name: Of a file.
+            mark: Of the file as it was made.
+            change: What `change` was before it was made.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     store.note("rows.csv", "of today", store.change)
+            ...     store.is_noted("rows.csv", "of today"), store.is_noted("rows.csv", "of old")
+            (True, False)
+        """
+        with self._transaction(write=True) as connection:
+            connection.execute(delete(CHANGES).where(CHANGES.c.name == name))
+            connection.execute(insert(CHANGES).values(name=name, number=change, mark=mark))
 
     def put(self, record: Record) -> None:
         """Keep the record; when this returns it is on the disk.
@@ -153,15 +217,20 @@ class Store:
         """
         # Outside the transaction: a record that cannot be written locks out nobody.
         every = list(records)
-        rows = [row_of(record) for record in every]
+        rows = [rows_of(record) for record in every]
+        if not rows:  # else a row of nothing would be put
+            return
+        shared = {digest: text for row in rows for digest, text in row.shared.items()}
+        self._shared.learn(shared)
         # Few: most networks are the same at one position only, and need not be read first.
-        shared = [record for record in every if len(record.positions) > 1]
+        several = [record for record in every if len(record.positions) > 1]
         with self._transaction(write=True) as connection:
-            if rows:  # else a row of nothing would be put
-                asked = self._asked(connection, shared)
-                raise_version(connection)
-                connection.execute(upsert(connection.dialect), rows)
-                self._ask(connection, asked)
+            asked = self._asked(connection, several)
+            raise_version(connection)
+            count_change(connection)
+            put_rows(connection, rows, known=self._known)
+            self._ask(connection, asked)
+        self._known |= shared.keys()  # now that they are sure to be there
 
     def ask(self, positions: Mapping[str, Collection[Position]]) -> None:
         """Have records that are there shown at more positions.
@@ -172,8 +241,14 @@ class Store:
         Args:
             positions: By trial id.
         """
-        with self._transaction(write=True) as connection:
-            self._ask(connection, positions)
+        # Nearly always all of them are asked for already, and nobody need wait.
+        read = self._parsed(positions, parse_listed)
+        found = (each for each in read if not isinstance(each, BadRow))
+        more = [r.trial_id for r in found if r.asked_at(positions[r.trial_id]) is not r]
+        if more:
+            with self._transaction(write=True) as connection:
+                self._ask(connection, {each: positions[each] for each in more})
+                count_change(connection)
 
     def declare(self, family: Family) -> datetime:
         """Keep a family of comparisons, if it is not there yet.
@@ -217,19 +292,26 @@ class Store:
 
     def _ask(self, connection: Connection, positions: Mapping[str, Collection[Position]]) -> None:
         for each, wanted in positions.items():
-            stored = self._readable(connection, each)
-            if stored is None or (more := stored.asked_at(wanted)) is stored:
-                continue
-            payload = {"payload": payload_of(more)}
-            connection.execute(update(RECORDS).where(RECORDS.c.trial_id == each).values(payload))
+            if more := self._more(connection, each, wanted):
+                of_trial = RECORDS.c.trial_id == each
+                head = connection.scalar(select(RECORDS.c.payload).where(of_trial))
+                payload = {"payload": asked_again(str(head), more)}
+                connection.execute(update(RECORDS).where(of_trial).values(payload))
+
+    def _more(
+        self, connection: Connection, trial_id: str, wanted: Collection[Position]
+    ) -> tuple[Position, ...]:
+        """Return all positions at which a record is to be shown; () if it is there already."""
+        stored = self._readable(connection, trial_id)
+        if stored is None or (more := stored.asked_at(wanted)) is stored:
+            return ()
+        return more.asked
 
     def _readable(self, connection: Connection, trial_id: str) -> AnyRecord | None:
-        query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
-        try:
-            payload = connection.scalar(query)
-            return None if payload is None else self._parse(trial_id, payload, parse_record)
-        except ResultsError:  # it stays as it is, and whoever reads it is told
-            return None
+        for row in self._rows(connection, [trial_id], with_series=False):
+            with suppress(ResultsError):  # it stays as it is, and whoever reads it is told
+                return self._parse(row, parse_listed)
+        return None
 
     def get(self, trial_id: str) -> AnyRecord | None:
         """Return the record of a trial, or None.
@@ -240,10 +322,9 @@ class Store:
         Raises:
             ResultsError: For one that is there and cannot be read.
         """
-        query = select(RECORDS.c.payload).where(RECORDS.c.trial_id == trial_id)
         with self._transaction() as connection:
-            payload = connection.scalar(query)
-        return None if payload is None else self._parse(trial_id, payload, parse_record)
+            rows = self._rows(connection, [trial_id], with_series=True)
+        return next((self._parse(row, parse_record) for row in rows), None)
 
     def records(
         self,
@@ -277,6 +358,35 @@ class Store:
         """
         yield from self._good(self._each_or_reason(parse_record, _BY_TIME, filters))
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield all records as JSON of one line each, the oldest first.
+
+        Those that cannot be read are left out; the series of the others are as they were put.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     list(store.lines())
+            []
+        """
+        with self._transaction() as connection:
+            ids = connection.scalars(select(RECORDS.c.trial_id).order_by(*_BY_TIME)).all()
+        bad: list[BadRow] = []
+        for found in self._read(self._line_or_reason, ids):
+            if isinstance(found, BadRow):
+                bad.append(found)
+            else:
+                yield found
+        self._tell(bad)
+
+    def _line_or_reason(self, row: _Row) -> bytes | BadRow:
+        found = self._parsed_or_reason(row, parse_listed)
+        if isinstance(found, BadRow):
+            return found
+        try:
+            return to_json(in_order(found.kind, row.plain(self._shared)), inf_nan_mode="strings")
+        except (ValueError, TypeError) as error:
+            return BadRow(trial_id=row.trial_id, reason=self._no_record(row, error))
+
     def listed(self, *kinds: str, **filters: str) -> Iterator[AnyRecord]:
         """Yield records as listings read them, without curves and samples.
 
@@ -297,17 +407,23 @@ class Store:
 
     def _good(self, every: Iterable[AnyRecord | BadRow]) -> Iterator[AnyRecord]:
         """Yield what could be read; of the rest one line is logged."""
-        bad: dict[str, str] = {}
+        bad: list[BadRow] = []
         for found in every:
             if isinstance(found, BadRow):
-                bad[found.trial_id] = found.reason
+                bad.append(found)
             else:
                 yield found
-        if bad.keys() - self._told:
-            first = next(iter(bad.values()))
+        self._tell(bad)
+
+    def _tell(self, bad: Sequence[BadRow]) -> None:
+        """Log one line of what could not be read, unless all of it was told of before."""
+        ids = {row.trial_id for row in bad}
+        if ids - self._told:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            _log.warning("%s", f"{first}{more}: left out; `blockzoo results --bad` lists all")
-            self._told |= bad.keys()
+            _log.warning(
+                "%s", f"{bad[0].reason}{more}: left out; `blockzoo results --bad` lists all"
+            )
+            self._told |= ids
 
     def bad_rows(self) -> list[BadRow]:
         """Return what is in the store and cannot be read, the oldest first.
@@ -327,7 +443,7 @@ class Store:
         """
         if among is None:
             return {record.trial_id for record in self.listed(status="ok")}
-        read = self._read(parse_listed, dict.fromkeys(among))
+        read = self._parsed(dict.fromkeys(among), parse_listed)
         return {record.trial_id for record in self._good(read) if record.status == "ok"}
 
     def _each_or_reason(
@@ -344,66 +460,188 @@ class Store:
             query = query.where(RECORDS.c.kind.in_(kinds))
         with self._transaction() as connection:
             ids = connection.scalars(query.order_by(*order)).all()
-        yield from self._read(parse, ids)
+        yield from self._parsed(ids, parse)
 
-    def _read(self, parse: _Parse, ids: Iterable[str]) -> Iterator[AnyRecord | BadRow]:
+    def _parsed(self, ids: Iterable[str], parse: _Parse) -> Iterator[AnyRecord | BadRow]:
         """Yield the records of those ids that are there, in their order."""
+        read = partial(self._parsed_or_reason, parse=parse)
+        return self._read(read, ids, with_series=parse is not parse_listed)
+
+    def _read(
+        self, read: Callable[[_Row], _Found], ids: Iterable[str], *, with_series: bool = True
+    ) -> Iterator[_Found]:
+        """Yield what is made of the rows of those ids that are there, in their order."""
         ids = iter(ids)
         # In parts: not all samples of all records need fit into memory, and between two parts
         # others can write.
         while part := list(islice(ids, _PART)):
-            yield from (self._parsed_or_reason(*row, parse) for row in self._payloads(part))
+            with self._transaction() as connection:
+                rows = self._rows(connection, part, with_series=with_series)
+            yield from map(read, rows)
 
-    def _parsed_or_reason(
-        self, trial_id: str, payload: object, parse: _Parse
-    ) -> AnyRecord | BadRow:
+    def _parsed_or_reason(self, row: _Row, parse: _Parse) -> AnyRecord | BadRow:
         try:
-            return self._parse(trial_id, payload, parse)
+            return self._parse(row, parse)
         except ResultsError as error:
-            return BadRow(trial_id=trial_id, reason=str(error))
+            return BadRow(trial_id=row.trial_id, reason=str(error))
 
-    def _payloads(self, ids: Sequence[str]) -> list[tuple[str, object]]:
-        """Return id and payload of those records, in the order of the ids."""
-        columns = select(RECORDS.c.trial_id, RECORDS.c.payload)
-        with self._transaction() as connection:
-            rows = connection.execute(columns.where(RECORDS.c.trial_id.in_(ids))).all()
-        payloads = {row.trial_id: row.payload for row in rows}
-        return [(each, payloads[each]) for each in ids if each in payloads]
+    def _rows(self, connection: Connection, ids: Sequence[str], *, with_series: bool) -> list[_Row]:
+        """Return the rows of those trials that are there, in the order of the ids."""
+        columns = select(RECORDS.c.trial_id, RECORDS.c.payload, literal(None).label("data"))
+        apart = self._layout_now(connection) != FIRST_LAYOUT
+        if with_series and apart:
+            joined = RECORDS.outerjoin(SERIES, RECORDS.c.trial_id == SERIES.c.trial_id)
+            columns = select(RECORDS.c.trial_id, RECORDS.c.payload, SERIES.c.data)
+            columns = columns.select_from(joined)
+        found = connection.execute(columns.where(RECORDS.c.trial_id.in_(ids)))
+        rows = {each: _Row(each, head, data, with_series) for each, head, data in found}
+        return [rows[each] for each in ids if each in rows]
 
-    def _open(self, *, create: bool) -> None:
+    def _open(self) -> None:
         with self._transaction() as connection:
-            if has_schema(connection, location=self.location):
-                return
-        if not create:
+            self._layout = layout_of(connection, location=self.location)
+        if self._layout is None and not self._may_make:
             raise ResultsError(f"{self.location} is empty: it holds no BlockZoo store")
-        with self._transaction(write=True) as connection:
-            # Another process may have been quicker between the two transactions.
-            lock_schema(connection)
-            if not has_schema(connection, location=self.location):
-                create_schema(connection)
+        if self._may_make:
+            self._make()
 
-    def _make_anew_if_removed(self) -> None:
-        """Make a store again whose file somebody has removed since this process opened it."""
-        path = self._made_here
-        if path is None or (path.exists() and path.stat().st_size > 0):
+    def _make(self) -> None:
+        """Make a store that is not there yet, and have it as this version writes it."""
+        if self._layout != CURRENT_LAYOUT:
+            with self._transaction(write=True, current=False) as connection:
+                # Another process may have been quicker between the two transactions.
+                lock_schema(connection)
+                if layout_of(connection, location=self.location) is None:
+                    create_schema(connection)
+                    self._layout = CURRENT_LAYOUT
+        self._bring_up_to_date()
+        if self._file is not None:
+            keep_log(self._engine, self._file)
+
+    def _bring_up_to_date(self) -> None:
+        """Migrate a store of an older layout, in one transaction."""
+        if self._layout == CURRENT_LAYOUT:
             return
-        self._made_here = None  # for opening it is a transaction itself
-        _log.warning("%s", f"{path} was removed meanwhile: made anew, without what was in it")
-        make_folder(path.parent)
-        self._open(create=True)
-        self._made_here = path
+        from blockzoo.results.store.migrating import migrate
+
+        with self._transaction(write=True, current=False) as connection:
+            lock_schema(connection)
+            if layout_of(connection, location=self.location) == FIRST_LAYOUT:
+                _log.warning(
+                    "%s", f"{self.location} is of an older layout: it is brought up to date"
+                )
+                migrate(connection)
+        self._layout = CURRENT_LAYOUT
+
+    def _layout_now(self, connection: Connection) -> str | None:
+        """Return the layout; an older one may have been brought up to date by another process."""
+        if self._layout != CURRENT_LAYOUT:
+            self._layout = layout_of(connection, location=self.location)
+        return self._layout
+
+    def _look_after_file(self) -> None:
+        """Let go of what another file took the place of, or nothing, and make a store again."""
+        if self._file is None or self._file_identity is None:
+            return
+        identity = identity_of_file(self._file)
+        if identity == self._file_identity:
+            return
+        self._file_identity = None  # for opening it is a transaction itself
+        if identity is not None:
+            # To close a connection removes the log at its path, which is that of the new file.
+            abandon(self._engine)
+        self._forget()
+        if not self._may_make:
+            return
+        _log.warning("%s", f"{self._file} was removed meanwhile: made anew, without what was in it")
+        make_folder(self._file.parent)
+        try:
+            self._open()
+        except ResultsError:
+            # A log was written back into a file that somebody has emptied.
+            if identity is not None or self._file.stat().st_size == 0:
+                raise
+            self._forget()
+            self._file.unlink()
+            self._open()
+
+    def _forget(self) -> None:
+        self._engine.dispose()
+        self._known.clear()
+        self._shared = Shared(self._shared_text)
+        self._layout = None
+
+    def _leave_to_parent(self) -> None:
+        """Have a forked process connect anew: a connection is of the process that made it."""
+        if self._process != os.getpid():
+            abandon(self._engine)
+            self._process = os.getpid()
 
     @contextmanager
-    def _transaction(self, *, write: bool = False) -> Iterator[Connection]:
-        self._make_anew_if_removed()
-        # A writer takes the lock at once: asking for it in mid-transaction cannot be waited for.
-        begin = "BEGIN IMMEDIATE" if write else "BEGIN"
-        with clear_faults(self.location), self._engine.connect() as raw:
-            connection = raw.execution_options(sqlite_begin=begin)
-            with connection.begin():
-                yield connection
+    def _transaction(self, *, write: bool = False, current: bool = True) -> Iterator[Connection]:
+        """Yield a connection in a transaction, of the present layout where it writes."""
+        self._leave_to_parent()
+        self._look_after_file()
+        with clear_faults(self.location):
+            if write and current:
+                self._bring_up_to_date()
+            with self._engine.connect() as raw:
+                connection = raw.execution_options(**{WRITES: write})
+                with connection.begin():
+                    yield connection
+        if self._file is not None and self._file_identity is None:
+            self._file_identity = identity_of_file(self._file)
 
-    def _parse(self, trial_id: str, payload: object, parse: _Parse) -> AnyRecord:
-        if not isinstance(payload, str | bytes):  # SQLite keeps whatever is put into a column
-            payload = ""
-        return parse(payload, location=f"{self.location}, record {trial_id},")
+    def _shared_text(self, digest: str) -> str:
+        with self._transaction() as connection:
+            found = connection.execute(select(SHARED.c.payload).where(SHARED.c.digest == digest))
+            for (text,) in found:
+                return str(text)
+        raise ValueError(f"what it shares with others is missing ({digest[:8]})")
+
+    def _parse(self, row: _Row, parse: _Parse) -> AnyRecord:
+        try:
+            document = row.document(self._shared)
+        except (ValueError, TypeError) as error:
+            raise ResultsError(self._no_record(row, error)) from None
+        return parse(document, location=f"{self.location}, record {row.trial_id},")
+
+    def _no_record(self, row: _Row, error: Exception) -> str:
+        return in_one_line(f"{self.location}, record {row.trial_id}, is not a record: {error}")
+
+
+class _Row(NamedTuple):
+    """What the database has of a record."""
+
+    trial_id: str
+    payload: object
+    data: bytes | None
+    with_series: bool
+
+    def document(self, shared: Shared) -> dict[str, Any]:
+        """Return all fields; raises `ValueError` for what was not written by a store."""
+        head = self._head()
+        return self._series(head) | shared.completed(head)
+
+    def plain(self, shared: Shared) -> dict[str, Any]:
+        """Return all fields as JSON has them; raises what `document` raises."""
+        head = self._head()
+        return self._series(head) | shared.plain(head)
+
+    def _head(self) -> dict[str, Any]:
+        if not isinstance(self.payload, str | bytes):  # SQLite keeps whatever is put into a column
+            raise ValueError("JSON: its payload is no text")
+        try:
+            head = from_json(self.payload)
+        except ValueError as error:
+            raise ValueError(f"JSON: {error}") from None
+        if not isinstance(head, dict):
+            raise ValueError("JSON: it is no object")
+        return head
+
+    def _series(self, head: Mapping[str, Any]) -> dict[str, Any]:
+        if self.data is not None:
+            return unpacked_series(self.data)
+        if self.with_series and has_series_apart(head):
+            raise ValueError("series: they are missing")
+        return {}

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
+import re
 import sqlite3
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import QueuePool
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import make_folder
 
-_CHANGE_COUNTER = range(24, 28)
-"""Where SQLite's file format has it, in bytes."""
-_COARSEST_NS = 2_000_000_000
-"""No file system's times are further apart."""
 STORE_NAME = "blockzoo.db"
+WRITES = "blockzoo_writes"
+"""The execution option of a connection whose transactions write."""
+_STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+_HEADER_BYTES = 100
+"""No SQLite database is smaller."""
+_SLICE_S = 1.0
+"""So long at once a lock is waited for."""
+_LOCAL_KINDS = re.compile(
+    "apfs|bcachefs|btrfs|exfat|ext[234]|f2fs|hfs|jfs|ntfs|overlay|ramfs|refs|tmpfs|ufs|xfs|zfs"
+)
+"""File systems of one machine: a log's index is memory that all its users must share."""
+_log = logging.getLogger(__name__)
 
 
 def store_path(location: str | Path) -> Path:
@@ -59,51 +71,185 @@ def check_file(path: Path, *, create: bool) -> None:
         raise ResultsError(f"{path} does not exist: there are no results there yet")
 
 
-class FileChange(NamedTuple):
-    """When a file was last changed, in ns, and how many transactions have changed it."""
+class FileIdentity(NamedTuple):
+    """Which file lies at a path: one that took another's place is another."""
 
-    time_ns: int
-    transactions: int
-
-    @property
-    def is_past(self) -> bool:
-        """Whether whatever changes the file now will have another time."""
-        return self.time_ns < time.time_ns() - _COARSEST_NS
+    device: int
+    inode: int
 
 
-def last_change(path: Path) -> FileChange | None:
-    """Return the last change of an SQLite file; None where it cannot be read."""
+def identity_of_file(path: Path) -> FileIdentity | None:
+    """Return which file lies there; None where there is none, or nothing is in it.
+
+    The file is not opened: to close it would take from this process all locks that it holds there.
+    """
     try:
-        with path.open("rb") as file:
-            file.seek(_CHANGE_COUNTER.start)
-            count = int.from_bytes(file.read(len(_CHANGE_COUNTER)), "big")
-            return FileChange(os.fstat(file.fileno()).st_mtime_ns, count)
+        found = path.stat()
     except OSError:
         return None
+    return FileIdentity(found.st_dev, found.st_ino) if found.st_size else None
+
+
+def is_sqlite(path: Path) -> bool:
+    """Tell whether a file is an SQLite database; raises `ResultsError` where it cannot be read.
+
+    >>> is_sqlite(Path("rows.csv"))
+    Traceback (most recent call last):
+    blockzoo.core.errors.ResultsError: rows.csv cannot be read: No such file or directory
+    """
+    try:
+        if path.stat().st_size < _HEADER_BYTES:
+            return False
+        # By the library itself, see `identity_of_file`.
+        with closing(sqlite3.connect(_uri(path, "ro"), uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except sqlite3.DatabaseError as error:
+        return "not a database" not in str(error)
+    return True
+
+
+def has_whole_records(path: str | Path) -> bool:
+    """Tell whether a store is there, a folder's own among them, and not rows of a CSV alone.
+
+    >>> has_whole_records("rows.csv")
+    False
+    """
+    return "://" in str(path) or ((store := store_path(path)).is_file() and is_store(store))
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a file is a store by its name or else by what is in it."""
+    return path.suffix in _STORE_SUFFIXES or is_sqlite(path)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def sqlite_engine(path: Path, *, create: bool, timeout_s: float) -> Engine:
-    """Return what connects to the file; a connection lasts for one transaction."""
+    """Return what connects to the file; its connections are kept, one for each thread at a time."""
+    location = str(path)
     # "rw" falls back to reading by itself where the file is write-protected, and unlike "ro" it
     # can roll back what a killed writer left unfinished.
-    uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
+    uri = _uri(path, "rwc" if create else "rw")
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
+        connection = sqlite3.connect(
+            uri + _unchanging(path),
+            uri=True,
+            timeout=min(_SLICE_S, timeout_s),
+            isolation_level=None,
+            check_same_thread=False,  # the pool gives it to one thread at a time
+        )
         connection.execute("PRAGMA synchronous=EXTRA")  # does not touch the file yet
         return connection
 
-    # No connection outlives its transaction, so none holds the file in between.
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1)
 
     # The driver begins transactions late and not for tables; with no isolation level it leaves
     # them to this, and tables and version appear together or not at all.
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-        connection.exec_driver_sql(statement)
+        writes = connection.get_execution_options().get(WRITES, False)
+        patience = _Patience(connection, location, timeout_s)
+        # A writer takes the lock at once: asking for it in mid-transaction cannot be waited for.
+        patience.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if not writes:
+            patience.execute("PRAGMA schema_version")  # reads, which takes the reader's lock
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: Connection) -> None:
+        _Patience(connection, location, timeout_s).execute("COMMIT")
 
     return engine
+
+
+def _unchanging(path: Path) -> str:
+    """Return what a URI ends with of a file that nobody changes, in a folder that is read-only.
+
+    A write-ahead log needs files beside it even to be read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        logged = log.stat().st_size > 0
+    except OSError:
+        logged = False
+    writable = os.access(path.parent, os.W_OK) or not path.exists()
+    return "" if writable or logged else "&immutable=1"
+
+
+class _Patience:
+    """Executes statements that ask for a lock, and waits for others that hold it.
+
+    In slices, between which Ctrl-C is heard; after the first one line says what is waited for.
+    """
+
+    def __init__(self, connection: Connection, location: str, timeout_s: float) -> None:
+        self._connection, self._location = connection, location
+        self._timeout_s, self._end = timeout_s, time.monotonic() + timeout_s
+        self._told = False
+
+    def execute(self, statement: str) -> None:
+        """Execute it; raises what the driver raises where the lock was not to be had in time."""
+        while not self._executed(statement):
+            if not self._told:
+                _log.warning("%s", waiting_line(self._location, self._timeout_s))
+            self._told = True
+
+    def _executed(self, statement: str) -> bool:
+        """Execute it; return whether the lock was free."""
+        try:
+            self._connection.exec_driver_sql(statement)
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() >= self._end:
+                raise
+            return False
+        return True
+
+
+def waiting_line(location: str, timeout_s: float) -> str:
+    """Return the line that says that a lock is waited for.
+
+    >>> waiting_line("results/blockzoo.db", 3600)
+    'results/blockzoo.db is locked by another process: waiting for it, 3600 s at most'
+    """
+    return f"{location} is locked by another process: waiting for it, {timeout_s:g} s at most"
+
+
+def keep_log(engine: Engine, path: Path) -> None:
+    """Have writers of the file keep a write-ahead log, so that nobody who reads holds them up.
+
+    Where the file system may be one that several machines share they go on without; what is kept
+    is as safe either way.
+    """
+    wanted = "wal" if _is_local(path) else "delete"
+    # It cannot be had while others use the store; whoever opens it next asks again.
+    with suppress(OperationalError), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        with suppress(sqlite3.OperationalError):
+            raw.execute("PRAGMA busy_timeout=0")
+            raw.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+        raw.execute(f"PRAGMA busy_timeout={round(1000 * _SLICE_S)}")
+
+
+def abandon(engine: Engine) -> None:
+    """Have the engine connect anew, and never close the connections that it has had.
+
+    Not at the end of the process either, when Python closes what nobody refers to.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine.pool))
+    engine.dispose(close=False)
+
+
+def _is_local(path: Path) -> bool:
+    import psutil  # only where a store is made or first written to
+
+    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    kinds = (mounts[folder] for folder in path.absolute().parents if folder in mounts)
+    return _LOCAL_KINDS.fullmatch(next(kinds, "").casefold()) is not None
 
 
 def postgres_engine(url: str, *, timeout_s: float) -> Engine:

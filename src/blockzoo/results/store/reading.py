@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from blockzoo.core.errors import ResultsError, in_one_line
-from blockzoo.results.listed import AnyListed, shortened
+from blockzoo.results.listed import AnyListed
 from blockzoo.results.records import AnyRecord, Record
 from blockzoo.results.store.schema import check_schema_version
 
@@ -27,7 +28,11 @@ class BadRow:
     reason: str
 
 
-def parse_record(payload: str | bytes, *, location: str) -> AnyRecord:
+Payload = str | bytes | Mapping[str, Any]
+"""JSON text of a record, or what such text holds."""
+
+
+def parse_record(payload: Payload, *, location: str) -> AnyRecord:
     """Return the record that the JSON text holds.
 
     Raises `SchemaError` when it is of a newer version, `ResultsError` when it is no record.
@@ -35,24 +40,17 @@ def parse_record(payload: str | bytes, *, location: str) -> AnyRecord:
     return _parsed(_RECORD, payload, location)
 
 
-def parse_listed(payload: str | bytes, *, location: str) -> AnyListed:
+def parse_listed(payload: Payload, *, location: str) -> AnyListed:
     """Return the record as listings read it, see `listed`; raises what `parse_record` does."""
-    if isinstance(payload, str):
-        try:
-            # Reading all of the text takes three times as long.
-            record = _LISTED.validate_json(shortened(payload))
-        except ValidationError:
-            pass
-        else:
-            if len(record.model_fields_set) == len(type(record).model_fields):
-                check_schema_version(record.schema_version, location=location)
-                return record
     return _parsed(_LISTED, payload, location)
 
 
-def _parsed(kinds: TypeAdapter[_Parsed], payload: str | bytes, location: str) -> _Parsed:
+def _parsed(kinds: TypeAdapter[_Parsed], payload: Payload, location: str) -> _Parsed:
     try:
-        record = kinds.validate_json(payload)
+        if isinstance(payload, str | bytes):
+            record = kinds.validate_json(payload)
+        else:
+            record = kinds.validate_python(payload)
     except ValidationError as error:
         # First: a newer record fails for its new fields, and its version is the better reason.
         check_schema_version(_claimed_version(payload), location=location)
@@ -65,8 +63,10 @@ def _parsed(kinds: TypeAdapter[_Parsed], payload: str | bytes, location: str) ->
     return record
 
 
-def _claimed_version(payload: str | bytes) -> object:
+def _claimed_version(payload: Payload) -> object:
     """Return the version that the text says it has, 1 when it says none."""
+    if isinstance(payload, Mapping):
+        return payload.get("schema_version", 1)
     try:
         document = TypeAdapter(dict[str, object]).validate_json(payload)
     except ValidationError:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-_FIRST = frozenset("'=+-@\t\r\n")
+SUSPECT = frozenset("'=+-@\t\r\n")
+"""Of a text that begins with none of these nothing is to be escaped."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
@@ -19,8 +20,7 @@ def escaped_cell(text: str) -> str:
     >>> escaped_cell("=1+1"), escaped_cell("a=1"), escaped_cell("'=1")
     ("'=1+1", 'a=1', "''=1")
     """
-    # Of nearly all cells the first character says enough.
-    return f"'{text}" if text[:1] in _FIRST and _FORMULA.match(text) else text
+    return f"'{text}" if text[:1] in SUSPECT and _FORMULA.match(text) else text
 
 
 def unescaped_cell(cell: str) -> str:

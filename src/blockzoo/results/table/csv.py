@@ -19,7 +19,7 @@ from blockzoo.core.files import replacing
 from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.schema import check_schema_version
-from blockzoo.results.table.cells import escaped_cell, unescaped_cell
+from blockzoo.results.table.cells import SUSPECT, escaped_cell, unescaped_cell
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, LATENCY_TABLE
 from blockzoo.results.table.join import result_rows, timing_rows
 from blockzoo.results.table.values import Row
@@ -40,7 +40,10 @@ def write_results_csv(source: Store | Iterable[Record], path: str | Path) -> Non
     >>> read_results_csv("results.csv")
     []
     """
-    early = _early_rows(Path(path))
+    _write_results(source, path, _early_rows(Path(path)))
+
+
+def _write_results(source: Store | Iterable[Record], path: str | Path, early: list[Row]) -> None:
     with replacing(path) as scratch:
         write_rows(chain(early, result_rows(source)), scratch, COLUMNS)
 
@@ -61,37 +64,57 @@ def write_latencies_csv(source: Store | Iterable[Record], path: str | Path) -> N
 def write_csv_files(store: Store, path: str | Path) -> None:
     """Write `path`, which is results.csv, and latencies.csv beside it once anything was timed.
 
-    A file that was made of the store as it is stays: it has the store's time of change as its own.
+    A file that was made of the records that are there now stays: the store has a note of it.
     Raises what `write_results_csv` raises.
     """
     results, latencies = Path(path), Path(path).with_name(LATENCIES_NAME)
     if not _is_of(store, results, COLUMNS):
-        with _marked(store, results):
-            write_results_csv(store, results)
+        # To read a long file takes as long as to write it.
+        early_known = _was_written_for(store, results) and not _begins_early(results)
+        with _noted(store, results):
+            if early_known:
+                _write_results(store, results, [])
+            else:
+                write_results_csv(store, results)
     if _is_of(store, latencies, LATENCY_TABLE):
         return
     if latencies.is_file() or any(True for _ in store.listed("latency")):
-        with _marked(store, latencies):
+        with _noted(store, latencies):
             write_latencies_csv(store, latencies)
 
 
 def _is_of(store: Store, path: Path, columns: Iterable[str]) -> bool:
-    """Tell whether the file has the time of the store's last change, and those columns."""
-    change = store.change
-    if change is None or not path.is_file() or path.stat().st_mtime_ns != change.time_ns:
+    """Tell whether the file was made of what the store holds, and has those columns."""
+    if not _was_written_for(store, path, now=True):
         return False
     with path.open(encoding="utf-8") as file:
         return file.readline().rstrip("\n") == ",".join(columns)
 
 
+def _was_written_for(store: Store, path: Path, *, now: bool = False) -> bool:
+    """Tell whether the file is as it was written of that store, `now`: as the store is now."""
+    return path.is_file() and store.is_noted(str(path.resolve()), _mark(path), now=now)
+
+
+def _begins_early(path: Path) -> bool:
+    """Tell whether a file that BlockZoo wrote holds rows of the early version, which come first."""
+    first = next(_checked_rows(path, COLUMNS, EARLY_COLUMNS), None)
+    return first is not None and not first.get("schema_version")
+
+
 @contextmanager
-def _marked(store: Store, path: Path) -> Iterator[None]:
-    """Give the file the time of the store's last change, if it is sure to be made of that."""
-    before = store.change
+def _noted(store: Store, path: Path) -> Iterator[None]:
+    """Have the store note of what the file was made, which is there once this ends."""
+    before = store.change  # what comes meanwhile may not be in the file
     yield
-    # A change of this moment, or one in between, may have the same time and not be in the file.
-    if before is not None and before == store.change and before.is_past:
-        os.utime(path, ns=(before.time_ns, before.time_ns))
+    if before is not None:
+        store.note(str(path.resolve()), _mark(path), before)
+
+
+def _mark(path: Path) -> str:
+    """Return what tells the file from one that is written or edited later."""
+    found = path.stat()
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def _early_rows(path: Path) -> list[Row]:
@@ -125,9 +148,10 @@ def _escaped(cells: list[object], texts: Iterable[int]) -> list[object]:
     """Return the cells, those of text escaped: a number may well begin with a minus."""
     for index in texts:
         text = cells[index]
-        if isinstance(text, str) and text:
+        # Of nearly all cells the first character says enough, and there are very many.
+        if text and (text[0] in SUSPECT or "\0" in text):  # type: ignore[index, operator]
             # Python 3.10 reads no file that holds a zero character.
-            cells[index] = escaped_cell(text.replace("\0", r"\x00"))
+            cells[index] = escaped_cell(str(text).replace("\0", r"\x00"))
     return cells
 
 

@@ -15,7 +15,7 @@ from blockzoo.core.errors import ResultsError
 from blockzoo.results.ranges import LARGEST_COUNT
 from blockzoo.results.records import Record, identity_of
 from blockzoo.results.store.database import Store
-from blockzoo.results.store.engines import STORE_NAME, store_path
+from blockzoo.results.store.engines import STORE_NAME, is_store
 from blockzoo.results.table.columns import COLUMNS, EARLY_COLUMNS, IDENTITY, ColumnType
 from blockzoo.results.table.csv import CSV_NAME, read_rows
 from blockzoo.results.table.join import result_rows
@@ -30,8 +30,6 @@ _DTYPES: dict[ColumnType, str] = {"text": "str", "integer": "Int64", "number": "
 _LARGEST = {name: math.inf if name.endswith("_loss") else sys.float_info.max for name in COLUMNS}
 # What other tools write into an empty cell.
 _NOTHING = frozenset({"", "nan", "none", "n/a"})
-_STORE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 @overload
@@ -93,7 +91,7 @@ def load_table(
     if "://" in str(path):
         return _load_store(path, rows_of, columns)
     source = _source(Path(path), csv_names)
-    if _is_store(source):
+    if is_store(source):
         return _load_store(source, rows_of, columns)
     return _load_csv(source, columns)
 
@@ -126,25 +124,6 @@ def _source(path: Path, csv_names: Sequence[str]) -> Path:
         if (path / name).is_file():
             return path / name
     raise ResultsError(f"folder {path} holds no results: neither {STORE_NAME} nor {csv_names[-1]}")
-
-
-def has_whole_records(path: str | Path) -> bool:
-    """Tell whether a store is there, a folder's own among them, and not rows of a CSV alone.
-
-    >>> has_whole_records("rows.csv")
-    False
-    """
-    return "://" in str(path) or ((store := store_path(path)).is_file() and _is_store(store))
-
-
-def _is_store(path: Path) -> bool:
-    if path.suffix in _STORE_SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _load_store(

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import timezone
 
 from blockzoo.core.position import Position
+from blockzoo.results.environment import PASSING
 from blockzoo.results.records import (
     CostRecord,
     Environment,
@@ -22,9 +23,8 @@ from blockzoo.results.records import (
 from blockzoo.results.table.columns import COLUMNS
 
 BYTES_PER_MB = 1_000_000
-_PASSING = {"commit", "cpu_mhz", "load_average", "thermal_events", "gpu_clock_mhz", "threads"}
-"""Fields of an environment that change while it stays what it is, and threads: those of the way."""
 Row = Mapping[str, object]
+_EMPTY: Row = dict.fromkeys(COLUMNS)
 
 
 def row_of(
@@ -39,7 +39,8 @@ def row_of(
     `measured`: what `measured_columns` returned for these, where that is known.
     """
     sources = [record for record in (training, cost, latency) if record is not None]
-    values = {
+    row = {
+        **_EMPTY,  # all columns, in their order
         **_identity(sources[0], position),
         **_training(training),
         **(measured_columns(position, cost, latency) if measured is None else measured),
@@ -47,15 +48,17 @@ def row_of(
     }
     # Without a training the one column for a device tells where the latency was measured.
     if training is None and latency is not None:
-        values["device"] = latency.device
-    return {name: values.get(name) for name in COLUMNS}
+        row["device"] = latency.device
+    # Of what there is no column for nothing is said.
+    return row if len(row) == len(_EMPTY) else {name: row[name] for name in COLUMNS}
 
 
 def measured_columns(
     position: Position, cost: CostRecord | None, latency: LatencyRecord | None
 ) -> Row:
     """Return what a row there says of a cost and a latency."""
-    return {**_cost(cost, position), **_latency(latency)}
+    columns = {**_cost(cost, position), **_latency(latency)}
+    return {name: value for name, value in columns.items() if name in COLUMNS}
 
 
 def terms_columns(record: TrainingRecord) -> Row:
@@ -251,7 +254,7 @@ def _environment_digest(environment: Environment) -> str:
 
     Medians of two environments are not comparable; ratios, each to a baseline of its own, are.
     """
-    described = environment.model_dump(exclude=_PASSING)
+    described = environment.model_dump(exclude={*PASSING})
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
 

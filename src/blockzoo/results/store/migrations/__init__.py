@@ -1,0 +1,1 @@
+"""Steps from an older layout to the present one, run by Alembic."""

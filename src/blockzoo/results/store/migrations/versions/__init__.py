@@ -1,0 +1,1 @@
+"""One file a step, named after the layout that it leads to."""
