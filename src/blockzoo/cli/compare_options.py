@@ -47,4 +47,4 @@ class CompareOptions(TrainingOptions):
     dry_run: shared_options.DryRun = False
     latency_budget_s: shared_options.LatencyBudget = None
     plot: shared_options.Plot = None
-    side_by_side: shared_options.SideBySide = 1
+    workers: shared_options.Workers = None

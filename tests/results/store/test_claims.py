@@ -22,7 +22,7 @@ ELSEWHERE = Claim(state="elsewhere")
 
 
 class Clock:
-    """A clock that a test sets; `set_back` is what a wall clock would do and this one never does."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
