@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from blockzoo.core.commit import PACKAGE, commit_of
-from blockzoo.core.errors import BlockZooError, InputError, one_line
+from blockzoo.core.errors import BlockZooError, InputError, in_one_line
 from blockzoo.core.processes import Answer, Ended, Raised, Send
 from blockzoo.core.version import VERSION
 from blockzoo.experiments.execution.base import RETRIES, Executor, Listen, Outcome, Task
@@ -396,5 +396,5 @@ def _connected(ray: ModuleType, address: str, device: str) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return one_line(lines[0]) if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return in_one_line(lines[0]) if lines else type(error).__name__
