@@ -85,7 +85,6 @@ class FakeRay:
         RayError=RayError, RaySystemError=RayError, GetTimeoutError=GetTimeoutError
     )
     util: ClassVar[Any] = SimpleNamespace(
-        get_node_ip_address=lambda: "10.0.0.1",
         scheduling_strategies=SimpleNamespace(
             NodeAffinitySchedulingStrategy=lambda node, soft: node
         ),
@@ -116,7 +115,12 @@ class FakeRay:
 
     def nodes(self) -> list[dict[str, Any]]:
         return [
-            {"NodeID": number, "NodeManagerAddress": f"10.0.0.{number}", "Alive": number < 3}
+            {
+                "NodeID": number,
+                "NodeManagerAddress": f"10.0.0.{number}",
+                "Alive": number < 3,
+                "Resources": {"CPU": self.cores / 2},
+            }
             for number in (1, 2, 3)
         ]
 

@@ -107,10 +107,11 @@ def test_a_job_over_its_time_limit_fails_at_once(monkeypatch: pytest.MonkeyPatch
     assert len(fake.killed) == 1
 
 
-def test_latencies_hold_the_resource_of_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latencies_hold_all_of_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     with cluster(monkeypatch, fake, workers=1) as executor, executor.alone():
-        assert fake.options[-1]["resources"] == {"node:10.0.0.1": 1.0}
+        held = fake.options[-1]
+        assert held == {"scheduling_strategy": 1, "num_cpus": 2.0, "num_gpus": 0}
     assert fake.killed == [fake.actors[-1]]
 
 

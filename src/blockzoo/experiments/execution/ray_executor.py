@@ -43,8 +43,6 @@ _QUIET = {
     # Else a warning comes with each actor that has no GPU.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-_SHARE_OF_NODE = 0.001
-"""What a worker holds of the resource that each node has by its address; a latency holds it all."""
 _LOOK_S = 0.5
 _TOLD_S = 30.0
 
@@ -164,12 +162,15 @@ class RayExecutor(Executor):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep workers of all sweeps of the cluster from this node, as while latencies are taken.
+        """Keep all workers of the cluster from this node, as while latencies are taken.
 
         Waits for those that are here.
         """
-        resource = {f"node:{self._ray.util.get_node_ip_address()}": 1.0}
-        holder = self._ray.remote(_Holder).options(num_cpus=0, resources=resource).remote()
+        (here,) = (each for each in self._ray.nodes() if each["NodeID"] == self._own_node)
+        # All that it has: whatever else is to run here asks for some of it.
+        held = {"num_cpus": here["Resources"].get("CPU", 0)}
+        held["num_gpus"] = here["Resources"].get("GPU", 0)
+        holder = self._ray.remote(_Holder).options(**self._on(self._own_node), **held).remote()
         try:
             self._wait_for(holder, "this node, on which other trials run")
             yield
@@ -284,33 +285,33 @@ class RayExecutor(Executor):
 
     def _require_alike(self) -> None:
         """Raise `InputError` for a node that has another Python, torch, BlockZoo or device."""
-        here, affinity = facts_here(self._device), self._ray.util.scheduling_strategies
-        nodes = [node for node in self._ray.nodes() if node["Alive"]]
-        own = self._ray.get_runtime_context().get_node_id()
-        asked = {}
-        for node in nodes:
-            if node["NodeID"] == own:
-                continue
-            where = affinity.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            gpus = 0.001 if self._device == "cuda" else 0
-            options = {"scheduling_strategy": where, "num_cpus": 0, "num_gpus": gpus}
-            ask = self._ray.remote(facts_here).options(max_retries=0, **options)
-            asked[node["NodeManagerAddress"]] = ask.remote(self._device)
+        here, asked = facts_here(self._device), {}
+        share = {"num_cpus": 0, "num_gpus": 0.001 if self._device == "cuda" else 0}
+        for node in self._ray.nodes():
+            if node["Alive"] and node["NodeID"] != self._own_node:
+                there = self._on(node["NodeID"])
+                ask = self._ray.remote(facts_here).options(max_retries=0, **there, **share)
+                asked[node["NodeManagerAddress"]] = ask.remote(self._device)
         for address, answer in asked.items():
             try:
-                there = self._ray.get(answer)
+                found = self._ray.get(answer)
             except self._ray.exceptions.RayError as error:
                 raise InputError(f"node {address} cannot be asked: {_first_line(error)}") from None
-            if line := difference(address, there, here):
+            if line := difference(address, found, here):
                 raise InputError(line)
 
     def _started_mailbox(self) -> Any:
         # Beside the driver, so that the loss of another node loses no epochs of others.
-        where = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            self._ray.get_runtime_context().get_node_id(), soft=False
-        )
-        box = self._ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=where)
-        return box.remote()
+        return self._ray.remote(_Mailbox).options(num_cpus=0, **self._on(self._own_node)).remote()
+
+    @property
+    def _own_node(self) -> Any:
+        return self._ray.get_runtime_context().get_node_id()
+
+    def _on(self, node: Any) -> dict[str, Any]:
+        """Return the option by which an actor or a task runs on that node and no other."""
+        strategies = self._ray.util.scheduling_strategies
+        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node, soft=False)}
 
     def _heard(self, listen: Listen) -> int:
         with self._lock:
