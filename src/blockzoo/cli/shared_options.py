@@ -105,7 +105,6 @@ Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        "--side-by-side",
         help="Trainings at once, each in its own process. (default: 1; of a Ray cluster, as many "
         "as have room)",
     ),
