@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from blockzoo.core.errors import BlockZooError, InputError, UnknownNameError
-from blockzoo.core.processes import Send
+from blockzoo.core.processes import Limits, Send
 from blockzoo.experiments.execution import executors, pool
 from blockzoo.experiments.execution.base import Executor, Listen, Outcome, Task, as_completed
 from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
@@ -151,3 +153,39 @@ def test_a_process_that_lost_cuda_is_replaced_and_its_outcome_kept() -> None:
     assert [number for number, _ in ran] == [0, 1, 2, 3]
     first, second, third, fourth = (process for _, process in ran)
     assert first == second != third == fourth
+
+
+def dies_once(marker: str) -> int:
+    """Kill the process where the file is not there yet, and leave it there."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return os.getpid()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_a_job_whose_process_dies_is_tried_again_in_another(tmp_path: Path) -> None:
+    with PoolExecutor(1, threads=1) as executor:
+        assert executor.submit(dies_once, str(tmp_path / "died")).result() != os.getpid()
+
+
+def test_a_job_over_its_time_limit_fails_at_once() -> None:
+    with PoolExecutor(1, threads=1, limits=Limits(time_s=0.2)) as executor:
+        error = executor.submit(time.sleep, 1000.0).exception()
+    assert str(error) == (
+        "the process that ran it still running after 0.2 s, the time limit; stopped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"name": "threads"}, "unknown executor 'threads'"),
+        ({"address": "auto"}, "--address is of a Ray cluster; give --executor ray with it"),
+        ({"name": "in-process", "workers": 2}, "in-process runs one training at a time, not 2"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_refused(choice: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ExecutorChoice(**choice)
