@@ -2,7 +2,7 @@
 
     python benchmarks/side_by_side.py --device cuda --compile --output side_by_side.json
 
-Each training has a process of its own, as `blockzoo sweep --side-by-side N` has it. All of a row
+Each training has a process of its own, as `blockzoo sweep --workers N` has it. All of a row
 first train one epoch, which compiles and warms up, and are then timed together over `--epochs`
 epochs of random images: the images that all trained over the wall seconds from the first start to
 the last end, set-up and validation included. The last column is the gain over one alone.
@@ -20,7 +20,8 @@ from statistics import median
 import torch
 from training_throughput import random_images
 
-from blockzoo.experiments.execution.executors import Executor, SideBySideExecutor
+from blockzoo.experiments.execution.base import Executor
+from blockzoo.experiments.execution.pool import PoolExecutor
 from blockzoo.measure.machine.environment import describe_environment
 from blockzoo.scaffold.net import ScaffoldConfig, ScaffoldNet
 from blockzoo.training.fit import fit
@@ -83,7 +84,7 @@ def main() -> None:
     speeds: dict[int, list[float]] = {}
     for count in options.counts:
         threads = max(1, torch.get_num_threads() // count)
-        with SideBySideExecutor(count, threads=threads) as executor:
+        with PoolExecutor(count, threads=threads) as executor:
             images_per_s(executor, replace(task, epochs=1), count)
             speeds[count] = [images_per_s(executor, task, count) for _ in range(options.rounds)]
         alone = median(speeds[options.counts[0]])

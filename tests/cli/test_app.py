@@ -689,10 +689,19 @@ def test_skipped_images_are_counted_aloud(run: Run, tmp_path: Path) -> None:
     assert "skipped 1 bad images, first train/a/2.png" in error
 
 
+@pytest.mark.parametrize("given", [["--compile", "cudagraphs"], ["--compile=cudagraphs"]])
+def test_cuda_graphs_on_a_cpu_are_one_line(given: list[str], run: Run, tmp_path: Path) -> None:
+    status, _, error = run("train", "Identity", "--device", "cpu", *given)
+    assert (status, error) == (
+        2,
+        "error: --compile cudagraphs is for CUDA devices; this would train on cpu\n",
+    )
+
+
 def test_no_trainings_side_by_side_is_one_line(run: Run, tiny_npz: Path) -> None:
     status, _, error = run("sweep", "Identity", "--dataset", str(tiny_npz), "--side-by-side", "0")
     assert status == 2
-    assert error == "error: --side-by-side is 0; it must be 1 or more\n"
+    assert error == "error: --workers is 0; it must be 1 or more\n"
 
 
 def test_what_to_do_without_memory_is_one_of_two() -> None:

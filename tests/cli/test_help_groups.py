@@ -19,6 +19,7 @@ from blockzoo.cli.numbers import flag_of
 from blockzoo.core.position import POSITIONS
 from blockzoo.core.run_way import CACHES, FORMS, PRECISIONS
 from blockzoo.data.datasets import DATASET_NAMES
+from blockzoo.experiments.execution.executors import Name as ExecutorName
 from blockzoo.experiments.protocol import protocol_names
 from blockzoo.measure.timing.backends import backend_names
 from blockzoo.report.tables.zoo import SORTS
@@ -47,6 +48,8 @@ VALUES: dict[str, Any] = {
     "--dataset": DATASET_NAMES,
     "--match": ["macs", "params"],
     "--time-limit": ["identity", "cost", "latency", "training"],
+    "--executor": get_args(ExecutorName),
+    "--address": ["auto", "local"],
     "--only": ["cost", "latency", "training"],
     **dict.fromkeys(("--shard", "--pace-from")),
     "--threads": None,  # numbers, or a word that is named

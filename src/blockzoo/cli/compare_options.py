@@ -48,4 +48,4 @@ class CompareOptions(TrainingOptions):
     latency_budget_s: shared_options.LatencyBudget = None
     latency_processes: shared_options.LatencyProcesses = None
     plot: shared_options.Plot = None
-    side_by_side: shared_options.SideBySide = 1
+    workers: shared_options.Workers = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from copy import copy
 from typing import Annotated, Any, get_args
 
@@ -10,6 +10,8 @@ from typer.core import TyperCommand
 from typer.models import OptionInfo
 
 _REST = "How run"
+_NEWER = {"--side-by-side": "--workers"}
+"""Options by their older names."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "What": (
         *("blocks", "everything", "position", "positions", "protocol", "quick"),
@@ -20,7 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Data": ("dataset", "data_dir", "skip_bad_images", "mirrored"),
     "How trained": (
         *("epochs", "batch_size", "learning_rate", "precision", "channels_last", "compiled"),
-        "robustness",
+        *("cuda_graphs", "robustness"),
     ),
     _REST: (),
     "Where kept": (
@@ -71,8 +73,33 @@ def in_group(annotation: Any, group: str) -> Any:
     return Annotated[(kind, *shown)]
 
 
+def respelled(arguments: Iterable[str]) -> list[str]:
+    """Return the arguments with options by their newest names.
+
+    `--compile` takes no value, so that a block may follow it; cudagraphs is none.
+
+    >>> respelled(["A", "--compile", "cudagraphs", "--side-by-side=2"])
+    ['A', '--cuda-graphs', '--workers=2']
+    """
+    found: list[str] = []
+    for each in arguments:
+        name, equals, value = each.partition("=")
+        if each == "cudagraphs" and found[-1:] == ["--compile"]:
+            found[-1] = "--cuda-graphs"
+        elif each == "--compile=cudagraphs":
+            found.append("--cuda-graphs")
+        else:
+            found.append(_NEWER.get(name, name) + equals + value)
+    return found
+
+
 class GroupedCommand(TyperCommand):
     """A command whose `--help` is in its last group, so that the first is shown first."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, also in their older spellings."""
+        rest: list[str] = super().parse_args(ctx, respelled(args))
+        return rest
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options, the one for help among those of the last group."""

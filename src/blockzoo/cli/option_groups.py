@@ -304,7 +304,18 @@ class TrainingOptions(ApartOptions, BlockOptions):
     ] = None
     compiled: Annotated[
         bool,
-        typer.Option("--compile/--no-compile", help="Train by torch.compile, once per network."),
+        typer.Option(
+            "--compile/--no-compile",
+            help="Train by torch.compile, once per network; `--compile cudagraphs` is short for "
+            "--cuda-graphs.",
+        ),
+    ] = False
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Train by CUDA graphs of the network's own kernels, without a compiler.",
+        ),
     ] = False
     resume: Annotated[
         bool,

@@ -110,9 +110,13 @@ LatencyProcesses = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
 ]
-SideBySide = Annotated[
-    int,
-    typer.Option("--side-by-side", help="Trainings at once, each in its own process."),
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Trainings at once, each in its own process. (default: 1; of a Ray cluster, as many "
+        "as have room)",
+    ),
     ranges.AT_ONCE,
 ]
 DatasetName = Annotated[

@@ -78,4 +78,22 @@ class SweepOptions(TrainingOptions):
             help="Take stored results also of blocks that may have changed unseen.",
         ),
     ] = False
-    side_by_side: shared_options.SideBySide = 1
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            metavar="in-process|pool|ray",
+            help="Where trainings run: in this process, in worker processes, or on a Ray cluster. "
+            "(default: pool; in-process for one at a time on a CPU)",
+        ),
+    ] = None
+    workers: shared_options.Workers = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="auto|HOST:PORT|local",
+            help="The Ray cluster; local starts one of this machine for this sweep. "
+            "(default: local)",
+        ),
+    ] = None

@@ -203,7 +203,7 @@ def _save_weights(net: nn.Module, folder: Path, trial: str) -> str:
 
 
 def _remarks(notes: str, batch_size: int, result: FitResult) -> str:
-    """Return the notes, and what was not as asked for: batches in parts, no compiled code."""
+    """Return the notes, and what else was done: parts of batches, no compiled code, graphs."""
     remarks = [notes] if notes else []
     if result.micro_batch_size is not None:
         remarks.append(
@@ -212,4 +212,6 @@ def _remarks(notes: str, batch_size: int, result: FitResult) -> str:
         )
     if result.not_compiled:
         remarks.append(f"not compiled: {result.not_compiled}")
+    if result.in_graphs:
+        remarks.append("training steps were replayed as CUDA graphs")
     return "; ".join(remarks)

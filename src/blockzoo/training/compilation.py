@@ -58,6 +58,8 @@ class CompiledForward:
     what cannot be compiled, or would be compiled anew at every turn, costs time but no training.
     """
 
+    is_compiled = True
+
     def __init__(
         self, net: nn.Module, kind: BatchKind, autocast: Callable[[], AbstractContextManager[None]]
     ) -> None:

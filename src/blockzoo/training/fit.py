@@ -38,6 +38,7 @@ from blockzoo.results.records import EpochMetrics
 from blockzoo.training.arithmetic import Arithmetic, fast_depthwise, resolve_arithmetic
 from blockzoo.training.checkpoint import save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
+from blockzoo.training.cuda_graphs import GraphedForward
 from blockzoo.training.data import SplitData, split_data
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.log import LiveView
@@ -61,7 +62,7 @@ class FitResult:
     `images_per_s`: training images over the seconds of training alone. `test_calibration_error`,
     `test_correct`, `test_logits_sha256`, `peak_memory_bytes` and `micro_batch_size` are as in
     `TrainingRecord`. `compiled`: whether whole batches ran compiled; `not_compiled`: why they did
-    not though it was asked for, else "".
+    not though it was asked for, else "". `in_graphs`: whether they were replayed as CUDA graphs.
     """
 
     best_epoch: int
@@ -84,6 +85,7 @@ class FitResult:
     channels_last: bool
     compiled: bool
     not_compiled: str
+    in_graphs: bool
 
 
 def fit(
@@ -187,8 +189,11 @@ def _loop(
     device, rate = data.images.device, settings.recipe.drop_path
     drop_path = DropPath(net, rate, seed=settings.seed, device=device) if rate else None
     fabric = _fabric(device, arithmetic)
-    compiled = settings.compiled
-    forward = _compiled(net, data, drop_path, arithmetic, fabric) if compiled else None
+    forward = None
+    if settings.compiled or options.cuda_graphs:
+        kind = _kind(data, drop_path, arithmetic, fabric)
+        made = CompiledForward if settings.compiled else GraphedForward
+        forward = made(net, kind, fabric.autocast)
     with block_errors(f"{subject} cannot be trained"):
         return Loop(
             Trainee(net, subject, settings.dataset.num_classes),
@@ -205,23 +210,18 @@ def _layout(arithmetic: Arithmetic) -> torch.memory_format:
     return torch.channels_last if arithmetic.channels_last else torch.contiguous_format
 
 
-def _compiled(
-    net: nn.Module,
-    data: SplitData,
-    drop_path: DropPath | None,
-    arithmetic: Arithmetic,
-    fabric: Fabric,
-) -> CompiledForward:
-    """Return the network compiled for whole batches of the data."""
+def _kind(
+    data: SplitData, drop_path: DropPath | None, arithmetic: Arithmetic, fabric: Fabric
+) -> BatchKind:
+    """Return the kind of whole batches of the data."""
     size = min(data.recipe.batch_size, len(data.images))
-    kind = BatchKind(
+    return BatchKind(
         shape=(size, *data.images.image_shape),
         paths=(drop_path.blocks, size) if drop_path else (),
         device=fabric.device,
         layout=_layout(arithmetic),
         precision=arithmetic.precision,
     )
-    return CompiledForward(net, kind, fabric.autocast)
 
 
 def _fabric(device: torch.device, arithmetic: Arithmetic) -> Fabric:
@@ -262,4 +262,5 @@ def _result(loop: Loop, best: EpochMetrics, test: TestMetrics, arithmetic: Arith
         channels_last=arithmetic.channels_last,
         compiled=loop.compiled,
         not_compiled=loop.not_compiled,
+        in_graphs=loop.in_graphs,
     )

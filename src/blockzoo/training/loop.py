@@ -27,6 +27,7 @@ from blockzoo.data.batches import Batch
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.checkpoint import load_checkpoint
 from blockzoo.training.compilation import CompiledForward
+from blockzoo.training.cuda_graphs import GraphedForward
 from blockzoo.training.drop_path import DropPath
 from blockzoo.training.metrics import (
     STEPS_BETWEEN_NORMS,
@@ -75,7 +76,7 @@ class Loop:
         steps_per_epoch: int,
         on_oom: OnOom,
         drop_path: DropPath | None = None,
-        compiled: CompiledForward | None = None,
+        compiled: CompiledForward | GraphedForward | None = None,
     ) -> None:
         net = trainee.net
         self.net, self.subject, self._classes = net, trainee.subject, trainee.classes
@@ -107,6 +108,15 @@ class Loop:
     @property
     def compiled(self) -> bool:
         """Whether whole batches ran compiled to the end."""
+        return self._ran_otherwise and self._compiled is not None and self._compiled.is_compiled
+
+    @property
+    def in_graphs(self) -> bool:
+        """Whether whole batches were replayed as CUDA graphs of the network itself to the end."""
+        return self._ran_otherwise and not self.compiled
+
+    @property
+    def _ran_otherwise(self) -> bool:
         return self._compiled is not None and not self.not_compiled
 
     @property

@@ -24,6 +24,7 @@ class RunOptions:
         save_weights: The folder for the final weights.
         log_to: The loggers that are told.
         progress: Whether a bar is shown.
+        cuda_graphs: Whether whole batches are replayed as CUDA graphs of the network's own kernels.
         robustness: Whether the final weights are also evaluated on changed test images.
         experiment_name: Copied into the record.
         notes: Copied into the record.
@@ -40,6 +41,7 @@ class RunOptions:
     save_weights: Path | None = None
     log_to: LogTo | None = None
     progress: bool = False
+    cuda_graphs: bool = False
     robustness: bool = False
     experiment_name: str = ""
     notes: str = ""

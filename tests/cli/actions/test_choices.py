@@ -10,7 +10,7 @@ import torch
 
 from blockzoo.cli.actions import choices
 from blockzoo.cli.actions.choices import use_threads
-from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
 from blockzoo.measure.machine.containers import cpu_quota_cores
 from blockzoo.results.store.database import Store
 from tests.cli.commands.running import run
@@ -68,7 +68,7 @@ def _threads(_: None) -> int:
 
 def test_workers_share_the_threads_out() -> None:
     use_threads("7")
-    with trainers_side_by_side(3, "cpu") as trainers:
+    with executor_for(ExecutorChoice(workers=3), "cpu") as trainers:
         assert [trainers.submit(_threads, None).result() for _ in range(3)] == [2, 2, 2]
 
 

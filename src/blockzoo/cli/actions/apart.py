@@ -41,16 +41,21 @@ def blocks_apart(
 @contextmanager
 def apart(chosen: ApartOptions, also: Iterable[str] = ()) -> Iterator[None]:
     """Have the users' blocks among those chosen, and `also` these, run in their own processes."""
-    limits = TrialLimits(
-        time_s=chosen_time_limits(chosen.time_limits),
-        memory_bytes=_bytes(chosen.memory_limit_gib),
-    )
+    limits = chosen_limits(chosen)
     if chosen.in_process:
         load_here()
     others = (getattr(chosen, option, None) for option in ("baseline", "context"))
     named = [*(getattr(chosen, "blocks", None) or ()), *others, *also]
     with run_apart([name for name in named if name], limits, tell=say):
         yield
+
+
+def chosen_limits(chosen: ApartOptions) -> TrialLimits:
+    """Return what a trial in a process of its own may take."""
+    return TrialLimits(
+        time_s=chosen_time_limits(chosen.time_limits),
+        memory_bytes=_bytes(chosen.memory_limit_gib),
+    )
 
 
 def chosen_time_limits(texts: Sequence[str] | None) -> dict[TrialKind, float | None]:

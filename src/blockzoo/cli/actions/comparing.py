@@ -34,7 +34,7 @@ from blockzoo.experiments.compare import (
     run_compare,
     within_time,
 )
-from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
 from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.timed_fits import is_fitted
 from blockzoo.report.figures.formats import format_of
@@ -148,10 +148,10 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
 def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
     with (
         Stop() as stop,
+        executor_for(ExecutorChoice(workers=chosen.workers), request.sweep.device) as trainers,
         watched(
-            request.sweep, store, results=chosen.results, at_once=chosen.side_by_side, stop=stop
+            request.sweep, store, results=chosen.results, at_once=trainers.capacity, stop=stop
         ) as told,
-        trainers_side_by_side(chosen.side_by_side, request.sweep.device) as trainers,
     ):
         say_data(request.sweep)
         looks = []

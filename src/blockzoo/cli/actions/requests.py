@@ -9,13 +9,14 @@ from blockzoo.cli.actions.choices import chosen_blocks, chosen_positions
 from blockzoo.cli.actions.keeping import csv_location
 from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import say
-from blockzoo.core.errors import UnknownNameError
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import Position
 from blockzoo.data.residence import Residence
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.sweep_file import SweepFile
 from blockzoo.experiments.sweep.timed_fits import SESSIONS, fitted_by_timing, is_fitted
+from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.store.database import Store
 from blockzoo.training.loggers import LogTo
 from blockzoo.training.micro_batches import OnOom
@@ -93,6 +94,8 @@ def _changes(
 
 
 def _by_protocol(chosen: TrainingOptions, protocol: Protocol) -> SweepRequest:
+    if chosen.cuda_graphs:
+        _require_graphs(chosen)
     return SweepRequest(
         protocol=protocol,
         data_dir=chosen.data_dir,
@@ -102,6 +105,14 @@ def _by_protocol(chosen: TrainingOptions, protocol: Protocol) -> SweepRequest:
         compiled=chosen.compiled,
         options=_run_options(chosen),
     )
+
+
+def _require_graphs(chosen: TrainingOptions) -> None:
+    if chosen.compiled:
+        raise InputError("give --compile or --compile cudagraphs, not both")
+    device = resolve_device(chosen.device)
+    if device.type != "cuda":
+        raise InputError(f"--compile cudagraphs is for CUDA devices; this would train on {device}")
 
 
 def _run_options(chosen: TrainingOptions) -> RunOptions:

@@ -12,7 +12,7 @@ import typer
 from blockzoo.analysis.compare import typical_deviation
 from blockzoo.analysis.summary import summarize
 from blockzoo.analysis.trainings import trained
-from blockzoo.cli.actions.apart import apart
+from blockzoo.cli.actions.apart import apart, chosen_limits
 from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.planning import say_plans, settings_varied, store_for_reading
@@ -29,7 +29,7 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.experiments.compare import detectable_by
-from blockzoo.experiments.execution.executors import trainers_side_by_side
+from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
 from blockzoo.experiments.protocol import QUICK, Protocol
 from blockzoo.experiments.sweep.choice import Choice, Shard
 from blockzoo.experiments.sweep.pace import Pace
@@ -95,6 +95,7 @@ def _sweep(
         shard=None if chosen.shard is None else Shard.of_text(chosen.shard),
     )
     require_usable(chosen.results, None)
+    _executor(chosen)  # what it cannot be is said before any work
     pace = _pace_from(chosen, requests[0])
     by_block = {} if pace is None else pace.by_block
     choice = replace(choice, seconds_of_training=by_block)
@@ -103,7 +104,7 @@ def _sweep(
         load_data(request)
     if chosen.dry_run:
         with store_for_reading(chosen.results) as store:
-            say_plans(requests, store, pace_from=pace, at_once=chosen.side_by_side)
+            say_plans(requests, store, pace_from=pace, at_once=_executor(chosen).at_once)
         return
     with open_store(chosen.results, create=True) as store, Stop() as stop:
         ended = list(_run(requests, store, chosen, stop))
@@ -134,7 +135,7 @@ def _run(
     """Run one request after the other and yield how each ended; none after a stop."""
     budget_h, csv = chosen.time_budget_h, csv_location(chosen.results)
     end_s = None if budget_h is None else time.monotonic() + budget_h * _SECONDS_PER_HOUR
-    with trainers_side_by_side(chosen.side_by_side, requests[0].device) as trainers:
+    with executor_for(_executor(chosen), requests[0].device) as trainers:
         for number, (request, varied) in enumerate(
             zip(requests, settings_varied(requests), strict=True), start=1
         ):
@@ -146,7 +147,7 @@ def _run(
                 fitted,
                 store,
                 results=chosen.results,
-                at_once=chosen.side_by_side,
+                at_once=trainers.capacity,
                 stop=stop,
                 end_s=end_s,
                 part=(number, len(requests)),
@@ -162,6 +163,15 @@ def _run(
             yield fitted, result
             if stop.asked:
                 return
+
+
+def _executor(chosen: SweepOptions) -> ExecutorChoice:
+    return ExecutorChoice(
+        name=chosen.executor,
+        workers=chosen.workers,
+        address=chosen.address,
+        limits=chosen_limits(chosen),
+    )
 
 
 def _unfound(protocol: Protocol, store: Store) -> str:

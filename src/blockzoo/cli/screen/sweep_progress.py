@@ -5,7 +5,7 @@ Where standard error is no terminal (a log file, CI) it is one line per finished
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -120,6 +120,17 @@ class SweepProgress(SweepListener):
             self._console.print(
                 f"{outcome.trial.label}: {outcome.seconds:.1f} s, {self._state}", highlight=False
             )
+
+    def done_elsewhere(self, trial: Trial) -> None:
+        """Advance the bar: another driver has done that one."""
+        self._left.gone(trial)
+        self._update(advance=1, left=self._state)
+
+    def waiting(self, trials: Sequence[Trial]) -> None:
+        """Say what is waited for."""
+        count = len(trials)
+        noun = "trial runs" if count == 1 else "trials run"
+        self._console.print(f"{count} {noun} elsewhere; waiting", highlight=False)
 
     @property
     def _in_hand(self) -> str:

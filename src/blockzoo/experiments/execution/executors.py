@@ -1,191 +1,104 @@
-"""Where trials run. An executor takes a function and its argument and returns a future.
-
-The shape is that of `concurrent.futures`, so that another process, a cluster or a test can stand
-in for this process; the driver in `sweep.py` keeps `capacity` jobs in flight and alone writes.
-"""
+"""Which executor trainings get: in this process, a pool of processes, or a Ray cluster."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from queue import SimpleQueue
-from types import TracebackType
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 
-from blockzoo.core.errors import BlockZooError
-from blockzoo.core.processes import Answer, Ended, Raised, Worker
+from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.ranges import AT_ONCE
-from blockzoo.measure.machine.devices import resolve_device, works
+from blockzoo.experiments.execution.base import Executor
+from blockzoo.experiments.execution.in_process import InProcessExecutor
+from blockzoo.experiments.execution.pool import PoolExecutor
+from blockzoo.experiments.execution.ray_executor import RayExecutor
+from blockzoo.experiments.execution.user_blocks import TrialLimits
+from blockzoo.measure.machine.devices import resolve_device
 
-Task = TypeVar("Task")
-Outcome = TypeVar("Outcome")
-
-
-class Executor(ABC):
-    """Runs jobs; `capacity` is how many it can hold at once."""
-
-    capacity: int = 1
-
-    @abstractmethod
-    def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
-        """Start `function(task)` and return its future."""
-
-    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
-        """Make a call that waits for a process of its own, in the place of a job."""
-        future: Future[Outcome] = Future()
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
-            future.set_exception(error)
-        return future
+Name = Literal["in-process", "pool", "ray"]
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
-class InProcessExecutor(Executor):
-    """Runs each job at once in this process; the future it returns is already done.
+@dataclass(frozen=True, kw_only=True)
+class ExecutorChoice:
+    """Where trainings are to run.
 
-    >>> InProcessExecutor().submit(abs, -3).result()
-    3
+    Args:
+        name: "in-process", "pool" or "ray"; None is a pool, or this process where one training at a
+            time runs on the CPU.
+        workers: How many at once; None is one, or in a cluster as many as it has room for.
+        address: Of a Ray cluster: "auto", HOST:PORT, or "local" for one that is started here.
+        limits: What one training may take.
+
+    Raises:
+        UnknownNameError: For another name.
+        InputError: For what contradicts itself.
+
+    Example:
+        >>> ExecutorChoice(workers=3).at_once
+        3
     """
 
-    def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
-        """Run `function(task)`; `KeyboardInterrupt` passes through to the driver."""
-        return self.watch(partial(function, task))
+    name: str | None = None
+    workers: int | None = None
+    address: str | None = None
+    limits: TrialLimits = field(default_factory=TrialLimits)
 
+    def __post_init__(self) -> None:
+        if self.name is not None and self.name not in NAMES:
+            raise UnknownNameError("executor", self.name, NAMES)
+        if self.workers is not None:
+            AT_ONCE.checked("workers", self.workers)
+        if self.address is not None and self.name != "ray":
+            raise InputError("--address is of a Ray cluster; give --executor ray with it")
+        if self.name == "in-process" and self.at_once > 1:
+            raise InputError(
+                f"in-process runs one training at a time, not {self.workers}; use pool or ray"
+            )
 
-class SideBySideExecutor(Executor):
-    """Runs `count` jobs at once, each in a process of its own; raises `InputError` below 1.
-
-    The processes are started afresh, with `threads` threads of torch, and kept for further jobs,
-    with the data sets and compiled networks they hold. Function, task and outcome are pickled.
-    One that dies fails its own job alone, with `BlockZooError`, and is replaced, and so is one that
-    can no longer use CUDA after a job, as after a kernel that asserts. To be used as a context
-    manager: at its end the processes are stopped, whatever they are doing.
-    """
-
-    def __init__(self, count: int, *, threads: int) -> None:
-        AT_ONCE.checked("side by side", count)
-        self.capacity, self._threads = count, threads
-        self._pool = ThreadPoolExecutor(count)
-        self._idle: SimpleQueue[Worker | None] = SimpleQueue()
-        for _ in range(count):
-            self._idle.put(None)  # started when first needed
-        self._workers: list[Worker] = []
-        self._ended = False
-
-    def submit(self, function: Callable[[Task], Outcome], task: Task) -> Future[Outcome]:
-        """Start `function(task)` in a process that has nothing to do."""
-        return self._pool.submit(self._run, function, task)
-
-    def watch(self, call: Callable[[], Outcome]) -> Future[Outcome]:
-        """Start `call()`; it has the place of one of the processes."""
-        return self._pool.submit(call)
-
-    def __enter__(self) -> SideBySideExecutor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended = True
-        # Before the pool, whose threads wait for what the workers answer.
-        for worker in self._workers:
-            worker.stop()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _run(self, function: Callable[[Task], Outcome], task: Task) -> Outcome:
-        worker = self._idle.get()
-        if worker is None:
-            worker = self._started()
-        try:
-            outcome = worker.ask(function, task)
-            # What would be tidied up lies on a device that is gone.
-            if not isinstance(outcome, Ended) and worker.ask(_usable, None) != Answer(value=True):
-                worker.stop()
-        finally:
-            # None keeps the place for a new one.
-            self._idle.put(worker if worker.alive else None)
-        match outcome:
-            case Answer(value=value):
-                return value
-            case Raised(error=error):
-                raise error
-            case Ended(reason=reason):
-                raise BlockZooError(f"the process that ran it {reason}")
-
-    def _started(self) -> Worker:
-        # Not forked: tasks may hold functions of the caller's script, and a fork's torch the locks
-        # of threads that it does not have.
-        worker = Worker("spawn")
-        self._workers.append(worker)
-        if self._ended:  # while this one was started
-            worker.stop()
-        worker.ask(_set_threads, self._threads)
-        return worker
+    @property
+    def at_once(self) -> int:
+        """How many trainings run at once as far as is known before they do."""
+        return self.workers or 1
 
 
 @contextmanager
-def trainers_side_by_side(count: int, device: str) -> Iterator[Executor]:
-    """Provide an executor for `count` trainings at once, which share torch's threads out.
+def executor_for(choice: ExecutorChoice, device: str) -> Iterator[Executor]:
+    """Provide the executor of that choice for trainings on that device.
 
-    One at a time on a CPU runs in this process; on CUDA it does not, for one kernel that asserts
-    would take the device from all that come after.
+    Workers of one machine share torch's threads out, and its GPUs where the device is "cuda". One
+    training at a time on a CPU runs in this process unless a pool is asked for: a process of its
+    own costs seconds and a copy of the data. On CUDA it does not, for one kernel that asserts would
+    take the device from all that come after.
+
+    Args:
+        choice: Which executor.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: Where Ray is not installed, or the cluster is not there or is mixed.
+
+    Example:
+        >>> with executor_for(ExecutorChoice(), "cpu") as executor:
+        ...     executor.submit(abs, -3).result()
+        3
     """
-    # A process of its own costs seconds and a copy of the data.
-    if count == 1 and resolve_device(device).type == "cpu":
+    is_cpu = resolve_device(device).type == "cpu"
+    name = choice.name or ("in-process" if is_cpu and choice.at_once == 1 else "pool")
+    if name == "in-process":
         yield InProcessExecutor()
-        return
-    # Together no more than one training would take; a count below 1 the executor refuses.
-    threads = max(1, torch.get_num_threads() // max(1, count))
-    with SideBySideExecutor(count, threads=threads) as executor:
-        yield executor
-
-
-def _set_threads(threads: int) -> None:
-    torch.set_num_threads(threads)
-
-
-def _usable(_: None) -> bool:
-    """Tell whether this process can still use CUDA, if it has."""
-    used: Callable[[], bool] = torch.cuda.is_initialized  # untyped in torch
-    return not used() or works("cuda")
-
-
-def as_completed(
-    executor: Executor,
-    function: Callable[[Task], Outcome],
-    tasks: Iterable[Task],
-    *,
-    apart: Callable[[Task], Callable[[], Outcome] | None] = lambda task: None,
-) -> Iterator[tuple[Task, Future[Outcome]]]:
-    """Yield each task with its finished future, keeping the executor full.
-
-    Where `apart(task)` is a call, that is made for it instead, see `Executor.watch`.
-
-    >>> [future.result() for _, future in as_completed(InProcessExecutor(), abs, [-1, 2])]
-    [1, 2]
-    """
-    # Drawn one by one: a task may hold what is large, or depend on what has come back.
-    waiting = iter(tasks)
-    running: dict[Future[Outcome], Task] = {}
-    while True:
-        while len(running) < executor.capacity:
-            try:
-                task = next(waiting)
-            except StopIteration:
-                break
-            call = apart(task)
-            future = executor.submit(function, task) if call is None else executor.watch(call)
-            running[future] = task
-        if not running:
-            return
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            yield running.pop(future), future
+    elif name == "pool":
+        # Together no more than one training would take.
+        threads = max(1, torch.get_num_threads() // choice.at_once)
+        gpus = 0 if is_cpu or ":" in device else torch.cuda.device_count()
+        limits = choice.limits.of("training")
+        with PoolExecutor(choice.at_once, threads=threads, gpus=gpus, limits=limits) as pool:
+            yield pool
+    else:
+        with RayExecutor(
+            address=choice.address, workers=choice.workers, device=device, limits=choice.limits
+        ) as cluster:
+            yield cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from blockzoo.experiments.sweep.plan import Plan, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
@@ -48,3 +49,15 @@ class Listeners(SweepListener):
         with self._lock:
             for each in self._listeners:
                 each.finished(outcome)
+
+    def done_elsewhere(self, trial: Trial) -> None:
+        """Tell all."""
+        with self._lock:
+            for each in self._listeners:
+                each.done_elsewhere(trial)
+
+    def waiting(self, trials: Sequence[Trial]) -> None:
+        """Tell all."""
+        with self._lock:
+            for each in self._listeners:
+                each.waiting(trials)

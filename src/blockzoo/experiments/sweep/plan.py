@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -199,6 +199,20 @@ class Trial:
         blocks = self.blocks[0] if len(self.blocks) == 1 else f"{len(self.blocks)} blocks"
         seed = "" if self.seed is None else f", seed {self.seed}"
         return f"{self.kind} {blocks} {self.position}{seed}"
+
+    def narrowed(self, trial_ids: Collection[str]) -> Trial:
+        """Return the trial with those of its blocks alone whose ids are given.
+
+        Args:
+            trial_ids: All of the trial's, or some.
+        """
+        if len(trial_ids) == len(self.trial_ids):
+            return self
+        kept = [
+            each for each in zip(self.blocks, self.trial_ids, strict=True) if each[1] in trial_ids
+        ]
+        blocks, ids = zip(*kept, strict=True)
+        return replace(self, blocks=blocks, trial_ids=ids)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,6 +185,12 @@ class ProgressFile(SweepListener):
             failed = sum(record.status == "failed" for record in outcome.records)
             self._update(done=self._state.done + 1, failed=self._state.failed + failed)
 
+    def done_elsewhere(self, trial: Trial) -> None:
+        """Take the trial from those that are to run here."""
+        with self._lock:
+            self._left.gone(trial)
+            self._update(to_run=self._state.to_run - 1, there=self._state.there + 1)
+
     def _update(self, **changes: object) -> None:
         running = tuple(self._running.values())
         self._state = self._state.model_copy(update={**changes, "running": running})

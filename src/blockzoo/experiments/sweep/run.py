@@ -9,25 +9,29 @@ running it again does only what is missing.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-from blockzoo.core.errors import BlockError, DeviceMemoryError, DivergenceError
+from blockzoo.core.errors import BlockError, BlockZooError, DeviceMemoryError, DivergenceError
 from blockzoo.core.processes import Send
 from blockzoo.experiments.benchmark import BenchmarkOptions, benchmark_blocks
-from blockzoo.experiments.execution.executors import Executor, InProcessExecutor, as_completed
+from blockzoo.experiments.execution.base import Executor, as_completed
+from blockzoo.experiments.execution.in_process import InProcessExecutor
+from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
 from blockzoo.experiments.profile import CostSettings, profile_blocks
-from blockzoo.experiments.sweep.epochs import EpochRelay, EpochWriter
 from blockzoo.experiments.sweep.failures import failed_records
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan, training_trial
 from blockzoo.experiments.sweep.timed_fits import fitted_by_timing
 from blockzoo.experiments.train import OnEpoch, train_placement
 from blockzoo.measure.machine.devices import require_working, resolve_device
 from blockzoo.results.records import CostRecord, EpochMetrics, Record, TrainingRecord
+from blockzoo.results.store.claims import LEASE_S, Claims
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.csv import write_csv_files
 from blockzoo.scaffold.placement import Placement
@@ -53,12 +57,14 @@ class SweepResult:
         failed: Records that failed; a trial of latencies has a record per block.
         skipped: Trials that were found done.
         left_out: Trials that were planned and not started, for `may_start` said no.
+        elsewhere: Trials that were planned and that other drivers of the store have done meanwhile.
     """
 
     ran: int
     failed: int
     skipped: int
     left_out: int = 0
+    elsewhere: int = 0
 
 
 class SweepListener:
@@ -87,7 +93,7 @@ class SweepListener:
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
         """An epoch of a training has ended.
 
-        Of trainings in other processes it is told within seconds, where checkpoints are kept.
+        Of trainings in other processes it is told within seconds, by another thread.
 
         Args:
             trial: Of which training.
@@ -101,6 +107,20 @@ class SweepListener:
             outcome: The trial, its records and the seconds it took.
         """
 
+    def done_elsewhere(self, trial: Trial) -> None:
+        """A trial of the plan was found done by another driver as its turn came.
+
+        Args:
+            trial: Which one; it was never started here.
+        """
+
+    def waiting(self, trials: Sequence[Trial]) -> None:
+        """Nothing is left to start here but what other drivers have in hand.
+
+        Args:
+            trials: Those.
+        """
+
 
 def run_sweep(
     request: SweepRequest,
@@ -111,8 +131,12 @@ def run_sweep(
     trainers: Executor | None = None,
     listener: SweepListener | None = None,
     may_start: Callable[[Trial], bool] | None = None,
+    lease_s: float = LEASE_S,
 ) -> SweepResult:
     """Run what is missing and return the counts; every outcome is in `store` when this returns.
+
+    Several drivers may run one sweep into one store: each trial is claimed before it starts. Those
+    that another driver has in hand are waited for, and taken over where it is gone.
 
     A trial that fails is recorded with its reason and the sweep goes on. `KeyboardInterrupt` passes
     through, once the CSV is up to date.
@@ -125,6 +149,7 @@ def run_sweep(
         trainers: Where trainings run, after all else; by default in `executor`.
         listener: Told of the plan and of every trial.
         may_start: Asked of each trial as its turn comes; one that it does not allow is left out.
+        lease_s: After how long a claim is taken over that its driver does not renew.
 
     Returns:
         How many trials ran, failed and were found done.
@@ -154,31 +179,41 @@ def run_sweep(
     store.ask(plan.asked)
     # Written even where nothing is left to run: the file may be older than the store.
     mirror.refresh()
-    epochs = EpochRelay(_epochs_folder(request, trainers or executor), listener.epoch)
-    trials = _Trials(listener, may_start, epochs)
     listener.planned(plan)
-    failed = 0
+    failed = ran = 0
+    planned = {identity for trial in plan.trials for identity in trial.trial_ids}
     try:
-        with epochs:
+        with Claims(store, planned, lease_s=lease_s) as claims:
+            trials = _Trials(listener, may_start, claims)
             for trial, future in _running(request, plan, executor, trainers, listener, trials):
-                epochs.leave(trial)
                 outcome = _outcome(request, trial, future)
-                for record in outcome.records:
-                    # The checkpoint goes only when the record is safe.
-                    store.put(record.asked_at(plan.asked.get(record.trial_id, ())))
-                    remove_checkpoint(request.options.checkpoints, record.trial_id)
+                _keep(outcome, request, store, plan)
+                claims.release(trial.trial_ids)
+                ran += 1
                 # A trial of latencies has a record per block, and some may fail alone.
                 failed += sum(record.status == "failed" for record in outcome.records)
                 mirror.changed()
                 listener.finished(outcome)
+            if trials.elsewhere:
+                mirror.changed()
     finally:
         mirror.refresh()
     return SweepResult(
-        ran=len(plan.trials) - trials.left_out,
+        ran=ran,
         failed=failed,
         skipped=plan.done,
         left_out=trials.left_out,
+        elsewhere=trials.elsewhere,
     )
+
+
+def _keep(outcome: Outcome, request: SweepRequest, store: Store, plan: Plan) -> None:
+    """Put the records of a trial, all or none, and remove what it kept to go on from."""
+    records = outcome.records
+    store.put_all(record.asked_at(plan.asked.get(record.trial_id, ())) for record in records)
+    # The checkpoint goes only when the record is safe.
+    for record in records:
+        remove_checkpoint(request.options.checkpoints, record.trial_id)
 
 
 def run_trial(request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None) -> Outcome:
@@ -191,13 +226,7 @@ def run_trial(request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None =
 def run_recorded(
     request: SweepRequest, trial: Trial, *, on_epoch: OnEpoch | None = None
 ) -> Outcome:
-    """Run one trial; one that raises leaves failed records, with the traceback as it was there.
-
-    Without `on_epoch` a training writes its epochs to a file, see `EpochRelay`.
-    """
-    folder = request.options.checkpoints
-    if on_epoch is None and folder is not None and trial.kind == "training":
-        on_epoch = EpochWriter(folder, trial.trial_ids[0])
+    """Run one trial; one that raises leaves failed records, with the traceback as it was there."""
     try:
         return run_trial(request, trial, on_epoch=on_epoch)
     except Exception as error:  # noqa: BLE001 - the sweep's border, in another process
@@ -292,25 +321,51 @@ def _running(
     trainers = trainers or executor
     others = [trial for trial in plan.trials if trial.kind != "training"]
     trainings = [trial for trial in plan.trials if trial.kind == "training"]
-    yield from as_completed(executor, partial(run_trial, request), announced(others))
-    # Into a process that others share no listener follows a training; its epochs are read there.
-    hears = isinstance(trainers, InProcessExecutor)
-    yield from as_completed(
-        trainers,
-        partial(_run_heard, request, listener) if hears else partial(run_recorded, request),
-        announced(trainings),
-        apart=partial(_apart, request, listener),
-    )
+    measured = partial(executor.submit, partial(run_trial, request))
+    # Latencies have this machine for themselves, as far as the executor of trainings knows it.
+    timed = any(trial.kind == "latency" for trial in others)
+    with trainers.alone() if timed else nullcontext():
+        yield from as_completed(executor, measured, announced(others))
+    trained = partial(_train, request, listener, trainers)
+    yield from as_completed(trainers, trained, announced(trainings))
 
 
-def _epochs_folder(request: SweepRequest, trainers: Executor | None) -> Path | None:
-    """Return where trainings write their epochs that run in processes others share."""
-    hears = trainers is None or isinstance(trainers, InProcessExecutor)
-    return None if hears else request.options.checkpoints
+def _train(
+    request: SweepRequest, listener: SweepListener, trainers: Executor, trial: Trial
+) -> Future[Outcome]:
+    """Start that training where trainings run, a user's block in its own process there."""
+    heard = partial(listener.epoch, trial)
+    if not trainers.is_here:
+        task = _Anywhere(request=request, trial=trial, limits=trainers.limits)
+        return trainers.stream(_run_anywhere, task, heard)
+    call = _apart(request, listener, trial)
+    if call is not None:
+        return trainers.watch(call)
+    return trainers.stream(_run_there, (request, trial), heard)
 
 
-def _run_heard(request: SweepRequest, listener: SweepListener, trial: Trial) -> Outcome:
-    return run_recorded(request, trial, on_epoch=partial(listener.epoch, trial))
+@dataclass(frozen=True, kw_only=True)
+class _Anywhere:
+    """A training on whichever machine, and what a user's block may take there."""
+
+    request: SweepRequest
+    trial: Trial
+    limits: TrialLimits
+
+
+def _run_anywhere(task: _Anywhere, send: Send) -> Outcome:
+    names = (*task.trial.blocks, task.request.scaffold.context)
+    try:
+        # Users' blocks have processes of their own there too.
+        with run_apart(names, task.limits):
+            placement = task.request.placement(task.trial.blocks[0], task.trial.position)
+            if placement.elsewhere is None:
+                return run_recorded(task.request, task.trial, on_epoch=send)
+            there = (task.request, task.trial)
+            return placement.elsewhere(_run_there, there, kind="training", listener=send)
+    except BlockZooError as error:  # a file of the user's that is not on that machine
+        records = failed_records(task.request, task.trial, error)
+        return Outcome(trial=task.trial, records=records, seconds=0.0)
 
 
 def _apart(
@@ -329,25 +384,48 @@ def _run_there(task: tuple[SweepRequest, Trial], send: Send) -> Outcome:
 
 
 class _Trials:
-    """Announces trials as their turn comes, and counts those that may not start."""
+    """Claims and announces trials as their turn comes; counts those that do not start here.
+
+    Yields None where all that is left is in the hands of other drivers, to be asked again later.
+    """
 
     def __init__(
         self,
         listener: SweepListener,
         may_start: Callable[[Trial], bool] | None,
-        epochs: EpochRelay,
+        claims: Claims,
     ) -> None:
-        self._listener, self._may_start, self._epochs = listener, may_start, epochs
-        self.left_out = 0
+        self._listener, self._may_start, self._claims = listener, may_start, claims
+        self.left_out = self.elsewhere = 0
 
-    def __call__(self, trials: Iterable[Trial]) -> Iterator[Trial]:
-        for trial in trials:
-            if self._may_start is not None and not self._may_start(trial):
-                self.left_out += 1
-                continue
-            self._epochs.follow(trial)
-            self._listener.started(trial)
-            yield trial
+    def __call__(self, trials: Iterable[Trial]) -> Iterator[Trial | None]:
+        pending, told = deque(trials), False
+        while pending:
+            others: deque[Trial] = deque()
+            for trial in pending:
+                mine = self._claimed(trial, others)
+                if mine is not None:
+                    self._listener.started(mine)
+                    yield mine
+            pending = others
+            if pending and not told:
+                self._listener.waiting(tuple(pending))
+                told = True
+            if pending:
+                yield None
+
+    def _claimed(self, trial: Trial, others: deque[Trial]) -> Trial | None:
+        """Return what of the trial is to be run here now, None where nothing is."""
+        if self._may_start is not None and not self._may_start(trial):
+            self.left_out += 1
+            return None
+        claim = self._claims.take(trial.trial_ids)
+        if claim.state == "elsewhere":
+            others.append(trial)
+        elif claim.state == "done":
+            self.elsewhere += 1
+            self._listener.done_elsewhere(trial)
+        return trial.narrowed(claim.left) if claim.state == "mine" else None
 
 
 def _remove_leftovers(checkpoints: Path | None, store: Store) -> None:

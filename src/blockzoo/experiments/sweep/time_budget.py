@@ -45,6 +45,10 @@ class TimeBudget(SweepListener):
         """Learn what a trial took."""
         self._left.finished(outcome.trial, outcome.seconds, outcome.records)
 
+    def done_elsewhere(self, trial: Trial) -> None:
+        """Forget what another driver has done."""
+        self._left.gone(trial)
+
     def allows(self, trial: Trial) -> bool:
         """Tell whether the trial would end in time, and note it where not."""
         takes_s = self._left.of(trial) or 0.0

@@ -57,6 +57,10 @@ class TimeLeft:
                 for position in record.positions:
                     self._macs[record.block, position] = record.training_macs
 
+    def gone(self, trial: Trial) -> None:
+        """Learn that `trial` is not to be run here any more."""
+        self._left[_group(trial)] -= 1
+
     def training_will_take(self, seconds: float) -> None:
         """Learn what the training in hand will take by its epochs so far."""
         self._first_training_s = seconds
