@@ -34,6 +34,7 @@ from blockzoo.results.store.engines import (
     FileIdentity,
     abandon,
     check_file,
+    give_back_room,
     identity_of_file,
     is_postgres,
     keep_log,
@@ -532,6 +533,8 @@ class Store:
                 )
                 migrate(connection)
         self._layout = CURRENT_LAYOUT
+        if self._file is not None:
+            give_back_room(self._engine)
 
     def _layout_now(self, connection: Connection) -> str | None:
         """Return the layout; an older one may have been brought up to date by another process."""

@@ -226,12 +226,22 @@ def keep_log(engine: Engine, path: Path) -> None:
     """
     wanted = "wal" if _is_local(path) else "delete"
     # It cannot be had while others use the store; whoever opens it next asks again.
+    _outside_transactions(engine, f"PRAGMA journal_mode={wanted}")
+
+
+def give_back_room(engine: Engine) -> None:
+    """Have the file as small as what is in it, if nobody else uses it and the disk has room."""
+    _outside_transactions(engine, "VACUUM")
+
+
+def _outside_transactions(engine: Engine, statement: str) -> None:
+    """Execute what may fail without harm, and does not wait."""
     with suppress(OperationalError), engine.connect() as connection:
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
+        raw.execute("PRAGMA busy_timeout=0")
         with suppress(sqlite3.OperationalError):
-            raw.execute("PRAGMA busy_timeout=0")
-            raw.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+            raw.execute(statement).fetchone()
         raw.execute(f"PRAGMA busy_timeout={round(1000 * _SLICE_S)}")
 
 
