@@ -35,7 +35,7 @@ MEANS_S = (1.0, 10.0, 60.0, 600.0)
 """Of trainings, from a small network on digits to ten minutes on a GPU."""
 SIMULATED_TRIALS = 3330
 """111 blocks, 3 positions, 10 seeds."""
-_PAGE = Path(__file__).parents[1] / "docs/measurements/ray-scaling.md"
+_PAGE = Path(__file__).parents[1].joinpath("docs", "measurements", "ray-scaling.md")
 
 
 @dataclass(frozen=True, kw_only=True)
