@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -46,17 +47,15 @@ def test_the_model_of_both_ways_with_one_worker_foretells_them() -> None:
     one = Way(executor="ray", workers=1, startup_s=9, wall_s=48, trials_s=(1.0,) * 40)
     two = Way(executor="ray", workers=2, startup_s=9, wall_s=25, trials_s=(1.0,) * 40)
     model = fitted(here, one)
-    assert (model.startup_s, model.driver_s, model.round_trip_s) == (
-        9,
-        pytest.approx(0.1),
-        pytest.approx(0.1),
-    )
+    assert model.startup_s == 9
+    assert model.driver_s == pytest.approx(0.1)
+    assert model.round_trip_s == pytest.approx(0.1)
     assert foretold_s(model, one) == pytest.approx(48)
     assert foretold_s(model, two) == pytest.approx(24.1)
 
 
 def test_the_page_says_what_the_record_says_before_and_after_it_is_a_file() -> None:
-    from ray_scaling import Way, asdict, fitted, foretold_s, page, simulated
+    from ray_scaling import Way, fitted, foretold_s, page, simulated
 
     ways = [
         Way(executor="in-process", workers=1, startup_s=0, wall_s=44, trials_s=(1.0,) * 40),

@@ -95,10 +95,10 @@ def test_on_cuda_graphs_learn_what_eager_steps_learn(precision: Any) -> None:
     config = ScaffoldConfig(context="Identity", width=4, depth=2, classes=2, input_shape=(3, 8, 8))
     settings = training_settings(DATA, recipe, device="cuda")
 
-    def run(**options: bool) -> FitResult:
+    def run(cuda_graphs: bool) -> FitResult:
         net = ScaffoldNet("InvertedResidual", "mid", config, seed=0)
-        return fit(net, settings, RunOptions(**options))
+        return fit(net, settings, RunOptions(cuda_graphs=cuda_graphs))
 
-    graphed = run(cuda_graphs=True)
+    graphed = run(True)
     assert (graphed.in_graphs, graphed.not_compiled) == (True, "")
-    assert learned(graphed) == learned(run())
+    assert learned(graphed) == learned(run(False))

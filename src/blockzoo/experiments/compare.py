@@ -12,7 +12,7 @@ from blockzoo.analysis.compare import Comparison, compare_records
 from blockzoo.blocks import BlockLike, get_block
 from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import MARGIN as MARGIN_RANGE
-from blockzoo.experiments.execution.executors import Executor
+from blockzoo.experiments.execution.base import Executor
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan

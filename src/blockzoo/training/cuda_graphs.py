@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,6 @@ class _Called(nn.Module):
 
 
 def _recorded(module: nn.Module, example: tuple[Tensor, ...]) -> Forward:
-    graphed: Forward = torch.cuda.make_graphed_callables(  # type: ignore[no-untyped-call]
-        module, example, allow_unused_input=True
-    )
-    return graphed
+    graphed: Any = torch.cuda.make_graphed_callables(module, example, allow_unused_input=True)
+    forward: Forward = graphed
+    return forward

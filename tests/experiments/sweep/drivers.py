@@ -1,6 +1,6 @@
 """A driver of a sweep as a process of its own, for tests that kill one.
 
-    python -m tests.experiments.sweep.drivers STORE DATASET EXECUTOR [WORKERS] [ADDRESS]
+    python -m tests.experiments.sweep.drivers STORE DATASET EXECUTOR [WORKERS] [ADDRESS] [PAUSE]
 
 Prints a line per trial that it starts and, at the end, how many it ran and how many others did.
 """
@@ -29,7 +29,8 @@ from tests.experiments.sweep.test_run import request_of
 SEEDS = 6
 TRIALS = SEEDS + 1
 """Of `faulted`: a cost and the trainings."""
-_PAUSE_S = 0.1
+STUCK_S = 600.0
+"""A pause after each epoch in which a test kills the driver for sure."""
 
 
 def faulted(dataset: Path, folder: Path) -> SweepRequest:
@@ -100,24 +101,36 @@ def _say(*words: object) -> None:
 
 
 class Slow(SweepListener):
-    """Says what is started and gives a test the time to kill it."""
+    """Says what is started, and gives a test the time to kill it by a pause after each epoch."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
 
     def started(self, trial: Trial) -> None:
         """Say it."""
         _say("started", trial.label)
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
-        """Say it, slowly."""
+        """Say it, and pause."""
         _say("epoch", metrics.epoch, trial.label)
-        time.sleep(_PAUSE_S)
+        time.sleep(self._pause_s)
 
 
-def main(location: str, dataset: str, executor: str, workers: str = "1", address: str = "") -> None:
+def main(
+    location: str,
+    dataset: str,
+    executor: str,
+    workers: str = "1",
+    address: str = "",
+    pause_s: str = "0.1",
+) -> None:
     """Run the sweep."""
     request = faulted(Path(dataset), Path(dataset).parent)
     choice = ExecutorChoice(name=executor, workers=int(workers), address=address or None)
     with Store(location) as store, executor_for(choice, "cpu") as trainers:
-        result = run_sweep(request, store, trainers=trainers, listener=Slow(), lease_s=6.0)
+        result = run_sweep(
+            request, store, trainers=trainers, listener=Slow(float(pause_s)), lease_s=6.0
+        )
     _say("ended", result.ran, result.elsewhere)
 
 
