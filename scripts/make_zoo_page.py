@@ -39,6 +39,15 @@ exact in the tests, so "counts" is the least:
   scaffolds of the early version.
 * **counts**: parameters as a second statement has them, the paper's table or the authors' configuration, where there is one.
 
+## Left out
+
+* **OverLoCK's ContMix** (arXiv 2502.20087) takes two inputs in its network, the features and the context of another part of the
+  network. A block here has one. Its authors' form for other networks, without that context, is not written yet.
+* **ShiftwiseConv** (arXiv 2401.12736) draws at random which channels it leaves alone, and its shifts are an operation that the
+  authors publish as a CUDA module alone. There was no second statement to check an own one against.
+* **FDConv** (arXiv 2503.18783) makes the weights of other networks' convolutions from frequencies. It is not written yet.
+  `ODConvBasicBlock` and `CondConvMBConv` have kernels that depend on the image.
+
 ## Theory
 
 `blockzoo blocks NAME` also shows what follows from the structure, without a clock.

@@ -178,10 +178,13 @@ def test_the_precision_is_the_modules_own() -> None:
 SMALL = ScaffoldConfig(width=16, depth=1, input_shape=(3, 16, 16))
 # Norms in the stage under test before which there is no plain layer that they alone read.
 STAY = {
+    "CASViTBlock": 2,
     "CondConvMBConv": 3,  # weights mixed for each image
     "ConvMixerLayer": 3,  # after an activation
     "DenseNetBC": 4,
     "InceptionNeXtBlock": 2,  # before, or after branches put side by side
+    "LSConvBlock": 1,  # after kernels of each pixel
+    "LSKBlock": 2,
     "MBConvCoAtNet": 1,
     "MBConvMaxViT": 1,
     "MixConvMixNet": 1,
@@ -193,7 +196,9 @@ STAY = {
     "RedNetInvolution": 1,
     "ReparamLargeKernelConv": 2,
     "RepNeXtBlock": 2,
+    "StripBlock": 2,
     "SwiftFormerEAA": 1,
+    "TransXNetDMixer": 4,  # after activations
     "UniRepLKNetLarK": 1,  # behind a permutation
     "VANBlock": 2,
 }

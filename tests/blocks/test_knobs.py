@@ -31,9 +31,12 @@ WITHOUT_KNOB = {
     "PPLCNetDepthSepConv": "the same",
     "PPLCNetV2RepDepthSep": "the same early and mid; a width inside late only",
     "ConvMixerLayer": "the same",
+    "VanillaNetBlock": "a pointwise and a depthwise convolution in deploy form",
     "classic/ReparamLargeKernelConv": "one depthwise convolution in deploy form",
 }
 PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
+    "C3k2": (1 / 4, 1 / 4, 1 / 2),
+    "ConvGLU": (8, 8, 4),
     "DenseNetBC": (32, 32, 32),
     "EdgeResidual": (4, 8, 8),
     "EdgeResidualTimm": (4, 8, 8),
@@ -41,18 +44,22 @@ PUBLISHED_BY_POSITION: dict[str, tuple[float, float, float]] = {
     "GhostBottleneckV2": (3, 3, 6),
     "GhostBottleneckV3": (3, 3, 6),
     "HGNetV2Block": (1 / 4, 1 / 8, 1 / 8),
+    "LSKBlock": (8, 8, 4),
     "MBConvMnasNet": (3, 3, 6),
     "MobileNetV3Block": (3, 3, 6),
     "MobileViTBlock": (1.25, 1.5, 1.5),
     "MogaNetBlock": (8, 8, 4),
     "OSAeSE": (1 / 2, 1 / 2, 5 / 16),
     "RepGhostBottleneck": (1.5, 1.5, 3),
+    "RepNCSPELAN4": (1 / 2, 1 / 2, 1),
     "SandGlassMobileNeXt": (1 / 4, 1 / 4, 3 / 16),
+    "StripBlock": (8, 8, 4),
     "VANBlock": (8, 8, 4),
     "classic/EdgeResidual": (4, 4, 6),
     "classic/GhostBottleneckV3": (3, 3, 5),
     "classic/InvertedResidual": (4, 4, 6),
     "classic/UniversalInvertedBottleneck": (4, 4, 6),
+    "iRMB": (3, 4, 4),
 }
 # By how much the nearest misses the context's stage: two 3x3 convolutions that no knob sets, of all
 # channels and of twice as many, cost more than the two of the context; so does an attention of all

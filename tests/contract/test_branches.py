@@ -107,10 +107,11 @@ class Two(nn.Module):
 
 
 @pytest.mark.slow
-def test_two_blocks_of_the_zoo_leave_some_as_their_authors_do() -> None:
+def test_five_blocks_of_the_zoo_leave_some_as_their_authors_do() -> None:
     left = set()
     for name in list_available_blocks():
         block = get_block(name).build(64, 64, 1, Position.EARLY)
         if unmerged_branches(to_deploy(block), torch.randn(1, 64, 8, 8)):
             left.add(name)
-    assert left == {"EfficientViTCGA", "PKIBlock"}
+    kept = {"EfficientViTCGA", "PKIBlock", "SLaKBlock", "SMTModulation", "TransXNetDMixer"}
+    assert left == kept

@@ -26,6 +26,7 @@ _NEEDS_TWO_IMAGES = {
     "ReXNetLinearBottleneck",
     "SCNetBottleneck",
     "SKBottleneck",
+    "TransXNetDMixer",
 }
 _SILENT_IN_THE_FIRST_STEP = {
     # Its layer norms span one channel, so these see zeros until a bias has moved.

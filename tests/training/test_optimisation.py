@@ -98,12 +98,15 @@ def test_other_schedules_go_by_step() -> None:
 
 
 BESIDE_BIASES_AND_NORMS = {
+    ("AffineScale", "weight"),
     ("CascadedGroupAttention", "attention_biases"),
     ("ConvBlock", "gamma"),
     ("ConvNeXtBlock", "gamma"),
     ("CrossCovarianceAttn", "temperature"),
     ("Decomposition", "strength"),
+    ("DenseBlock", "gamma"),
     ("EfficientAdditiveAttention", "w_g"),
+    ("EfficientModBlock", "gamma"),
     ("EfficientViMBlock", "alpha"),
     ("GlobalResponseNorm", "weight"),
     ("HSMSSD", "A"),
@@ -116,6 +119,8 @@ BESIDE_BIASES_AND_NORMS = {
     ("ParameterList", "0"),
     ("ParameterList", "1"),
     ("ParameterList", "2"),
+    ("RmsNormAct2d", "weight"),
+    ("SLaKBlock", "gamma"),
     ("Scale", "scale"),
     ("ScaledResidual", "gamma"),
     ("ScaledStdConv2d", "gain"),

@@ -41,7 +41,7 @@ _LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _CONVOLUTION, _PRODUCT, _BATCHED = "aten.convolution", "aten.mm", "aten.bmm"
 _ATTENTION = (
     *("CPUBoneBlock", "EdgeNeXtSDTA", "EfficientViTCGA", "EfficientViTLiteMLA"),
-    *("LowFormerBlock", "MobileNetV4MQA", "SHViTBlock"),
+    *("LowFormerBlock", "MobileNetV4MQA", "SHViTBlock", "A2C2f", "MobileNetV5Block", "iRMB"),
 )
 _OUTSIDE_LAYERS: dict[str, set[str]] = {
     # queries by keys, and weights by values
@@ -56,6 +56,8 @@ _OUTSIDE_LAYERS: dict[str, set[str]] = {
     # kernels mixed from experts for each image: a product mixes, a functional convolution applies
     "CondConvMBConv": {_CONVOLUTION, _PRODUCT},
     "ODConvBasicBlock": {_CONVOLUTION},
+    # attention beside kernels mixed for each image
+    "TransXNetDMixer": {_BATCHED, _CONVOLUTION},
     # functional convolutions with weights that are made in the forward pass
     "DBBBasicBlock": {_CONVOLUTION},
     "NFNetBlock": {_CONVOLUTION},
@@ -68,6 +70,8 @@ _FUSED: dict[str, int] = {
     "MobileNetV4MQA": _DEPTH * 2 * 256 * 64 * 128,
     # two layers: 4 sequences of 8 x 8 patches, 192 channels in all heads
     "MobileViTBlock": _DEPTH * 2 * 2 * 4 * 64 * 64 * 192,
+    # not in the block that strides: 3 x 3 windows of 7 x 7 places, 128 channels in all heads
+    "iRMB": 2 * 9 * 49 * 49 * 128,
 }
 """MACs in the middle that torch's counter misses where attention is one kernel of the CPU."""
 
@@ -82,6 +86,9 @@ _UNCOUNTED: dict[str, dict[str, int]] = {
     "SwiftFormerEAA": {"aten.linalg_vector_norm": _DEPTH * (2 * 128 + 1) * 256},
     # nine points per place and channel, each mixed from four neighbours
     "InternImageDCNv3": {"aten.grid_sampler_2d": _DEPTH * 4 * 9 * 128 * 256},
+    "UniConvNetBlock": {"aten.grid_sampler_2d": _DEPTH * 4 * 9 * 128 * 256},
+    # windows of 3 x 3 in all channels
+    "LSConvBlock": {"aten.im2col": _DEPTH * 9 * 128 * 256},
     # windows of 7 x 7 in a quarter of the channels
     "RedNetInvolution": {"aten.im2col": _DEPTH * 49 * 32 * 256},
 }

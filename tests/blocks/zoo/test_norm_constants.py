@@ -12,7 +12,14 @@ from blockzoo.blocks import get_block
 from blockzoo.core.position import Position
 
 _GOOGLE = (1e-3, 0.01)
+_DETECTORS = (1e-3, 0.03)
 BATCH_NORMS: dict[str, tuple[float, float]] = {
+    "A2C2f": _DETECTORS,
+    "C2f": _DETECTORS,
+    "C3k2": _DETECTORS,
+    "RepNCSPELAN4": _DETECTORS,
+    "VanillaNetBlock": (1e-6, 0.1),
+    "iRMB": (1e-6, 0.1),
     "CSPNeXt": (1e-3, 0.03),
     "CondConvMBConv": _GOOGLE,
     "EdgeResidual": _GOOGLE,
@@ -29,7 +36,12 @@ BATCH_NORMS: dict[str, tuple[float, float]] = {
     "EdgeResidualTimm": (1e-5, 0.1),
     "ResNetBasicBlock": (1e-5, 0.1),
 }
-LAYER_NORMS = {"FocalNetBlock": 1e-5, "InternImageDCNv3": 1e-6, "ConvNeXtBlock": 1e-6}
+LAYER_NORMS = {
+    "EfficientModBlock": 1e-5,
+    "FocalNetBlock": 1e-5,
+    "InternImageDCNv3": 1e-6,
+    "ConvNeXtBlock": 1e-6,
+}
 
 
 def _every_form(name: str) -> list[nn.Module]:

@@ -22,11 +22,26 @@ STAGES = [
 ]
 EVIDENCE = {
     "counts": {
-        *("CSATv2Block", "CSPDark", "EdgeResidualTimm", "Identity", "InceptionGoogLeNet"),
+        *(
+            "A2C2f",
+            "RepNCSPELAN4",
+            "CSPDark",
+            "EdgeResidualTimm",
+            "Identity",
+            "InceptionGoogLeNet",
+        ),
         *("MBConvCoAtNet", "MBConvMaxViT", "MobileNetV4MQA", "MobileViTBlock", "MobileViTv2Block"),
         "NFNetBlock",
     },
-    "network totals": {"SqueezeNetFire"},
+    "network totals": {
+        "C2f",
+        "C3k2",
+        "CSATv2Block",
+        "LSKBlock",
+        "SqueezeNetFire",
+        "StripBlock",
+        "iRMB",
+    },
 }
 
 

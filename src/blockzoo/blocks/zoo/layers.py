@@ -195,6 +195,22 @@ class ScaledResidual(nn.Module):
         return y
 
 
+class Residual(nn.Module):
+    """y = x + branch(x), the branch being all `layers` one after the other.
+
+    Maps (N, channels, H, W) to the same shape, as the branch must.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to the same shape."""
+        y: Tensor = x + self.branch(x)
+        return y
+
+
 class ResidualReLU(nn.Module):
     """y = relu(branch(x) + shortcut(x)), the shortcut being x itself where none is given."""
 
