@@ -229,10 +229,10 @@ def _two_convs(channels: int) -> nn.Module:
         ("RepNCSPELAN4", (512, 512), LATE, 2_857_472),
     ],
 )
-def test_layers_that_detectors_print(
+def test_layers_of_detectors(
     name: str, widths: tuple[int, int], position: Position, parameters: int
 ) -> None:
-    """Of YOLOv8n, YOLO11n and GELAN-C, in the tables that their programs print."""
+    """Of YOLOv8n, YOLO11n and GELAN-C; the first two print those of C2f and C3k2."""
     assert _parameters(get_block(name).build(*widths, 1, position)) == parameters
 
 

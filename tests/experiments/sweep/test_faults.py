@@ -145,6 +145,8 @@ def nodes() -> Iterator[Any]:
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    # Ray notes there which cluster is the newest, wherever else that keeps its files.
+    Path("/tmp/ray").mkdir(exist_ok=True)
     folder = tempfile.mkdtemp(prefix="bz", dir="/tmp")
     head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
     cluster: Any = Cluster(initialize_head=True, head_node_args=head)

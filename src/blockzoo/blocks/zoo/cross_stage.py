@@ -257,8 +257,8 @@ class GELANStage(nn.Module):
         "C = silu bn conv3x3 after a 1x1; T = w + C(R(w)), R = silu(bn conv3x3 + bn conv1x1), "
         "which is one 3x3 in deploy form. u and v0 have a quarter of the output channels each, as "
         "have v1 and v2, half late (GELAN-C's). One bottleneck in each part. "
-        f"{_NOTE_NORMS} {_NOTE_SHAPE} Written from the paper's figures without the GPL code; the "
-        "blocks of GELAN-C have the parameters that are printed for them."
+        f"{_NOTE_NORMS} {_NOTE_SHAPE} Written from the paper's figures without the GPL code; its "
+        "counts are sums of its layers, without a printed table beside them."
     ),
     knob="width_ratio",
 )
@@ -340,8 +340,8 @@ def _area_block(channels: int, areas: int, mlp_ratio: float) -> nn.Module:
         "of 32, MLP ratio 2, a depthwise 7x7 of the values beside the attention. Four strips of "
         "rows early and mid, the whole map late; rows of zeros are added where four do not divide "
         f"them. Without the scaled shortcut of the L and X models. {_NOTE_NORMS} {_NOTE_SHAPE} "
-        "Written from the paper without the AGPL code; the two of YOLOv12n have the parameters "
-        "that are printed for them."
+        "Written from the paper without the AGPL code; its counts are sums of its layers, "
+        "without a printed table beside them."
     ),
     knob="mlp_ratio",
 )
