@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -131,6 +131,25 @@ def test_a_locked_table_is_waited_for_and_then_named(url: str) -> None:
         other.dispose()
         store.put(cost())
         assert store.records() == [cost()]
+
+
+def test_who_waits_for_a_lock_says_so_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("blockzoo.results.store.engines._SLICE_S", 0.1)
+    with Store(url, create=True, timeout_s=60) as store:
+        other = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        holding = other.connect()
+        holding.execute(text("LOCK TABLE records IN ACCESS EXCLUSIVE MODE"))
+        timer = Timer(1.0, holding.rollback)
+        timer.start()
+        store.put(cost())
+        timer.join()
+        holding.close()
+        other.dispose()
+        assert store.records() == [cost()]
+    (line,) = caplog.messages
+    assert line.endswith("is locked by another process: waiting for it, 60 s at most")
 
 
 def test_a_bad_row_never_stops_the_rest(url: str) -> None:
