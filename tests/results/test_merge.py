@@ -69,7 +69,7 @@ def test_a_source_with_a_record_that_cannot_be_read_is_not_merged_or_without_it(
         a.put_all([training(f"t{number}") for number in range(3)])
     spoil(tmp_path / "a", "t2")
     with Store(tmp_path / "a") as a, Store(tmp_path / "b", create=True) as b:
-        with pytest.raises(ResultsError, match="record t2, is not a record.*--skip-bad"):
+        with pytest.raises(ResultsError, match=r"record t2, is not a record.*--skip-bad"):
             merge_store(a, b)
         assert (b.is_empty, b.change) == (True, 0)
         taken = merge_store(a, b, skip_bad=True)
@@ -89,9 +89,12 @@ def test_a_family_keeps_the_time_at_which_it_was_first_declared(tmp_path: Path) 
 
 
 def test_a_store_is_not_merged_into_itself(tmp_path: Path) -> None:
-    with Store(tmp_path, create=True) as one, Store(tmp_path / ".." / tmp_path.name) as same:
-        with pytest.raises(InputError, match="merged into itself"):
-            merge_store(same, one)
+    with (
+        Store(tmp_path, create=True) as one,
+        Store(tmp_path / ".." / tmp_path.name) as same,
+        pytest.raises(InputError, match="merged into itself"),
+    ):
+        merge_store(same, one)
 
 
 def test_merged_shards_are_one_store_and_verified(tmp_path: Path) -> None:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -21,62 +15,29 @@ from blockzoo.core.errors import ResultsError
 from blockzoo.results.families import Family
 from blockzoo.results.store.database import Store
 from tests.record_samples import cost, training
+from tests.results.store.postgres_server import MISSING, Server
 
 pytest.importorskip("psycopg")
 
 
-def _tool(name: str) -> str | None:
-    # Debian keeps the server's programs out of the path.
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return shutil.which(name, path=os.pathsep.join(map(str, places))) or shutil.which(name)
-
-
-INITDB, PG_CTL = _tool("initdb"), _tool("pg_ctl")
-pytestmark = pytest.mark.skipif(
-    INITDB is None or PG_CTL is None or sys.platform == "win32", reason="no PostgreSQL server"
-)
-
-
-def _run(folder: Path, *command: str | None) -> None:
-    # A server refuses to run as root, so that nobody does it there.
-    user = "nobody" if os.geteuid() == 0 else None
-    # Not through pipes, which the server would hold open.
-    with (folder / "log").open("a") as log:
-        subprocess.run(
-            [part for part in command if part], check=True, cwd=folder, user=user,
-            stdout=log, stderr=log,
-        )  # fmt: skip
+pytestmark = pytest.mark.skipif(MISSING, reason="no PostgreSQL server")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    """The folder of the socket of a running server."""
-    # Not in pytest's own folder, which only its owner can enter, and short, as sockets must be.
-    folder = Path(tempfile.mkdtemp(prefix="bz"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)
-    data = folder / "data"
+def server() -> Iterator[Server]:
+    """A running server."""
+    server = Server()
     try:
-        _run(folder, INITDB, "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        _run(folder, PG_CTL, "-D", str(data), "-w", "-o", options, "start")
-        try:
-            yield folder
-        finally:
-            _run(folder, PG_CTL, "-D", str(data), "-m", "immediate", "stop")
+        server.start()
+        yield server
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        server.remove()
 
 
 @pytest.fixture
-def url(server: Path, request: pytest.FixtureRequest) -> str:
+def url(server: Server, request: pytest.FixtureRequest) -> str:
     """The URL of an empty database."""
-    name = f"db{abs(hash(request.node.name))}"
-    engine = create_engine(f"postgresql+psycopg://postgres@/postgres?host={server}")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"postgresql://postgres@/{name}?host={server}"
+    return server.new_database(f"db{abs(hash(request.node.name))}")
 
 
 def test_what_is_put_comes_back_equal(url: str) -> None:

@@ -312,7 +312,7 @@ def _tell_of_locks(engine: Engine, timeout_s: float) -> None:
 
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
-        stop(context.cursor)
+        stop(context.execution_context and context.execution_context.cursor)
 
 
 def _tell_if_locked(engine: Engine, pid: int, timeout_s: float) -> None:
