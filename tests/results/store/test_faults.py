@@ -112,17 +112,22 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
 def test_a_full_disk_loses_the_record_in_hand_alone_and_is_gone_on_with(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk, Store(disk, create=True) as store:
-        put = 0
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(400_000))
-        with pytest.raises(ResultsError, match="cannot be written|cannot be read or wr") as caught:
-            for put in range(1000):
-                store.put(training(f"t{put}", notes=os.urandom(5000).hex()))
+        put: list[str] = []
+
+        def fill() -> None:
+            while True:
+                store.put(training(f"t{len(put)}", notes=os.urandom(5000).hex()))
+                put.append(f"t{len(put)}")
+
+        with pytest.raises(ResultsError, match="cannot be written: no space") as caught:
+            fill()
         assert "\n" not in str(caught.value)
-        assert store.ok_ids() == {f"t{number}" for number in range(put)}
+        assert store.ok_ids() == {*put}
         ballast.unlink()
-        store.put(training(f"t{put}"))
-        assert len(store.ok_ids()) == put + 1
+        store.put(training(f"t{len(put)}"))
+        assert len(store.ok_ids()) == len(put) + 1
         assert list(faults_of(store)) == []
 
 
