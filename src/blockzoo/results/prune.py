@@ -92,12 +92,12 @@ def remove(store: Store, found: list[Found]) -> int:
         return 0
     removed = 0
     with store._transaction(write=True) as connection:
+        count_change(connection)
         for each in found:
             same = RECORDS.c.trial_id == each.trial_id, RECORDS.c.created_at == each.created_at
             if connection.execute(delete(RECORDS).where(*same)).rowcount:
                 connection.execute(delete(SERIES).where(SERIES.c.trial_id == each.trial_id))
                 removed += 1
-        count_change(connection)
     store.give_back_room()
     return removed
 

@@ -256,8 +256,8 @@ class Store:
         more = [r.trial_id for r in found if r.asked_at(positions[r.trial_id]) is not r]
         if more:
             with self._transaction(write=True) as connection:
+                count_change(connection)  # first, as in `put_all`: two locks in one order
                 self._ask(connection, {each: positions[each] for each in more})
-                count_change(connection)
 
     def declare(self, family: Family) -> datetime:
         """Keep a family of comparisons, if it is not there yet.

@@ -20,6 +20,7 @@ from blockzoo.results.store.schema import (
     SERIES,
     Rows,
     count_change,
+    lock_changes,
     lock_schema,
     put_rows,
     raise_version,
@@ -113,6 +114,7 @@ def take(
     taken = Taken() if taken is None else taken
     unread = iter(records)
     with store._transaction(write=True) as connection:
+        lock_changes(connection)
         changed = False
         while part := list(islice(unread, _PART)):
             changed = _take_part(connection, part, taken) or changed

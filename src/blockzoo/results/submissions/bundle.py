@@ -104,8 +104,6 @@ def read_bundle(path: str | Path, store: Store, *, skip_bad: bool = False) -> Ta
             return take(store, bundle.records(taken.skipped if skip_bad else None), taken)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise BundleError(f"{path} is no bundle, or is damaged or truncated: {error}") from error
 
 
 class _Counted:

@@ -11,6 +11,7 @@ import hashlib
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,10 @@ _END = struct.Struct("<4sHHHHIIH")
 """The record that a zip file ends with."""
 _LARGEST_DIRECTORY = 2**16
 _ENCRYPTED = 0x1
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, OverflowError, NotImplementedError, RuntimeError),
+)
 
 
 @contextmanager
@@ -61,8 +66,19 @@ def opened(path: str | Path) -> Iterator[Bundle]:
     """
     with Path(path).open("rb") as file:
         _check_end(file, Path(path).name)
-        with zipfile.ZipFile(file) as archive:
+        with _damage(Path(path).name):
+            archive = zipfile.ZipFile(file)
+        with archive:
             yield Bundle(archive, Path(path).name)
+
+
+@contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Turn what reading a damaged zip file raises into `BundleError`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise BundleError(in_one_line(f"{name} is no bundle, or is damaged: {error}")) from error
 
 
 def _check_end(file: IO[bytes], name: str) -> None:
@@ -114,7 +130,8 @@ class Bundle:
             raise self._refused(f"{info.filename} is packed more tightly than records can be")
 
     def _read_manifest(self) -> Manifest:
-        text = self._archive.read(MANIFEST)
+        with _damage(self._name):
+            text = self._archive.read(MANIFEST)
         try:
             document = from_json(text)
             _check_versions(document, self._name)
@@ -141,13 +158,18 @@ class Bundle:
     def check_members(self) -> None:
         """Raise `BundleError` unless each member hashes to what the manifest says."""
         for name, said in self._manifest.members.items():
-            digest, size = hashlib.sha256(), 0
-            with self._archive.open(name) as file:
-                while part := file.read(_PART_BYTES):
-                    digest.update(part)
-                    size += len(part)
-            if (size, digest.hexdigest()) != (said.bytes, said.sha256):
+            with _damage(self._name):
+                found = self._size_and_digest(name)
+            if found != (said.bytes, said.sha256):
                 raise self._refused(f"{name} does not have the checksum that the manifest says")
+
+    def _size_and_digest(self, name: str) -> tuple[int, str]:
+        digest, size = hashlib.sha256(), 0
+        with self._archive.open(name) as file:
+            while part := file.read(_PART_BYTES):
+                digest.update(part)
+                size += len(part)
+        return size, digest.hexdigest()
 
     def records(self, skipped: list[str] | None = None) -> Iterator[AnyRecord]:
         """Yield the records; raises `BundleError` for what is none, or adds why to `skipped`.
