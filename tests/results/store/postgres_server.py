@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -38,16 +41,22 @@ class Server:
         options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
         self._run(PG_CTL, "-D", str(self._data), "-w", "-o", options, "start")
 
-    @property
-    def pid(self) -> int:
-        """The process whose death ends the server."""
-        return int((self._data / "postmaster.pid").read_text().split()[0])
+    def kill(self) -> None:
+        """Kill it as a power cut would, but that its children notice by themselves."""
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def start_again(self) -> None:
+        """Start it after it was killed: its children must be gone first."""
+        for _ in range(60):
+            with suppress(subprocess.CalledProcessError):
+                return self.start()
+            time.sleep(0.5)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
 
     def remove(self) -> None:
-        try:
+        with suppress(subprocess.CalledProcessError):
             self._run(PG_CTL, "-D", str(self._data), "-m", "immediate", "stop")
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_database(self, name: str) -> str:
         """Return the URL of an empty database of that name."""

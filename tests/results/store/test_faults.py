@@ -57,12 +57,27 @@ while True:
 """
 
 
+_STARTED: list[subprocess.Popen[str]] = []
+
+
 def started(place: str, name: str, count: int) -> subprocess.Popen[str]:
     """Start a driver, which runs the same command again whenever it fails, until all is there."""
-    return subprocess.Popen(
+    driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, place, name, str(count)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
+    _STARTED.append(driver)
+    return driver
+
+
+@pytest.fixture(autouse=True)
+def _no_driver_outlives_its_test() -> Iterator[None]:
+    yield
+    while _STARTED:
+        driver = _STARTED.pop()
+        if driver.poll() is None:
+            driver.kill()
+            driver.communicate()
 
 
 def let_go(drivers: list[subprocess.Popen[str]]) -> None:
@@ -259,9 +274,9 @@ def test_a_server_that_is_killed_and_restarted_loses_nothing(server: Server, cou
     drivers = [started(url, f"d{number}", 60) for number in range(count)]
     let_go(drivers)
     wait_for(url, 10)
-    os.kill(server.pid, signal.SIGKILL)
+    server.kill()
     time.sleep(1.0)
-    server.start()
+    server.start_again()
     said = [driver.communicate(timeout=200)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0] * count
     assert "postgres" in "".join(said)  # each failure was one line, which the driver checks

@@ -97,7 +97,7 @@ def results_export(
 
 @examples(
     "blockzoo results import machine-a.bundle.zip",
-    "blockzoo results import machine-a.jsonl machine-b.jsonl --into together",
+    "blockzoo results import everything.jsonl --into together",
 )
 def results_import(
     bundles: Annotated[
