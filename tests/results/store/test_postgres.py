@@ -13,7 +13,10 @@ from sqlalchemy import create_engine, text
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.families import Family
+from blockzoo.results.merge import merge_store
+from blockzoo.results.prune import Unwanted, find_unwanted, remove
 from blockzoo.results.store.database import Store
+from blockzoo.results.verify import faults_of
 from tests.record_samples import cost, training
 from tests.results.store.postgres_server import MISSING, Server
 
@@ -122,6 +125,25 @@ def test_a_bad_row_never_stops_the_rest(url: str) -> None:
         engine.dispose()
         assert store.records() == [training()]
         assert [row.trial_id for row in store.bad_rows()] == ["cost"]
+
+
+def test_stores_are_merged_into_it_and_from_it(url: str, tmp_path: Path) -> None:
+    with (
+        Store(url, create=True) as there,
+        Store(tmp_path / "a", create=True) as a,
+        Store(tmp_path / "b", create=True) as b,
+    ):
+        a.put_all([training(), cost()])
+        there.put(cost("own"))
+        assert merge_store(a, there).new == 2
+        change = there.change
+        assert merge_store(a, there).same == 2
+        assert there.change == change
+        assert list(faults_of(there)) == []
+        assert merge_store(there, b).new == 3
+        assert sorted(b.lines()) == sorted(there.lines())
+        assert remove(there, find_unwanted(there, Unwanted(protocol="quick"))) == 1
+        assert there.ok_ids() == {"cost", "own"}
 
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:

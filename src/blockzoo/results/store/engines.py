@@ -240,10 +240,11 @@ def _outside_transactions(engine: Engine, statement: str) -> None:
     with suppress(OperationalError), engine.connect() as connection:
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
+        (patience_ms,) = raw.execute("PRAGMA busy_timeout").fetchone()
         raw.execute("PRAGMA busy_timeout=0")
         with suppress(sqlite3.OperationalError):
             raw.execute(statement).fetchone()
-        raw.execute(f"PRAGMA busy_timeout={round(1000 * _SLICE_S)}")
+        raw.execute(f"PRAGMA busy_timeout={patience_ms}")
 
 
 def abandon(engine: Engine) -> None:
