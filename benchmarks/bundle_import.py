@@ -1,4 +1,4 @@
-"""How much memory and time it takes to import a bundle of many records.
+"""How much memory and time it takes to import bundles of many records, as lines and as a zip.
 
 python benchmarks/bundle_import.py [--lines 1000000]
 """
@@ -9,12 +9,15 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from blockzoo.core.position import Position
 from blockzoo.results.export import import_bundle
 from blockzoo.results.records import Environment, ScaffoldSettings, TrainingRecord
 from blockzoo.results.store.database import Store
+from blockzoo.results.submissions.bundle import read_bundle
+from blockzoo.results.submissions.bundle import write_bundle as write_zip
 
 RECORD = TrainingRecord(
     trial_id="ID",
@@ -54,7 +57,7 @@ def write_bundle(path: Path, lines: int) -> None:
 
 
 def main() -> None:
-    """Write a bundle, import it, and print what that took."""
+    """Write bundles, import them, and print what that took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     lines: int = parser.parse_args().lines
@@ -62,15 +65,24 @@ def main() -> None:
         bundle = Path(folder) / "bundle.jsonl"
         write_bundle(bundle, lines)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
-        with Store(Path(folder) / "blockzoo.db", create=True) as store:
-            imported = import_bundle(bundle, store)
-        seconds = time.perf_counter() - start
-        # Kilobytes on Linux.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        size_mb = bundle.stat().st_size / 1e6
-    print(f"{imported.records} records, {size_mb:.0f} MB, imported in {seconds:.0f} s")
-    print(f"peak memory {peak / 1024:.0f} MiB, {before / 1024:.0f} MiB of it before the import")
+        print(f"{lines} records; {before / 1024:.0f} MiB of memory before the import")
+        zipped = Path(folder) / "all.bundle.zip"
+        with Store(Path(folder) / "one.db", create=True) as store:
+            measure(bundle, lambda: import_bundle(bundle, store))
+            measure(zipped, lambda: write_zip(store, zipped), "written")
+        with Store(Path(folder) / "two.db", create=True) as store:
+            measure(zipped, lambda: read_bundle(zipped, store))
+
+
+def measure(path: Path, work: Callable[[], object], done: str = "imported") -> None:
+    """Do it and print what that took."""
+    start = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux
+    size_mb = path.stat().st_size / 1e6
+    took = f"{done} in {seconds:.0f} s, peak memory so far {peak / 1024:.0f} MiB"
+    print(f"{path.name}, {size_mb:.0f} MB: {took}")
 
 
 if __name__ == "__main__":

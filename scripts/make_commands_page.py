@@ -61,7 +61,10 @@ def page() -> str:
     """Return the whole page."""
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     infos = dict(zip(commands, app.registered_commands, strict=True))
-    rows = [f"| [`{name}`](#{name}) | {summary(command)} |" for name, command in commands.items()]
+    rows = [
+        f"| [`{name}`](#{name.replace(' ', '-')}) | {summary(command)} |"
+        for name, command in commands.items()
+    ]
     sections = [section(name, commands[name], infos[name]) for name in commands]
     return INTRODUCTION + "\n".join(rows) + "\n\n" + "\n".join(sections)
 

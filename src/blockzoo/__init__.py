@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from blockzoo.blocks import to_folded as to_folded
     from blockzoo.core.errors import BlockError as BlockError
     from blockzoo.core.errors import BlockZooError as BlockZooError
+    from blockzoo.core.errors import BundleError as BundleError
     from blockzoo.core.errors import DataError as DataError
     from blockzoo.core.errors import DeviceError as DeviceError
     from blockzoo.core.errors import DeviceMemoryError as DeviceMemoryError
@@ -100,6 +101,7 @@ _HOME = {
     "BlockError": "core.errors",
     "BlockSpec": "blocks",
     "BlockZooError": "core.errors",
+    "BundleError": "core.errors",
     "Comparison": "analysis.compare",
     "CostRecord": "results.records",
     "CostSettings": "experiments.profile",

@@ -51,7 +51,9 @@ VALUES: dict[str, Any] = {
     "--executor": get_args(ExecutorName),
     "--address": ["auto", "local"],
     "--only": ["cost", "latency", "training"],
-    **dict.fromkeys(("--shard", "--pace-from")),
+    "--kind": ["cost", "latency", "training"],
+    "--status": ["ok", "failed"],
+    **dict.fromkeys(("--shard", "--pace-from", "--block", "--into")),
     "--threads": None,  # numbers, or a word that is named
     **dict.fromkeys(("--context", "--baseline", "--results", "--experiment-name", "--notes")),
     **dict.fromkeys(("--batch-sizes", "--resolutions", "--set")),
@@ -72,12 +74,12 @@ def options(command: Any) -> Iterator[tuple[str, type, OptionInfo]]:
 
 
 def helped(command: str, width: int = 80) -> str:
-    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": str(width)})
+    result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": str(width)})
     assert result.exit_code == 0
     return result.output
 
 
-@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.callback.__name__)
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.name)
 def test_options_of_a_closed_set_name_all_its_values(command: Any) -> None:
     for flag, kind, option in options(command):
         if "str" not in str(kind):
@@ -101,10 +103,10 @@ def test_groups_come_in_one_order_and_the_first_is_a_screen_at_most(command: str
     assert len(first.splitlines()) <= 30
 
 
-@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.callback.__name__)
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.name)
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_option_is_cut(command: Any, width: int) -> None:
-    text = helped(command.callback.__name__, width)
+    text = helped(command.name, width)
     assert "…" not in text
     for flag, _, _ in options(command):
         assert all(name in text for name in flag.split("/"))

@@ -15,9 +15,9 @@ from blockzoo.core.errors import InputError
 from blockzoo.core.ranges import Range
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.callback.__name__: command.callback
+    command.name: command.callback
     for command in app.registered_commands
-    if command.callback is not None
+    if command.name is not None and command.callback is not None
 }
 ABSURD = ("-1", "0", "1e300", str(10**20), "9" * 5000, "nan", "inf", "-inf", "1.5", "0x10", "")
 # Numbers within text, which have no type that could be found.
@@ -75,6 +75,12 @@ WRONG = [
     "tune RepMixer --results mysql://host/name",
     "visualize --format gif",
     "results --nothing",
+    "results list --kind cots",
+    "results list --status bad",
+    "results list --position nowhere",
+    "results export",
+    "results merge nowhere --into mysql://host/name",
+    "results prune",
     "nothing",
     "profile RepMixer --width",
 ]
@@ -140,7 +146,7 @@ def test_absurd_numbers_are_refused_in_one_line(
     if _is_allowed(value, ranges.get(flag)):
         pytest.skip("not absurd for this one")
     name = [] if command in ("results", "doctor", "sweep") else ["RepMixer"]
-    error = refused([command, *name, flag, *[value] * count])
+    error = refused([*command.split(), *name, flag, *[value] * count])
     assert flag in error or "input shape" in error
 
 

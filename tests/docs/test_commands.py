@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,15 @@ STORES = ("results", "device", "machine-a", "machine-b", "together")
 OF_PAGES = [(page, command) for page, text in PAGES.items() for command in commands(text)]
 
 
+def named(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of a command, which may be two words, and what follows."""
+    two = " ".join(words[:2])
+    return (two, [*words[2:]]) if two in COMMANDS else (words[0], [*words[1:]])
+
+
 @pytest.mark.parametrize(("page", "command"), OF_PAGES, ids=lambda value: " ".join(value))
 def test_options_and_names_exist(page: str, command: tuple[str, ...]) -> None:
-    name, *arguments = command
+    name, arguments = named(command)
     given = COMMANDS[name].make_context(name, list(arguments)).params
     for block in given.get("blocks") or []:
         if ":" not in block and name != "blocks":
@@ -40,7 +47,7 @@ def test_options_in_the_text_exist() -> None:
     unknown = []
     for page, text in PAGES.items():
         for spoken in inline_commands(text):
-            _, name, *words = spoken.split()
+            name, words = named(spoken.split()[1:])
             if name in ("--version", "--theme") or not name.islower():
                 continue  # what stands before any command, and `blockzoo COMMAND --help`
             known = {spelt for each in COMMANDS[name].params for spelt in each.opts}
@@ -71,7 +78,8 @@ def is_quick(command: tuple[str, ...]) -> bool:
     # A plan by `quick` needs no data set but the digits; others would be downloaded.
     planned = {"--dry-run", "quick"} <= set(arguments)
     # The store of the first tutorial has no changed images, and no trainings at several budgets.
-    lacking = {"--robustness", "--over"} & set(arguments)
+    lacking = {"--robustness", "--over", "show"} & set(arguments)
+    lacking |= {each for each in arguments if "*" in each or "://" in each}
     reading = name in READING and not lacking
     return reading or (name == "profile" and not long) or planned
 

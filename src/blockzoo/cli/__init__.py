@@ -25,6 +25,15 @@ from blockzoo.cli.commands.profile import profile
 from blockzoo.cli.commands.protocol import protocol
 from blockzoo.cli.commands.ranks import ranks
 from blockzoo.cli.commands.results import results, visualize
+from blockzoo.cli.commands.results_verbs import (
+    results_export,
+    results_import,
+    results_list,
+    results_merge,
+    results_prune,
+    results_show,
+    results_verify,
+)
 from blockzoo.cli.commands.roofline import roofline
 from blockzoo.cli.commands.scaling import scaling
 from blockzoo.cli.commands.specialisation import specialisation
@@ -37,7 +46,9 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 add_commands(
     *(blocks, check, protocol, profile, benchmark, marginal, scaling, roofline),
     *(train, sweep, compare, tune),
-    *(ranks, specialisation, front, curves, exported, visualize, results, doctor),
+    *(ranks, specialisation, front, curves, exported, visualize, results),
+    *(results_list, results_show, results_export, results_import, results_merge),
+    *(results_verify, results_prune, doctor),
 )
 
 

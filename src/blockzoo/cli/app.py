@@ -95,6 +95,11 @@ def _say(line: str) -> None:
 class _Commands(TyperGroup):
     """The group of all commands; arguments that it cannot read are one line on standard error."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; one whose name is two words goes before one whose name is the first."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -197,10 +202,14 @@ def examples(*lines: str) -> Callable[[Command], Command]:
 
 
 def add_commands(*functions: Command) -> None:
-    """Add commands, in the order in which help lists them; their errors are one line each."""
+    """Add commands, in the order in which help lists them; their errors are one line each.
+
+    That of a function `results_list` has two words as its name: `results list`.
+    """
     for function in functions:
         # No default: a command without examples is found out here, as the package is imported.
         lines = "".join(f"\n\n* `{line}`" for line in _EXAMPLES[function.__name__])
-        app.command(cls=GroupedCommand, epilog=f"Examples:{lines}")(
+        name = function.__name__.replace("_", " ")
+        app.command(name, cls=GroupedCommand, epilog=f"Examples:{lines}")(
             command_border(checking_numbers(function))
         )

@@ -79,6 +79,10 @@ Source = Annotated[
 ]
 Whole = Annotated[str, typer.Argument(help="A results folder or a store (file or URL).")]
 """What needs whole records, which a CSV does not have."""
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Take in what can be read, and say the rest."),
+]
 ShownPositions = Annotated[
     list[str] | None,
     typer.Option(

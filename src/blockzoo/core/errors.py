@@ -12,7 +12,8 @@ BlockZooError
 ├── DivergenceError        a training whose loss is no longer finite, or absurdly high
 ├── DeviceMemoryError      a training step that does not fit into memory
 └── ResultsError           a store or results file that cannot be read or written
-    └── SchemaError        results written by a newer or unknown version
+    ├── SchemaError        results written by a newer or unknown version
+    └── BundleError        a bundle that holds anything it must not (exit status 2)
 
 A message says what was given and what is allowed, in one line.
 """
@@ -108,6 +109,12 @@ class ResultsError(BlockZooError):
 
 class SchemaError(ResultsError):
     """Results written with a newer or unknown schema version."""
+
+
+class BundleError(ResultsError):
+    """A bundle that holds anything it must not; nothing of it was imported."""
+
+    exit_status = 2
 
 
 def one_line(error: BaseException, *, first_line_only: bool = False) -> str:

@@ -86,6 +86,9 @@ CALLS = Range(least=0, most=1_000_000)
 ROUNDS = Range(least=1, most=1_000_000)
 EPOCHS = Range(least=1, most=100_000)
 LEARNING_RATE = Range(least=0, most=1000, above=True, whole=False)
+DAYS = Range(least=0, most=100_000, whole=False)
+LISTED = Range(least=1, most=10**9)
+"""Lines of a list."""
 SEED = Range(least=0, most=2**32 - 1)
 """What numpy's legacy generator takes."""
 SEEDS = Range(least=1, most=10_000)

@@ -25,6 +25,7 @@ from blockzoo.results.records import SCHEMA_VERSION, AnyRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.reading import parse_record
 from blockzoo.results.store.schema import check_schema_version
+from blockzoo.results.submissions.bundle import write_bundle
 from blockzoo.results.table.csv import write_latencies_csv, write_results_csv
 from blockzoo.results.table.frame import results_frame
 from blockzoo.results.table.latencies import latencies_frame
@@ -46,7 +47,8 @@ class _Header(BaseModel):
 def export(store: Store, path: str | Path, *, latencies: bool = False) -> None:
     """Write the store to `path`: rows as .csv or .parquet, whole records as a .jsonl bundle.
 
-    As .npz it is which test images each training answered rightly, see `answers.export_answers`.
+    As .npz it is which test images each training answered rightly, see `answers.export_answers`;
+    as .bundle.zip all records in one file to hand on, see `submissions.bundle`.
     With `latencies` the rows are those of `latencies.csv`: one a timing.
 
     Raises `InputError` for any other suffix and what the writer of that form raises.
@@ -61,6 +63,7 @@ def export(store: Store, path: str | Path, *, latencies: bool = False) -> None:
         ".parquet": export_parquet,
         ".jsonl": export_bundle,
         ".npz": export_answers,
+        ".zip": write_bundle,
     }
     if latencies:
         forms = {".csv": write_latencies_csv, ".parquet": export_latencies_parquet}

@@ -2,81 +2,45 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.families import Family
+from blockzoo.results.merge import merge_store
+from blockzoo.results.prune import Unwanted, find_unwanted, remove
 from blockzoo.results.store.database import Store
+from blockzoo.results.verify import faults_of
 from tests.record_samples import cost, training
+from tests.results.store.postgres_server import MISSING, Server
 
 pytest.importorskip("psycopg")
 
 
-def _tool(name: str) -> str | None:
-    # Debian keeps the server's programs out of the path.
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return shutil.which(name, path=os.pathsep.join(map(str, places))) or shutil.which(name)
-
-
-INITDB, PG_CTL = _tool("initdb"), _tool("pg_ctl")
-pytestmark = pytest.mark.skipif(
-    INITDB is None or PG_CTL is None or sys.platform == "win32", reason="no PostgreSQL server"
-)
-
-
-def _run(folder: Path, *command: str | None) -> None:
-    # A server refuses to run as root, so that nobody does it there.
-    user = "nobody" if os.geteuid() == 0 else None
-    # Not through pipes, which the server would hold open.
-    with (folder / "log").open("a") as log:
-        subprocess.run(
-            [part for part in command if part], check=True, cwd=folder, user=user,
-            stdout=log, stderr=log,
-        )  # fmt: skip
+pytestmark = pytest.mark.skipif(MISSING, reason="no PostgreSQL server")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    """The folder of the socket of a running server."""
-    # Not in pytest's own folder, which only its owner can enter, and short, as sockets must be.
-    folder = Path(tempfile.mkdtemp(prefix="bz"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)
-    data = folder / "data"
+def server() -> Iterator[Server]:
+    """A running server."""
+    server = Server()
     try:
-        _run(folder, INITDB, "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        _run(folder, PG_CTL, "-D", str(data), "-w", "-o", options, "start")
-        try:
-            yield folder
-        finally:
-            _run(folder, PG_CTL, "-D", str(data), "-m", "immediate", "stop")
+        server.start()
+        yield server
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        server.remove()
 
 
 @pytest.fixture
-def url(server: Path, request: pytest.FixtureRequest) -> str:
+def url(server: Server, request: pytest.FixtureRequest) -> str:
     """The URL of an empty database."""
-    name = f"db{abs(hash(request.node.name))}"
-    engine = create_engine(f"postgresql+psycopg://postgres@/postgres?host={server}")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"postgresql://postgres@/{name}?host={server}"
+    return server.new_database(f"db{abs(hash(request.node.name))}")
 
 
 def test_what_is_put_comes_back_equal(url: str) -> None:
@@ -133,6 +97,25 @@ def test_a_locked_table_is_waited_for_and_then_named(url: str) -> None:
         assert store.records() == [cost()]
 
 
+def test_who_waits_for_a_lock_says_so_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("blockzoo.results.store.engines._SLICE_S", 0.1)
+    with Store(url, create=True, timeout_s=60) as store:
+        other = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        holding = other.connect()
+        holding.execute(text("LOCK TABLE records IN ACCESS EXCLUSIVE MODE"))
+        timer = Timer(1.0, holding.rollback)
+        timer.start()
+        store.put(cost())
+        timer.join()
+        holding.close()
+        other.dispose()
+        assert store.records() == [cost()]
+    (line,) = caplog.messages
+    assert line.endswith("is locked by another process: waiting for it, 60 s at most")
+
+
 def test_a_bad_row_never_stops_the_rest(url: str) -> None:
     with Store(url, create=True) as store:
         store.put_all([training(), cost()])
@@ -142,6 +125,25 @@ def test_a_bad_row_never_stops_the_rest(url: str) -> None:
         engine.dispose()
         assert store.records() == [training()]
         assert [row.trial_id for row in store.bad_rows()] == ["cost"]
+
+
+def test_stores_are_merged_into_it_and_from_it(url: str, tmp_path: Path) -> None:
+    with (
+        Store(url, create=True) as there,
+        Store(tmp_path / "a", create=True) as a,
+        Store(tmp_path / "b", create=True) as b,
+    ):
+        a.put_all([training(), cost()])
+        there.put(cost("own"))
+        assert merge_store(a, there).new == 2
+        change = there.change
+        assert merge_store(a, there).same == 2
+        assert there.change == change
+        assert list(faults_of(there)) == []
+        assert merge_store(there, b).new == 3
+        assert sorted(b.lines()) == sorted(there.lines())
+        assert remove(there, find_unwanted(there, Unwanted(protocol="quick"))) == 1
+        assert there.ok_ids() == {"cost", "own"}
 
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from blockzoo.results.store.engines import has_whole_records
 
 if TYPE_CHECKING:
     from blockzoo.report.tables.fitting import FittedTable
+    from blockzoo.results.store.taking import Taken
 
 
 def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:
@@ -34,9 +35,15 @@ def draw(source: str, folder: Path | None, formats: Sequence[str]) -> None:
 
 
 def import_records(bundle: Path, source: str, *, skip_bad: bool) -> None:
-    """Put the records of a .jsonl bundle into the store, which is made where there is none."""
+    """Put the records of a bundle into the store, which is made where there is none."""
     from blockzoo.results.export import import_bundle
+    from blockzoo.results.submissions.bundle import is_bundle, read_bundle
 
+    if is_bundle(bundle):
+        with open_store(source, create=True) as store:
+            taken = read_bundle(bundle, store, skip_bad=skip_bad)
+        say_taken(f"imported {taken.records} records into {source}", taken)
+        return
     with open_store(source, create=True) as store:
         imported = import_bundle(bundle, store, skip_bad=skip_bad)
     output_console().print(f"imported {imported.records} records into {source}")
@@ -143,3 +150,10 @@ def _training_tables(
     if robustness and not tables:
         raise InputError(f"no training in {source} was tested so; train with --robustness")
     return [*tables, *([time_table(trainings, accuracies)] if accuracies else [])]
+
+
+def say_taken(what: str, taken: Taken) -> None:
+    """Print what came of records that were put into a store, and why some were left out."""
+    output_console().print(f"{what}: {taken}", highlight=False, soft_wrap=True)
+    for reason in taken.skipped:
+        say(f"left out: {reason}")

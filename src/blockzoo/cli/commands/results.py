@@ -51,18 +51,15 @@ def results(
         Path | None,
         typer.Option(
             "--export",
-            help="Write .csv, .parquet, .jsonl (whole records) or .npz (which test images each "
-            "training answered rightly).",
+            help="Write .csv, .parquet, .jsonl (whole records), .bundle.zip (the same, to hand on) "
+            "or .npz (which test images each training answered rightly).",
         ),
     ] = None,
     import_from: Annotated[
         Path | None,
-        typer.Option("--import", help="Put the records of a .jsonl bundle into the store."),
+        typer.Option("--import", help="Put the records of a bundle into the store."),
     ] = None,
-    skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="Import what can be read of a bundle, and say the rest."),
-    ] = False,
+    skip_bad: shared_options.SkipBad = False,
     bad: Annotated[
         bool, typer.Option("--bad", help="List the records that cannot be read, and why not.")
     ] = False,
@@ -89,6 +86,9 @@ def results(
     ] = None,
 ) -> None:
     """Show the summary of the results, export them, or import somebody else's.
+
+    `blockzoo results list`, `show`, `export`, `import`, `merge`, `verify` and `prune` do more; a
+    folder of such a name is `./list`.
 
     A bundle with a line that holds no record is refused, with the line's number; nothing of it is
     put into the store. With `--skip-bad` such lines are left out, each with its reason.

@@ -150,6 +150,14 @@ class Store:
         """Give back the connections; the store may be used again, which opens new ones."""
         self._engine.dispose()
 
+    def give_back_room(self) -> None:
+        """Have an SQLite file as small as what is in it, if nobody else uses it.
+
+        PostgreSQL gives back room by itself.
+        """
+        if self._file is not None:
+            give_back_room(self._engine)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was put into the store yet."""
@@ -248,8 +256,8 @@ class Store:
         more = [r.trial_id for r in found if r.asked_at(positions[r.trial_id]) is not r]
         if more:
             with self._transaction(write=True) as connection:
+                count_change(connection)  # first, as in `put_all`: two locks in one order
                 self._ask(connection, {each: positions[each] for each in more})
-                count_change(connection)
 
     def declare(self, family: Family) -> datetime:
         """Keep a family of comparisons, if it is not there yet.
@@ -406,6 +414,37 @@ class Store:
         order = [RECORDS.c.kind, *_BY_TIME]
         yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
 
+    def newest(self, **filters: str) -> Iterator[AnyRecord]:
+        """Yield records as listings read them, the newest first.
+
+        Args:
+            **filters: As in `records`.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     list(store.newest(kind="cost"))
+            []
+        """
+        order = [RECORDS.c.created_at.desc(), RECORDS.c.trial_id]
+        yield from self._good(self._each_or_reason(parse_listed, order, filters))
+
+    def ids_from(self, prefix: str, most: int) -> list[str]:
+        """Return ids that begin so, by id.
+
+        Args:
+            prefix: The first letters of an id, or all.
+            most: How many are wanted at most.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     store.ids_from("3f", 2)
+            []
+        """
+        begins = RECORDS.c.trial_id.startswith(prefix, autoescape=True)
+        query = select(RECORDS.c.trial_id).where(begins).order_by(RECORDS.c.trial_id)
+        with self._transaction() as connection:
+            return list(connection.scalars(query.limit(most)))
+
     def _good(self, every: Iterable[AnyRecord | BadRow]) -> Iterator[AnyRecord]:
         """Yield what could be read; of the rest one line is logged."""
         bad: list[BadRow] = []
@@ -433,8 +472,11 @@ class Store:
         ...     store.bad_rows()
         []
         """
-        every = self._each_or_reason(parse_record, _BY_TIME, {})
-        return [found for found in every if isinstance(found, BadRow)]
+        return [found for found in self.each_or_bad() if isinstance(found, BadRow)]
+
+    def each_or_bad(self) -> Iterator[AnyRecord | BadRow]:
+        """Yield all that is in the store, the oldest first: records, and why others are none."""
+        yield from self._each_or_reason(parse_record, _BY_TIME, {})
 
     def ok_ids(self, among: Iterable[str] | None = None) -> set[str]:
         """Return which trials were done, went well and can be read.
@@ -533,8 +575,7 @@ class Store:
                 )
                 migrate(connection)
         self._layout = CURRENT_LAYOUT
-        if self._file is not None:
-            give_back_room(self._engine)
+        self.give_back_room()
 
     def _layout_now(self, connection: Connection) -> str | None:
         """Return the layout; an older one may have been brought up to date by another process."""

@@ -10,10 +10,11 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Timer
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import QueuePool
 
@@ -239,10 +240,11 @@ def _outside_transactions(engine: Engine, statement: str) -> None:
     with suppress(OperationalError), engine.connect() as connection:
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
+        (patience_ms,) = raw.execute("PRAGMA busy_timeout").fetchone()
         raw.execute("PRAGMA busy_timeout=0")
         with suppress(sqlite3.OperationalError):
             raw.execute(statement).fetchone()
-        raw.execute(f"PRAGMA busy_timeout={round(1000 * _SLICE_S)}")
+        raw.execute(f"PRAGMA busy_timeout={patience_ms}")
 
 
 def abandon(engine: Engine) -> None:
@@ -284,4 +286,42 @@ def postgres_engine(url: str, *, timeout_s: float) -> Engine:
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(timeout_s * 1000)}")
 
+    _tell_of_locks(engine, timeout_s)
     return engine
+
+
+def _tell_of_locks(engine: Engine, timeout_s: float) -> None:
+    """Have a line say that a statement waits for a lock; the server itself says nothing."""
+    timers: dict[int, Timer] = {}
+
+    def stop(cursor: object) -> None:
+        if timer := timers.pop(id(cursor), None):
+            timer.cancel()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(connection: Connection, cursor: object, *_: object) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        asked = [engine, driver.info.backend_pid, timeout_s]
+        timers[id(cursor)] = timer = Timer(_SLICE_S, _tell_if_locked, asked)
+        timer.daemon = True
+        timer.start()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def ended(_: Connection, cursor: object, *__: object) -> None:
+        stop(cursor)
+
+    @event.listens_for(engine, "handle_error")
+    def failed(context: ExceptionContext) -> None:
+        stop(context.execution_context and context.execution_context.cursor)
+
+
+def _tell_if_locked(engine: Engine, pid: int, timeout_s: float) -> None:
+    """Log a line where that process of the server waits for a lock, and is not merely slow."""
+    # Beside the events of the engine, which would watch this as well.
+    with suppress(Exception), closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", (pid,))
+        if cursor.fetchone() == ("Lock",):
+            location = engine.url.render_as_string(hide_password=True)
+            _log.warning("%s", waiting_line(location, timeout_s))

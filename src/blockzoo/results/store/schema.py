@@ -248,6 +248,16 @@ def put_rows(connection: Connection, rows: Collection[Rows], *, known: Container
         connection.execute(upsert(SERIES, connection.dialect.name), series)
 
 
+def lock_changes(connection: Connection) -> None:
+    """Have others wait who want to put records, until the end of the transaction.
+
+    Whoever changes many records begins with this. To put one locks the count of changes first and
+    the record then; the other way round the two would wait for each other.
+    """
+    of_store = select(CHANGES.c.number).where(CHANGES.c.name == "")
+    connection.execute(of_store.with_for_update())
+
+
 def count_change(connection: Connection) -> None:
     """Note that the store is about to hold something else."""
     of_store = update(CHANGES).where(CHANGES.c.name == "")
