@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from blockzoo.experiments.sweep.choice import Choice
-from blockzoo.experiments.sweep.plan import SweepRequest, Trial, make_plan
+from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.results.store.claims import CLAIMS, Claims
 from blockzoo.results.store.database import Store
@@ -40,7 +40,7 @@ class Other(SweepListener):
         self.done_there: list[str] = []
 
     def __enter__(self) -> Other:
-        self._claims = Claims(self._store, self._ids)
+        self._claims = Claims(self._store)
         self._claims.__enter__()
         assert [self._claims.take([each]).state for each in self._ids] == ["mine"] * len(self._ids)
         return self
@@ -75,6 +75,23 @@ def test_what_others_have_in_hand_is_waited_for_and_not_run_again(
     assert sorted(other.started_here + other.done_there) == sorted(store.ok_ids())
     with store._transaction() as connection:
         assert connection.scalar(select(func.count()).select_from(CLAIMS)) == 0
+
+
+class Quick(SweepListener):
+    """Another driver, which does a trial while this sweep is about to begin."""
+
+    def __init__(self, request: SweepRequest, store: Store) -> None:
+        self._request, self._store = request, store
+
+    def planned(self, plan: Plan) -> None:
+        self._store.put_all(run_trial(self._request, plan.trials[0]).records)
+
+
+def test_what_others_record_between_plan_and_start_is_not_run_again(
+    costs: SweepRequest, store: Store
+) -> None:
+    result = run_sweep(costs, store, listener=Quick(costs, store))
+    assert result == SweepResult(ran=2, failed=0, skipped=0, elsewhere=1)
 
 
 def test_what_a_driver_had_in_hand_that_is_gone_is_run_after_its_lease(

@@ -42,8 +42,9 @@ sys.stdin.readline()
 while True:
     try:
         with Store(place, create=True) as store:
-            left = [each for each in planned if each not in store.ok_ids()]
-            with Claims(store, planned, lease_s=1.0) as claims:
+            with Claims(store, lease_s=1.0) as claims:
+                done = store.ok_ids()
+                left = [each for each in planned if each not in done]
                 for each in left:
                     if claims.take([each]).state == "mine":
                         time.sleep(0.02)
@@ -213,11 +214,11 @@ def test_a_writer_that_is_killed_leaves_no_half_of_a_record(tmp_path: Path) -> N
 def test_a_clock_that_is_set_back_keeps_claims_and_later_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store(tmp_path, create=True) as store, Claims(store, ["a"]) as mine:
+    with Store(tmp_path, create=True) as store, Claims(store) as mine:
         assert mine.take(["a"]).state == "mine"
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now - 1e6)
-        with Claims(store, ["a"]) as others:
+        with Claims(store) as others:
             assert others.take(["a"]).state == "elsewhere"
             store.put(training("a", created_at=after(-1e6)))
             assert others.take(["a"]).state == "done"

@@ -174,6 +174,7 @@ def run_sweep(
     listener = listener or SweepListener()
     mirror = _CsvMirror(store, csv_path)
     request = fitted_by_timing(request, store)
+    claims = Claims(store, lease_s=lease_s)
     plan = make_plan(request, store)
     _remove_leftovers(request.options.checkpoints, store)
     store.ask(plan.asked)
@@ -181,9 +182,8 @@ def run_sweep(
     mirror.refresh()
     listener.planned(plan)
     failed = ran = 0
-    planned = {identity for trial in plan.trials for identity in trial.trial_ids}
     try:
-        with Claims(store, planned, lease_s=lease_s) as claims:
+        with claims:
             trials = _Trials(listener, may_start, claims)
             for trial, future in _running(request, plan, executor, trainers, listener, trials):
                 outcome = _outcome(request, trial, future)

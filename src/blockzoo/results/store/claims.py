@@ -90,21 +90,21 @@ class _Seen:
 
 
 class Claims:
-    """The claims of one driver on the trials of a plan; a context manager that renews them.
+    """The claims of one driver on trials; a context manager that renews them.
 
-    What is in the store when the plan was made does not count as done by others, whatever it is:
-    the plan has decided already.
+    What is in the store when this is made does not count as done by others, whatever it is: the
+    plan decides of it. So it is made before the plan, else what others record in between would be
+    planned by none and done again.
 
     Args:
         store: Where records and claims are.
-        planned: The ids of all trials of the plan.
         lease_s: How long a claim holds that is not renewed.
         clock: Seconds that never go back.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, Store(folder, create=True) as store:
-        ...     with Claims(store, ["1f"]) as mine, Claims(store, ["1f"]) as others:
+        ...     with Claims(store) as mine, Claims(store) as others:
         ...         mine.take(["1f"]).state, others.take(["1f"]).state
         ('mine', 'elsewhere')
     """
@@ -112,7 +112,6 @@ class Claims:
     def __init__(
         self,
         store: Store,
-        planned: Collection[str],
         *,
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -126,7 +125,8 @@ class Claims:
         self._there = False
         """Whether the table is known to be there."""
         with store._transaction() as connection:
-            self._at_plan = _stamps(connection, planned)
+            stamps = connection.execute(select(RECORDS.c.trial_id, RECORDS.c.created_at))
+            self._at_start = {row.trial_id: row.created_at for row in stamps}
         self._thread = threading.Thread(target=self._keep_renewing, daemon=True)
 
     def __enter__(self) -> Claims:
@@ -163,7 +163,7 @@ class Claims:
         """
         with self._lock, self._writing() as connection:
             stamps = _stamps(connection, trial_ids)
-            left = [each for each in trial_ids if stamps.get(each) == self._at_plan.get(each)]
+            left = [each for each in trial_ids if stamps.get(each) == self._at_start.get(each)]
             if not left:
                 return Claim(state="done")
             others = self._of_others(connection, left)
