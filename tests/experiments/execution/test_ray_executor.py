@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -190,10 +189,8 @@ def test_a_cluster_of_this_machine_runs_jobs_in_other_processes() -> None:
 
 def test_no_cluster_at_an_address_is_one_line() -> None:
     pytest.importorskip("ray")
-    start = time.monotonic()
     with (
         pytest.raises(InputError, match=r"^no Ray cluster can be used at auto: [^\n]+$"),
         RayExecutor(address="auto", workers=1),
     ):
         pass
-    assert time.monotonic() > start
