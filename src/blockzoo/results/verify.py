@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.results.answers import answers_of
@@ -74,7 +75,7 @@ def _faults_of_rows(store: Store, records: Sequence[AnyRecord]) -> Iterator[str]
         yield from _faults_of_row(record, rows[record.trial_id])
 
 
-def _faults_of_row(record: AnyRecord, row: Row[tuple[object, ...]]) -> Iterator[str]:
+def _faults_of_row(record: AnyRecord, row: Any) -> Iterator[str]:
     said = rows_of(record).record
     for name in _COPIED:
         if getattr(row, name) != said[name]:

@@ -180,14 +180,16 @@ def prune(
     before = None
     if older_than_days is not None:
         before = datetime.now(timezone.utc) - timedelta(days=older_than_days)
-    asked = {"block": block, "protocol": protocol, "dataset": dataset, "before": before}
-    if not made_good and not any(asked.values()):
+    unwanted = Unwanted(
+        made_good=made_good, block=block, protocol=protocol, dataset=dataset, before=before
+    )
+    if unwanted == Unwanted():
         raise InputError(
             "nothing says what is to go; give --made-good, --block, --protocol, --dataset or "
             "--older-than"
         )
     with open_store(place, create=False) as store:
-        found = find_unwanted(store, Unwanted(made_good=made_good, **asked))
+        found = find_unwanted(store, unwanted)
         for each in found:
             _print(each.line)
         removed = remove(store, found) if yes else 0

@@ -84,8 +84,7 @@ def families_of(store: Store) -> list[Declared]:
     with store._transaction() as connection:
         if not inspect(connection).has_table(FAMILIES.name):
             return []
-        rows = connection.execute(select(FAMILIES)).mappings()
-        return [Declared(**row) for row in rows]
+        return [Declared(*row) for row in connection.execute(select(FAMILIES))]
 
 
 def take(
@@ -132,7 +131,8 @@ def _take_part(connection: Connection, records: Sequence[Record], taken: Taken) 
         changed = [_take_part(connection, [each], taken) for each in records]
         return any(changed)
     there = _there(connection, [record.trial_id for record in records])
-    better, asked = [], {}
+    better: list[Rows] = []
+    asked: dict[str, str] = {}
     for row in map(rows_of, records):
         old = there.get(row.record["trial_id"])
         wins = _is_better(row, old, taken)

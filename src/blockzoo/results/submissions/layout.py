@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from blockzoo.core.errors import BundleError
 from blockzoo.core.text import visible
 
-SUFFIX = ".bundle.zip"
 MANIFEST, RECORDS, SERIES = "manifest.json", "records.jsonl", "series.bin"
 ENVIRONMENTS, CONFIGURATION = "environments.json", "configuration.json"
 FORMAT = 1
