@@ -105,8 +105,9 @@ LatencyBudget = Annotated[
 LatencyProcesses = Annotated[
     int | None,
     typer.Option(
-        "--latency-processes",
-        help="Fresh processes that time, which share the budget; more make intervals narrower. "
+        "--processes",
+        help="Fresh processes that time, which share the latency budget; more make intervals "
+        "narrower. "
         "(default: the protocol's)",
     ),
     ranges.PROCESSES,

@@ -82,9 +82,9 @@ class SweepOptions(TrainingOptions):
         str | None,
         typer.Option(
             "--executor",
-            metavar="in-process|pool|ray",
-            help="Where trainings run: in this process, in worker processes, or on a Ray cluster. "
-            "(default: pool; in-process for one at a time on a CPU)",
+            metavar="NAME",
+            help="Where trainings run: in-process, in a pool of worker processes, or on a ray "
+            "cluster. (default: pool; in-process for one at a time on a CPU)",
         ),
     ] = None
     workers: shared_options.Workers = None

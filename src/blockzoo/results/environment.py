@@ -23,12 +23,12 @@ class Environment(Frozen):
         timm: Version.
         system: Name of the operating system and its release.
         processor: Model of the CPU.
-        instructions: The vector instructions that torch runs on; older records lack them.
         cores: Logical cores.
         threads: Threads that torch used within an operation.
         memory_bytes: Of the machine.
         accelerator: Model of the GPU.
         driver: Version of its driver.
+        instructions: The vector instructions that torch runs on; older records lack them.
         numpy: Version.
         torchvision: Version.
         lightning: Version.

@@ -74,7 +74,7 @@ def require_plain_text(value: Any, where: str, *, of_error: bool = False) -> Non
         >>> require_plain_text({"notes": "loss < 0.1"}, "record 1f,")
         >>> require_plain_text({"notes": "<script>"}, "record 1f,")
         Traceback (most recent call last):
-        blockzoo.core.errors.BundleError: record 1f, notes: holds markup: <script
+        blockzoo.core.errors.BundleError: record 1f, notes: holds markup: <script>
     """
     if isinstance(value, str):
         _require_plain(value, where, of_error)
