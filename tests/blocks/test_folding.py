@@ -198,7 +198,7 @@ STAY = {
     "RepNeXtBlock": 2,
     "StripBlock": 2,
     "SwiftFormerEAA": 1,
-    "TransXNetDMixer": 4,  # after activations
+    "TransXNetDMixer": 5,  # after activations, and a convolution that chooses its stride
     "UniRepLKNetLarK": 1,  # behind a permutation
     "VANBlock": 2,
 }
