@@ -255,6 +255,8 @@ def _environment_digest(environment: Environment) -> str:
     Medians of two environments are not comparable; ratios, each to a baseline of its own, are.
     """
     described = environment.model_dump(exclude={*PASSING})
+    if described["instructions"] is None:  # older records keep the digest that they had
+        del described["instructions"]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
 
 
