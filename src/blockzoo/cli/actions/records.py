@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,11 @@ from blockzoo.cli.actions.results import export_records, say_taken
 from blockzoo.cli.screen.consoles import output_console, say
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import Position
+from blockzoo.experiments.sweep.choice import KINDS
 from blockzoo.results.prune import in_short
 from blockzoo.results.records import AnyRecord, Record, TrainingRecord
 from blockzoo.results.store.database import Store
 
-KINDS = ("cost", "latency", "training")
 STATUSES = get_args(Record.model_fields["status"].annotation)
 _ID_LETTERS = 12
 _SHOWN = 6
@@ -38,7 +38,7 @@ def show_list(
     for name, known in (("kind", KINDS), ("status", STATUSES)):
         if name in filters and filters[name] not in known:
             raise UnknownNameError(name, filters[name], known)
-    wanted = {Position(each) for each in _positions(positions)}
+    wanted = {Position.parse(name) for name in positions}
     with open_store(place, create=False) as store:
         found = _matching(store.newest(**filters), wanted, seed)
         shown = 0
@@ -52,18 +52,11 @@ def show_list(
         say(f"there are more than these {limit}: see --limit")
 
 
-def _positions(names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if name not in [str(each) for each in Position]:
-            raise UnknownNameError("position", name, map(str, Position))
-        yield name
-
-
 def _matching(
-    records: Iterator[AnyRecord], positions: Collection[Position], seed: int | None
+    records: Iterator[AnyRecord], positions: set[Position], seed: int | None
 ) -> Iterator[AnyRecord]:
     for record in records:
-        there = not positions or not set(positions).isdisjoint(record.shown)
+        there = not positions or not positions.isdisjoint(record.shown)
         of_seed = isinstance(record, TrainingRecord) and record.seed == seed
         if there and (seed is None or of_seed):
             yield record

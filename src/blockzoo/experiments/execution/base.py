@@ -13,7 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-from blockzoo.core.processes import Send
+from blockzoo.core.errors import BlockZooError
+from blockzoo.core.processes import Answer, Ended, Raised, Send
 from blockzoo.experiments.execution.user_blocks import TrialLimits
 
 Task = TypeVar("Task")
@@ -73,6 +74,38 @@ class Executor(ABC):
         except Exception as error:  # noqa: BLE001 - handed to whoever reads the future
             future.set_exception(error)
         return future
+
+
+def retried(
+    attempt: Callable[[], Answer[Outcome] | Raised | Ended], *, retries: int, what: str
+) -> Outcome:
+    """Return what a job brings; it is tried again where what ran it died.
+
+    Args:
+        attempt: Runs it once.
+        retries: How often it is tried again at the most.
+        what: What ran it, for the message.
+
+    Raises:
+        Exception: What the job raised.
+        BlockZooError: Where it never came to its end.
+
+    Example:
+        >>> retried(lambda: Answer(value=3), retries=2, what="the process")
+        3
+    """
+    for _ in range(retries + 1):
+        outcome = attempt()
+        if not (isinstance(outcome, Ended) and outcome.cause == "died"):
+            break
+    match outcome:
+        case Answer(value=value):
+            return value
+        case Raised(error=error):
+            raise error
+        case Ended(cause=cause, reason=reason):
+            times = f", {retries + 1} times in a row" if retries and cause == "died" else ""
+            raise BlockZooError(f"{what} that ran it {reason}{times}")
 
 
 def _silent(job: tuple[Callable[[Task], Outcome], Task], _: Send) -> Outcome:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 
 import torch
 
-from blockzoo.core.errors import BlockZooError
 from blockzoo.core.processes import Answer, Ended, Limits, Raised, Send, Worker
 from blockzoo.core.ranges import AT_ONCE
-from blockzoo.experiments.execution.base import RETRIES, Executor, Listen, Outcome, Task
+from blockzoo.experiments.execution.base import RETRIES, Executor, Listen, Outcome, Task, retried
 from blockzoo.measure.machine.devices import works
 
 _NO_LIMITS = Limits()
@@ -89,21 +89,10 @@ class PoolExecutor(Executor):
     ) -> Outcome:
         place = self._idle.get()
         try:
-            for _ in range(self._retries + 1):
-                outcome = self._run_once(place, function, task, listen)
-                if not (isinstance(outcome, Ended) and outcome.cause == "died"):
-                    break
+            attempt = partial(self._run_once, place, function, task, listen)
+            return retried(attempt, retries=self._retries, what="the process")
         finally:
             self._idle.put(place)
-        match outcome:
-            case Answer(value=value):
-                return value
-            case Raised(error=error):
-                raise error
-            case Ended(cause=cause, reason=reason):
-                tried = self._retries if cause == "died" else 0
-                again = f", {tried + 1} times in a row" if tried else ""
-                raise BlockZooError(f"the process that ran it {reason}{again}")
 
     def _run_once(
         self,

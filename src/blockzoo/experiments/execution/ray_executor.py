@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType, TracebackType
@@ -28,10 +29,10 @@ from typing import Any
 import torch
 
 from blockzoo.core.commit import PACKAGE, commit_of
-from blockzoo.core.errors import BlockZooError, InputError, in_one_line
+from blockzoo.core.errors import InputError, in_one_line
 from blockzoo.core.processes import Answer, Ended, Raised, Send
 from blockzoo.core.version import VERSION
-from blockzoo.experiments.execution.base import RETRIES, Executor, Listen, Outcome, Task
+from blockzoo.experiments.execution.base import RETRIES, Executor, Listen, Outcome, Task, retried
 from blockzoo.experiments.execution.ray_worker import RayPlace, RayWorker
 from blockzoo.experiments.execution.user_blocks import TrialLimits
 from blockzoo.measure.machine.containers import cpu_quota_cores
@@ -182,25 +183,12 @@ class RayExecutor(Executor):
     ) -> Outcome:
         job = self._heard(listen)
         try:
-            for _ in range(self._retries + 1):
-                outcome = self._run_once(job, function, task)
-                if not isinstance(outcome, Ended) or outcome.cause != "died":
-                    break
-            self._tell()
+            attempt = partial(self._run_once, job, function, task)
+            return retried(attempt, retries=self._retries, what="the worker")
         finally:
+            self._tell()
             with self._lock:
                 del self._listeners[job]
-        match outcome:
-            case Answer(value=value):
-                result: Outcome = value
-                return result
-            case Raised(error=error):
-                raise error
-            case Ended(cause="died", reason=reason):
-                times = f", {self._retries + 1} times in a row" if self._retries else ""
-                raise BlockZooError(f"the worker that ran it {reason}{times}")
-            case Ended(reason=reason):
-                raise BlockZooError(f"the worker that ran it {reason}")
 
     def _run_once(
         self, job: int, function: Callable[[Task, Send], Outcome], task: Task
