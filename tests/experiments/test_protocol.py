@@ -8,18 +8,27 @@ from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def test_the_protocols_hold_what_the_docs_say() -> None:
-    quick, quick2, classic, v1 = map(get_protocol, ("quick", "quick2", "classic", "v1"))
-    with pytest.raises(UnknownNameError, match="allowed: quick, quick2, classic, v1"):
+    names = ("quick", "quick2", "quick3", "classic", "v1")
+    quick, quick2, quick3, classic, v1 = map(get_protocol, names)
+    with pytest.raises(UnknownNameError, match="allowed: quick, quick2, quick3, classic, v1"):
         get_protocol("zzz")
     assert (quick.dataset, quick.width, quick.seeds) == ("digits", 16, (0, 1))
     assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
     assert (quick2.dataset, quick2.width, quick2.seeds) == ("digits@16", 16, (0, 1, 2))
     assert (quick2.blocks, quick2.positions) == (quick.blocks, POSITIONS)
+    assert (
+        quick3.changed(
+            name="quick2", recipe=quick2.recipe, latency_budget_s=quick2.latency_budget_s
+        )
+        == quick2
+    )
     assert (classic.context, classic.stem_bias) == ("classic/ResNetBasicBlock", True)
     assert (v1.width, v1.depth, len(v1.seeds)) == (64, 3, 10)
     known = list_available_blocks()
     assert all(
-        block in known for protocol in (quick, quick2, classic, v1) for block in protocol.blocks
+        block in known
+        for protocol in (quick, quick2, quick3, classic, v1)
+        for block in protocol.blocks
     )
     assert len(ELEVEN_BLOCKS) == 11
 

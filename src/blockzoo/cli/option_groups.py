@@ -107,7 +107,8 @@ class ProfileOptions(ScaffoldOptions):
         str | None,
         typer.Option(
             "--recipe",
-            help="quick, quick2, classic or v1: whose training step. (default: SGD with momentum)",
+            help="quick, quick2, quick3, classic or v1: whose training step. "
+            "(default: SGD with momentum)",
         ),
     ] = None
     measure_memory: Annotated[

@@ -27,7 +27,7 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, quick2, classic or v1: scaffold, recipe, data, seeds.",
+        help="quick, quick2, quick3, classic or v1: scaffold, recipe, data, seeds.",
     ),
 ]
 Context = Annotated[

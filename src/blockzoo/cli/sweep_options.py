@@ -26,7 +26,7 @@ class SweepOptions(TrainingOptions):
         ),
     ] = None
     quick: Annotated[
-        bool, typer.Option("--quick", help="Short for --protocol quick2: three blocks on digits.")
+        bool, typer.Option("--quick", help="Short for --protocol quick3: three blocks on digits.")
     ] = False
     seeds: shared_options.Seeds = None
     latency_budget_s: shared_options.LatencyBudget = None

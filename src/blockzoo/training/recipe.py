@@ -172,6 +172,18 @@ RECIPES = {
             precision="fp32",
             channels_last=False,
         ),
+        # As `quick2`, with the channels last, which takes two thirds of its time on AVX2.
+        Recipe(
+            name="quick3",
+            epochs=2,
+            batch_size=32,
+            learning_rate=3e-3,
+            weight_decay=0.01,
+            warmup_epochs=0.5,
+            crop_padding=1,
+            precision="fp32",
+            channels_last=True,
+        ),
         # The early version's: Adam, the rate lowered on a plateau (here of the validation loss).
         Recipe(
             name="classic",

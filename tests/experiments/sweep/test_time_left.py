@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +96,14 @@ def test_a_block_at_its_position_goes_before_the_block_elsewhere() -> None:
     assert left.seconds == pytest.approx(20.0)
     left.plan([trial("training", ("A",), Position.EARLY, 1)])
     assert left.seconds == pytest.approx(10.0)
+
+
+def test_a_session_that_others_took_blocks_of_is_still_that_session() -> None:
+    whole = trial("latency", BLOCKS, Position.MID)
+    left = TimeLeft()
+    left.plan([whole, trial("latency", BLOCKS, Position.LATE)])
+    fewer = replace(whole, blocks=BLOCKS[1:], trial_ids=("B", "C", "D"))
+    left.finished(fewer, 31.0)
+    assert left.seconds == 31.0
+    left.gone(replace(fewer, position=Position.LATE))
+    assert left.seconds == 0.0

@@ -18,7 +18,8 @@ OfBlock = Annotated[str | None, typer.Option("--block", help="Only of this block
 OfProtocol = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help="Only of quick, quick2, classic or v1, or of a label as v1~3f2a9c."
+        "--protocol",
+        help="Only of quick, quick2, quick3, classic or v1, or of a label as v1~3f2a9c.",
     ),
 ]
 Into = Annotated[
@@ -147,7 +148,7 @@ def results_verify(store: shared_options.Whole = "results") -> None:
 
 @examples(
     "blockzoo results prune --made-good",
-    "blockzoo results prune --protocol quick2 --older-than 30 --yes",
+    "blockzoo results prune --protocol quick3 --older-than 30 --yes",
 )
 def results_prune(
     store: shared_options.Whole = "results",

@@ -36,10 +36,10 @@ def next_steps(
 
     >>> for line in next_steps(
     ...     ["ResNetBasicBlock", "RepMixer"], "ResNetBasicBlock",
-    ...     position="mid", options=["--protocol", "quick2"], results="results",
+    ...     position="mid", options=["--protocol", "quick3"], results="results",
     ... ):
     ...     print(line)
-    next: blockzoo compare RepMixer ResNetBasicBlock -p mid --protocol quick2 --seeds 10
+    next: blockzoo compare RepMixer ResNetBasicBlock -p mid --protocol quick3 --seeds 10
     your own block: blockzoo sweep --quick ResNetBasicBlock my_block.py:MyBlock
     the table and the plots again: blockzoo results results; blockzoo visualize results
     """

@@ -10,7 +10,7 @@ from blockzoo.experiments.sweep.plan import Trial
 from blockzoo.results.records import CostRecord, Record
 
 _Group = tuple[str, tuple[str, ...], Position]
-"""Kind, blocks and position: trials of one group differ by their seed alone."""
+"""Kind, blocks (of latencies: none) and position; trainings of one group differ by their seed."""
 
 
 class TimeLeft:
@@ -120,7 +120,9 @@ class TimeLeft:
 
 
 def _group(trial: Trial) -> _Group:
-    return trial.kind, trial.blocks, trial.position
+    # What others have timed meanwhile leaves a session of latencies, so its blocks may be fewer.
+    blocks = () if trial.kind == "latency" else trial.blocks
+    return trial.kind, blocks, trial.position
 
 
 def _clock(seconds: float) -> str:
