@@ -155,8 +155,8 @@ def test_an_interval_that_leaves_the_tolerance_is_no_match(machine: _Machine, st
     (wide,) = fitted_by_timing(_request("InvertedResidual"), store).timed[Position.MID]
     assert not wide.reached
     assert re.fullmatch(
-        r"InvertedResidual\[expansion=[\d.]+\] is off by [+-]\d\.\d% \+-3\.0%, and all of that must "
-        r"be within 3%, so give latencies more processes, or a larger budget",
+        r"InvertedResidual\[expansion=[\d.]+\] is off by [+-]\d\.\d% \+-3\.0%, and all of that "
+        r"must be within 3%, so give latencies more processes, or a larger budget",
         wide.reason,
     )
 
