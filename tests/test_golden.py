@@ -244,7 +244,7 @@ def test_labels_of_protocols(rewrite: bool) -> None:
     }
     found = {
         f"{name} {what}": get_protocol(name).changed(**change).label
-        for name in ("quick", "quick2", "quick3", "classic", "v1")
+        for name in ("quick", "quick2", "quick3", "lite", "classic", "v1")
         for what, change in changes.items()
     }
     found["tuned"] = tuned_label(get_protocol("v1"), 16)

@@ -35,7 +35,7 @@ VALUES: dict[str, Any] = {
     "--cache": CACHES,
     "--form": FORMS,
     "--device": ["cpu", "cuda", "cuda:N"],
-    "--stem": ["auto", "small", "large"],
+    "--stem": ["auto", "small", "half", "large"],
     "--resident": ["auto", "yes", "no"],
     "--on-oom": ["split", "fail"],
     "--log": LOGGERS,

@@ -10,29 +10,25 @@ from blockzoo.scaffold.net import ScaffoldConfig
 
 
 def test_the_protocols_hold_what_the_docs_say() -> None:
-    names = ("quick", "quick2", "quick3", "classic", "v1")
-    quick, quick2, quick3, classic, v1 = map(get_protocol, names)
-    with pytest.raises(UnknownNameError, match="allowed: quick, quick2, quick3, classic, v1"):
+    names = ("quick", "quick2", "quick3", "lite", "classic", "v1")
+    quick, quick2, quick3, lite, classic, v1 = map(get_protocol, names)
+    with pytest.raises(UnknownNameError, match="allowed: quick, quick2, quick3, lite, classic, v1"):
         get_protocol("zzz")
     assert (quick.dataset, quick.width, quick.seeds) == ("digits", 16, (0, 1))
     assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
     assert (quick2.dataset, quick2.width, quick2.seeds) == ("digits@16", 16, (0, 1, 2))
     assert (quick2.blocks, quick2.positions) == (quick.blocks, POSITIONS)
-    assert (
-        replace(
-            quick3,
-            name="quick2",
-            recipe=quick2.recipe,
-            latency_budget_s=quick2.latency_budget_s,
-        )
-        == quick2
-    )
+    same = ("name", "recipe", "latency_budget_s")
+    assert replace(quick3, **{name: getattr(quick2, name) for name in same}) == quick2
+    assert (lite.dataset, lite.width, lite.depth, lite.stem) == ("cifar100-q95", 16, 2, "half")
+    assert (lite.recipe.precision, lite.recipe.channels_last) == ("fp32", "safe")
+    assert (lite.blocks, lite.positions, len(lite.seeds)) == (ELEVEN_BLOCKS, POSITIONS, 10)
     assert (classic.context, classic.stem_bias) == ("classic/ResNetBasicBlock", True)
     assert (v1.width, v1.depth, len(v1.seeds)) == (64, 3, 10)
     known = list_available_blocks()
     assert all(
         block in known
-        for protocol in (quick, quick2, quick3, classic, v1)
+        for protocol in (quick, quick2, quick3, lite, classic, v1)
         for block in protocol.blocks
     )
     assert len(ELEVEN_BLOCKS) == 11

@@ -79,6 +79,6 @@ def test_a_label_that_no_record_has_says_where_to_look() -> None:
     with pytest.raises(InputError, match="kept has no training of the protocol 'v1~000000'; what"):
         from_records("v1~000000", [trained(NARROW)], "kept")
     with pytest.raises(
-        InputError, match="'v9~1' comes from none of quick, quick2, quick3, classic, v1"
+        InputError, match="'v9~1' comes from none of quick, quick2, quick3, lite, classic, v1"
     ):
         from_records("v9~1", [trained(NARROW, "v9~1")], "kept")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -201,10 +202,12 @@ def test_stem_bias(stem_bias: bool, parameters: int) -> None:
         (224, 160, "auto", "large"),
         (224, 224, "small", "small"),
         (9, 6, "large", "large"),
+        (9, 6, "half", "half"),
+        (130, 128, "half", "half"),
     ],
 )
 def test_large_inputs_have_the_stem_of_resnet(
-    height: int, breadth: int, stem: Literal["auto", "small", "large"], kind: str
+    height: int, breadth: int, stem: Literal["auto", "small", "half", "large"], kind: str
 ) -> None:
     config = ScaffoldConfig(
         context="Identity", depth=1, width=4, input_shape=(3, height, breadth), stem=stem
@@ -219,6 +222,8 @@ def test_large_inputs_have_the_stem_of_resnet(
     if kind == "large":
         assert config.stem_size == (-(-height // 4), -(-breadth // 4))
         torch.testing.assert_close(net.stem(images).amax(), net.stem[:3](images).amax())
+    if kind == "half":
+        assert config.stem_size == (-(-height // 2), -(-breadth // 2))
 
 
 def test_the_costs_of_a_large_stem_by_hand() -> None:
@@ -229,6 +234,20 @@ def test_the_costs_of_a_large_stem_by_hand() -> None:
     early = measured_parts(Placement.of("Identity", Position.MID, config))["stage_early"].cost
     # Six 3x3 convolutions at 33x32.
     assert early.deploy.macs == 6 * 33 * 32 * 8 * 8 * 9
+
+
+def test_a_half_stem_takes_a_quarter_of_the_work() -> None:
+    costs = [
+        measured_parts(Placement.of("ResNetBasicBlock", Position.MID, each))
+        for each in (_SMALL, replace(_SMALL, stem="half"))
+    ]
+    small, half = ({name: part.cost.deploy for name, part in each.items()} for each in costs)
+    assert half.keys() == small.keys()
+    for name in ("stem", "stage_early", "stage_mid", "stage_late"):
+        assert (half[name].macs, half[name].params_total) == (
+            small[name].macs // 4,
+            small[name].params_total,
+        )
 
 
 @settings(max_examples=20, deadline=None)
@@ -271,7 +290,7 @@ def test_any_allowed_scaffold_maps_images_to_logits(
             {"input_shape": (3, 3, 32)},
             "is 3; it must be 4 or more",
         ),
-        ({"stem": "huge"}, "stem is 'huge'; it must be auto, small or large"),
+        ({"stem": "huge"}, "stem is 'huge'; it must be auto, small, half or large"),
         ({"input_shape": (2, 3, 32, 32)}, r"input shape is \(2, 3, 32, 32\)"),
     ],
 )

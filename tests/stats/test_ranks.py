@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blockzoo.stats.ranks import rank_agreement, rank_intervals, separated, tie_groups
+from blockzoo.stats.ranks import (
+    Agreement,
+    corrected_for_noise,
+    rank_agreement,
+    rank_intervals,
+    reliability,
+    separated,
+    tie_groups,
+)
 from tests.stats.simulated import CASES, Draws, at_most
 
 
@@ -59,3 +67,46 @@ def test_ties_are_groups_of_neighbours() -> None:
     better[0, 2] = better[0, 3] = better[1, 3] = True
     assert tie_groups([4.0, 3.0, 2.0, 1.0], better) == [(0, 1), (1, 2), (2, 3)]
     assert tie_groups([1.0, 2.0], np.zeros((2, 2), dtype=bool)) == [(1, 0)]
+
+
+def test_reliability_is_the_share_of_the_variance_that_is_the_blocks() -> None:
+    """Blocks of deviation 1, seeds' noise of 2 by 4 seeds, and what a seed does to all."""
+    generator = np.random.default_rng(2)
+    blocks, seeds = generator.normal(size=(400, 1)), generator.normal(size=(1, 4))
+    results = blocks + 10 * seeds + 2 * generator.normal(size=(400, 4))
+    assert reliability(results) == pytest.approx(1 / (1 + 4 / 4), abs=0.06)
+    assert reliability(results - 10 * seeds) == pytest.approx(reliability(results))
+    assert reliability([[1.0, 1.0], [1.0, 1.0]]) == 0.0
+
+
+@pytest.mark.parametrize("results", [[[1.0, 2.0]], [[1.0], [2.0]], [[1.0, np.nan], [1.0, 2.0]]])
+def test_reliability_needs_blocks_with_the_same_seeds(results: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="two or more blocks, each with the same two or more"):
+        reliability(results)
+
+
+def test_the_correction_finds_the_agreement_without_noise() -> None:
+    """Of 200 experiments, each 12 blocks whose true values correlate by 0.8."""
+    generator, corrected, observed = np.random.default_rng(3), [], []
+    for _ in range(200):
+        shared, *own = generator.normal(size=(3, 12))
+        true = [0.8**0.5 * shared + 0.2**0.5 * each for each in own]
+        sides = [each[:, None] + 0.5 * generator.normal(size=(12, 5)) for each in true]
+        found = rank_agreement(*(each.mean(axis=1) for each in sides))
+        better = corrected_for_noise(found, *map(reliability, sides))
+        assert better is not None
+        observed.append(found.tau)
+        corrected.append(better.tau)
+    expected = 2 / np.pi * np.arcsin(0.8)
+    assert np.mean(observed) < expected - 0.02
+    assert np.mean(corrected) == pytest.approx(expected, abs=0.04)
+
+
+def test_the_correction_stays_within_its_bounds() -> None:
+    high = Agreement(0.9, 0.5, 0.99, 8)
+    assert corrected_for_noise(high, 0.5, 0.5) == Agreement(1.0, 1.0, 1.0, 8)
+    assert corrected_for_noise(high, 0.0, 0.9) is None
+    assert corrected_for_noise(high, 1.0, 1.0) == pytest.approx(high)
+    few = corrected_for_noise(Agreement(0.5, None, None, 3), 0.9, 0.9)
+    assert few is not None
+    assert (few.low, few.high) == (None, None)

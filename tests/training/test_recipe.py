@@ -15,7 +15,7 @@ from tests.training.samples import TINY_RECIPE
 
 def test_named_recipes() -> None:
     assert [get_recipe(name).name for name in RECIPES] == list(RECIPES)
-    assert list(RECIPES) == ["quick", "quick2", "quick3", "classic", "v1"]
+    assert list(RECIPES) == ["quick", "quick2", "quick3", "lite", "classic", "v1"]
     classic = get_recipe("classic")
     assert (classic.optimizer, classic.learning_rate, classic.schedule) == ("adam", 1e-3, "plateau")
     assert (classic.epochs, classic.batch_size, classic.flip) == (50, 256, True)
@@ -46,7 +46,7 @@ def test_an_unknown_recipe_is_refused() -> None:
         ({"optimizer": "adan"}, "unknown optimizer 'adan'; did you mean adam"),
         ({"schedule": "step"}, "unknown schedule 'step'"),
         ({"precision": "fp16"}, "unknown precision 'fp16'"),
-        ({"channels_last": "yes"}, "channels_last is yes; allowed: auto, wide, True, False"),
+        ({"channels_last": "yes"}, "channels_last is yes; allowed: auto, safe, True, False"),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, "plateau has no warm-up"),
     ],
 )

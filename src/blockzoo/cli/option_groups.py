@@ -107,7 +107,7 @@ class ProfileOptions(ScaffoldOptions):
         str | None,
         typer.Option(
             "--recipe",
-            help="quick, quick2, quick3, classic or v1: whose training step. "
+            help="quick, quick2, quick3, lite, classic or v1: whose training step. "
             "(default: SGD with momentum)",
         ),
     ] = None
@@ -282,7 +282,7 @@ class TrainingOptions(ApartOptions, BlockOptions):
         typer.Option(
             "--stem",
             metavar="NAME",
-            help="auto, small or large (stride 4).",
+            help="auto, small, half (stride 2) or large (stride 4).",
         ),
     ] = None
     device: shared_options.Device = "auto"

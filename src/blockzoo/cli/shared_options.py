@@ -27,7 +27,7 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, quick2, quick3, classic or v1: scaffold, recipe, data, seeds.",
+        help="quick, quick2, quick3, lite, classic or v1: scaffold, recipe, data, seeds.",
     ),
 ]
 Context = Annotated[
@@ -128,9 +128,9 @@ DatasetName = Annotated[
     str | None,
     typer.Option(
         "--dataset",
-        help="digits, digits@16, cifar10, cifar100, imagenet64, imagenet128, imagenet224, "
-        "hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of 64x64 "
-        "pixels.",
+        help="digits, digits@16, cifar10, cifar100, cifar100-q95, imagenet64, imagenet128, "
+        "imagenet224, hf:NAME[:CONFIG], an .npz file or an image folder; FOLDER@64 for images of "
+        "64x64 pixels.",
     ),
 ]
 DataDir = Annotated[

@@ -19,8 +19,9 @@ from blockzoo.data.sources.hugging_face import PREFIX as HUGGING_FACE_PREFIX
 from blockzoo.data.sources.hugging_face import load_hugging_face
 from blockzoo.data.sources.imagenet import IMAGENET_NAMES, load_imagenet
 from blockzoo.data.sources.npz import load_npz
+from blockzoo.data.sources.recompressed import RECOMPRESSED, load_recompressed
 
-DATASET_NAMES = (*DIGITS_SIDES, *CIFAR_NAMES, *IMAGENET_NAMES)
+DATASET_NAMES = (*DIGITS_SIDES, *CIFAR_NAMES, RECOMPRESSED, *IMAGENET_NAMES)
 
 _AS_STORED = "@stored"
 """At the end of a name: images are not turned as their EXIF tag of orientation says."""
@@ -50,10 +51,10 @@ def load_dataset(
 
     Args:
         name_or_path: "digits", or "digits@16" at half their side; "cifar10", "cifar100",
-            "imagenet64", "imagenet128" or "imagenet224"; an `.npz` file; a folder of images by
-            class; or `hf:NAME` or `hf:NAME:CONFIG` of the Hugging Face hub. `FOLDER@64` and
-            `hf:NAME@64` resize so that images cover 64x64 pixels and cut out the middle.
-            `FOLDER@stored` and `FOLDER@64@stored` leave images as they are stored.
+            "cifar100-q95", "imagenet64", "imagenet128" or "imagenet224"; an `.npz` file; a folder
+            of images by class; or `hf:NAME` or `hf:NAME:CONFIG` of the Hugging Face hub.
+            `FOLDER@64` and `hf:NAME@64` resize so that images cover 64x64 pixels and cut out the
+            middle. `FOLDER@stored` and `FOLDER@64@stored` leave images as they are stored.
         data_dir: Where CIFAR is found or downloaded to, where ImageNet is found, and where images
             of a folder are kept decoded.
         size: (height, width) that images of a folder or the hub are stretched to.
@@ -97,6 +98,8 @@ def load_dataset(
         return load_digits(name)
     if name in CIFAR_NAMES:
         return load_cifar(name, data_dir)
+    if name == RECOMPRESSED:
+        return load_recompressed(data_dir)
     # A name that ends so means a file, and `load_npz` says where it is missing.
     if _exists(path) or path.suffix == ".npz":
         return load_npz(path)

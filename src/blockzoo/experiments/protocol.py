@@ -18,7 +18,7 @@ from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.seeding import checked_seed
 from blockzoo.data import ImageDataset
 from blockzoo.results.budgets import Match
-from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.scaffold.net import ScaffoldConfig, StemKind
 from blockzoo.training.recipe import Recipe, get_recipe
 from blockzoo.training.settings import TrainingSettings
 
@@ -50,7 +50,7 @@ class Protocol:
         depth: Blocks per stage.
         width: Channels of the stem.
         stem_bias: Whether the stem's convolution has a bias.
-        stem: "small", "large" or "auto", see `ScaffoldConfig`.
+        stem: "small", "half", "large" or "auto", see `ScaffoldConfig`.
         recipe: How networks are trained.
         validation_fraction: Share of the training images that is held out, by class; between 0 and
             1.
@@ -78,7 +78,7 @@ class Protocol:
     depth: int = 3
     width: int = 64
     stem_bias: bool = False
-    stem: Literal["auto", "small", "large"] = "auto"
+    stem: Literal["auto"] | StemKind = "auto"
     recipe: Recipe
     validation_fraction: float = 0.1
     split_seed: int = 0
@@ -237,6 +237,17 @@ _PROTOCOLS = {
             latency_budget_s=0.5,
             latency_processes=3,
         ),
+        # A table that two cores finish: images at a quarter of the area from the stem on.
+        Protocol(
+            name="lite",
+            depth=2,
+            width=16,
+            stem="half",
+            recipe=get_recipe("lite"),
+            dataset="cifar100-q95",
+            seeds=tuple(range(10)),
+            latency_budget_s=10.0,
+        ),
         Protocol(
             name="classic",
             context="classic/ResNetBasicBlock",
@@ -265,7 +276,7 @@ def protocol_names() -> tuple[str, ...]:
     """Return the names of the published protocols.
 
     >>> protocol_names()
-    ('quick', 'quick2', 'quick3', 'classic', 'v1')
+    ('quick', 'quick2', 'quick3', 'lite', 'classic', 'v1')
     """
     return tuple(_PROTOCOLS)
 
@@ -274,8 +285,8 @@ def get_protocol(name: str) -> Protocol:
     """Return the protocol of that name, in a track if the name says so.
 
     Args:
-        name: "quick", "quick2", "quick3", "classic" or "v1"; `v1+macs` or `v1+params@0.5x` fits
-            every block to a budget first.
+        name: "quick", "quick2", "quick3", "lite", "classic" or "v1"; `v1+macs` or
+            `v1+params@0.5x` fits every block to a budget first.
 
     Returns:
         The protocol; `changed` makes others of it.

@@ -129,8 +129,8 @@ class ScaffoldSettings(Frozen):
         classes: Outputs of the head.
         input_shape: (3, H, W) of an image, in pixels.
         stem_bias: Whether the stem's convolution has a bias.
-        stem: The one there is, "small" or "large"; older records, which lack it, all have the small
-            one.
+        stem: The one there is, "small", "half" or "large"; older records, which lack it, all have
+            the small one.
     """
 
     context: Name
@@ -139,4 +139,4 @@ class ScaffoldSettings(Frozen):
     classes: Positive
     input_shape: tuple[Positive, Positive, Positive]
     stem_bias: bool
-    stem: Literal["small", "large"] = "small"
+    stem: Literal["small", "half", "large"] = "small"

@@ -3,7 +3,8 @@
 input (3, H, W) -> stem: 3x3 convolution, BN, ReLU -> stage A, stride 1 -> stage B, stride 2, twice
 the channels -> stage C, stride 2, twice again -> global average pool, linear -> classes.
 Inputs of 128 pixels or more have the large stem: 7x7 convolution of stride 2, BN, ReLU, 3x3
-max-pool of stride 2 (K. He et al., Deep Residual Learning for Image Recognition, 2016).
+max-pool of stride 2 (K. He et al., Deep Residual Learning for Image Recognition, 2016). The half
+stem is the small one with stride 2, so that all stages take a quarter of the work.
 Every part draws its weights from generators seeded by (seed, part), those of Python, numpy and
 torch alike, so that for one seed the stem, the other stages and the head start the same whatever
 the block under test.
@@ -29,6 +30,8 @@ from blockzoo.measure.costs.unchanged import left_unchanged
 
 LARGE_INPUT = 128
 """The shorter side in pixels from which on "auto" takes the large stem."""
+StemKind = Literal["small", "half", "large"]
+_STEM_STRIDES: dict[StemKind, int] = {"small": 1, "half": 2, "large": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,8 @@ class ScaffoldConfig:
         classes: Outputs of the head.
         input_shape: (3, H, W) of an image, in pixels.
         stem_bias: Whether the stem's convolution has a bias, as the early version's had.
-        stem: "small" keeps the size, "large" has stride 4, "auto" is large for inputs whose shorter
-            side is 128 pixels or more.
+        stem: "small" keeps the size, "half" has stride 2, "large" has stride 4, "auto" is large for
+            inputs whose shorter side is 128 pixels or more and else small.
 
     Raises:
         InputError: For values that cannot work.
@@ -60,7 +63,7 @@ class ScaffoldConfig:
     classes: int = 10
     input_shape: tuple[int, int, int] = (3, 32, 32)
     stem_bias: bool = False
-    stem: Literal["auto", "small", "large"] = "auto"
+    stem: Literal["auto"] | StemKind = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", name_of_block(self.context))
@@ -74,11 +77,11 @@ class ScaffoldConfig:
             )
         check_all(shape[1:], f"side of input shape {shape}", SIDE)
 
-        if self.stem not in ("auto", "small", "large"):
-            raise InputError(f"stem is {self.stem!r}; it must be auto, small or large")
+        if self.stem not in ("auto", *_STEM_STRIDES):
+            raise InputError(f"stem is {self.stem!r}; it must be auto, small, half or large")
 
     @property
-    def stem_kind(self) -> Literal["small", "large"]:
+    def stem_kind(self) -> StemKind:
         """Which stem there is; never "auto"."""
         if self.stem == "auto":
             return "large" if min(self.input_shape[1:]) >= LARGE_INPUT else "small"
@@ -88,7 +91,7 @@ class ScaffoldConfig:
     def stem_size(self) -> tuple[int, int]:
         """Height and width of what the stem returns."""
         _, height, width = self.input_shape
-        stride = 4 if self.stem_kind == "large" else 1
+        stride = _STEM_STRIDES[self.stem_kind]
         return math.ceil(height / stride), math.ceil(width / stride)
 
     def stage_shape(self, position: Position) -> tuple[int, int, int]:
@@ -283,7 +286,9 @@ def _stem(config: ScaffoldConfig) -> nn.Sequential:
             nn.MaxPool2d(3, stride=2, padding=1),
         )
     return nn.Sequential(
-        nn.Conv2d(3, config.width, 3, padding=1, bias=config.stem_bias),
+        nn.Conv2d(
+            3, config.width, 3, _STEM_STRIDES[config.stem_kind], padding=1, bias=config.stem_bias
+        ),
         nn.BatchNorm2d(config.width),
         nn.ReLU(inplace=True),
     )

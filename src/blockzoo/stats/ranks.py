@@ -116,3 +116,59 @@ def rank_agreement(
     reach = float(ndtri((1 + confidence) / 2)) * np.sqrt(0.437 / (n - 4))
     centre = np.arctanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12))
     return Agreement(tau, float(np.tanh(centre - reach)), float(np.tanh(centre + reach)), n)
+
+
+def reliability(results: ArrayLike) -> float:
+    """Return the share of the variance between means of blocks that is theirs, not the seeds'.
+
+    Of results (k, seeds), every block with every seed. What a seed does to all blocks alike changes
+    no rank and does not count. It is 1 - (mean square of the rest) / (mean square of the blocks),
+    0 at the least: Cronbach's (1951) alpha with seeds as items. Raises `ValueError` for fewer than
+    two blocks or seeds, or a missing one.
+
+    >>> reliability([[3.0, 3.1, 3.0], [1.0, 1.1, 1.0]])  # the seeds move both alike
+    1.0
+    >>> reliability([[1.0, 2.0], [2.0, 1.0]])
+    0.0
+    """
+    values = np.asarray(results, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2 or np.isnan(values).any():
+        raise ValueError(
+            f"two or more blocks, each with the same two or more seeds; given {values.shape}"
+        )
+    blocks, seeds = values.shape
+    of_blocks = values.mean(axis=1, keepdims=True)
+    rest = values - of_blocks - values.mean(axis=0, keepdims=True) + values.mean()
+    between = seeds * float(of_blocks.var(ddof=1))
+    within = float((rest**2).sum()) / ((blocks - 1) * (seeds - 1))
+    # Where no block differs from another nothing of the differences is theirs.
+    return max(0.0, 1.0 - within / between) if between > 0 else 0.0
+
+
+def corrected_for_noise(agreement: Agreement, first: float, second: float) -> Agreement | None:
+    """Return the agreement as it would be with endless seeds, of the reliabilities of both sides.
+
+    Spearman's (1904) correction, by way of the correlation that belongs to tau under normality
+    (Greiner 1909): sin(pi tau / 2) is divided by the root of the product of both reliabilities, and
+    is 1 at the most. The ends of the interval go the same way, which takes the reliabilities as
+    known. The noise of the two must be independent: other seeds on each side. Of 12 blocks it goes
+    too far by 0.02 where reliabilities are 0.95 and by 0.08 where they are 0.83, so have seeds
+    enough. None where a reliability is 0, for then nothing is known.
+
+    >>> observed = rank_agreement([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 6, 5])
+    >>> [round(end, 2) for end in corrected_for_noise(observed, 0.98, 0.98)[:3]]
+    [0.96, 0.39, 1.0]
+    """
+    product = first * second
+    if product <= 0:
+        return None
+
+    def corrected(tau: float | None) -> float | None:
+        if tau is None:
+            return None
+        r = float(np.clip(np.sin(np.pi * tau / 2) / np.sqrt(product), -1, 1))
+        return float(2 / np.pi * np.arcsin(r))
+
+    tau = corrected(agreement.tau)
+    assert tau is not None
+    return Agreement(tau, corrected(agreement.low), corrected(agreement.high), agreement.n)

@@ -6,7 +6,7 @@ fast as in fp32; without them it is emulated, and slower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -35,7 +35,9 @@ class Arithmetic:
 def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> Arithmetic:
     """Return what `recipe` asks for on `device`; "auto" is replaced by what profits there.
 
-    Raises `InputError` where channels-last is asked for and the CPU cannot train `net` in it.
+    With channels-last and in fp32 the CPU computes narrow convolutions contiguously, see
+    `contiguous_where_narrow`. Raises `InputError` where channels-last is asked for and the CPU
+    cannot train `net` in it.
 
     >>> from dataclasses import replace
     >>> from blockzoo.training.recipe import get_recipe
@@ -46,29 +48,31 @@ def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> 
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if profits_from_bf16(device) else "fp32"
-    wide = _narrowest_convolution(net) >= _LEAST_CHANNELS
-    safe = device.type != "cpu" or wide
-    if recipe.channels_last is True and not safe:
+    on_cpu, narrow = device.type == "cpu", _narrow_convolutions(net)
+    # Of a subclass nobody knows how it computes.
+    stubborn = [conv for conv in narrow if precision != "fp32" or type(conv) is not nn.Conv2d]
+    if recipe.channels_last is True and on_cpu and stubborn:
         raise InputError(
             f"channels_last is True; on the CPU it needs convolutions of {_LEAST_CHANNELS} or more "
-            f"channels, the narrowest here has {_narrowest_convolution(net)}"
+            f"channels, the narrowest here has {min(map(_channels, stubborn))}"
         )
     channels_last = recipe.channels_last
     if channels_last == "auto":
-        channels_last = precision == "bf16" and safe
-    elif channels_last == "wide":
-        channels_last = wide  # on every device, so that all compute alike
+        channels_last = precision == "bf16" and not (on_cpu and narrow)
+    elif channels_last == "safe":
+        channels_last = not stubborn  # on every device, so that all compute alike
     return Arithmetic(precision=precision, channels_last=channels_last)
 
 
-def _narrowest_convolution(net: nn.Module) -> int:
-    """Return the fewest channels that go into or come out of a convolution, images apart."""
+def _narrow_convolutions(net: nn.Module) -> list[nn.Conv2d]:
+    """Return the convolutions that a CPU cannot train channels-last."""
     convolutions = (layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
-    widths = (
-        min(conv.out_channels, conv.in_channels if conv.in_channels != 3 else conv.out_channels)
-        for conv in convolutions
-    )
-    return min(widths, default=_LEAST_CHANNELS)
+    return [conv for conv in convolutions if _channels(conv) < _LEAST_CHANNELS]
+
+
+def _channels(conv: nn.Conv2d) -> int:
+    """Return the fewest channels that go into or come out of a convolution, images apart."""
+    return min(conv.out_channels, conv.in_channels if conv.in_channels != 3 else conv.out_channels)
 
 
 def profits_from_bf16(device: torch.device) -> bool:
@@ -81,6 +85,48 @@ def profits_from_bf16(device: torch.device) -> bool:
 
 # Above it bfloat16 gradients take longer than those of fp32 (benchmarks/depthwise_bf16.py).
 _LARGEST_FAST_KERNEL = 3
+
+
+class _ContiguousConv2d(nn.Conv2d):
+    """Computes contiguously, whatever the layout of its input and its weights."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input.contiguous(), self.weight.contiguous(), self.bias)
+
+
+@contextmanager
+def contiguous_where_narrow(
+    net: nn.Module, arithmetic: Arithmetic, device: torch.device
+) -> Iterator[None]:
+    """Have convolutions that a CPU cannot train channels-last compute contiguously inside.
+
+    Those of `net`, and of copies made of it. Nothing changes on other devices, with other layouts
+    and in bfloat16.
+
+    >>> conv = nn.Conv2d(16, 4, 1).to(memory_format=torch.channels_last)
+    >>> with contiguous_where_narrow(conv, Arithmetic(precision="fp32", channels_last=True),
+    ...                              torch.device("cpu")):
+    ...     conv(torch.zeros(1, 16, 8, 8).to(memory_format=torch.channels_last)).is_contiguous()
+    True
+    """
+    applies = device.type == "cpu" and arithmetic == Arithmetic(
+        precision="fp32", channels_last=True
+    )
+    narrow = _narrow_convolutions(net) if applies else []
+    with _computing_as(_ContiguousConv2d, narrow):
+        yield
+
+
+@contextmanager
+def _computing_as(kind: type[nn.Conv2d], convolutions: Sequence[nn.Conv2d]) -> Iterator[None]:
+    for conv in convolutions:
+        # The class and not the module, so that optimizers, names and hooks stay as they are.
+        conv.__class__ = kind
+    try:
+        yield
+    finally:
+        for conv in convolutions:
+            conv.__class__ = nn.Conv2d
 
 
 class _Conv2dInFp32(nn.Conv2d):
@@ -105,21 +151,16 @@ def fast_depthwise(net: nn.Module, arithmetic: Arithmetic, device: torch.device)
     torch.float32
     """
     applies = device.type == "cpu" and arithmetic.precision == "bf16"
-    slow = [conv for conv in net.modules() if applies and _is_slow(conv)]
-    for conv in slow:
-        # The class and not the module, so that optimizers, names and hooks stay as they are.
-        conv.__class__ = _Conv2dInFp32
-    try:
+    slow = [
+        conv for conv in net.modules() if applies and type(conv) is nn.Conv2d and _is_slow(conv)
+    ]
+    with _computing_as(_Conv2dInFp32, slow):
         yield
-    finally:
-        for conv in slow:
-            conv.__class__ = nn.Conv2d
 
 
-def _is_slow(layer: nn.Module) -> bool:
-    # A subclass may have a forward of its own, which is not to be replaced; and one channel in one
-    # group is an ordinary convolution.
-    if type(layer) is not nn.Conv2d or layer.groups < max(layer.in_channels, 2):
+def _is_slow(layer: nn.Conv2d) -> bool:
+    # One channel in one group is an ordinary convolution.
+    if layer.groups < max(layer.in_channels, 2):
         return False
     widened = max(*layer.stride, *layer.dilation) > 1
     return widened or max(layer.kernel_size) > _LARGEST_FAST_KERNEL

@@ -35,7 +35,12 @@ from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics
-from blockzoo.training.arithmetic import Arithmetic, fast_depthwise, resolve_arithmetic
+from blockzoo.training.arithmetic import (
+    Arithmetic,
+    contiguous_where_narrow,
+    fast_depthwise,
+    resolve_arithmetic,
+)
 from blockzoo.training.checkpoint import save_checkpoint
 from blockzoo.training.compilation import BatchKind, CompiledForward
 from blockzoo.training.cuda_graphs import GraphedForward
@@ -172,8 +177,9 @@ def _prepared_process(
     repeatable = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
+    narrow = contiguous_where_narrow(net, arithmetic, device)
     memory, depthwise = freed_memory_kept(device), fast_depthwise(net, arithmetic, device)
-    with terminable(), seeded(seed), repeatable, memory, depthwise:
+    with terminable(), seeded(seed), repeatable, memory, depthwise, narrow:
         yield
 
 

@@ -172,7 +172,7 @@ def test_what_is_shared_reaches_every_training(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--stem", "huge"], "stem is 'huge'; it must be auto, small or large"),
+        (["--stem", "huge"], "stem is 'huge'; it must be auto, small, half or large"),
         (["--seeds", "0"], "--seeds is 0; it must be 1 or more"),
         (["--seeds", "10001"], "--seeds is 10001; it must be within 1..10000"),
         (["--resident", "1"], "unknown --resident '1'; allowed: auto, yes, no"),

@@ -33,8 +33,8 @@ def test_a_store_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_all_are_listed() -> None:
-    names = [line.split()[0] for line in run("list").stdout.splitlines()[:6]]
-    assert names == ["protocol", "quick", "quick2", "quick3", "classic", "v1"]
+    names = [line.split()[0] for line in run("list").stdout.splitlines()[:7]]
+    assert names == ["protocol", "quick", "quick2", "quick3", "lite", "classic", "v1"]
 
 
 @pytest.mark.parametrize(

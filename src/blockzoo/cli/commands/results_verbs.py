@@ -19,7 +19,7 @@ OfProtocol = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        help="Only of quick, quick2, quick3, classic or v1, or of a label as v1~3f2a9c.",
+        help="Only of quick, quick2, quick3, lite, classic or v1, or of a label as v1~3f2a9c.",
     ),
 ]
 Into = Annotated[
