@@ -28,6 +28,7 @@ from blockzoo.experiments.sweep.choice import Choice
 from blockzoo.experiments.sweep.plan import SweepRequest, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener, run_sweep
 from blockzoo.measure.machine.environment import describe_environment
+from blockzoo.results.environment import Environment
 from blockzoo.results.store.database import Store
 
 NODES = (1, 2, 4, 8, 16, 32, 64)
@@ -152,7 +153,8 @@ def measured(seeds: int, epochs: int) -> dict[str, Any]:
 
 def page(record: dict[str, Any]) -> str:
     """Return the page of that record, in Markdown."""
-    model, environment = record["model"], record["environment"]
+    model = record["model"]
+    environment = Environment.model_validate(record["environment"])
     ways = "\n".join(
         f"| {way['executor']} | {way['workers']} | {way['startup_s']:.1f} | {way['wall_s']:.1f} | "
         f"{_foretold(record, way)} |"
@@ -170,7 +172,8 @@ def page(record: dict[str, Any]) -> str:
 What does Ray add to a sweep, and how many nodes does one driver keep busy?
 
 One sweep of {len(record["ways"][0]["trials_s"])} small trainings was run in this process and on a Ray cluster of one machine.
-Record `benchmarks/results/ray_scaling.json`, {environment.get("cpu", "unknown CPU")}, commit {environment.get("commit") or "unknown"}.
+Record `benchmarks/results/ray_scaling.json`, n = 1, {environment.named_processor}, cores available: {environment.cores},
+torch {environment.torch}, Python {environment.python}, commit {environment.commit}.
 Run it again by `python benchmarks/ray_scaling.py --output FILE`.
 
 | executor | workers | start-up, s | trials, s | by the model, s |

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from blockzoo.results.environment import Environment
+
 _INTRO = """\
 # How a store grows
 
@@ -69,12 +71,12 @@ def _growth(
 
 
 def _origin(record: Mapping[str, Any]) -> Iterator[str]:
-    environment = record["environment"]
+    environment = Environment.model_validate(record["environment"])
     yield "## How it was measured"
     yield ""
     yield (
         "`python benchmarks/store_scale.py`, record `benchmarks/results/store_scale.json`: "
-        f"{environment['processor']}, cores available: {environment['cores']}, "
-        f"{environment['system']}; Python {environment['python']}; each command once, in a process "
-        f"of its own; commit {environment['commit']}."
+        f"{environment.named_processor}, cores available: {environment.cores}, "
+        f"{environment.system}; Python {environment.python}; each command once, in a process "
+        f"of its own; commit {environment.commit}."
     )

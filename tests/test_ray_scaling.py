@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.record_samples import ENVIRONMENT
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -68,11 +70,16 @@ def test_the_page_says_what_the_record_says_before_and_after_it_is_a_file() -> N
         "model": asdict(model),
         "foretold_s": {str(way.workers): foretold_s(model, way) for way in ways[1:]},
         "simulated": simulated(model, [1.0]),
-        "environment": {"cpu": "a CPU", "commit": "abc"},
+        "environment": {
+            **ENVIRONMENT.model_dump(mode="json"),
+            "processor": "a CPU",
+            "commit": "abc",
+        },
     }
     text = page(record)
     assert page(json.loads(json.dumps(record))) == text
     assert "| ray | 2 | 9.0 | 25.0 | 24.1 (-4%) |" in text
+    assert "n = 1, a CPU" in text
     assert "can hand out 10 trials a second" in text
     # Trainings of a minute keep 64 nodes busy, those of a second eight.
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.record_samples import ENVIRONMENT
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,10 +26,8 @@ RECORD = {
         {"records": 100_000, "append_cpu_ms": 1.25, "append_wall_ms": 3.0, "database_mb": 1000.0},
     ],
     "environment": {
+        **ENVIRONMENT.model_dump(mode="json"),
         "processor": "Some CPU",
-        "cores": 2,
-        "system": "Linux",
-        "python": "3.11",
         "commit": "abc",
     },
 }
