@@ -116,7 +116,7 @@ def trained_in(stores: Iterable[Path]) -> Iterator[TrainingRecord]:
     seen = set[str]()
     for path in stores:
         with Store(path, create=False) as store:
-            for record in store.records(kind="training"):
+            for record in store.each(kind="training"):
                 if isinstance(record, TrainingRecord) and record.trial_id not in seen:
                     seen.add(record.trial_id)
                     yield record

@@ -282,7 +282,7 @@ class TrainingOptions(ApartOptions, BlockOptions):
         typer.Option(
             "--stem",
             metavar="NAME",
-            help="auto, small, half (stride 2) or large (stride 4).",
+            help="auto, small, half or large.",
         ),
     ] = None
     device: shared_options.Device = "auto"
