@@ -20,8 +20,12 @@ export function placeMark(positions, position) {
   return html`<span class="place at-${position}"><svg viewBox="0 0 17 16" aria-hidden="true">${bars}</svg><span>${position}</span></span>`;
 }
 
+// A long name breaks between its words first.
+const WORDS = /(?<=[a-z0-9])(?=[A-Z])|(?<=[/._:-])/;
+
 export function blockCell(board, row) {
-  return html`<a href=${board.value("page", row)}>${board.value("block", row)}</a>
+  const words = board.value("block", row).split(WORDS);
+  return html`<a href=${board.value("page", row)}>${words.map((word, index) => html`${index ? html`<wbr>` : nothing}${word}`)}</a>
     ${placeMark(board.positions, board.value("position", row))}`;
 }
 

@@ -39,13 +39,16 @@ function frontChart(front) {
   const points = front.points;
   const best = points.filter((point) => point.on_front).sort((a, b) => a.cost - b.cost);
   const log = state.cost !== "latency" && Math.max(...points.map((p) => p.cost)) > 20 * Math.min(...points.map((p) => p.cost));
-  const wide = Math.max(Math.min(place.clientWidth - 30, 1000), 320);
+  const wide = Math.max(Math.min(place.clientWidth - 30, 1200), 300);
   return Plot.plot({
     width: wide,
     height: Math.min(Math.max(0.55 * wide, 320), 520),
     marginLeft: 52,
     marginBottom: 44,
     marginRight: 24,
+    inset: 12,
+    insetLeft: wide < 500 ? 30 : 60,
+    insetRight: wide < 500 ? 30 : 60,
     style: { background: "transparent", color: "inherit" },
     ariaLabel: `Accuracy against ${data.costs[state.cost].toLowerCase()}`,
     x: { label: `${data.costs[state.cost]} →`, type: log ? "log" : "linear", nice: true, tickFormat: state.cost === "latency" ? undefined : "~s", ticks: wide < 500 ? 4 : 8 },
@@ -62,7 +65,7 @@ function frontChart(front) {
       }),
       Plot.text(best, {
         x: "cost", y: "accuracy", text: (p) => (p.block.length > 24 ? `${p.block.slice(0, 23)}…` : p.block), dy: -12, fill: "var(--ink)",
-        stroke: "var(--panel)", strokeWidth: 3, textAnchor: "middle",
+        stroke: "var(--panel)", strokeWidth: 3, textAnchor: "middle", pointerEvents: "none",
       }),
     ],
   });
@@ -93,12 +96,12 @@ function positionsChart(blocks) {
     marginTop: 34,
     style: { background: "transparent", color: "inherit" },
     ariaLabel: "Gain over the context block by position",
-    x: { domain: POSITIONS, axis: "top", label: null },
-    y: { domain: blocks.map((each) => each.block), label: null, tickFormat: short },
+    x: { domain: POSITIONS, axis: "top", label: null, padding: 0.03 },
+    y: { domain: blocks.map((each) => each.block), label: null, tickFormat: short, padding: 0.06 },
     color: { type: "diverging", scheme: "BrBG", pivot: 0, domain: [-most, most] },
     marks: [
       Plot.cell(gains, { x: "position", y: "block", fill: "mean", inset: 1, ariaLabel: gainText, className: "points" }),
-      Plot.text(gains, { x: "position", y: "block", text: (each) => signed(each.mean), fill: (each) => (Math.abs(each.mean) > 0.55 * most ? "#fff" : "#14201f") }),
+      Plot.text(gains, { x: "position", y: "block", text: (each) => signed(each.mean), fill: (each) => (Math.abs(each.mean) > 0.55 * most ? "#fff" : "#14201f"), pointerEvents: "none" }),
     ],
   });
 }
@@ -106,6 +109,7 @@ function positionsChart(blocks) {
 // Points are links with one stop for all of them: arrows go from one to the next.
 function reachable(chart, points, texts, name) {
   const marks = [...chart.querySelectorAll(".points > [aria-label], .points [aria-label]")].filter((each) => each.tagName !== "g");
+  for (const group of chart.querySelectorAll("g[aria-label]")) group.setAttribute("role", "group");
   const byText = new Map(points.map((point, index) => [texts[index], point]));
   const say = (mark) => {
     state.reading[name] = mark.getAttribute("aria-label");

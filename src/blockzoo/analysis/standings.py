@@ -129,7 +129,7 @@ def _trained(
         cost=measured.cost,
         latency=measured.latency,
         latencies=measured.latencies,
-        newest_at=max(each.created_at for each in (*group, *_records(measured))),
+        newest_at=max(_times(group) + _times(_records(measured))),
     )
 
 
@@ -144,12 +144,16 @@ def _untrained(measured: Measured) -> Standing:
         cost=measured.cost,
         latency=measured.latency,
         latencies=measured.latencies,
-        newest_at=max(each.created_at for each in records),
+        newest_at=max(_times(records)),
     )
 
 
 def _records(measured: Measured) -> list[Record]:
     return [*([] if measured.cost is None else [measured.cost]), *measured.latencies]
+
+
+def _times(made: Sequence[Trained] | Sequence[Record]) -> list[datetime]:
+    return [each.created_at for each in made]
 
 
 def _accuracy(well: Sequence[Trained]) -> MeanInterval | None:

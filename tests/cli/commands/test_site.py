@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.request import urlopen
@@ -50,7 +51,7 @@ def test_a_site_is_served_to_this_machine_until_it_is_stopped(
     Path("index.html").write_text("here")
     pages: list[bytes] = []
 
-    def read_once(server: serving.ThreadingHTTPServer) -> None:
+    def read_once(server: ThreadingHTTPServer) -> None:
         reader = Thread(
             target=lambda: pages.append(urlopen(addresses[0], timeout=10).read()), daemon=True
         )
@@ -59,7 +60,7 @@ def test_a_site_is_served_to_this_machine_until_it_is_stopped(
         reader.join(10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(serving.ThreadingHTTPServer, "serve_forever", read_once)
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", read_once)
     addresses: list[str] = []
     serving.serve(".", addresses.append)
     assert addresses[0].startswith("http://127.0.0.1:")

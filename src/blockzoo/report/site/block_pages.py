@@ -27,7 +27,7 @@ from blockzoo.report.site.wording import (
     plain,
 )
 from blockzoo.results.environment import PASSING
-from blockzoo.results.records import CostRecord, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.table.values import hardware
 
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
@@ -173,20 +173,26 @@ def _cost_table(standings: Iterable[Standing]) -> Table:
 
 
 def _cost_row(standing: Standing, cost: CostRecord) -> tuple[Cell, ...]:
-    stage, deploy, train = cost.stage_at(standing.position), cost.deploy, cost.train
-    inference, step = cost.memory_inference, cost.memory_training
+    stage = cost.stage_at(standing.position)
     return (
         str(standing.position),
         plain(scaffold_text(standing)),
-        count_text(stage and stage.deploy.macs),
-        count_text(stage and stage.deploy.params_total),
-        count_text(deploy and deploy.macs),
-        count_text(deploy and deploy.params_total),
-        count_text(train and train.macs),
-        megabytes_text(inference and inference.peak_bytes),
-        megabytes_text(step and step.peak_bytes),
+        *_counted(None if stage is None else stage.deploy),
+        *_counted(cost.deploy),
+        _counted(cost.train)[0],
+        *(
+            megabytes_text(None if memory is None else memory.peak_bytes)
+            for memory in (cost.memory_inference, cost.memory_training)
+        ),
         plain(" ".join(cost.uncounted)) or NOTHING,
     )
+
+
+def _counted(form: FormCost | None) -> tuple[str, str]:
+    """Return MACs and parameters."""
+    if form is None:
+        return NOTHING, NOTHING
+    return count_text(form.macs), count_text(form.params_total)
 
 
 def scaffold_text(standing: Standing) -> str:

@@ -17,7 +17,7 @@ from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.report.site.wording import date_text, file_stem, plain
 from blockzoo.report.tables.ranks import tie_letter
-from blockzoo.results.records import FormCost, LatencyRecord
+from blockzoo.results.records import FormCost, LatencyRecord, MemoryUse
 from blockzoo.results.table.values import hardware
 
 Kind = Literal["text", "integer", "number"]
@@ -154,15 +154,17 @@ def _stage(name: str) -> Callable[[BoardRow], Value]:
 
 def _whole(form: Literal["deploy", "train"], name: str) -> Callable[[BoardRow], Value]:
     def of(row: BoardRow) -> Value:
-        cost: FormCost | None = row.standing.cost and getattr(row.standing.cost, form)
-        return None if cost is None else getattr(cost, name)
+        cost = row.standing.cost
+        counted: FormCost | None = None if cost is None else getattr(cost, form)
+        return None if counted is None else getattr(counted, name)
 
     return of
 
 
 def _peak_mb(name: Literal["memory_inference", "memory_training"]) -> Callable[[BoardRow], Value]:
     def of(row: BoardRow) -> Value:
-        memory = row.standing.cost and getattr(row.standing.cost, name)
+        cost = row.standing.cost
+        memory: MemoryUse | None = None if cost is None else getattr(cost, name)
         return None if memory is None else memory.peak_bytes / 1e6
 
     return of

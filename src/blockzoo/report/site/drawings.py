@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,9 +29,10 @@ def curve_drawing(points: Sequence[Point], title: str, *, scale: float = 100.0) 
     highs = [scale * p.y.mean if p.y.high is None else scale * min(p.y.high, 1) for p in points]
     # Of few seeds a band may be as wide as all there can be; the means say what is worth seeing.
     reach = max(means) - min(means) or 1.0
-    bottom = max(min(means) - 0.4 * reach, 0.0)
-    top = min(max(means) + 0.4 * reach, scale)
-    place = _Plane(xs[0], xs[-1], bottom, top)
+    step = _step(1.8 * reach / _TICKS)
+    bottom = math.floor(max(min(means) - 0.4 * reach, 0.0) / step) * step
+    top = math.ceil(min(max(means) + 0.4 * reach, scale) / step) * step
+    place = _Plane(xs[0], xs[-1], bottom, top, step)
     line = " ".join(place.at(x, y) for x, y in zip(xs, means, strict=True))
     upper = [place.at(x, y) for x, y in zip(xs, highs, strict=True)]
     lower = [place.at(x, y) for x, y in zip(xs, lows, strict=True)]
@@ -40,12 +42,18 @@ def curve_drawing(points: Sequence[Point], title: str, *, scale: float = 100.0) 
     return _framed(title, place.axes() + body)
 
 
+def _step(least: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is as large."""
+    power = float(10 ** math.floor(math.log10(least)))
+    return next(times * power for times in (1.0, 2.0, 5.0, 10.0) if times * power >= least)
+
+
 class _Plane:
     """Where values lie in a drawing; what lies beyond its ends is put onto them."""
 
-    def __init__(self, left: float, right: float, bottom: float, top: float) -> None:
+    def __init__(self, left: float, right: float, bottom: float, top: float, step: float) -> None:
         self._x, self._width = left, (right - left) or 1.0
-        self._y, self._height = bottom, (top - bottom) or 1.0
+        self._y, self._height, self._step = bottom, (top - bottom) or step, step
 
     def at(self, x: float, y: float) -> str:
         share_x = (x - self._x) / self._width
@@ -57,13 +65,13 @@ class _Plane:
     def axes(self) -> Markup:
         """Return grid lines with their values, and the ends of the other axis."""
         found = Markup()
-        for step in range(_TICKS + 1):
-            value = self._y + self._height * step / _TICKS
+        for number in range(round(self._height / self._step) + 1):
+            value = self._y + self._step * number
             x, y = self.at(self._x, value).split(",")
             found += Markup(
                 '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
-                '<text x="{3}" y="{2}" dy="0.32em" text-anchor="end">{4:.1f}</text>'
-            ).format(x, _WIDTH - 8, y, _LEFT - 6, value)
+                '<text x="{3}" y="{2}" dy="0.32em" text-anchor="end">{4:g}</text>'
+            ).format(x, _WIDTH - 8, y, _LEFT - 6, round(value, 6))
         for value, anchor in ((self._x, "start"), (self._x + self._width, "end")):
             x, _ = self.at(value, self._y).split(",")
             found += Markup('<text x="{}" y="{}" text-anchor="{}">{:g}</text>').format(

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from blockzoo.report.site.embedding import content_policy, verbatim
+from blockzoo.report.site.parts import is_brief
 
 _FOLDER = Path(__file__).parent
 ASSETS = _FOLDER / "assets"
@@ -19,7 +20,7 @@ PLOT_STYLE = "plot.css"
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -27,6 +28,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.filters["brief"] = is_brief
+    return found
 
 
 @cache

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from blockzoo.report.site.wording import plain
 
 Align = Literal["text", "number"]
+_BRIEF = 24
+"""Letters."""
 
 
 class Link(NamedTuple):
@@ -22,6 +24,15 @@ class Link(NamedTuple):
 
 Cell = str | Link
 """A drawing of ours is markup, which is a text that stays as it is."""
+
+
+def is_brief(cell: Cell) -> bool:
+    """Tell whether a cell is short enough to stand in one line.
+
+    >>> is_brief("ResNetBasicBlock"), is_brief(Link("long " * 9, "page.html"))
+    (True, False)
+    """
+    return len(cell.text if isinstance(cell, Link) else cell) <= _BRIEF
 
 
 @dataclass(frozen=True, kw_only=True)
