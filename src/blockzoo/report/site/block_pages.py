@@ -61,7 +61,7 @@ def block_page(name: str, standings: Sequence[Standing], records: Sequence[Recor
 
     Example:
         >>> block_page("RepMixer", [], []).facts[0]
-        Fact(name='family', value='metaformer')
+        Fact(name='family', value='reparam')
     """
     environments = _numbered(records)
     trainings = [each for each in records if isinstance(each, TrainingRecord)]
