@@ -78,7 +78,7 @@ function latency(of) {
   if (ratio === null) return verdict ?? NOTHING;
   return html`${number(ratio, 3)} <span class="verdict ${verdict}">${verdict}</span>
     <small>${interval(of("latency_ratio_low"), of("latency_ratio_high"), 1, 3)}</small>
-    <small>× ${of("latency_baseline")}</small>`;
+    <small class="clip">× ${of("latency_baseline")}</small>`;
 }
 
 function seeds(of) {

@@ -166,7 +166,7 @@ const select = (name, label, options) => html`<label>${label}<select name=${name
 function draw() {
   const front = data.fronts.find((each) => each.group === state.group && each.cost === state.cost);
   const blocks = data.positions.filter((each) => each.group === state.group && Object.keys(each.gains).length);
-  const left = front?.left_out.length ? `Without a value of this cost: ${front.left_out.join(", ")}. ` : "";
+  const left = front?.left_out ?? [];
   render(
     html`<div class="tools">${select("group", "Data set and protocol", groups.map((each) => [each, each]))}</div>
     <section class="chart" id="front"><h2>Accuracy against cost</h2>
@@ -174,7 +174,9 @@ function draw() {
       ${front
         ? html`${legend}<figure>${reachable(frontChart(front), front.points, front.points.map(pointText), "front")}</figure>
           <p class="reading" id="reading-front" role="status">Point at a mark, or go to it by Tab and arrow keys.</p>
-          <p class="below">${left}${front.timed ? `Latency: ${front.timed}.` : ""}</p>${frontTable(front)}`
+          ${front.timed ? html`<p class="below">Latency: ${front.timed}.</p>` : nothing}
+          ${left.length ? html`<details><summary>${left.length} without this cost</summary><ul class="lines">${left.map((name) => html`<li>${name}</li>`)}</ul></details>` : nothing}
+          ${frontTable(front)}`
         : html`<p class="notice">No block here has both accuracy and this cost.</p>`}
     </section>
     <section class="chart" id="positions"><h2>Where blocks belong</h2>
