@@ -38,7 +38,7 @@ COMMANDS = [
     *("blocks", "check", "protocol", "profile", "benchmark", "marginal", "scaling", "roofline"),
     "train",
     *("sweep", "tune", "ranks", "specialisation", "front", "curves", "exported", "visualize"),
-    *("results", "doctor"),
+    *("site", "results", "doctor"),
 ]
 TINY = ["--width", "4", "--depth", "1"]
 Run = Callable[..., tuple[int, str, str]]

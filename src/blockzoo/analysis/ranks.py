@@ -82,8 +82,17 @@ def rankings(trainings: Iterable[TrainingRecord]) -> list[Ranking]:
     A network that is the same at several positions is ranked at each of them. Trainings without a
     test accuracy do not count.
     """
+    return rankings_of(trained(trainings))
+
+
+def rankings_of(kept: Iterable[Trained]) -> list[Ranking]:
+    """Return what `rankings` does, of what was kept of trainings.
+
+    >>> rankings_of([])
+    []
+    """
     places: dict[tuple[Terms, Position], list[Seeds[Trained]]] = defaultdict(list)
-    for seeds in by_seeds(trained(trainings)):
+    for seeds in by_seeds(kept):
         for position in seeds.records[0].positions:
             places[seeds.terms, position].append(seeds)
     found = [

@@ -19,20 +19,26 @@ from blockzoo.results.selection import counting
 class Trained:
     """What of a training says where it belongs and how well it went; the fields are a record's.
 
-    A record takes many kilobytes, and a store may hold a hundred thousand.
+    A record takes many kilobytes, and a store may hold a hundred thousand. Of records as listings
+    read them `test_correct` is None.
     """
 
+    trial_id: str
     block: str
     block_fingerprint: str
     positions: tuple[Position, ...]
+    shown: tuple[Position, ...]
     scaffold: ScaffoldSettings
     identity: str
     terms: Terms
     seed: int
     status: str
+    reason: str | None
     created_at: datetime
     training_seconds: float | None
     test_accuracy: float | None
+    test_images: int | None
+    test_correct: str | None
 
 
 def trained(records: Iterable[TrainingRecord]) -> Iterator[Trained]:
@@ -43,17 +49,22 @@ def trained(records: Iterable[TrainingRecord]) -> Iterator[Trained]:
             "block": record.block,
             "block_fingerprint": record.block_fingerprint,
             "positions": record.positions,
+            "shown": record.shown,
             "scaffold": record.scaffold,
             "identity": record.identity,
             "terms": Terms.of(record),
         }
         yield Trained(
+            trial_id=record.trial_id,
             **{name: seen.setdefault(value, value) for name, value in common.items()},
             seed=record.seed,
             status=record.status,
+            reason=record.reason,
             created_at=record.created_at,
             training_seconds=record.training_seconds,
             test_accuracy=record.test_accuracy,
+            test_images=record.test_images,
+            test_correct=record.test_correct,
         )
 
 
@@ -96,6 +107,18 @@ def by_seeds(records: Iterable[Training]) -> list[Seeds[Training]]:
     Terms are all that `analysis/groups.py` names. Which of several results counts is said in
     `results/selection.py`. Where every seed failed there is nothing to return.
     """
+    every = map(_seeds, with_failed_seeds(records))
+    return [seeds for seeds in every if seeds.records]
+
+
+def with_failed_seeds(records: Iterable[Training]) -> list[list[Training]]:
+    """Return the trainings that `by_seeds` groups, those that failed among them, by seed.
+
+    A group of which every seed failed is there too.
+
+    >>> with_failed_seeds([])
+    []
+    """
     by_time = sorted(records, key=lambda record: record.created_at)
     groups = with_failures(
         [(_subject(record), _terms(record)) for record in by_time],
@@ -103,22 +126,24 @@ def by_seeds(records: Iterable[Training]) -> list[Seeds[Training]]:
     )
     # By name and place first, and only then by what tells groups of one name apart.
     found = sorted(groups, key=lambda group: (group[1].title, group[0], group[1]))
-    counted = (_counting([by_time[index] for index in groups[group]]) for group in found)
-    return [seeds for seeds in counted if seeds.records]
+    return [_counting([by_time[index] for index in groups[group]]) for group in found]
 
 
 def _subject(record: TrainingRecord | Trained) -> tuple[str, tuple[int, ...]]:
     return record.block, tuple(position.stage_index for position in record.positions)
 
 
-def _counting(records: list[Training]) -> Seeds[Training]:
+def _counting(records: list[Training]) -> list[Training]:
     """Return the trainings of one block in one place that count, by seed."""
     kept = counting(
         [record.block_fingerprint for record in records],
         [record.seed for record in records],
         [record.status == "ok" for record in records],
     )
-    counted = sorted((records[index] for index in kept), key=lambda record: record.seed)
+    return sorted((records[index] for index in kept), key=lambda record: record.seed)
+
+
+def _seeds(counted: list[Training]) -> Seeds[Training]:
     well = tuple(record for record in counted if record.status == "ok")
     return Seeds(records=well, failed=len(counted) - len(well))
 

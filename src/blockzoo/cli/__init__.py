@@ -36,6 +36,7 @@ from blockzoo.cli.commands.results_verbs import (
 )
 from blockzoo.cli.commands.roofline import roofline
 from blockzoo.cli.commands.scaling import scaling
+from blockzoo.cli.commands.site import site
 from blockzoo.cli.commands.specialisation import specialisation
 from blockzoo.cli.commands.sweep import sweep
 from blockzoo.cli.commands.train import train
@@ -46,7 +47,7 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 add_commands(
     *(blocks, check, protocol, profile, benchmark, marginal, scaling, roofline),
     *(train, sweep, compare, tune),
-    *(ranks, specialisation, front, curves, exported, visualize, results),
+    *(ranks, specialisation, front, curves, exported, visualize, site, results),
     *(results_list, results_show, results_export, results_import, results_merge),
     *(results_verify, results_prune, doctor),
 )

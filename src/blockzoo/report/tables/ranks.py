@@ -54,7 +54,7 @@ def _cells(row: Ranked) -> list[str]:
         f"{100 * row.accuracy.mean:.2f}",
         _interval(row.accuracy),
         seeds_text(row.accuracy.n, row.failed),
-        " ".join(_letter(number) for number in row.groups),
+        " ".join(tie_letter(number) for number in row.groups),
     ]
 
 
@@ -65,14 +65,14 @@ def _interval(accuracy: MeanInterval) -> str:
     return f"{100 * max(accuracy.low, 0):.2f} to {100 * min(accuracy.high, 1):.2f}"
 
 
-def _letter(number: int) -> str:
+def tie_letter(number: int) -> str:
     """Return a, b, ... z, aa, ab, ... for 1, 2, ...
 
-    >>> _letter(1), _letter(26), _letter(27)
+    >>> tie_letter(1), tie_letter(26), tie_letter(27)
     ('a', 'z', 'aa')
     """
     rest, last = divmod(number - 1, len(_LETTERS))
-    return (_letter(rest) if rest else "") + _LETTERS[last]
+    return (tie_letter(rest) if rest else "") + _LETTERS[last]
 
 
 def agreement_lines(found: Sequence[RankingsAgreement]) -> list[str]:

@@ -54,6 +54,9 @@ class _Costs:
     def records(self) -> list[Record]:
         return [record for record in (self.cost, self.latency) if record is not None]
 
+    def every(self) -> list[Record]:
+        return [*([] if self.cost is None else [self.cost]), *self.latencies.values()]
+
 
 def result_rows(source: Store | Iterable[Record]) -> Iterator[Row]:
     """Yield the rows of all records, trainings by their time and then what was only measured.
@@ -119,16 +122,58 @@ def measured_beside(
 
     That is, of the same structure in the same scaffold; either may have failed, or be None.
     """
-    measured = _measured(list(_by_kind(records)))
+    measured = Measurements(records)
 
     def find(
         training: OfNetwork, position: Position
     ) -> tuple[CostRecord | None, LatencyRecord | None]:
-        placing = (training.block, position, training.scaffold, training.identity)
-        costs = _costs_of(training, measured.get(placing, {}))
-        return costs.cost, costs.latency
+        found = measured.of(training, position)
+        return found.cost, found.latency
 
     return find
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Cost and latencies of one structure there, each the best of its kind; any may have failed.
+
+    `latency` is that of the usual way of running, `latencies` has one for each way.
+    """
+
+    position: Position
+    cost: CostRecord | None
+    latency: LatencyRecord | None
+    latencies: tuple[LatencyRecord, ...]
+
+
+class Measurements:
+    """Costs and latencies, found by the training of whose network they are.
+
+    >>> list(Measurements([]).untrained())
+    []
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._measured = _measured(list(_by_kind(records)))
+
+    def of(self, training: OfNetwork, position: Position) -> Measured:
+        """Return what was measured of the training's network there."""
+        placing = (training.block, position, training.scaffold, training.identity)
+        costs = _costs_of(training, self._measured.get(placing, {}))
+        costs.trained = True
+        return _found(position, costs)
+
+    def untrained(self) -> Iterator[Measured]:
+        """Yield what nobody asked for by a training, at positions at which it was asked for."""
+        for (_, position, _, _), structures in self._measured.items():
+            for costs in structures.values():
+                if not costs.trained and any(position in r.shown for r in costs.every()):
+                    yield _found(position, costs)
+
+
+def _found(position: Position, costs: _Costs) -> Measured:
+    every = tuple(costs.latencies.values())
+    return Measured(position=position, cost=costs.cost, latency=costs.latency, latencies=every)
 
 
 def _measured(by_time: Sequence[Record]) -> dict[_Placing, dict[str, _Costs]]:
