@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import pytest
@@ -141,3 +142,26 @@ def test_blocks_deviate_as_their_paired_differences_do() -> None:
     ]
     assert typical_deviation(records) == pytest.approx(0.01)  # of 0.10, 0.09, 0.11
     assert typical_deviation(records[1:]) is None
+
+
+def test_of_many_blocks_the_median_pair_counts_whatever_seeds_they_have() -> None:
+    accuracies = {
+        "A": {0: 0.90, 1: 0.92, 2: 0.91, 3: 0.95},
+        "B": {0: 0.80, 1: 0.83, 2: 0.80, 3: 0.81},
+        "C": {1: 0.70, 2: 0.75, 3: 0.71, 4: 0.99},
+        "D": {3: 0.5, 4: 0.6, 5: 0.7},  # shares three seeds with none
+    }
+    records = [
+        training(f"{block}{seed}", block, seed=seed, test_accuracy=accuracy)
+        for block, by_seed in accuracies.items()
+        for seed, accuracy in by_seed.items()
+    ]
+    of_pairs = [
+        stdev(accuracies[mine][seed] - accuracies[theirs][seed] for seed in shared)
+        for mine, theirs, shared in (
+            ("A", "B", range(4)),
+            ("A", "C", (1, 2, 3)),
+            ("B", "C", (1, 2, 3)),
+        )
+    ]
+    assert typical_deviation(records) == pytest.approx(sorted(of_pairs)[1])

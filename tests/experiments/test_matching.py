@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from blockzoo.blocks import get_block, register_block, registry
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import Position
-from blockzoo.experiments.matching import TOLERANCE, fit
+from blockzoo.experiments.matching import TOLERANCE, Fit, fit
 from blockzoo.experiments.part_costs import stage_cost
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest, make_plan
@@ -162,3 +164,31 @@ def test_deeper_stages_skip_blocks_in_training_as_others_do() -> None:
     paths = torch.ones(4 + 2 + 2, 2)
     images = torch.rand(2, 3, 32, 32)
     assert torch.allclose(net(images, paths), net(images), atol=1e-5)
+
+
+def matched(true_off: float, standard_error: float) -> float:
+    """Return how often a stage so far off is called matched, timed with that standard error."""
+    found = np.random.default_rng(3).normal(1 + true_off, standard_error, size=4000)
+    one = Fit(
+        block="A",
+        position=Position.MID,
+        fitted="A[depth=2]",
+        knob="depth",
+        cost=1.0,
+        target=1.0,
+        half_width=1.96 * standard_error,
+    )
+    return sum(replace(one, cost=each).reached for each in found) / len(found)
+
+
+@pytest.mark.parametrize("standard_error", [0.001, 0.005, 0.01, 0.014])
+def test_what_is_off_by_the_tolerance_is_rarely_called_matched(standard_error: float) -> None:
+    # An interval of 95% leaves 2.5% on either side; three standard deviations of 4,000 draws.
+    assert matched(TOLERANCE, standard_error) <= 0.025 + 0.008
+    assert matched(-TOLERANCE, standard_error) <= 0.025 + 0.008
+
+
+def test_what_is_not_off_is_called_matched_where_it_is_timed_well() -> None:
+    # Half-widths of 2% leave 1% for the estimate, 0.98 standard errors: 67%.
+    assert matched(0.0, 0.02 / 1.96) == pytest.approx(0.673, abs=0.03)
+    assert matched(0.0, 0.005) > 0.99

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from blockzoo.blocks import list_available_blocks
@@ -17,8 +19,11 @@ def test_the_protocols_hold_what_the_docs_say() -> None:
     assert (quick2.dataset, quick2.width, quick2.seeds) == ("digits@16", 16, (0, 1, 2))
     assert (quick2.blocks, quick2.positions) == (quick.blocks, POSITIONS)
     assert (
-        quick3.changed(
-            name="quick2", recipe=quick2.recipe, latency_budget_s=quick2.latency_budget_s
+        replace(
+            quick3,
+            name="quick2",
+            recipe=quick2.recipe,
+            latency_budget_s=quick2.latency_budget_s,
         )
         == quick2
     )

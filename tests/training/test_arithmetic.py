@@ -44,6 +44,7 @@ def test_a_cpu_that_cannot_be_read_is_taken_not_to_profit(
         (("bf16", "auto"), False, ("bf16", True)),
         (("auto", False), True, ("bf16", False)),
         (("fp32", True), False, ("fp32", True)),
+        (("fp32", "wide"), False, ("fp32", True)),
     ],
 )
 def test_auto_takes_what_profits_and_the_rest_is_as_asked(
@@ -60,5 +61,9 @@ def test_narrow_convolutions_stay_contiguous_on_the_cpu(monkeypatch: pytest.Monk
     auto = replace(TINY_RECIPE, precision="auto", channels_last="auto")
     assert not resolve_arithmetic(auto, CPU, NARROW).channels_last
     assert resolve_arithmetic(auto, torch.device("cuda"), NARROW).channels_last
+    for device in (CPU, torch.device("cuda")):
+        assert not resolve_arithmetic(
+            replace(auto, channels_last="wide"), device, NARROW
+        ).channels_last
     with pytest.raises(InputError, match=r"needs convolutions of 16 or more channels.* has 15"):
         resolve_arithmetic(replace(auto, channels_last=True), CPU, NARROW)

@@ -46,7 +46,7 @@ def test_an_unknown_recipe_is_refused() -> None:
         ({"optimizer": "adan"}, "unknown optimizer 'adan'; did you mean adam"),
         ({"schedule": "step"}, "unknown schedule 'step'"),
         ({"precision": "fp16"}, "unknown precision 'fp16'"),
-        ({"channels_last": "yes"}, "channels_last is yes; allowed: auto, True, False"),
+        ({"channels_last": "yes"}, "channels_last is yes; allowed: auto, wide, True, False"),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, "plateau has no warm-up"),
     ],
 )

@@ -6,13 +6,13 @@ protocol and position. Its p values are adjusted for all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import combinations
+from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blockzoo.analysis.groups import Terms, differences
 from blockzoo.analysis.trainings import Seeds, Training, by_seeds
@@ -252,42 +252,38 @@ def _pair(
     return _with_images(pair, found[block], found[other])
 
 
-@dataclass(frozen=True)
-class _BySeed:
-    """Accuracies of one block by seed, in the order of the seeds."""
-
-    seeds: tuple[int, ...]
-    values: NDArray[np.float64]
-
-
 def typical_deviation(trainings: Iterable[Training]) -> float | None:
     """Return by how much paired differences of two blocks deviate over seeds: the median pair's.
 
     A fraction of 1, of blocks in one place on the same terms that share three seeds or more; None
     without such.
     """
-    places: dict[tuple[Position, Terms], list[_BySeed]] = {}
+    places: defaultdict[tuple[Position, Terms], _BySeeds] = defaultdict(lambda: defaultdict(list))
     for seeds in by_seeds(trainings):
-        known = sorted(seeds.accuracies.items())
-        numbers, values = [seed for seed, _ in known], [value for _, value in known]
-        of_block = _BySeed(tuple(numbers), np.array(values))
+        known = dict(sorted(seeds.accuracies.items()))
         for position in seeds.records[0].positions:
-            places.setdefault((position, seeds.terms), []).append(of_block)
-    found = []
-    for blocks in places.values():
-        for first, second in combinations(blocks, 2):
-            paired = _paired(first, second)
-            if len(paired) >= LEAST_SEEDS:
-                found.append(float(np.std(paired, ddof=1)))
+            places[position, seeds.terms][tuple(known)].append(list(known.values()))
+    found = [each for blocks in places.values() for each in _deviations(blocks)]
     return float(np.median(found)) if found else None
 
 
-def _paired(first: _BySeed, second: _BySeed) -> NDArray[np.float64]:
-    # Nearly always, and of many blocks there are many pairs.
-    if first.seeds == second.seeds:
-        return first.values - second.values
-    mine, theirs = np.isin(first.seeds, second.seeds), np.isin(second.seeds, first.seeds)
-    return first.values[mine] - second.values[theirs]
+_BySeeds = defaultdict[tuple[int, ...], list[list[float]]]
+"""Accuracies of blocks, in the order of the seeds that they have."""
+
+
+def _deviations(blocks: _BySeeds) -> Iterator[float]:
+    """Yield by how much the differences of every two blocks deviate that share enough seeds."""
+    # Most blocks have the same seeds, and of many blocks there are very many pairs.
+    for first, second in combinations_with_replacement(blocks, 2):
+        shared = np.intersect1d(first, second, assume_unique=True)
+        if len(shared) < LEAST_SEEDS:
+            continue
+        mine = np.array(blocks[first])[:, np.isin(first, shared)]
+        theirs = np.array(blocks[second])[:, np.isin(second, shared)]
+        deviations = np.std(mine[:, None] - theirs[None], axis=-1, ddof=1)
+        # Of blocks with the same seeds each pair is there twice, and each block beside itself.
+        once = np.triu_indices(len(mine), k=1)
+        yield from (deviations[once] if first == second else deviations.ravel()).tolist()
 
 
 def _with_images(

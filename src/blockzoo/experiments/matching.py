@@ -56,8 +56,8 @@ class Fit:
 
     @property
     def reached(self) -> bool:
-        """Whether the cost is near enough, and well enough known to say so."""
-        return not self.failure and abs(self.off) <= TOLERANCE and self._known
+        """Whether the cost is near enough, with all of its interval."""
+        return not self.failure and abs(self.off) + self._off_half_width <= TOLERANCE
 
     @property
     def reason(self) -> str:
@@ -75,9 +75,9 @@ class Fit:
             return f"{self.block} cannot be fitted: {self.failure}"
         if self.is_uncertain:
             return (
-                f"{self.fitted} is timed to within {self.half_width / self.target:.1%}; it takes "
-                f"{TOLERANCE / 2:.1%} to say what it matches, so give latencies more processes, "
-                f"or a larger budget"
+                f"{self.fitted} is off by {self.off:+.1%} +-{self._off_half_width:.1%}, and all of "
+                f"that must be within {TOLERANCE:.0%}, so give latencies more processes, or a "
+                f"larger budget"
             )
         return f"{self.block} cannot reach the target; nearest is {self.fitted}, {self.off:+.1%}"
 
@@ -85,12 +85,12 @@ class Fit:
     def is_uncertain(self) -> bool:
         """Whether longer timing could still tell that the target is reached."""
         # What is far off stays so however long it is timed.
-        near = abs(self.off) - self.half_width / self.target <= TOLERANCE
-        return not self.failure and not self._known and near
+        near = abs(self.off) - self._off_half_width <= TOLERANCE
+        return not self.failure and not self.reached and near
 
     @property
-    def _known(self) -> bool:
-        return self.half_width <= self.target * TOLERANCE / 2
+    def _off_half_width(self) -> float:
+        return self.half_width / self.target
 
 
 # Of a block, all that is asked is asked several times: for the plan, the trials and the answer.

@@ -6,8 +6,6 @@ everything that the store has of it. Taking a bundle in gives the same records a
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +30,7 @@ from blockzoo.results.table.latencies import latencies_frame
 
 _PART = 500
 """Records that are put at once."""
+_HEADER_BYTES = 64
 _LONGEST_LINE = 2**28
 """Bytes; thousands of times what a record of the longest timing takes."""
 
@@ -105,18 +104,22 @@ def export_bundle(store: Store, path: str | Path) -> int:
     (0, 0)
     """
     written = 0
-    with replacing(path) as scratch, tempfile.TemporaryFile(dir=scratch.parent) as lines:
-        # Aside first, because the header says how many there are.
+    # As bytes: the same on every system, whatever its line ends.
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        # The header says how many there are, which is known at the end.
+        file.write(_header_line(0))
         for line in store.lines():
-            lines.write(line + b"\n")
+            file.write(line + b"\n")
             written += 1
-        lines.seek(0)
-        header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=written)
-        # As bytes: the same on every system, whatever its line ends.
-        with scratch.open("wb") as file:
-            file.write(header.model_dump_json().encode() + b"\n")
-            shutil.copyfileobj(lines, file)
+        file.seek(0)
+        file.write(_header_line(written))
     return written
+
+
+def _header_line(records: int) -> bytes:
+    """Return the header, as long for any number of records."""
+    header = _Header(blockzoo_bundle=SCHEMA_VERSION, records=records).model_dump_json()
+    return header.encode().ljust(_HEADER_BYTES) + b"\n"
 
 
 @dataclass(frozen=True, kw_only=True)

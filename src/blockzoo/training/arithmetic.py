@@ -46,7 +46,8 @@ def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> 
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if profits_from_bf16(device) else "fp32"
-    safe = device.type != "cpu" or _narrowest_convolution(net) >= _LEAST_CHANNELS
+    wide = _narrowest_convolution(net) >= _LEAST_CHANNELS
+    safe = device.type != "cpu" or wide
     if recipe.channels_last is True and not safe:
         raise InputError(
             f"channels_last is True; on the CPU it needs convolutions of {_LEAST_CHANNELS} or more "
@@ -55,6 +56,8 @@ def resolve_arithmetic(recipe: Recipe, device: torch.device, net: nn.Module) -> 
     channels_last = recipe.channels_last
     if channels_last == "auto":
         channels_last = precision == "bf16" and safe
+    elif channels_last == "wide":
+        channels_last = wide  # on every device, so that all compute alike
     return Arithmetic(precision=precision, channels_last=channels_last)
 
 

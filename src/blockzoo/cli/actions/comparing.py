@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import typer
 
+from blockzoo.analysis.compare import typical_deviation
+from blockzoo.analysis.trainings import trained
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
@@ -35,7 +37,7 @@ from blockzoo.experiments.compare import (
     within_time,
 )
 from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
-from blockzoo.experiments.sweep.pace import Pace
+from blockzoo.experiments.sweep.pace import Pace, known_trainings
 from blockzoo.experiments.sweep.timed_fits import is_fitted
 from blockzoo.report.figures.formats import format_of
 from blockzoo.report.tables.comparison import (
@@ -73,11 +75,12 @@ def compare(chosen: CompareOptions) -> None:
         if chosen.time_budget_h is not None:
             share_s = chosen.time_budget_h * _SECONDS_PER_HOUR / len(requests)
             requests = [within_time(each, store, share_s) for each in requests]
-        for each in requests:
-            _say_plan(each, store)
+        paces = [_say_plan(each, store) for each in requests]
         if chosen.dry_run:
             return
-        looks = [_run(each, store, chosen) for each in requests]
+        looks = [
+            _run(each, store, chosen, pace) for each, pace in zip(requests, paces, strict=True)
+        ]
     for each, look in zip(requests, looks, strict=True):
         _show(look, each)
     found = [each for look in looks for each in look.comparisons]
@@ -117,7 +120,8 @@ def _request(chosen: CompareOptions) -> CompareRequest:
     return compare_request(sweep, mine, others, margin=chosen.margin_points / 100, looks=looks)
 
 
-def _say_plan(request: CompareRequest, store: Store) -> None:
+def _say_plan(request: CompareRequest, store: Store) -> Pace:
+    """Say what would run and what could be found; return what trainings took so far."""
     if match := request.sweep.protocol.match:
         fits = [
             fit
@@ -127,13 +131,15 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
         console = message_console()
         console.print(fits_table(fits, match))
     plan, seeds, others = plan_of(request, store), request.planned_seeds, request.others
-    pace = Pace.of(store, request.sweep.protocol)
+    sweep = request.sweep
+    known = list(trained(known_trainings(store, sweep.protocol, sweep.dataset.name)))
+    pace = Pace.of_trainings(known)
     say(
         f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
         f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
         f"there; about {duration(pace.expected_s(plan))}"
     )
-    found = could_find(request, pace.deviation)
+    found = could_find(request, typical_deviation(known))
     say(
         f"what {len(seeds)} seeds find is not known before: it takes three seeds, and two blocks "
         f"of this protocol in the store that share three"
@@ -143,14 +149,20 @@ def _say_plan(request: CompareRequest, store: Store) -> None:
     )
     if request.looks is not None:
         say(f"looks: {request.looks}; ends when every pair is decided")
+    return pace
 
 
-def _run(request: CompareRequest, store: Store, chosen: CompareOptions) -> Look:
+def _run(request: CompareRequest, store: Store, chosen: CompareOptions, pace: Pace) -> Look:
     with (
         Stop() as stop,
         executor_for(ExecutorChoice(workers=chosen.workers), request.sweep.device) as trainers,
         watched(
-            request.sweep, store, results=chosen.results, at_once=trainers.capacity, stop=stop
+            request.sweep,
+            store,
+            results=chosen.results,
+            at_once=trainers.capacity,
+            stop=stop,
+            pace=pace,
         ) as told,
     ):
         say_data(request.sweep)

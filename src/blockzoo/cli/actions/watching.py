@@ -41,12 +41,14 @@ def watched(
     stop: Stop,
     end_s: float | None = None,
     part: tuple[int, int] = (1, 1),
+    pace: Pace | None = None,
 ) -> Iterator[Watched]:
     """Show, log and keep how far that sweep is; at its end say what there was no time for.
 
     `end_s`: when it is to end, by the monotonic clock. `part`: which of how many protocols it is.
+    `pace`: what trainings took by the store, where that is known.
     """
-    pace = Pace.of(store, request.protocol, request.dataset.name)
+    pace = pace or Pace.of(store, request.protocol, request.dataset.name)
     folder = csv_location(results).parent
     budget = None if end_s is None else TimeBudget(end_s=end_s, by_block=pace.by_block)
     number, parts = part

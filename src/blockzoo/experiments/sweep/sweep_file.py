@@ -144,7 +144,8 @@ def _checks() -> dict[str, _Check]:
     yes_or_no: _Check = (lambda each: isinstance(each, bool), "true or false")
     text: _Check = (lambda each: isinstance(each, str), "text in quotes")
     of_kind: dict[Any, _Check] = {int: whole, float: number, bool: yes_or_no}
-    layout: _Check = (lambda each: each == "auto" or isinstance(each, bool), "true, false or auto")
+    layouts = ("auto", "wide", True, False)
+    layout: _Check = (lambda each: each in layouts, "true, false, auto or wide")
     return {
         **dict.fromkeys(("protocol", "blocks", "positions"), text),
         "seeds": whole,

@@ -108,11 +108,13 @@ class TimeLeft:
         return self._expected[group]
 
     def _weights(self, groups: Iterable[_Group]) -> dict[_Group, float]:
-        macs = {group: self._macs.get((group[1][0], group[2])) for group in groups}
-        known = {group: float(each) for group, each in macs.items() if each is not None}
-        if len(known) == len(macs) and all(group[0] == "training" for group in macs):
-            return known
-        return {group: self._expected[group] for group in macs}
+        of = list(groups)
+        trainings = all(group[0] == "training" for group in of)
+        macs = [
+            self._macs.get((blocks[0], where)) if trainings else None for _, blocks, where in of
+        ]
+        known = {group: float(each) for group, each in zip(of, macs, strict=True) if each}
+        return known if len(known) == len(of) else {group: self._expected[group] for group in of}
 
     def __str__(self) -> str:
         seconds = self.seconds

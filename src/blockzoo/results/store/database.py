@@ -388,7 +388,9 @@ class Store:
         self._tell(bad)
 
     def _line_or_reason(self, row: _Row) -> bytes | BadRow:
-        found = self._parsed_or_reason(row, parse_listed)
+        # What is checked is the head; the series are unpacked once, to be written.
+        head = row._replace(data=None, with_series=False)
+        found = self._parsed_or_reason(head, parse_listed)
         if isinstance(found, BadRow):
             return found
         try:
