@@ -16,7 +16,8 @@ from typer.main import get_command
 
 from blockzoo.core.processes import Worker
 from blockzoo.experiments.execution import pool, user_blocks
-from blockzoo.measure.timing import driver
+from blockzoo.measure.costs import process_memory
+from blockzoo.measure.timing import driver, further
 
 # Tables are as wide as it says, and whoever runs the tests may have a terminal of any width.
 os.environ.pop("COLUMNS", None)
@@ -52,13 +53,14 @@ def _commands_built_once() -> Iterator[None]:
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the processes that time and those that train from the fork server.
+    """Fork the processes that time, measure memory and train from the fork server.
 
     A fresh interpreter imports torch and the zoo for seconds of a core. For tests of what such
     processes do; how they are started is for the tests that do without.
     """
     forked = partial(Worker, "forkserver", preload=PRELOADED)
-    monkeypatch.setattr(driver, "Worker", lambda **_: forked())
+    for module in (driver, further, process_memory):
+        monkeypatch.setattr(module, "Worker", lambda **_: forked())
     monkeypatch.setattr(pool, "Worker", lambda _: forked())
 
 

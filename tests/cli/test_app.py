@@ -259,6 +259,8 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
         "quick",
         "--epochs",
         "1",
+        "--latency-budget",
+        "0.1",
         "--device",
         "cpu",
         "--dataset",

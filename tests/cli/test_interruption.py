@@ -32,6 +32,7 @@ def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # tiny tensors are slower on two threads
         # As a terminal's own group, so that the signal reaches it and its workers alone.
         start_new_session=True,
     )
@@ -64,16 +65,22 @@ def left_checkpoints(folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("times", "last"),
+    ("times", "epochs", "last"),
     [
-        (1, "stopped: what has ended is kept, and the same command goes on from there"),
-        (2, "interrupted: what has ended is kept, and the same command goes on from there"),
+        (1, 30, "stopped: what has ended is kept, and the same command goes on from there"),
+        # Of which the second, half a second later, still has to find some to come.
+        (2, 100, "interrupted: what has ended is kept, and the same command goes on from there"),
     ],
 )
 def test_a_sweep_that_was_interrupted_goes_on(
-    times: int, last: str, tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+    times: int,
+    epochs: int,
+    last: str,
+    tmp_path: Path,
+    tiny_npz: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = [*SWEEP, "--seeds", "5", "--epochs", "100", "--dataset", str(tiny_npz)]
+    command = [*SWEEP, "--seeds", "5", "--epochs", str(epochs), "--dataset", str(tiny_npz)]
     process = started(command, tmp_path)
     # In mid-training, after one that has ended.
     status, errors = interrupted(
@@ -110,7 +117,7 @@ def test_trainings_in_other_processes_come_to_their_end_too(tmp_path: Path, tiny
 
 
 def test_a_comparison_that_was_interrupted_judges_nothing(tmp_path: Path, tiny_npz: Path) -> None:
-    command = ["compare", "Identity", "ConvBNAct", *SWEEP[3:], "--seeds", "5", "--epochs", "100"]
+    command = ["compare", "Identity", "ConvBNAct", *SWEEP[3:], "--seeds", "5", "--epochs", "30"]
     command.remove("--no-plots")
     process = started([*command, "--dataset", str(tiny_npz)], tmp_path)
     status, errors = interrupted(process, lambda: left_checkpoints(tmp_path) == 1)

@@ -310,6 +310,7 @@ def test_device_events_time_what_the_device_does() -> None:
     assert results["four"].verdict == "slower"
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_faults_cost_one_network() -> None:
     models = {
         "good": nn.Conv2d(3, 4, 3),
