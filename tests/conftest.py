@@ -5,14 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
+from functools import cache, partial
 from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.main import get_command
 
-from blockzoo.experiments.execution import user_blocks
+from blockzoo.core.processes import Worker
+from blockzoo.experiments.execution import pool, user_blocks
+from blockzoo.measure.costs import process_memory
+from blockzoo.measure.timing import driver, further
 
 # Tables are as wide as it says, and whoever runs the tests may have a terminal of any width.
 os.environ.pop("COLUMNS", None)
@@ -36,6 +41,27 @@ def _fork_server() -> None:
     if "forkserver" in multiprocessing.get_all_start_methods():
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
         forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_built_once() -> Iterator[None]:
+    """Keep `CliRunner` from building all commands for each call, which takes longer than most."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the processes that time, measure memory and train from the fork server.
+
+    A fresh interpreter imports torch and the zoo for seconds of a core. For tests of what such
+    processes do; how they are started is for the tests that do without.
+    """
+    forked = partial(Worker, "forkserver", preload=PRELOADED)
+    for module in (driver, further, process_memory):
+        monkeypatch.setattr(module, "Worker", lambda **_: forked())
+    monkeypatch.setattr(pool, "Worker", lambda _: forked())
 
 
 @pytest.fixture(scope="session")

@@ -128,10 +128,11 @@ def test_the_knob_is_a_keyword_of_the_factory_whose_published_value_is_its_defau
 @pytest.mark.parametrize("block", BLOCKS)
 def test_at_its_published_capacity_a_block_is_the_published_one(block: str) -> None:
     spec = get_block(block)
+    two = ScaffoldConfig(depth=2)  # further blocks of a stage are as its second
     for position in POSITIONS:
         turned = spec.at_capacity(_published(block, position))
-        found = describe(Placement.of(turned, position).meta_stage())
-        assert found.digest == describe(Placement.of(spec, position).meta_stage()).digest
+        found = describe(Placement.of(turned, position, two).meta_stage())
+        assert found.digest == describe(Placement.of(spec, position, two).meta_stage()).digest
 
 
 @pytest.mark.slow

@@ -455,6 +455,7 @@ def _run(*arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_block_in_a_scratch_folder_goes_through_every_command(
     write: Write, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_workers: None) -> Run:
     """Run a command in an empty folder; returns exit status, standard output and error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
@@ -259,6 +259,8 @@ def test_sweep_then_results_then_visualize(run: Run, tiny_npz: Path, tmp_path: P
         "quick",
         "--epochs",
         "1",
+        "--latency-budget",
+        "0.1",
         "--device",
         "cpu",
         "--dataset",
@@ -610,7 +612,8 @@ def test_the_early_entries_hand_over_to_the_command_line(
     "command",
     [
         "-m blockzoo.profile Identity --position mid --num-blocks 2 --base-channels 8",
-        "-m blockzoo.benchmark Identity --position mid --base-channels 4 --benchmark-runs 2",
+        "-m blockzoo.benchmark Identity --position mid --base-channels 4 --benchmark-runs 2 "
+        "--quick",
         "-m blockzoo.train Identity --position mid --dataset digits --epochs 1 --base-channels 4",
     ],
 )

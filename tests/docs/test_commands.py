@@ -90,6 +90,7 @@ RUN = {
 }
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("page", [page for page, found in RUN.items() if found])
 def test_quick_commands_run(
     page: str, tutorial_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ SNIPPETS = {page: blocks(text, "python") for page, text in PAGES.items() if bloc
 MARKS = {"slow": [pytest.mark.slow], "not run": [pytest.mark.skip(reason="the page says why")]}
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(
     ("page", "mark"),
     [

@@ -66,6 +66,7 @@ def _threads(_: None) -> int:
     return torch.get_num_threads()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_share_the_threads_out() -> None:
     use_threads("7")
     with executor_for(ExecutorChoice(workers=3), "cpu") as trainers:

@@ -173,6 +173,7 @@ def whose(_: None, send: Send) -> tuple[int, int, str]:
     return os.getpid(), torch.get_num_threads(), str(Path.cwd())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # Ray takes seconds to start, and far longer on a busy machine
 def test_a_cluster_of_this_machine_runs_jobs_in_other_processes() -> None:
     pytest.importorskip("ray")

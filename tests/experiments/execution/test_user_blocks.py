@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from blockzoo.contract.check import check_blocks
 from blockzoo.core.errors import BlockError, InputError
 from blockzoo.core.processes import Limits
 from blockzoo.experiments.benchmark import benchmark_blocks
+from blockzoo.experiments.execution import user_blocks
 from blockzoo.experiments.execution.user_blocks import TrialLimits, run_apart
 from blockzoo.experiments.profile import profile_blocks
 from blockzoo.measure.timing.settings import LatencySettings
@@ -138,6 +140,7 @@ def test_a_limit_is_above_zero(limits: dict[str, dict[str, float]]) -> None:
         TrialLimits(**limits)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_one_that_changes_what_timed_networks_share_fails_and_the_rounds_begin_afresh() -> None:
     names = ["Identity", _named("SetsThreads"), _named("Good")]
     once = LatencySettings(processes=1, min_rounds=3, rounds_max=3, warmup_max_s=0.01)
@@ -174,6 +177,7 @@ _TINY = ["-p", "mid", "--width", "4", "--depth", "1"]
 _BRIEF = ["own.py:tells", "--protocol", "quick", "--budget", "0.2"]
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(
     ("arguments", "here"),
     [
@@ -201,15 +205,16 @@ _BRIEF = ["own.py:tells", "--protocol", "quick", "--budget", "0.2"]
     ],
 )
 def test_a_users_code_runs_in_the_command_itself_on_request_alone(
-    arguments: list[str], here: bool, tmp_path: Path
+    arguments: list[str], here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(user_blocks, "_is_inside", False)  # and so it is again after `--in-process`
     (tmp_path / "own.py").write_text(_TELLS)
-    command = [sys.executable, "-m", "blockzoo", *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    assert process.wait(timeout=600) == 0
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
     pids = {int(pid) for pid in (tmp_path / "processes").read_text().split()}
-    assert (pids == {process.pid}) == here
-    assert (process.pid in pids) == here
+    assert (pids == {os.getpid()}) == here
+    assert (os.getpid() in pids) == here
 
 
 def test_a_context_that_harms_its_process_fails_what_it_is_in() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from blockzoo.experiments.execution.pool import PoolExecutor
 from blockzoo.experiments.sweep.plan import Trial
 from blockzoo.experiments.sweep.run import SweepListener, run_sweep
@@ -22,6 +24,7 @@ class Hearing(SweepListener):
         self.heard.append((trial.label, metrics.epoch))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_sweep_hears_of_every_epoch_in_other_processes(tiny_npz: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     request = request_of(tiny_npz, "Identity", positions=("mid",), seeds=(0, 1), epochs=3)

@@ -268,7 +268,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_does_the_rest(
 def start_sweep(dataset: Path, results: Path, messages: int) -> subprocess.Popen[bytes]:
     command = f"{sys.executable} -m blockzoo sweep Identity InvertedResidual --protocol quick"
     options = f"--dataset {dataset} --width 4 --depth 1 --epochs 10 --device cpu --no-plots"
-    options += " --latency-budget 0.05"
+    options += " --latency-budget 0.05 --processes 0"
     return subprocess.Popen(
         [*command.split(), *options.split(), "--results", str(results)],
         stdout=subprocess.DEVNULL,
@@ -354,6 +354,7 @@ def test_compiled_trainings_are_trials_of_their_own(tiny_npz: Path, store: Store
     assert differ == ["training"] * 2
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_trainings_side_by_side_learn_what_they_learn_alone_and_come_last(
     tiny_npz: Path, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def test_the_scaffold_by_shapes_and_by_the_allocator_of_cuda() -> None:
     assert agree(measured, by_hand)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_the_module_stays_as_it_was() -> None:
     net = nn.Sequential(nn.Linear(4, 5), nn.Dropout())
     net[0].eval()
@@ -146,6 +147,7 @@ class Deadly(nn.Module):
         return x
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(
     ("module", "message"),
     [

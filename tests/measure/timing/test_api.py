@@ -143,6 +143,7 @@ class Masked(nn.Module):
 PLACES = torch.tensor([3, 1])
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("processes", [0, 1])
 @pytest.mark.parametrize(
     ("model", "example"),

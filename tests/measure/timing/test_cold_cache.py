@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -80,7 +82,7 @@ def test_fresh_processes_time_cold_calls() -> None:
     network = Network(
         name="cold", model=nn.Conv2d(3, 4, 3), example=torch.ones(1, 3, 8, 8), way=COLD
     )
-    settings = LatencySettings(processes=1, min_rounds=3, rounds_max=3, min_seconds=0.0)
+    settings = replace(ROUNDS, processes=1, min_rounds=3, rounds_max=3)
     result = measure_networks([network], settings)["cold"]
     assert (result.failure, len(result.samples_ms)) == (None, 3)
 

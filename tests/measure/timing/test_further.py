@@ -102,6 +102,7 @@ class Killed(nn.Module):
         return x
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_memory_that_cannot_be_had_leaves_the_latency_and_says_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

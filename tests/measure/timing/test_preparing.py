@@ -99,6 +99,7 @@ def test_what_runs_as_it_is_is_prepared_in_this_process(
     assert (list(here.payloads), here.failures) == (["a"], {})
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_model_that_cannot_travel_fails_alone(tmp_path: Path) -> None:
     bound = Gated()
     with (tmp_path / "open").open("w") as file:
@@ -124,6 +125,7 @@ class Loses(Gated):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_gate_that_takes_its_device_with_it_costs_no_other(tmp_path: Path) -> None:
     models = {"a": NeedsTheDevice(), "loses": Loses(), "b": NeedsTheDevice()}
     found = prepare_all(
@@ -136,6 +138,7 @@ def test_a_gate_that_takes_its_device_with_it_costs_no_other(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_gate_that_kills_costs_its_network_alone() -> None:
     networks = [
         Network(name="killed", model=Killed(), example=EXAMPLE, way=GATED, baseline="plain"),

@@ -310,6 +310,7 @@ def test_device_events_time_what_the_device_does() -> None:
     assert results["four"].verdict == "slower"
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_faults_cost_one_network() -> None:
     models = {
         "good": nn.Conv2d(3, 4, 3),
@@ -351,6 +352,7 @@ class DiesLater(Sleeps):
         return super().forward(x)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_network_that_kills_its_process_while_sampled_is_named_and_the_others_are_measured() -> (
     None
 ):
@@ -402,6 +404,7 @@ class TooLarge(nn.Module):
         return torch.empty(2**60)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_out_of_memory_costs_one_network() -> None:
     models = {
         "python": OutOfMemory(MemoryError),
@@ -438,6 +441,7 @@ class GoneOnArrival(Sleeps):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_cannot_be_prepared_or_loaded_costs_one_network() -> None:
     models = {
         "unexportable": (Forks(), RunWay(backend="export")),
@@ -467,6 +471,7 @@ def test_what_cannot_be_prepared_or_loaded_costs_one_network() -> None:
     assert failed == set(models) - {"good"}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_budget_too_small_for_a_round_gives_three_and_says_so() -> None:
     networks = [Network(name=name, model=Sleeps(), example=EXAMPLE) for name in "ab"]
     results = measure_networks(
@@ -557,6 +562,7 @@ class Remembers(nn.Module):
         return self.answers[x.data_ptr()]
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("settings", [HERE, SETTINGS], ids=["here", "processes"])
 def test_a_network_whose_output_changes_is_failed_after_the_clock(
     settings: LatencySettings,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import torch
 from torch import Tensor, nn
 
+from blockzoo.core.processes import Answer, Worker
 from blockzoo.core.run_way import RunWay
 from blockzoo.measure.timing.backends import get_backend
+from tests.conftest import PRELOADED
 
 CLASSES = 5
 
@@ -57,16 +56,16 @@ def run_payload(payload: bytes, options: RunWay, example: Tensor, given: Tensor)
 
 
 def run_in_fresh_process(payload: bytes, options: RunWay, example: Tensor, given: Tensor) -> Tensor:
-    """Do `run_payload` in a spawned process, with plain lists on the way."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        future = pool.submit(_child, payload, options, example.tolist(), given.tolist())
-        return torch.tensor(future.result())
+    """Do `run_payload` in a process that has seen nothing of it, with plain lists on the way."""
+    # Forked from one that has imported torch, which takes seconds, and none of the tests.
+    with Worker("forkserver", preload=PRELOADED) as process:
+        outcome = process.ask(_child, (payload, options, example.tolist(), given.tolist()))
+    assert isinstance(outcome, Answer), outcome
+    return torch.tensor(outcome.value)
 
 
-def _child(
-    payload: bytes, options: RunWay, example: list[float], given: list[float]
-) -> list[float]:
+def _child(task: tuple[bytes, RunWay, list[float], list[float]]) -> list[float]:
+    payload, options, example, given = task
     output = run_payload(payload, options, torch.tensor(example), torch.tensor(given))
     values: list[float] = output.tolist()
     return values
