@@ -91,7 +91,9 @@ class _ContiguousConv2d(nn.Conv2d):
     """Computes contiguously, whatever the layout of its input and its weights."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input.contiguous(), self.weight.contiguous(), self.bias)
+        weight = self.weight.contiguous()
+        output: Tensor = self._conv_forward(input.contiguous(), weight, self.bias)
+        return output
 
 
 @contextmanager
