@@ -1,7 +1,7 @@
 """Does `lite` rank blocks as a training of five times its epochs does, and what do seeds spread?
 
     python benchmarks/lite_choice.py STORE --output benchmarks/results/lite_choice.json
-    python benchmarks/lite_choice.py STORE --no-run --page docs/measurements/lite.md
+    python benchmarks/lite_choice.py STORE --no-run --page PAGE.md
 
 Trains blocks at one position by the protocol and by the same with more epochs. The two sides have
 other seeds, so that the noise of one is not that of the other. Trainings go into a store as a sweep

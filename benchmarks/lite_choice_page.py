@@ -1,6 +1,6 @@
 """The record of `lite_choice.py` as a Markdown page: how far a short protocol may be trusted.
 
-python benchmarks/lite_choice_page.py benchmarks/results/lite_choice.json docs/measurements/lite.md
+python benchmarks/lite_choice_page.py benchmarks/results/lite_choice.json PAGE.md
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write docs/findings.md: what the published bundles say, computed from them.
+"""Write the page of findings: what the published bundles say, computed from them.
 
     python scripts/make_findings.py [BUNDLE...] [--check]
 
@@ -26,7 +26,7 @@ from blockzoo.results.submissions.bundle import read_bundle
 from blockzoo.stats.ranks import Agreement, rank_agreement
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, BUNDLES = ROOT / "docs/findings.md", ROOT / "docs/board/bundles"
+PAGE, BUNDLES = ROOT / "docs" / "findings.md", ROOT / "docs/board/bundles"
 PROTOCOL = "lite"
 LEAST_RANKED = 5
 """Blocks that two backends must both have timed before their rankings are held together."""

@@ -139,7 +139,10 @@ def test_too_few_blocks_or_seeds_are_one_line(
 def test_the_published_page_is_that_of_the_published_record(scripts: Any) -> None:
     from lite_choice_page import lite_choice_page
 
-    record, page = ROOT / "benchmarks/results/lite_choice.json", ROOT / "docs/measurements/lite.md"
+    record, page = (
+        ROOT / "benchmarks/results/lite_choice.json",
+        ROOT / "docs/measurements" / "lite.md",
+    )
     assert record.exists() == page.exists()
     if record.exists():
         assert lite_choice_page(json.loads(record.read_text())) == page.read_text()

@@ -91,7 +91,7 @@ def test_all_blocks() -> None:
         ("width = [8, true]", "width in s.toml is True; it must be a whole number"),
         ("learning_rate = 'big'", "learning_rate in s.toml is 'big'; it must be a number"),
         ("flip = 1", "flip in s.toml is 1; it must be true or false"),
-        ("channels_last = 1.5", "it must be true, false or auto"),
+        ("channels_last = 1.5", "it must be true, false, auto or safe"),
         ("context = 3", "context in s.toml is 3; it must be text in quotes"),
         ("width = []", "width in s.toml is empty; give one value or more"),
         ("seeds = 0", "seeds in s.toml is 0; it must be 1 or more"),
