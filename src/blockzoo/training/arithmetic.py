@@ -91,8 +91,10 @@ class _ContiguousConv2d(nn.Conv2d):
     """Computes contiguously, whatever the layout of its input and its weights."""
 
     def forward(self, input: Tensor) -> Tensor:
-        weight = self.weight.contiguous()
-        output: Tensor = self._conv_forward(input.contiguous(), weight, self.bias)
+        # Cloned, for of 1x1 kernels and images both layouts are contiguous, and the strides decide.
+        plain = torch.contiguous_format
+        images, weight = input.clone(memory_format=plain), self.weight.clone(memory_format=plain)
+        output: Tensor = self._conv_forward(images, weight, self.bias)
         return output
 
 
