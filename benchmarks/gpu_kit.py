@@ -36,8 +36,8 @@ MOST_BYTES = 16 * 2**20
 STATE, LOG = "kit.json", "kit.log"
 BUNDLES = "*.bundle.zip"
 _ALL = "early", "mid", "late"
-_LAST_TRAINING_S = 15.0
-"""What is kept back for writing the bundles at the end."""
+_FOR_BUNDLES_S = 15.0
+"""Seconds kept back for writing the bundles at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def run(kit: Sequence[Step], out: Path, store: Path, *, end_s: float) -> bool:
     state = _read_state(out)
     well = True
     for step in kit:
-        left_s = end_s - time.monotonic() - _LAST_TRAINING_S
+        left_s = end_s - time.monotonic() - _FOR_BUNDLES_S
         if state.get(step.name, {}).get("status") == 0 and not step.again:
             print(f"done before: {step.name}", flush=True)
             continue

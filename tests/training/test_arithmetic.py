@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from blockzoo.core.errors import InputError
 from blockzoo.training import arithmetic
@@ -74,6 +74,29 @@ def test_narrow_convolutions_stay_contiguous_on_the_cpu(monkeypatch: pytest.Monk
     assert resolve_arithmetic(in_fp32, CPU, NARROW) == LAST_IN_FP32
     with pytest.raises(InputError, match=r"needs convolutions of 16 or more channels.* has 8"):
         resolve_arithmetic(in_fp32, CPU, nn.Sequential(NARROW, _OfItsOwn(8, 8, 1)))
+
+
+@pytest.mark.parametrize("side", [1, 4])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_no_narrow_convolution_sees_a_channels_last_stride(
+    monkeypatch: pytest.MonkeyPatch, kernel: int, side: int
+) -> None:
+    # Of kernels and images of 1x1 both layouts are "contiguous", and torch goes by the strides.
+    conv = nn.Conv2d(16, 8, kernel, padding=kernel // 2).to(memory_format=torch.channels_last)
+    images = torch.rand(2, 16, side, side).to(memory_format=torch.channels_last)
+    expected, seen = conv(images), []
+    compute = nn.Conv2d._conv_forward
+
+    def watched(self: nn.Conv2d, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        seen.extend([images, weight])
+        output: Tensor = compute(self, images, weight, bias)
+        return output
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", watched)
+    with contiguous_where_narrow(conv, LAST_IN_FP32, CPU):
+        found = conv(images)
+    torch.testing.assert_close(found, expected)
+    assert [each.stride() for each in seen] == [torch.empty(each.shape).stride() for each in seen]
 
 
 class _OfItsOwn(nn.Conv2d):

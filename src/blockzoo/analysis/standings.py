@@ -7,7 +7,7 @@ trained. Nothing is averaged or ranked here but by `analysis/ranks.py` and `stat
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -20,7 +20,7 @@ from blockzoo.core.position import Position
 from blockzoo.results.answers import unpacked
 from blockzoo.results.records import CostRecord, LatencyRecord, Record, ScaffoldSettings
 from blockzoo.results.table.join import Measured, Measurements
-from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.accuracy import LEAST_SEEDS, possible, shown_interval
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
 
@@ -161,11 +161,8 @@ def _accuracy(well: Sequence[Trained]) -> MeanInterval | None:
     if not values:
         return None
     found = mean_interval(values)
-    if found.low is None or found.high is None or found.n < LEAST_SEEDS:
-        # Of two seeds the interval is as wide as all there can be, and looks like a finding.
-        return MeanInterval(n=found.n, mean=found.mean, low=None, high=None)
-    low, high = _possible((found.low, found.high))
-    return MeanInterval(n=found.n, mean=found.mean, low=low, high=high)
+    low, high = shown_interval(found) or (None, None)
+    return replace(found, low=low, high=high)
 
 
 def _new_images(well: Sequence[Trained]) -> Interval | None:
@@ -179,8 +176,4 @@ def _new_images(well: Sequence[Trained]) -> Interval | None:
         return None  # `blockzoo results verify` says which
     # The difference from a block that answers nothing rightly is the accuracy itself.
     found = interval_for_new_images(right, np.zeros_like(right))
-    return None if found is None else _possible(found)
-
-
-def _possible(interval: Interval) -> Interval:
-    return max(interval[0], 0.0), min(interval[1], 1.0)
+    return None if found is None else possible(found)

@@ -198,6 +198,20 @@ class Protocol:
         return hashlib.sha256(json.dumps(determinants).encode()).hexdigest()[:6]
 
 
+# The second version of `quick`: half the side of its images, a third seed, and timings long enough
+# for a verdict. Published protocols stay as they are, so this is another one.
+_QUICK2 = Protocol(
+    name="quick2",
+    depth=2,
+    width=16,
+    recipe=get_recipe("quick2"),
+    dataset="digits@16",
+    blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
+    seeds=(0, 1, 2),
+    latency_budget_s=1.5,
+    latency_processes=3,
+)
+
 _PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
@@ -212,31 +226,9 @@ _PROTOCOLS = {
             latency_budget_s=1.5,
             latency_processes=1,
         ),
-        # The second version of `quick`: half the side of its images, a third seed, and timings
-        # long enough for a verdict. Published protocols stay as they are, so this is another one.
-        Protocol(
-            name="quick2",
-            depth=2,
-            width=16,
-            recipe=get_recipe("quick2"),
-            dataset="digits@16",
-            blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
-            seeds=(0, 1, 2),
-            latency_budget_s=1.5,
-            latency_processes=3,
-        ),
-        # The third: the same networks, trained and timed in two thirds of the time.
-        Protocol(
-            name="quick3",
-            depth=2,
-            width=16,
-            recipe=get_recipe("quick3"),
-            dataset="digits@16",
-            blocks=("ResNetBasicBlock", "InvertedResidual", "MobileOneBlock"),
-            seeds=(0, 1, 2),
-            latency_budget_s=0.5,
-            latency_processes=3,
-        ),
+        _QUICK2,
+        # The third: the same networks, trained and timed in less time.
+        replace(_QUICK2, name="quick3", recipe=get_recipe("quick3"), latency_budget_s=0.5),
         # A table that two cores finish: images at a quarter of the area from the stem on.
         Protocol(
             name="lite",

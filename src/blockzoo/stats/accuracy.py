@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from blockzoo.stats.paired_seeds import PairedDifference
+from blockzoo.stats.paired_seeds import MeanInterval, PairedDifference
 from blockzoo.stats.power import POWER, seeds_to_equal, seeds_to_find, smallest_difference
 
 AccuracyVerdict = Literal["better", "worse", "equal", "undecided"]
@@ -18,6 +18,30 @@ MARGIN = 0.003
 """Fractions of 1: within it two accuracies are called equal."""
 LEAST_SEEDS = 3
 """With two a deviation is hardly known, and nothing is concluded."""
+
+
+def shown_interval(accuracy: MeanInterval) -> tuple[float, float] | None:
+    """Return the interval of a mean accuracy, a fraction of 1, as far as there can be such.
+
+    None below three seeds: of two it is as wide as all there can be, and looks like a finding.
+
+    >>> shown_interval(MeanInterval(n=3, mean=0.95, low=0.88, high=1.02))
+    (0.88, 1.0)
+    >>> shown_interval(MeanInterval(n=2, mean=0.95, low=0.5, high=1.4)) is None
+    True
+    """
+    if accuracy.n < LEAST_SEEDS or accuracy.low is None or accuracy.high is None:
+        return None
+    return possible((accuracy.low, accuracy.high))
+
+
+def possible(interval: tuple[float, float]) -> tuple[float, float]:
+    """Return the part of an interval of accuracies that is between 0 and 1.
+
+    >>> possible((-0.1, 0.4))
+    (0.0, 0.4)
+    """
+    return max(interval[0], 0.0), min(interval[1], 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from blockzoo.analysis.fronts import Candidate, Front
 from blockzoo.report.figures.colours import theme
 from blockzoo.report.figures.style import house_style
 from blockzoo.report.tables.fronts import COST_TITLES, cost_scale
+from blockzoo.stats.accuracy import shown_interval
 
 _WIDTH_INCHES, _HEIGHT_INCHES = 8.0, 5.0
 _NAMED_FROM = 0.05
@@ -80,8 +81,8 @@ def _panel(figure: Figure, axes: Axes, front: Front) -> None:
 
 def _intervals(axes: Axes, each: Candidate, factor: float) -> None:
     x, y = each.cost.value * factor, 100 * each.accuracy.mean
-    if each.judged and each.accuracy.low is not None and each.accuracy.high is not None:
-        ends = [100 * max(each.accuracy.low, 0), 100 * min(each.accuracy.high, 1)]
+    if (interval := shown_interval(each.accuracy)) is not None:
+        ends = [100 * end for end in interval]
         axes.plot([x, x], ends, color=theme().quiet, linewidth=0.6)
     if each.cost.interval is not None:
         axes.plot(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from blockzoo.analysis.curves import Curve, learning_curves
@@ -26,6 +26,7 @@ from blockzoo.report.site.wording import (
     percent_text,
     plain,
 )
+from blockzoo.report.tables.summary import seeds_text
 from blockzoo.results.environment import PASSING
 from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
 from blockzoo.results.table.values import hardware
@@ -63,7 +64,8 @@ def block_page(name: str, standings: Sequence[Standing], records: Sequence[Recor
         >>> block_page("RepMixer", [], []).facts[0]
         Fact(name='family', value='reparam')
     """
-    environments = _numbered(records)
+    environments = [_environment_text(record) for record in records]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(environments), start=1)}
     trainings = [each for each in records if isinstance(each, TrainingRecord)]
     tables = (
         _accuracy_table([each for each in standings if each.terms is not None]),
@@ -76,8 +78,10 @@ def block_page(name: str, standings: Sequence[Standing], records: Sequence[Recor
         tables=tuple(table for table in tables if table.rows),
         figures=tuple(map(_figure, learning_curves(trainings, "val_accuracy"))),
         commands=tuple(dict.fromkeys(filter(None, map(_command, standings)))),
-        records=_records_table(records, environments),
-        environments=tuple(_environment_facts(each) for each in environments),
+        records=_records_table(
+            (record, numbers[text]) for record, text in zip(records, environments, strict=True)
+        ),
+        environments=tuple(_environment_facts(each) for each in numbers),
     )
 
 
@@ -130,7 +134,7 @@ def _accuracy_row(standing: Standing) -> tuple[Cell, ...]:
         interval_text(new_low, new_high, scale=100),
         NOTHING if ranked is None else rank_text(ranked.best, ranked.worst),
         ties_text(standing) or NOTHING,
-        seeds_text(standing),
+        seeds_text(len(standing.seeds), standing.failed),
         plain("; ".join(standing.reasons)) or NOTHING,
         date_text(standing.newest_at),
     )
@@ -143,12 +147,6 @@ def rank_text(best: int, worst: int) -> str:
     ('1 to 3', '2')
     """
     return str(best) if best == worst else f"{best} to {worst}"
-
-
-def seeds_text(standing: Standing) -> str:
-    """Return how many seeds went well, and how many failed."""
-    failed = f", {standing.failed} failed" if standing.failed else ""
-    return f"{len(standing.seeds)}{failed}"
 
 
 def _cost_table(standings: Iterable[Standing]) -> Table:
@@ -285,13 +283,8 @@ def _command(standing: Standing) -> str | None:
     return plain(shlex.join([*words, "-p", str(standing.position), "--seeds", str(count)]))
 
 
-def _numbered(records: Iterable[Record]) -> dict[str, int]:
-    """Return a number from 1 for each environment, by what tells it from others."""
-    texts = dict.fromkeys(_environment_text(record) for record in records)
-    return {text: number for number, text in enumerate(texts, start=1)}
-
-
 def _environment_text(record: Record) -> str:
+    """Return what tells an environment from others."""
     # Clocks and loads change from record to record.
     return record.environment.model_dump_json(exclude={*PASSING})
 
@@ -300,18 +293,19 @@ def _environment_facts(text: str) -> tuple[Fact, ...]:
     return facts_of(json.loads(text).items())
 
 
-def _records_table(records: Iterable[Record], environments: Mapping[str, int]) -> Table:
+def _records_table(numbered: Iterable[tuple[Record, int]]) -> Table:
+    """Return a row for each record, with the number of its environment."""
     return Table(
         caption="Records",
         columns=(
             *(("record", "text"), ("kind", "text"), ("position", "text"), ("seed", "number")),
             *(("status", "text"), ("made", "text"), ("environment", "number"), ("notes", "text")),
         ),
-        rows=tuple(_record_row(record, environments) for record in records),
+        rows=tuple(_record_row(record, number) for record, number in numbered),
     )
 
 
-def _record_row(record: Record, environments: Mapping[str, int]) -> tuple[Cell, ...]:
+def _record_row(record: Record, environment: int) -> tuple[Cell, ...]:
     training = record if isinstance(record, TrainingRecord) else None
     said = (record.experiment_name, record.notes, record.reason, "; ".join(record.unsure))
     return (
@@ -321,6 +315,6 @@ def _record_row(record: Record, environments: Mapping[str, int]) -> tuple[Cell, 
         NOTHING if training is None else str(training.seed),
         record.status,
         date_text(record.created_at),
-        str(environments[_environment_text(record)]),
+        str(environment),
         plain("; ".join(filter(None, said))) or NOTHING,
     )

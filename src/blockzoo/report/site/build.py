@@ -27,6 +27,8 @@ from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.submissions.bundle import write_bundle
 from blockzoo.results.table.csv import write_latencies_csv, write_results_csv
+from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS
+from blockzoo.stats.verdicts import SAME_WITHIN
 
 LISTING = "pages.txt"
 """The file that says what a site holds, so that the next one there replaces it and nothing else."""
@@ -154,7 +156,7 @@ def _write(path: Path, text: str) -> None:
 def _pages(store: Store, board: Board, downloads: Downloads) -> Iterator[tuple[str, str]]:
     common = {"dated": board.dated}
     protocols = _protocols(store, board)
-    yield "methods.html", filled("methods.html", {**common, "title": "Methods"})
+    yield "methods.html", filled("methods.html", {**common, **_LIMITS, "title": "Methods"})
     yield (
         "index.html",
         filled(
@@ -188,6 +190,10 @@ def _pages(store: Store, board: Board, downloads: Downloads) -> Iterator[tuple[s
     for protocol in protocols:
         values = {**common, "title": f"Protocol {protocol.name}", "page": protocol}
         yield protocol.path, filled("protocol.html", values, root="../")
+
+
+_LIMITS = {"least_seeds": LEAST_SEEDS, "alpha": ALPHA, "same_percent": f"{100 * SAME_WITHIN:g}"}
+"""What the page of methods says of when something is concluded."""
 
 
 def _protocols(store: Store, board: Board) -> list[ProtocolPage]:

@@ -9,6 +9,7 @@ from blockzoo.analysis.specialisation import Specialisation, specialisations
 from blockzoo.report.site.wording import file_stem, plain
 from blockzoo.results.records import Record
 from blockzoo.results.store.database import Store
+from blockzoo.stats.accuracy import shown_interval
 
 COSTS: dict[CostName, str] = {
     "latency": "Latency ratio",
@@ -49,20 +50,20 @@ def _front(front: Front) -> dict[str, object]:
 
 
 def _point(candidate: Candidate) -> dict[str, object]:
-    accuracy, judged = candidate.accuracy, candidate.judged
-    low, high = candidate.cost.interval or (None, None)
+    low, high = shown_interval(candidate.accuracy) or (None, None)
+    cost_low, cost_high = candidate.cost.interval or (None, None)
     return {
         "block": plain(candidate.block),
         "page": f"blocks/{file_stem(candidate.block)}.html",
         "position": candidate.place,
-        "accuracy": accuracy.mean,
-        "low": None if accuracy.low is None or not judged else max(accuracy.low, 0.0),
-        "high": None if accuracy.high is None or not judged else min(accuracy.high, 1.0),
+        "accuracy": candidate.accuracy.mean,
+        "low": low,
+        "high": high,
         "cost": candidate.cost.value,
-        "cost_low": low,
-        "cost_high": high,
+        "cost_low": cost_low,
+        "cost_high": cost_high,
         "on_front": candidate.on_front,
-        "probability": candidate.probability if judged else None,
+        "probability": candidate.probability if candidate.judged else None,
     }
 
 

@@ -1,7 +1,7 @@
 """The rows of the board's table, and its columns: what each is called and where its value is from.
 
 A row is a block at a position on its terms of training, timed one way. Which columns stand in one
-cell, and which are shown at first, is said here too; `site/src` draws them.
+cell, and which are shown at first, is said here too; `web/src` draws them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from blockzoo.analysis.groups import Terms
+from blockzoo.analysis.ranks import Ranked
 from blockzoo.analysis.standings import Standing
 from blockzoo.blocks import BlockSpec
 from blockzoo.blocks.registry import registered
@@ -19,6 +21,7 @@ from blockzoo.report.site.wording import date_text, file_stem, plain
 from blockzoo.report.tables.ranks import tie_letter
 from blockzoo.results.records import FormCost, LatencyRecord, MemoryUse
 from blockzoo.results.table.values import hardware
+from blockzoo.stats.paired_seeds import MeanInterval
 
 Kind = Literal["text", "integer", "number"]
 Value = str | int | float | None
@@ -107,58 +110,63 @@ def ties_text(standing: Standing) -> str:
     return " ".join(map(tie_letter, groups))
 
 
+def _of(part: Callable[[BoardRow], object], name: str) -> Callable[[BoardRow], Value]:
+    """Return what reads that attribute of a part of a row, None where the row lacks the part."""
+
+    def of(row: BoardRow) -> Value:
+        found = part(row)
+        return None if found is None else getattr(found, name)
+
+    return of
+
+
+def _end(part: Callable[[BoardRow], object], name: str, end: Literal[0, 1]) -> Callable[..., Value]:
+    """Return the same for one end of an interval, which may be None itself."""
+
+    def of(row: BoardRow) -> Value:
+        interval = _of(part, name)(row)
+        return None if interval is None else interval[end]  # type: ignore[index]
+
+    return of
+
+
+def _standing(row: BoardRow) -> Standing:
+    return row.standing
+
+
 def _of_spec(name: str) -> Callable[[BoardRow], Value]:
+    # What the zoo does not know of a block is empty there.
     return lambda row: None if row.spec is None else getattr(row.spec, name) or None
 
 
-def _of_latency(name: str) -> Callable[[BoardRow], Value]:
-    return lambda row: None if row.timed is None else getattr(row.timed, name)
+def _timed(row: BoardRow) -> LatencyRecord | None:
+    return row.timed
 
 
-def _end(name: str, end: Literal[0, 1]) -> Callable[[BoardRow], Value]:
-    def of(row: BoardRow) -> Value:
-        interval = None if row.timed is None else getattr(row.timed, name)
-        return None if interval is None else float(interval[end])
-
-    return of
+def _run(row: BoardRow) -> LatencyRecord | None:
+    return row.latency
 
 
-def _of_accuracy(name: str) -> Callable[[BoardRow], Value]:
-    def of(row: BoardRow) -> Value:
-        accuracy = row.standing.accuracy
-        return None if accuracy is None else getattr(accuracy, name)
-
-    return of
+def _terms(row: BoardRow) -> Terms | None:
+    return row.standing.terms
 
 
-def _new_images(end: Literal[0, 1]) -> Callable[[BoardRow], Value]:
-    def of(row: BoardRow) -> Value:
-        interval = row.standing.new_images
-        return None if interval is None else interval[end]
-
-    return of
+def _accuracy(row: BoardRow) -> MeanInterval | None:
+    return row.standing.accuracy
 
 
-def _rank(name: Literal["best", "worst"]) -> Callable[[BoardRow], Value]:
-    return lambda row: None if row.standing.ranked is None else getattr(row.standing.ranked, name)
+def _ranked(row: BoardRow) -> Ranked | None:
+    return row.standing.ranked
 
 
-def _stage(name: str) -> Callable[[BoardRow], Value]:
-    def of(row: BoardRow) -> Value:
-        cost = row.standing.cost
-        stage = None if cost is None else cost.stage_at(row.standing.position)
-        return None if stage is None else getattr(stage.deploy, name)
-
-    return of
+def _stage(row: BoardRow) -> FormCost | None:
+    cost = row.standing.cost
+    stage = None if cost is None else cost.stage_at(row.standing.position)
+    return None if stage is None else stage.deploy
 
 
-def _whole(form: Literal["deploy", "train"], name: str) -> Callable[[BoardRow], Value]:
-    def of(row: BoardRow) -> Value:
-        cost = row.standing.cost
-        counted: FormCost | None = None if cost is None else getattr(cost, form)
-        return None if counted is None else getattr(counted, name)
-
-    return of
+def _whole(form: Literal["deploy", "train"]) -> Callable[[BoardRow], FormCost | None]:
+    return lambda row: None if row.standing.cost is None else getattr(row.standing.cost, form)
 
 
 def _peak_mb(name: Literal["memory_inference", "memory_training"]) -> Callable[[BoardRow], Value]:
@@ -168,10 +176,6 @@ def _peak_mb(name: Literal["memory_inference", "memory_training"]) -> Callable[[
         return None if memory is None else memory.peak_bytes / 1e6
 
     return of
-
-
-def _of_terms(name: str) -> Callable[[BoardRow], Value]:
-    return lambda row: None if row.standing.terms is None else getattr(row.standing.terms, name)
 
 
 def _merges(row: BoardRow) -> Value:
@@ -193,10 +197,6 @@ def _failures(row: BoardRow) -> Value:
     return "; ".join(" ".join(reason.split()) for reason in dict.fromkeys(reasons)) or None
 
 
-def _run(name: str) -> Callable[[BoardRow], Value]:
-    return lambda row: None if row.latency is None else getattr(row.latency, name)
-
-
 def _column(key: str, label: str, kind: Kind, of: Callable[[BoardRow], Value]) -> Column:
     return Column(key=key, label=label, kind=kind, of=of)
 
@@ -212,50 +212,50 @@ COLUMNS: tuple[Column, ...] = (
     _column("year", "Year", "integer", _of_spec("year")),
     _column("licence", "Licence", "text", _of_spec("licence")),
     _column("merges", "Merges branches", "text", _merges),
-    _column("dataset", "Data set", "text", _of_terms("dataset")),
-    _column("protocol", "Protocol", "text", _of_terms("protocol")),
+    _column("dataset", "Data set", "text", _of(_terms, "dataset")),
+    _column("protocol", "Protocol", "text", _of(_terms, "protocol")),
     _column("context", "Context", "text", lambda row: row.standing.scaffold.context),
-    _column("accuracy", "Accuracy", "number", _of_accuracy("mean")),
-    _column("accuracy_low", "these images, low", "number", _of_accuracy("low")),
-    _column("accuracy_high", "these images, high", "number", _of_accuracy("high")),
-    _column("new_images_low", "new images, low", "number", _new_images(0)),
-    _column("new_images_high", "new images, high", "number", _new_images(1)),
-    _column("rank_best", "Best rank", "integer", _rank("best")),
-    _column("rank_worst", "Worst rank", "integer", _rank("worst")),
+    _column("accuracy", "Accuracy", "number", _of(_accuracy, "mean")),
+    _column("accuracy_low", "these images, low", "number", _of(_accuracy, "low")),
+    _column("accuracy_high", "these images, high", "number", _of(_accuracy, "high")),
+    _column("new_images_low", "new images, low", "number", _end(_standing, "new_images", 0)),
+    _column("new_images_high", "new images, high", "number", _end(_standing, "new_images", 1)),
+    _column("rank_best", "Best rank", "integer", _of(_ranked, "best")),
+    _column("rank_worst", "Worst rank", "integer", _of(_ranked, "worst")),
     _column("tie_groups", "Tie groups", "text", lambda row: ties_text(row.standing) or None),
     _column("seeds", "Seeds ok", "integer", lambda row: len(row.standing.seeds)),
     _column("seeds_failed", "Seeds failed", "integer", lambda row: row.standing.failed),
     _column("failures", "Failures", "text", _failures),
-    _column("stage_macs", "MACs of the stage", "integer", _stage("macs")),
-    _column("stage_params", "Parameters of the stage", "integer", _stage("params_total")),
-    _column("macs", "MACs", "integer", _whole("deploy", "macs")),
-    _column("params", "Parameters", "integer", _whole("deploy", "params_total")),
-    _column("macs_train", "MACs, training form", "integer", _whole("train", "macs")),
+    _column("stage_macs", "MACs of the stage", "integer", _of(_stage, "macs")),
+    _column("stage_params", "Parameters of the stage", "integer", _of(_stage, "params_total")),
+    _column("macs", "MACs", "integer", _of(_whole("deploy"), "macs")),
+    _column("params", "Parameters", "integer", _of(_whole("deploy"), "params_total")),
+    _column("macs_train", "MACs, training form", "integer", _of(_whole("train"), "macs")),
     _column(
-        "params_train", "Parameters, training form", "integer", _whole("train", "params_total")
+        "params_train", "Parameters, training form", "integer", _of(_whole("train"), "params_total")
     ),
     _column("memory_mb", "Memory", "number", _peak_mb("memory_inference")),
     _column("training_memory_mb", "Training memory", "number", _peak_mb("memory_training")),
-    _column("latency_ratio", "Latency ratio", "number", _of_latency("ratio")),
-    _column("latency_ratio_low", "ratio, low", "number", _end("ratio_interval", 0)),
-    _column("latency_ratio_high", "ratio, high", "number", _end("ratio_interval", 1)),
-    _column("latency_verdict", "Verdict", "text", _of_latency("verdict")),
-    _column("latency_baseline", "Baseline", "text", _of_latency("baseline")),
-    _column("latency_ms", "Latency", "number", _of_latency("median_ms")),
-    _column("latency_low_ms", "latency, low", "number", _end("interval_ms", 0)),
-    _column("latency_high_ms", "latency, high", "number", _end("interval_ms", 1)),
-    _column("latency_p90_ms", "Latency, p90", "number", _of_latency("p90_ms")),
-    _column("throughput", "Images per second", "number", _of_latency("throughput_images_per_s")),
-    _column("energy_j_per_image", "Energy", "number", _of_latency("energy_j_per_image")),
+    _column("latency_ratio", "Latency ratio", "number", _of(_timed, "ratio")),
+    _column("latency_ratio_low", "ratio, low", "number", _end(_timed, "ratio_interval", 0)),
+    _column("latency_ratio_high", "ratio, high", "number", _end(_timed, "ratio_interval", 1)),
+    _column("latency_verdict", "Verdict", "text", _of(_timed, "verdict")),
+    _column("latency_baseline", "Baseline", "text", _of(_timed, "baseline")),
+    _column("latency_ms", "Latency", "number", _of(_timed, "median_ms")),
+    _column("latency_low_ms", "latency, low", "number", _end(_timed, "interval_ms", 0)),
+    _column("latency_high_ms", "latency, high", "number", _end(_timed, "interval_ms", 1)),
+    _column("latency_p90_ms", "Latency, p90", "number", _of(_timed, "p90_ms")),
+    _column("throughput", "Images per second", "number", _of(_timed, "throughput_images_per_s")),
+    _column("energy_j_per_image", "Energy", "number", _of(_timed, "energy_j_per_image")),
     _column("flags", "Flags", "text", _flags),
     _column("device", "Device", "text", _device),
-    _column("backend", "Backend", "text", _run("backend")),
-    _column("precision", "Precision", "text", _run("precision")),
-    _column("threads", "Threads", "integer", _run("threads")),
-    _column("batch_size", "Batch", "integer", _run("batch_size")),
-    _column("cache", "Cache", "text", _run("cache")),
-    _column("trained_on", "Trained on", "text", _of_terms("device")),
-    _column("trained_in", "Arithmetic", "text", _of_terms("precision")),
+    _column("backend", "Backend", "text", _of(_run, "backend")),
+    _column("precision", "Precision", "text", _of(_run, "precision")),
+    _column("threads", "Threads", "integer", _of(_run, "threads")),
+    _column("batch_size", "Batch", "integer", _of(_run, "batch_size")),
+    _column("cache", "Cache", "text", _of(_run, "cache")),
+    _column("trained_on", "Trained on", "text", _of(_terms, "device")),
+    _column("trained_in", "Arithmetic", "text", _of(_terms, "precision")),
     _column("date", "Date", "text", lambda row: date_text(row.standing.newest_at)),
 )
 """All that the table knows of a row, in the order of files. Accuracies are fractions of 1."""

@@ -60,7 +60,9 @@ def filled(
         styles: Assets whose text the script puts into the page as style.
 
     Example:
-        >>> page = filled("methods.html", {"title": "Methods", "dated": ""})
+        >>> from blockzoo.report.site.parts import Table
+        >>> none = Table(caption="All blocks", columns=(), rows=())
+        >>> page = filled("blocks.html", {"title": "Blocks", "dated": "", "listed": none})
         >>> page.startswith("<!doctype html>"), "default-src" in page
         (True, True)
     """

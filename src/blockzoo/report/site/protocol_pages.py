@@ -13,8 +13,9 @@ from blockzoo.report.site.columns import group_title
 from blockzoo.report.site.parts import Cell, Fact, Link, Table, facts_of
 from blockzoo.report.site.wording import file_stem, interval_text, percent_text, plain
 from blockzoo.report.tables.ranks import agreement_lines, tie_letter
+from blockzoo.report.tables.summary import seeds_text
 from blockzoo.results.records import TrainingRecord
-from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.accuracy import LEAST_SEEDS, shown_interval
 
 _SILENT = ("dataset", "protocol", "identity", "micro_batch_size")
 _WORDS = {"num_blocks": "depth", "base_channels": "width", "out_dim": "classes"}
@@ -120,22 +121,12 @@ def _ranking_table(ranking: Ranking) -> Table:
 
 
 def _ranking_row(row: Ranked) -> tuple[Cell, ...]:
-    accuracy = row.accuracy
-    few = accuracy.n < LEAST_SEEDS
-    failed = f", {row.failed} failed" if row.failed else ""
+    low, high = shown_interval(row.accuracy) or (None, None)
     return (
         rank_text(row.best, row.worst),
         Link(plain(row.block), f"../blocks/{file_stem(row.block)}.html"),
-        percent_text(accuracy.mean),
-        interval_text(
-            *((None, None) if few else _possible(accuracy.low, accuracy.high)), scale=100
-        ),
-        f"{accuracy.n}{failed}",
+        percent_text(row.accuracy.mean),
+        interval_text(low, high, scale=100),
+        seeds_text(row.accuracy.n, row.failed),
         " ".join(map(tie_letter, row.groups)),
     )
-
-
-def _possible(low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    if low is None or high is None:
-        return None, None
-    return max(low, 0.0), min(high, 1.0)

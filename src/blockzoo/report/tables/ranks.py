@@ -8,7 +8,7 @@ from blockzoo.analysis.ranks import Ranked, Ranking, RankingsAgreement
 from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.layout import Kind
 from blockzoo.report.tables.summary import seeds_text
-from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.accuracy import LEAST_SEEDS, shown_interval
 from blockzoo.stats.paired_seeds import MeanInterval
 
 _COLUMNS: dict[str, Kind] = {
@@ -59,10 +59,8 @@ def _cells(row: Ranked) -> list[str]:
 
 
 def _interval(accuracy: MeanInterval) -> str:
-    # Of two seeds the interval is as wide as all there can be, and looks like a finding.
-    if accuracy.n < LEAST_SEEDS or accuracy.low is None or accuracy.high is None:
-        return "-"
-    return f"{100 * max(accuracy.low, 0):.2f} to {100 * min(accuracy.high, 1):.2f}"
+    interval = shown_interval(accuracy)
+    return "-" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
 
 
 def tie_letter(number: int) -> str:
