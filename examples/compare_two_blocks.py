@@ -13,8 +13,8 @@ from blockzoo import (
 )
 
 blocks, position = ["ResNetBasicBlock", "MobileOneBlock"], "mid"
-digits = load_dataset("digits")
-protocol = get_protocol("quick").changed(epochs=1)
+digits = load_dataset("digits@16")
+protocol = get_protocol("quick3").changed(epochs=1)
 config: ScaffoldConfig = protocol.scaffold(classes=10, input_shape=digits.image_shape)
 
 for block in blocks:

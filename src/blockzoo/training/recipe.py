@@ -148,7 +148,7 @@ def _check_choices(recipe: Recipe) -> None:
         raise InputError(f"channels_last is {recipe.channels_last}; allowed: {layouts}")
 
 
-# For a first look within two minutes on any two cores. In fp32 on all of them: without instructions
+# For a first look within minutes on any two cores. In fp32 on all of them: without instructions
 # for bfloat16 that is the quicker one, and a laptop does what a server does.
 _QUICK2 = Recipe(
     name="quick2",
