@@ -38,6 +38,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     counts = sorted({run["records"] for run in record["runs"]})
     yield from (_INTRO, "", "## CPU seconds", "")
     yield from _growth(record["runs"], counts, "cpu_s", "{:.2f}")
+    yield from ("## Wall seconds", "")
+    yield from _growth(record["runs"], counts, "wall_s", "{:.2f}")
     yield from ("## Peak memory, MiB", "")
     yield from _growth(record["runs"], counts, "peak_rss_mib", "{:.0f}")
     yield from ("## The store itself", "")

@@ -4,11 +4,10 @@
         [--page FILE.md]
 
 Stores are those of `large_store.py`. Each command runs once in a process of its own. `compare`
-finds all its trials in the store and runs twice: the first time it writes `results.csv`, the
-second time nothing has changed. The plan is that of a sweep which finds its trials there. Trainings
-are put one by one, each in a transaction. CPU seconds are those of the process and its children;
-they depend less on what else the machine does than wall seconds. `store_growth_page.py` makes the
-page.
+and `sweep` find all their trials in the store; the sweep writes `results.csv`, which is not there.
+The plan is that of the same sweep. Trainings are put one by one, each in a transaction. CPU seconds
+are those of the process and its children; they depend less on what else the machine does than wall
+seconds. `store_growth_page.py` makes the page.
 """
 
 from __future__ import annotations
@@ -68,12 +67,12 @@ print(json.dumps([status, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 
 def commands(folder: Path, scratch: Path) -> dict[str, list[str]]:
     """Return the arguments of each command, in the order in which they run."""
-    store, compare = str(folder), compare_command(folder)
+    store = str(folder)
     return {
         "results": ["results", store],
-        "compare, results.csv written": compare,
-        "compare": compare,
+        "compare": compare_command(folder),
         "plan": [*sweep_command(folder), "--dry-run"],
+        "sweep, results.csv written": sweep_command(folder),
         **{
             f"results --export {suffix}": ["results", store, "--export", f"{scratch}/rows.{suffix}"]
             for suffix in ("csv", "parquet", "jsonl")

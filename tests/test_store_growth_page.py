@@ -12,7 +12,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def _run(command: str, records: int, cpu_s: float) -> dict[str, object]:
-    return {"command": command, "records": records, "cpu_s": cpu_s, "peak_rss_mib": 100.0}
+    return {
+        "command": command,
+        "records": records,
+        "cpu_s": cpu_s,
+        "wall_s": 2 * cpu_s,
+        "peak_rss_mib": 100.0,
+    }
 
 
 RECORD = {
@@ -41,6 +47,7 @@ def test_the_page_says_what_the_record_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert "| | 1,000 | 100,000 | exponent |" in page
     assert "| results | 1.50 | 15.00 | 0.50 |" in page
     assert "| ranks | 2.00 | - | - |" in page
+    assert "| results | 3.00 | 30.00 | 0.50 |" in page
     assert "| results | 100 | 100 | 0.00 |" in page
     assert "| one training put, CPU ms | 1.25 | 1.25 | 0.00 |" in page
     assert "| database, MB | 10.00 | 1000.00 | 1.00 |" in page

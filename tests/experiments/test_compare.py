@@ -25,6 +25,7 @@ from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.results.store.database import Store
+from blockzoo.results.table.csv import read_results_csv
 from blockzoo.stats.power import POWER, smallest_difference
 from blockzoo.stats.spending import SpendingPlan
 from tests.record_samples import training
@@ -79,6 +80,18 @@ def test_what_is_there_is_not_run_again_and_nothing_else_is_taken(
     )
     (look,) = run_compare(request, store)
     assert look.comparisons[0].seeds == (0, 1)
+
+
+def test_where_nothing_is_left_to_run_the_answer_does_not_wait_for_the_csv(
+    tiny_npz: Path, store: Store, tmp_path: Path
+) -> None:
+    csv = tmp_path / "kept" / "results.csv"
+    list(run_compare(request_of(tiny_npz), store, csv_path=csv))
+    assert len(read_results_csv(csv)) == 4  # two blocks, two seeds
+    csv.unlink()
+    (look,) = run_compare(request_of(tiny_npz), store, csv_path=csv)
+    assert look.comparisons[0].seeds == (0, 1)
+    assert not csv.exists()
 
 
 def test_time_is_planned_by_what_trainings_of_the_protocol_took(

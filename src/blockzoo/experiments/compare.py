@@ -193,17 +193,19 @@ def run_compare(
         levels = request.looks.level_by_look
     for seeds, level in levels.items():
         of_look = request if request.looks is None else request.with_seeds(_first(seeds))
+        plan = make_plan(of_look.sweep, store)
         ran = run_sweep(
             of_look.sweep,
             store,
-            csv_path=csv_path,
+            # Of a large store the file takes as long as the answer, which adds nothing to it.
+            csv_path=csv_path if plan.trials else None,
             trainers=trainers,
             listener=listener,
             may_start=may_start,
         )
         if ran.left_out:
             return
-        found = _found(of_look, store, level, declared_at)
+        found = _found(of_look, store, plan, level, declared_at)
         look = Look(seeds=seeds, level=level, comparisons=found, failed=ran.failed)
         yield look
         if look.decided:
@@ -215,10 +217,10 @@ def _first(seeds: int) -> tuple[int, ...]:
 
 
 def _found(
-    request: CompareRequest, store: Store, level: float, declared_at: datetime
+    request: CompareRequest, store: Store, plan: Plan, level: float, declared_at: datetime
 ) -> tuple[Comparison, ...]:
     # By identity, so that whatever else the store holds is not mixed in.
-    wanted = map(store.get, make_plan(request.sweep, store).asked)
+    wanted = map(store.get, plan.asked)
     kept = [record for record in wanted if record is not None]
     found: list[Comparison] = []
     for position in request.sweep.protocol.positions:
