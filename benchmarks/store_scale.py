@@ -4,10 +4,10 @@
         [--page FILE.md]
 
 Stores are those of `large_store.py`. Each command runs once in a process of its own. `compare`
-and `sweep` find all their trials in the store; the sweep writes `results.csv`, which is not there.
-The plan is that of the same sweep. Trainings are put one by one, each in a transaction. CPU seconds
-are those of the process and its children; they depend less on what else the machine does than wall
-seconds. `store_growth_page.py` makes the page.
+finds all its trials in the store. The plan is that of a sweep which finds its trials there. The
+export of CSV takes what a sweep takes that writes `results.csv`. Trainings are put one by one, each
+in a transaction. CPU seconds are those of the process and its children; they depend less on what
+else the machine does than wall seconds. `store_growth_page.py` makes the page.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ def commands(folder: Path, scratch: Path) -> dict[str, list[str]]:
         "results": ["results", store],
         "compare": compare_command(folder),
         "plan": [*sweep_command(folder), "--dry-run"],
-        "sweep, results.csv written": sweep_command(folder),
         **{
             f"results --export {suffix}": ["results", store, "--export", f"{scratch}/rows.{suffix}"]
             for suffix in ("csv", "parquet", "jsonl")
