@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,12 +14,17 @@ from blockzoo.results.answers import packed
 from tests.record_samples import training
 
 
-def of(block: str, *words: str, **changes: object) -> list[Trained]:
+def of(block: str, *words: str, **changes: Any) -> list[Trained]:
     made = []
     for seed, word in enumerate(words):
         bits = np.array([letter == "1" for letter in word])
         kept = {"test_correct": packed(bits), "test_images": len(bits)}
-        values = {"seed": seed, "test_accuracy": float(bits.mean()), **kept, **changes}
+        values: dict[str, Any] = {
+            "seed": seed,
+            "test_accuracy": float(bits.mean()),
+            **kept,
+            **changes,
+        }
         made.append(training(f"{block}{seed}", block, **values))
     return list(trained(made))
 
@@ -33,7 +40,8 @@ def test_blocks_stand_by_accuracy_and_cells_pair_other_seeds() -> None:
     # B of seed 0 beside A of seed 1, 1110 and 1010: 3 of 4 agree, by chance 0.5: kappa 0.5.
     # B of seed 1 beside A of seed 0, 1101 and 1100: the same.
     assert beside is not None
-    assert (beside.kappa, beside.pairs) == (pytest.approx(0.5), 2)
+    assert beside.kappa == pytest.approx(0.5)
+    assert beside.pairs == 2
 
 
 def test_of_one_seed_each_the_pair_is_all_there_is() -> None:

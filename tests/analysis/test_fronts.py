@@ -152,7 +152,7 @@ def test_positions_are_chosen_and_costs_have_names() -> None:
 def test_the_band_holds_the_front_and_rises_with_cost() -> None:
     found = front(CHEAP, GOOD, WASTE)
     costs = [each.cost for each in found.attained]
-    assert (costs[0], costs[-1]) == (100, pytest.approx(400))
+    assert [costs[0], costs[-1]] == pytest.approx([100, 400])
     assert costs == sorted(costs)
     at = {each.cost: each for each in found.attained}
     first, second = at[100], at[200]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
 class Consistency(NamedTuple):
@@ -19,43 +19,6 @@ class Consistency(NamedTuple):
     least: float
     most: float
     pairs: int
-
-
-def error_consistency(
-    first: ArrayLike, second: ArrayLike | None = None, *, shared: ArrayLike | None = None
-) -> Consistency | None:
-    """Return how consistent the errors of two blocks are, over all pairs of their trainings.
-
-    1 is errors on the same images, 0 as many common ones as chance has, below 0 fewer.
-
-    Args:
-        first: Which images were answered rightly, bool (trainings, images).
-        second: The same of the other block, None for the block beside itself: then each two
-            trainings are a pair, and none is one with itself.
-        shared: bool (trainings of the first, of the second): pairs that do not count.
-
-    Returns:
-        None without a pair of which kappa is defined, as where all answers of both are right.
-
-    Raises:
-        ValueError: For answers to two numbers of images.
-
-    Example:
-        >>> a, b = [[True, True, False, False]], [[True, False, True, False]]
-        >>> error_consistency(a, a).kappa, error_consistency(a, b).kappa
-        (1.0, 0.0)
-    """
-    a = np.asarray(first, dtype=np.float32)
-    b = a if second is None else np.asarray(second, dtype=np.float32)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"answers must be to the same images; given {a.shape}, {b.shape}")
-    kappas = kappa_of_pairs(a, b)
-    counted = np.ones(kappas.shape, dtype=np.bool_)
-    if second is None:
-        counted = np.triu(counted, k=1)
-    if shared is not None:
-        counted &= ~np.asarray(shared, dtype=np.bool_)
-    return summary_of(kappas[counted])
 
 
 def summary_of(kappas: NDArray[np.float64]) -> Consistency | None:
@@ -72,6 +35,8 @@ def summary_of(kappas: NDArray[np.float64]) -> Consistency | None:
 
 def kappa_of_pairs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return kappa of every training of the one with every training of the other.
+
+    1 is errors on the same images, 0 as many common ones as chance has, below 0 fewer.
 
     Args:
         a: 1 where an image was answered rightly, else 0: (n, images).

@@ -24,7 +24,6 @@ else:
     import tomli as tomllib
 
 Mark = Literal["clean", "suspect", "withdrawn"]
-MARKS: tuple[Mark, ...] = ("clean", "suspect", "withdrawn")
 _Text = Annotated[str, Field(min_length=1)]
 
 

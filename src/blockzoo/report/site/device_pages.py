@@ -63,7 +63,7 @@ def device_path(name: str) -> str:
     """Return where the page of a device lies within the site.
 
     >>> device_path("Some CPU")
-    'devices/some-cpu-2d7803fa.html'
+    'devices/some-cpu-ce8a7f92.html'
     """
     return f"devices/{file_stem(name)}.html"
 
