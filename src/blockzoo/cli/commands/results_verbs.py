@@ -138,12 +138,68 @@ def results_merge(
     action.merge(stores, into, skip_bad=skip_bad)
 
 
-@examples("blockzoo results verify", "blockzoo results verify together")
-def results_verify(store: shared_options.Whole = "results") -> None:
-    """Check that a store holds what was put into it; exit status 1 and a line for each fault."""
+@examples(
+    "blockzoo results bundle --to mine.bundle.zip",
+    "blockzoo results bundle machine-a --to lite.bundle.zip --protocol lite --block RepMixer",
+)
+def results_bundle(
+    store: shared_options.Whole = "results",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="The bundle: NAME.bundle.zip.")
+    ] = None,
+    protocol: OfProtocol = None,
+    blocks: Annotated[
+        list[str] | None, typer.Option("--block", help="Only of this block; repeatable.")
+    ] = None,
+) -> None:
+    """Make one file of a store, to hand in: all of it, or some protocol or blocks.
+
+    Costs and latencies belong to no protocol: those of its scaffolds and blocks come along. The
+    blocks that latencies are compared with stay in, so that nothing in the file lacks its baseline.
+    """
+    from blockzoo.cli.actions import bundling as action
+
+    action.bundle(store, to, protocol=protocol, blocks=blocks or [])
+
+
+@examples(
+    "blockzoo results verify",
+    "blockzoo results verify together",
+    "blockzoo results verify mine.bundle.zip --rerun 10",
+)
+def results_verify(
+    store: Annotated[
+        str,
+        typer.Argument(help="A results folder, a store (file or URL), or a bundle (.bundle.zip)."),
+    ] = "results",
+    rerun: Annotated[
+        int | None,
+        typer.Option("--rerun", metavar="K", help="Make K trials of a bundle again, by chance."),
+        ranges.LISTED,
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="What these are drawn by. (default: one nobody knows before)"),
+        ranges.SEED,
+    ] = None,
+    device: shared_options.Device = "auto",
+    data_dir: shared_options.DataDir = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep/--no-keep", help="Whether what came of --rerun is kept in NAME.verified.json."
+        ),
+    ] = True,
+) -> None:
+    """Check that a store holds what was put into it, or a bundle what can be and what is.
+
+    Exit status 1 and a line for each fault. Of a bundle also contradictions and missing seeds are
+    faults. With `--rerun` each record is compared with the block built here, and a random sample is
+    run again. The probability is printed with which that sample would have caught false ones.
+    """
     from blockzoo.cli.actions import records as action
 
-    action.verify(store)
+    action.verify(store, rerun, seed, device=device, data_dir=data_dir, keep=keep)
 
 
 @examples(
