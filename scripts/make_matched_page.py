@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from blockzoo.blocks import list_available_blocks
+from blockzoo.core.names import settings_of
 from blockzoo.core.position import POSITIONS
 from blockzoo.experiments.matching import TOLERANCE, Fit, fit
 from blockzoo.results.budgets import MATCHED_COSTS, Match
@@ -31,8 +32,9 @@ How far each block's capacity is turned so that its stage costs what a stage of 
 
 Costs are counted, so no machine matters: `python scripts/make_matched_page.py` writes this page anew.
 
-A number is the value of the block's [knob](../reference/blocks.md#a-block-s-capacity); "depth 5" is a stage of five blocks, for one without a knob. All
-are within {tolerance:.0%} of the target; of the few that cannot reach it the table says how far off the nearest is.
+A number is the value of the block's [knob](../reference/blocks.md#a-block-s-capacity); "depth 2" is a stage of two blocks besides, where the knob
+ends above the target; for a block without a knob its depth is the number. Where nothing reaches the target, the table says how far off
+the nearest is.
 
 {reached} of {count} fits are within {tolerance:.0%}: {blocks} blocks, three positions, MACs and parameters.
 """  # noqa: E501 - lines of the page
@@ -88,7 +90,9 @@ def _value(found: Fit) -> str:
         return f"{found.off:+.0%}"
     if found.fitted == found.block:
         return "as published"
-    return found.fitted.partition("=")[2].rstrip("]")
+    settings = settings_of(found.fitted)
+    knob = f"{settings.pop(found.knob):.4g}"
+    return f"{knob}, depth {settings['depth']:.0f}" if settings else knob
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch import nn
 from blockzoo.blocks import get_block, register_block, registry
 from blockzoo.blocks.registry import BlockSpec
 from blockzoo.core.errors import InputError, UnknownNameError
+from blockzoo.core.names import settings_of
 from blockzoo.core.position import Position
 from blockzoo.experiments.matching import TOLERANCE, Fit, fit
 from blockzoo.experiments.part_costs import stage_cost
@@ -47,6 +48,24 @@ def test_a_block_without_a_knob_is_stacked() -> None:
     assert (found.fitted, found.knob, found.off) == ("ConvBNAct[depth=4]", "depth", 0.0)
     stage = Placement.of(found.fitted, "early", _SCAFFOLD).meta_stage()
     assert len(list(stage.children())) == 4
+
+
+@pytest.mark.parametrize("cost", ["macs", "params"])
+def test_a_knob_that_ends_above_the_target_is_turned_in_a_shallower_stage(cost: str) -> None:
+    match = Match(cost=cost)  # type: ignore[arg-type]
+    found = fit(Placement.of("MobileViTBlock", "late", ScaffoldConfig()), match)
+    assert settings_of(found.fitted).keys() == {"width_ratio", "depth"}
+    assert settings_of(found.fitted)["depth"] < ScaffoldConfig().depth
+    assert found.reached
+    built = Placement.of(found.fitted, "late", ScaffoldConfig())
+    assert len(list(built.meta_stage().children())) == settings_of(found.fitted)["depth"]
+    assert match.of(stage_cost(found.fitted, built.position, ScaffoldConfig()).deploy) == found.cost
+
+
+def test_a_block_has_one_name_in_whatever_order_its_settings_are_given() -> None:
+    named = "MobileViTBlock[width_ratio=0.5][depth=2]"
+    assert get_block("MobileViTBlock[depth=2][width_ratio=0.5]").name == named
+    assert get_block(named).at_capacity(1).name == "MobileViTBlock[width_ratio=1][depth=2]"
 
 
 @pytest.mark.parametrize(("block", "budget"), [("Identity", 1.0), ("ConvBNAct", 0.01)])

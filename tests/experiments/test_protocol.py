@@ -18,7 +18,7 @@ def test_the_protocols_hold_what_the_docs_say() -> None:
     assert (len(quick.blocks), quick.positions) == (3, POSITIONS)
     assert (quick2.dataset, quick2.width, quick2.seeds) == ("digits@16", 16, (0, 1, 2))
     assert (quick2.blocks, quick2.positions) == (quick.blocks, POSITIONS)
-    same = ("name", "recipe", "latency_budget_s")
+    same = ("name", "recipe", "latency_budget_s", "latency_together")
     assert replace(quick3, **{name: getattr(quick2, name) for name in same}) == quick2
     assert (lite.dataset, lite.width, lite.depth, lite.stem) == ("cifar100-q95", 16, 2, "half")
     assert (lite.recipe.precision, lite.recipe.channels_last) == ("fp32", "safe")

@@ -51,6 +51,7 @@ SUMMARY_COLUMNS = (
     "latency_ratio_low",
     "latency_ratio_high",
     "latency_verdict",
+    "latency_verdict_reason",
     "latency_timing",
     "latency_timed_with",
     "variant",
@@ -86,7 +87,12 @@ _LATENCY_VALUES = [
     "latency_ratio_low",
     "latency_ratio_high",
 ]
-_LATENCY_TEXTS = ["latency_hardware", "latency_baseline", "latency_verdict"]
+_LATENCY_TEXTS = [
+    "latency_hardware",
+    "latency_baseline",
+    "latency_verdict",
+    "latency_verdict_reason",
+]
 _LATENCY_ORIGIN = ["latency_session", "latency_environment", "latency_torch", "latency_governor"]
 _TRIAL = ["timestamp", "status", "seed", "block_fingerprint", "test_acc", "val_acc"]
 _STAGE = {"stage_macs": "stage_macs_deploy", "stage_params": "stage_params_deploy"}

@@ -229,8 +229,7 @@ class BlockSpec:
         if not self.knob:
             raise InputError(f"block {self.name} declares no knob for its capacity")
         value = CAPACITY.checked(self.knob, float(f"{value:.4g}"))
-        name = f"{self._published_name}[{self.knob}={value:.4g}]"
-        return replace(self, name=name, capacity=value, aliases=())
+        return self._turned(value, self.stage_depth)
 
     def at_depth(self, blocks: float) -> BlockSpec:
         """Return the block for a stage of that many, under a name that says so.
@@ -249,8 +248,13 @@ class BlockSpec:
             >>> get_block("MobileOneBlock").at_depth(5).name
             'MobileOneBlock[depth=5]'
         """
-        name = f"{self._published_name}[depth={DEPTH.checked('depth', blocks)}]"
-        return replace(self, name=name, stage_depth=int(blocks), aliases=())
+        return self._turned(self.capacity, int(DEPTH.checked("depth", blocks)))
+
+    def _turned(self, capacity: float | None, depth: int | None) -> BlockSpec:
+        turned = "" if capacity is None else f"[{self.knob}={capacity:.4g}]"
+        stacked = "" if depth is None else f"[depth={depth}]"
+        name = f"{published_name(self.name)}{turned}{stacked}"
+        return replace(self, name=name, capacity=capacity, stage_depth=depth, aliases=())
 
     def depth_in(self, scaffold_depth: int) -> int:
         """Return how many blocks its stage has in a scaffold of that depth.
@@ -264,10 +268,6 @@ class BlockSpec:
             (3, 5)
         """
         return scaffold_depth if self.stage_depth is None else self.stage_depth
-
-    @property
-    def _published_name(self) -> str:
-        return published_name(self.name)
 
     def _tell_of_uncalled_merges(self, block: nn.Module) -> None:
         """Warn, once each, of methods with a merge's name that ask for arguments."""

@@ -41,5 +41,18 @@ def published_name(block: str) -> str:
     >>> published_name("InvertedResidual[expansion=3]"), published_name("my[1].py:Mine")
     ('InvertedResidual', 'my[1].py:Mine')
     """
-    found = SETTING.fullmatch(block)
-    return block if found is None else found[1]
+    while found := SETTING.fullmatch(block):
+        block = found[1]
+    return block
+
+
+def settings_of(block: str) -> dict[str, float]:
+    """Return the values that the name says its knob, or its depth, is at.
+
+    >>> settings_of("MobileViTBlock[width_ratio=0.5][depth=2]")
+    {'depth': 2.0, 'width_ratio': 0.5}
+    """
+    settings: dict[str, float] = {}
+    while found := SETTING.fullmatch(block):
+        block, settings[found[2]] = found[1], float(found[3])
+    return settings

@@ -35,7 +35,8 @@ class Fit:
     """A block at one position, fitted: what it is then called, and what its stage costs.
 
     `fitted` is the block's own name where it needs no fitting. `knob` is "depth" for one that
-    declares none, the last resort. `cost` is in MACs or parameters; a latency is told as a share of
+    declares none, the last resort; a stage whose knob ends above the target has fewer blocks too,
+    which `fitted` says. `cost` is in MACs or parameters; a latency is told as a share of
     what the stage of the context block takes, and `half_width` is that of its 95% interval.
     `failure`: why no cost is known, "" where one is.
     """
@@ -124,9 +125,28 @@ def fit(placement: Placement, match: Match) -> Fit:
     )
     if published.off == 0:
         return published
-    tried = _turned(spec, cost, target) if spec.knob else _stacked(spec, cost, target)
-    fitted = (replace(published, fitted=name, cost=its) for name, its in tried)
-    return min((published, *fitted), key=lambda each: abs(each.off))
+    found = published
+    for tried in _tries(spec, scaffold.depth, cost, target):
+        fitted = (replace(published, fitted=name, cost=its) for name, its in tried)
+        found = min((found, *fitted), key=lambda each: abs(each.off))
+        if found.reached or found.off < 0:
+            break
+    return found
+
+
+def _tries(
+    spec: BlockSpec, depth: int, cost: Callable[[BlockSpec], int], target: float
+) -> Iterator[Iterator[tuple[str, int]]]:
+    """Yield ways to the target, each as names and costs; what comes later is for what costs more.
+
+    The knob, then the knob in ever shallower stages; depth alone where there is no knob.
+    """
+    if not spec.knob:
+        yield _stacked(spec, cost, target)
+        return
+    yield _turned(spec, cost, target)
+    for fewer in range(depth - 1, 0, -1):
+        yield _turned(spec.at_depth(fewer), cost, target)
 
 
 def _stacked(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +47,16 @@ def judged(ratio: Ratio) -> tuple[Verdict, str]:
     if verdict == "undecided":
         return verdict, f"the interval is neither within {SAME_WITHIN:.1%} of 1 nor beyond it"
     return verdict, ""
+
+
+def why_undecided(reasons: Iterable[str]) -> list[str]:
+    """Return each reason once, with how many verdicts it holds for; "" is none.
+
+    >>> why_undecided(["noisy and under 1 ms", "", "noisy and under 1 ms"])
+    ['undecided (2): noisy and under 1 ms']
+    """
+    counted = Counter(filter(None, reasons))
+    return [f"undecided ({count}): {reason}" for reason, count in counted.items()]
 
 
 def _doubt(ratio: Ratio, verdict: Verdict) -> str:

@@ -78,6 +78,13 @@ def test_a_file_is_swept_and_then_there_is_nothing_to_do(file: str) -> None:
     assert _counts(output) == ["4 trainings to run, about 1 min"] * 2
 
 
+def test_trainings_alone_have_no_plots_and_that_is_no_error(file: str) -> None:
+    status, _, told = run("sweep", file, "--only", "training", "--device", "cpu")
+    assert status == 0, told
+    assert "no plots: " in told
+    assert Path("results/results.csv").is_file()
+
+
 def test_options_go_over_the_file(file: str) -> None:
     _, output, _ = run(
         "sweep", file, "--width", "6", "--seeds", "3", "-p", "late", "--dry-run", *MADE

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from blockzoo.blocks import registry
 from blockzoo.blocks.registry import register_block
-from blockzoo.core.position import Position
+from blockzoo.core.position import POSITIONS, Position
 from blockzoo.experiments import recording
 from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
 from blockzoo.experiments.protocol import Protocol
 from blockzoo.experiments.sweep import failures, run
+from blockzoo.experiments.sweep.choice import Choice
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial, make_plan
 from blockzoo.experiments.sweep.run import Outcome, SweepListener, SweepResult, run_sweep, run_trial
 from blockzoo.measure.machine.environment import describe_environment
@@ -408,3 +409,50 @@ def test_rows_follow_what_was_asked_for_and_not_where_the_network_is_the_same(
     # One training stands for both, which its id says.
     assert {position for position, _ in both} == {"early", "late"}
     assert len({trial for _, trial in both}) == 1
+
+
+def test_all_positions_are_timed_in_one_session_where_the_protocol_says_so(
+    tiny_npz: Path, store: Store
+) -> None:
+    blocks = ("ResNetBasicBlock", "ConvBNAct", "Identity")
+    apart = replace(request_of(tiny_npz, *blocks, seeds=(0,)), choice=Choice(only=("latency",)))
+    protocol = apart.protocol.changed(latency_together=True)
+    together = replace(apart, protocol=protocol)
+    (session,) = make_plan(together, store).trials
+    assert session.label == "latency 3 blocks early/mid/late"
+    # The context block is one network wherever it stands.
+    assert [(part.block, str(part.position)) for part in session.parts] == [
+        ("ResNetBasicBlock", "early"),
+        *[(block, place) for place in ("early", "mid", "late") for block in blocks[1:]],
+    ]
+    ids = {identity for trial in make_plan(apart, store).trials for identity in trial.trial_ids}
+    assert ids == {*session.trial_ids}  # they are the same results
+    assert run_sweep(together, store).failed == 0
+    records = [each for each in store.records() if isinstance(each, LatencyRecord)]
+    assert len({each.session for each in records}) == 1
+    shown = {(each.block, place) for each in records for place in each.shown}
+    assert shown == {(block, place) for block in blocks for place in POSITIONS}
+    assert make_plan(apart, store).trials == make_plan(together, store).trials == ()
+
+
+def test_of_a_session_over_all_positions_only_what_is_missing_is_timed_again(
+    tiny_npz: Path, store: Store
+) -> None:
+    blocks = ("ResNetBasicBlock", "ConvBNAct", "Identity")
+    request = replace(
+        request_of(tiny_npz, *blocks, seeds=(0,), latency_together=True),
+        choice=Choice(only=("latency",)),
+    )
+    (session,) = make_plan(request, store).trials
+    wanted = {("ConvBNAct", "mid"), ("Identity", "late")}
+    ids = [part.trial_id for part in session.parts if (part.block, str(part.position)) in wanted]
+    kept = session.narrowed(ids)
+    assert {(part.block, str(part.position)) for part in kept.parts} == wanted
+    assert (kept.position, kept.positions) == (Position.MID, (Position.MID, Position.LATE))
+    found = run_trial(request, kept).records
+    timed = {(each.block, str(each.positions[0])) for each in found}
+    assert timed == {*wanted, ("ResNetBasicBlock", "early")}  # the baseline beside them
+    failed = failures.failed_records(request, kept, ValueError("no"))
+    assert [(each.block, str(*each.positions), each.trial_id) for each in failed] == [
+        (part.block, str(part.position), part.trial_id) for part in kept.parts
+    ]

@@ -48,6 +48,13 @@ def test_medians_of_one_session_have_no_marks() -> None:
     assert column_of(table, "latency ms") == ["5.000 (4.500 to 5.500)"] * 2
 
 
+def test_why_verdicts_are_undecided_stands_below_them() -> None:
+    doubtful = {"verdict": "undecided", "verdict_reason": "noisy and under 1 ms"}
+    timed = [latency("a", "A", **doubtful), latency("b", "B", **doubtful), latency("c", "C")]
+    table = table_of(*(training(name, name) for name in "ABC"), *timed)
+    assert "undecided (2): noisy and under 1 ms" in " ".join(drawn(table, 250).split())
+
+
 def test_what_differs_between_groups_of_one_name_is_in_the_first_cell() -> None:
     table = table_of(training("1"), training("2", seed=1, precision="bf16"))
     assert sorted(column_of(table, "data")) == ["digits, quick (bf16)", "digits, quick (fp32)"]

@@ -41,16 +41,15 @@ print("ready", flush=True)
 sys.stdin.readline()
 while True:
     try:
-        with Store(place, create=True) as store:
-            with Claims(store, lease_s=1.0) as claims:
-                done = store.ok_ids()
-                left = [each for each in planned if each not in done]
-                for each in left:
-                    if claims.take([each]).state == "mine":
+        with Store(place, create=True) as store, Claims(store, lease_s=1.0) as claims:
+            # One and the same claims: only who has watched a lease for as long as it is takes over.
+            while len(done := store.ok_ids()) < count:
+                for each in planned:
+                    if each not in done and claims.take([each]).state == "mine":
                         time.sleep(0.02)
                         store.put(training(each, experiment_name=name))
-            if len(store.ok_ids()) == count:
-                break
+                time.sleep(0.1)
+        break
     except ResultsError as error:
         assert "\\n" not in str(error), error
         print(error, flush=True)

@@ -25,7 +25,7 @@ from blockzoo.cli.screen.consoles import load_data, output_console, say, say_dat
 from blockzoo.cli.screen.next_steps import next_steps, unfound_line
 from blockzoo.cli.stopping import Stop
 from blockzoo.cli.sweep_options import SweepOptions
-from blockzoo.core.errors import InputError
+from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.experiments.compare import detectable_by
@@ -220,6 +220,10 @@ def _show_sweep(labels: Sequence[str], csv: Path, plots: bool, unfound: str) -> 
         say(line)
     written = [csv]
     if plots and not summary.empty:
-        written += visualize(csv, csv.parent / "plots")
+        try:
+            written += visualize(csv, csv.parent / "plots")
+        except ResultsError as error:
+            # A sweep of trainings alone has no cost yet to draw them against.
+            say(f"no plots: {error}")
     for path in written:
         say(f"wrote {path}")

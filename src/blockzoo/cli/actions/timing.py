@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from blockzoo.report.tables.ways import ways_table
 from blockzoo.results.records import LatencyRecord
 from blockzoo.results.table.latencies import latencies_frame
 from blockzoo.scaffold.net import ScaffoldConfig
+from blockzoo.stats.verdicts import why_undecided
 
 
 @blocks_apart
@@ -183,10 +183,8 @@ def timed(
 
 
 def _say_why_undecided(records: Sequence[LatencyRecord]) -> None:
-    """Say each reason once, with the number of networks that it holds for."""
-    for reason, count in Counter(record.verdict_reason for record in records).items():
-        if reason:
-            say(f"undecided ({count}): {reason}")
+    for line in why_undecided(record.verdict_reason for record in records):
+        say(line)
 
 
 def _say_what_energy_needs(records: Sequence[LatencyRecord]) -> None:

@@ -27,8 +27,8 @@ def failed_records(request: SweepRequest, trial: Trial, error: BaseException) ->
     device = resolve_device(request.device)
     environment, failure = recorded_environment(device), failure_fields(error)
     records: list[Record] = []
-    for block, identity in zip(trial.blocks, trial.trial_ids, strict=True):
-        placement = request.placement(block, trial.position)
+    for block, position, identity in trial.parts:
+        placement = request.placement(block, position)
         fields: _Fields = {
             **common_fields(placement, environment),
             **failure,

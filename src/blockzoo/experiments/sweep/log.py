@@ -87,7 +87,7 @@ def _named(trial: Trial) -> dict[str, object]:
         "label": trial.label,
         "kind": trial.kind,
         "blocks": list(trial.blocks),
-        "position": str(trial.position),
+        "position": " ".join(map(str, trial.positions)),
         "seed": trial.seed,
     }
 

@@ -1,9 +1,9 @@
 """What a sweep has to do: from a protocol to trials, less those the store already holds.
 
 A trial knows the ids its records will have before it runs. Costs are one trial per (block,
-position), latencies one per position with all its missing blocks, because they are measured
-against each other, and trainings one per network and seed: a network that is the same at several
-positions is trained once.
+position). Latencies are one per position with all its missing blocks, because they are measured
+against each other, or one for all positions where the protocol says so. Trainings are one per
+network and seed: a network that is the same at several positions is trained once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
@@ -182,23 +184,48 @@ class SweepRequest:
         )
 
 
+class Part(NamedTuple):
+    """A block of a trial, its position, and the id that its record will have."""
+
+    block: str
+    position: Position
+    trial_id: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One unit of work. `expected_s` is a first guess of its seconds, for the time left."""
+    """One unit of work. `expected_s` is a first guess of its seconds, for the time left.
+
+    `places`: of a session of latencies over several positions that of each block, the first of
+    which is `position`; without them all blocks are there.
+    """
 
     kind: Kind
     blocks: tuple[str, ...]
     position: Position
+    places: tuple[Position, ...] = ()
     seed: int | None = None
     trial_ids: tuple[str, ...]
     expected_s: float
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """Each block with its position and its id."""
+        places = self.places or (self.position,) * len(self.blocks)
+        return tuple(map(Part, self.blocks, places, self.trial_ids))
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """The positions of all its blocks, each once."""
+        return tuple(dict.fromkeys(self.places or (self.position,)))
+
+    @property
     def label(self) -> str:
         """A short name for people."""
-        blocks = self.blocks[0] if len(self.blocks) == 1 else f"{len(self.blocks)} blocks"
+        names = tuple(dict.fromkeys(self.blocks))
+        blocks = names[0] if len(names) == 1 else f"{len(names)} blocks"
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.kind} {blocks} {self.position}{seed}"
+        return f"{self.kind} {blocks} {'/'.join(map(str, self.positions))}{seed}"
 
     def narrowed(self, trial_ids: Collection[str]) -> Trial:
         """Return the trial with those of its blocks alone whose ids are given.
@@ -208,11 +235,17 @@ class Trial:
         """
         if len(trial_ids) == len(self.trial_ids):
             return self
-        kept = [
-            each for each in zip(self.blocks, self.trial_ids, strict=True) if each[1] in trial_ids
-        ]
-        blocks, ids = zip(*kept, strict=True)
-        return replace(self, blocks=blocks, trial_ids=ids)
+        return self._of([part for part in self.parts if part.trial_id in trial_ids])
+
+    def _of(self, parts: Sequence[Part]) -> Trial:
+        places = tuple(part.position for part in parts)
+        return replace(
+            self,
+            blocks=tuple(part.block for part in parts),
+            position=places[0],
+            places=places if self.places else (),
+            trial_ids=tuple(part.trial_id for part in parts),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,22 +283,19 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
     """
     placements = _identified(request)
     unsure = {} if request.trust_unsure else _unsure(placements)
-    timed = _timed(request)
+    sessions = _sessions(request)
     others = *_costs(request, placements), *_trainings(request, placements)
     every = [identity for trial in others for identity in trial.trial_ids]
-    every += [identity for ids in timed.values() for identity in ids.values()]
+    every += [part.trial_id for session in sessions for part in session]
     # Of these alone: however much the store holds, it is asked for no more than this sweep has.
     done = store.ok_ids(every)
     failed = set() if request.choice.retry_failed else _failed(store, every) - done
-    latencies = _latencies(request, timed, done | failed, unsure)
-    mine = _mine(request, others, timed)
+    latencies = _latencies(request, sessions, done | failed, unsure)
+    mine = _mine(request, others, sessions)
     wanted: dict[tuple[str, ...], Trial] = {}
-    asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
     for trial in sorted((*others, *latencies), key=lambda trial: _ORDER[trial.kind]):
-        for identity in trial.trial_ids:
-            asked[identity] = tuple(dict.fromkeys((*asked[identity], trial.position)))
         # A network that is the same at several positions has one training: that of the first.
-        if request.choice.takes(trial.kind) and _key(trial, timed) in mine:
+        if request.choice.takes(trial.kind) and _key(trial, sessions) in mine:
             wanted.setdefault(trial.trial_ids, trial)
     left = {ids for ids in wanted if not failed.isdisjoint(ids) and (done | failed).issuperset(ids)}
     missing = [
@@ -278,8 +308,15 @@ def make_plan(request: SweepRequest, store: Store) -> Plan:
         done=len(wanted) - len(missing) - len(left),
         failed=len(left),
         unsure=unsure,
-        asked=dict(asked),
+        asked=_asked((*(part for trial in others for part in trial.parts), *chain(*sessions))),
     )
+
+
+def _asked(parts: Iterable[Part]) -> dict[str, tuple[Position, ...]]:
+    asked: dict[str, tuple[Position, ...]] = defaultdict(tuple)
+    for part in parts:
+        asked[part.trial_id] = tuple(dict.fromkeys((*asked[part.trial_id], part.position)))
+    return dict(asked)
 
 
 def _failed(store: Store, among: Collection[str]) -> set[str]:
@@ -288,7 +325,7 @@ def _failed(store: Store, among: Collection[str]) -> set[str]:
 
 
 def _mine(
-    request: SweepRequest, others: Sequence[Trial], timed: Mapping[Position, Mapping[str, str]]
+    request: SweepRequest, others: Sequence[Trial], sessions: Sequence[_Session]
 ) -> Container[str]:
     """Return the keys of the trials of this shard, whatever the store holds.
 
@@ -303,21 +340,24 @@ def _mine(
         turn = _ORDER[trial.kind] + (trial.seed or 0)
         rounds[turn].setdefault(trial.trial_ids[0], seconds)
     budget_s = request.protocol.latency_budget_s
-    for ids in timed.values():
-        rounds[_ORDER["latency"]][_session(ids)] = len(ids) * budget_s
+    for session in sessions:
+        rounds[_ORDER["latency"]][_ids(session)] = len(session) * budget_s
     if choice.shard is None:
         return {key for each in rounds.values() for key in each}
     return choice.shard.mine(rounds[turn] for turn in sorted(rounds))
 
 
-def _key(trial: Trial, timed: Mapping[Position, Mapping[str, str]]) -> str:
-    """Return by what a trial is dealt; one of latencies by all that its position has."""
-    # Not by those that are missing: what is timed together at one position stays in one shard.
-    return _session(timed[trial.position]) if trial.kind == "latency" else trial.trial_ids[0]
+def _key(trial: Trial, sessions: Sequence[_Session]) -> str:
+    """Return by what a trial is dealt; one of latencies by all that its session has."""
+    if trial.kind != "latency":
+        return trial.trial_ids[0]
+    # Not by those that are missing: what is timed together stays in one shard.
+    (session,) = (each for each in sessions if trial.parts[0] in each)
+    return _ids(session)
 
 
-def _session(ids: Mapping[str, str]) -> str:
-    return " ".join(ids.values())
+def _ids(session: _Session) -> str:
+    return " ".join(part.trial_id for part in session)
 
 
 def _identified(request: SweepRequest) -> list[Placement]:
@@ -343,8 +383,9 @@ def _unsure(placements: Iterable[Placement]) -> dict[str, tuple[str, ...]]:
 
 def _rests_on(unsure: Container[str], request: SweepRequest, trial: Trial) -> bool:
     """Tell whether one of the blocks, or of a latency the baseline, is among the unsure."""
-    baseline = request.blocks_at(trial.position)[:1] if trial.kind == "latency" else ()
-    return any(block in unsure for block in (*trial.blocks, *baseline))
+    timed = trial.positions if trial.kind == "latency" else ()
+    baselines = (request.blocks_at(position)[0] for position in timed)
+    return any(block in unsure for block in (*trial.blocks, *baselines))
 
 
 def _costs(request: SweepRequest, placements: Iterable[Placement]) -> Iterator[Trial]:
@@ -363,39 +404,56 @@ def _costs(request: SweepRequest, placements: Iterable[Placement]) -> Iterator[T
         )
 
 
-def _timed(request: SweepRequest) -> dict[Position, dict[str, str]]:
-    """Return the ids of latencies by position and block."""
-    settings = request.latency
-    found: dict[Position, dict[str, str]] = {}
-    for position in request.protocol.positions:
-        placements = [request.placement(b, position) for b in request.blocks_at(position)]
-        found[position] = {
-            each.spec.name: latency_trial_id(each, settings=settings, baseline=placements[0])
-            for each in placements
-        }
-    return found
+_Session = tuple[Part, ...]
+"""What is timed together, also what is the same network as another part."""
+
+
+def _sessions(request: SweepRequest) -> list[_Session]:
+    """Return what is timed together, the baselines first."""
+    sessions = [_session(request, position) for position in request.protocol.positions]
+    # Blocks that are fitted to a budget are others at each position.
+    together = request.protocol.latency_together and request.protocol.match is None
+    return [tuple(chain(*sessions))] if together else sessions
+
+
+def _session(request: SweepRequest, position: Position) -> _Session:
+    placements = [request.placement(block, position) for block in request.blocks_at(position)]
+    return tuple(
+        Part(
+            each.spec.name,
+            position,
+            latency_trial_id(each, settings=request.latency, baseline=placements[0]),
+        )
+        for each in placements
+    )
 
 
 def _latencies(
     request: SweepRequest,
-    timed: Mapping[Position, Mapping[str, str]],
+    sessions: Sequence[_Session],
     done: Container[str],
     unsure: Container[str],
 ) -> Iterator[Trial]:
-    for position, ids in timed.items():
-        baseline = next(iter(ids))
-        missing = {
-            block: identity
-            for block, identity in ids.items()
-            if identity not in done or block in unsure or baseline in unsure
-        }
+    for session in sessions:
+        # A network that is the same at several positions is timed once.
+        once: dict[str, Part] = {}
+        for part in session:
+            once.setdefault(part.trial_id, part)
+        baseline = session[0].block
+        missing = [
+            part
+            for part in once.values()
+            if part.trial_id not in done or part.block in unsure or baseline in unsure
+        ]
         # All that is there is one trial found done; what is missing is measured together.
-        chosen = missing or ids
+        chosen = missing or list(once.values())
+        places = tuple(part.position for part in chosen)
         yield Trial(
             kind="latency",
-            blocks=tuple(chosen),
-            position=position,
-            trial_ids=tuple(chosen.values()),
+            blocks=tuple(part.block for part in chosen),
+            position=places[0],
+            places=places if len({part.position for part in session}) > 1 else (),
+            trial_ids=tuple(part.trial_id for part in chosen),
             expected_s=len(chosen) * request.protocol.latency_budget_s,
         )
 

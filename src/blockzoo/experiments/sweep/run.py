@@ -1,9 +1,9 @@
 """The main job: plan what is missing, run it, record every outcome.
 
-Costs come first (seconds), then latencies (all blocks of one position interleaved in one session),
-then trainings, seed by seed, so that a sweep that is stopped early still compares like with like.
-The driver alone writes, one transaction per record. Killing it loses at most the trials in flight;
-running it again does only what is missing.
+Costs come first (seconds), then latencies (all blocks of one position interleaved in one session,
+or of all positions), then trainings, seed by seed, so that a sweep that is stopped early still
+compares like with like. The driver alone writes, one transaction per record. Killing it loses at
+most the trials in flight; running it again does only what is missing.
 """
 
 from __future__ import annotations
@@ -293,9 +293,9 @@ def _training(request: SweepRequest, trial: Trial, on_epoch: OnEpoch | None) -> 
 
 
 def _latency(request: SweepRequest, trial: Trial, _: OnEpoch | None) -> Sequence[Record]:
-    return benchmark_blocks(
-        trial.blocks,
-        [trial.position],
+    records = benchmark_blocks(
+        tuple(dict.fromkeys(trial.blocks)),
+        trial.positions,
         config=request.scaffold,
         settings=request.latency,
         baseline=request.blocks_at(trial.position)[0],
@@ -303,6 +303,12 @@ def _latency(request: SweepRequest, trial: Trial, _: OnEpoch | None) -> Sequence
             experiment_name=request.options.experiment_name, notes=request.options.notes
         ),
     )
+    # Of several positions each had all blocks. A baseline that is not of the trial stays.
+    return [
+        each
+        for each in records
+        if each.trial_id in trial.trial_ids or each.block not in trial.blocks
+    ]
 
 
 _VERBS = {"cost": _cost, "latency": _latency, "training": _training}

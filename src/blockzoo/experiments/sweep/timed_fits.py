@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import hypot, inf
 
 from blockzoo.core.errors import BlockError, InputError
-from blockzoo.core.names import SETTING, published_name
+from blockzoo.core.names import published_name, settings_of
 from blockzoo.core.position import Position
 from blockzoo.experiments.benchmark import benchmark_blocks
 from blockzoo.experiments.matching import DEEPEST, MOST, TOLERANCE, Fit, fit
@@ -183,18 +183,20 @@ def _ratio(record: LatencyRecord) -> tuple[float, float]:
 class _Search:
     """One block's way to the target: what its stage took, or why not, by value of its knob.
 
-    `published`: the block as it is, of which no cost is known but of the context block's.
+    `published`: the block as it is, of which no cost is known but of the context block's. `depth`:
+    of a stage that is shallower besides, for its knob ends above the target.
     """
 
     published: Fit
     start: float
+    depth: float | None = None
     tried: Mapping[float, _Share | str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: SweepRequest, block: str, position: Position, match: Match) -> _Search:
         """Begin where the MACs are matched; the name of the knob comes with it."""
         counted = fit(request.placement(block, position), Match(cost="macs", budget=match.budget))
-        setting = SETTING.fullmatch(counted.fitted)
+        settings = settings_of(counted.fitted)
         plain = request.scaffold.depth if counted.knob == "depth" else 1.0
         is_there = block == request.scaffold.context and match.budget == 1
         published = replace(
@@ -204,7 +206,11 @@ class _Search:
             target=match.budget,
             failure="" if is_there else "it was not timed",
         )
-        return cls(published=published, start=float(setting[3]) if setting else plain)
+        return cls(
+            published=published,
+            start=settings.pop(counted.knob, plain),
+            depth=settings.get("depth"),
+        )
 
     @property
     def proposal(self) -> str | None:
@@ -241,7 +247,9 @@ class _Search:
         return {v: each for v, each in self.tried.items() if isinstance(each, _Share)}
 
     def _name(self, value: float) -> str:
-        return f"{published_name(self.published.block)}[{self.published.knob}={value:.4g}]"
+        stacked = "" if self.depth is None else f"[depth={self.depth:.0f}]"
+        block = published_name(self.published.block)
+        return f"{block}[{self.published.knob}={value:.4g}]{stacked}"
 
     def _next(self) -> float | None:
         """Return the value to try next, None where it would bring nothing nearer."""

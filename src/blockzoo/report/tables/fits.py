@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blockzoo.core.names import settings_of
 from blockzoo.experiments.matching import Fit
 from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.layout import Kind
@@ -57,5 +58,6 @@ def _setting(fit: Fit) -> str:
         return f"not sure: +-{fit.half_width / fit.target:.1%}"
     if not fit.reached:
         return "cannot reach it"
-    last_resort = " (last resort)" if fit.knob == "depth" and fit.fitted != fit.block else ""
-    return f"{fit.fitted.removeprefix(fit.block).strip('[]') or 'as published'}{last_resort}"
+    last_resort = " (last resort)" if "depth" in settings_of(fit.fitted) else ""
+    turned = fit.fitted.removeprefix(fit.block)[1:-1].replace("][", ", ")
+    return f"{turned or 'as published'}{last_resort}"

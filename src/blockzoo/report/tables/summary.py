@@ -11,6 +11,7 @@ from blockzoo.analysis.summary import timings
 from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.layout import Kind
 from blockzoo.stats.accuracy import LEAST_SEEDS
+from blockzoo.stats.verdicts import why_undecided
 
 _ROBUSTNESS = {"corruption_accuracy": "corrupted %", "shift_consistency": "kept by shift %"}
 """Columns that are shown where any block was tested so."""
@@ -96,6 +97,7 @@ def _data(row: Mapping[Hashable, Any]) -> str:
 def _timing_notes(summary: pd.DataFrame, marks: Mapping[str, str]) -> list[str]:
     baselines = sorted({*summary["latency_baseline"][summary["latency_ratio"].notna()]} - {""})
     sentences = [f"ratio: to {' or '.join(baselines)}, timed beside it"] if baselines else []
+    sentences += why_undecided(summary["latency_verdict_reason"])
     if marks:
         words = summary.drop_duplicates("latency_timing").set_index("latency_timing")
         sessions: dict[str, list[str]] = {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from blockzoo.analysis.ways import WayRatio
 from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.stats.verdicts import why_undecided
 
 _USUAL = "as usual"
 """What a label leaves out: hot caches, folded norms, the usual layout."""
@@ -22,8 +22,7 @@ def ways_table(ratios: Sequence[WayRatio]) -> FittedTable:
     'Each way of running against another, same block, paired by round'
     """
     sessions = list(dict.fromkeys(each.session for each in ratios))
-    # Once for all that share it, as it is often the same for every row.
-    reasons = Counter(each.verdict_reason for each in ratios if each.verdict == "undecided")
+    undecided = [each.verdict_reason for each in ratios if each.verdict == "undecided"]
     table = FittedTable(
         title="Each way of running against another, same block, paired by round",
         columns={
@@ -36,7 +35,7 @@ def ways_table(ratios: Sequence[WayRatio]) -> FittedTable:
             "verdict": "text",
         },
         dispensable=("95% interval",),
-        caption="; ".join(f"undecided ({count}): {why}" for why, count in reasons.items()),
+        caption="; ".join(why_undecided(undecided)),
     )
     for each in ratios:
         mark = f" [{sessions.index(each.session) + 1}]" if len(sessions) > 1 else ""
