@@ -25,7 +25,7 @@ def test_nothing_false_or_nothing_drawn_catches_nothing() -> None:
     assert detection_probability(10, 5, 6) == 1.0
 
 
-@pytest.mark.parametrize("case", [(3, 2, 3), (3, 4, 1), (-1, 0, 0)])
+@pytest.mark.parametrize("case", [(3, 1, 4), (3, 4, 1), (-1, 0, 0)])
 def test_more_than_there_are_cannot_be(case: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         detection_probability(*case)

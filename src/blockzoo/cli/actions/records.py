@@ -143,38 +143,8 @@ def merge(places: Sequence[str], into: str, *, skip_bad: bool) -> None:
                 say_taken(place, merge_store(source, target, skip_bad=skip_bad))
 
 
-def verify(
-    place: str,
-    rerun: int | None,
-    seed: int | None,
-    *,
-    device: str,
-    data_dir: Path | None,
-    keep: bool,
-) -> None:
-    """Print what is wrong in a store or a bundle; exits with status 1 if anything is."""
-    from blockzoo.results.submissions.bundle import is_bundle
-
-    if rerun is None:
-        # Every option that is accepted has an effect.
-        if seed is not None or data_dir is not None or device != "auto" or not keep:
-            raise InputError("--seed, --device, --data-dir and --no-keep take --rerun K")
-        _verify_file(Path(place)) if is_bundle(place) else _verify_store(place)
-        return
-    from blockzoo.cli.actions.verifying import rerun_bundle
-    from blockzoo.experiments.verify import RerunRequest
-
-    request = RerunRequest(sample=rerun, sample_seed=seed, data_dir=data_dir, device=device)
-    rerun_bundle(Path(place), request, keep=keep)
-
-
-def _verify_file(bundle: Path) -> None:
-    from blockzoo.cli.actions.verifying import verify_bundle
-
-    verify_bundle(bundle)
-
-
-def _verify_store(place: str) -> None:
+def verify(place: str) -> None:
+    """Print what is wrong in a store, a line each; exits with status 1 if anything is."""
     from blockzoo.results.verify import faults_of
 
     faults = 0

@@ -13,6 +13,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.core import ranges
+from blockzoo.core.errors import InputError
 
 OfBlock = Annotated[str | None, typer.Option("--block", help="Only of this block.")]
 OfProtocol = Annotated[
@@ -139,7 +140,7 @@ def results_merge(
 
 
 @examples(
-    "blockzoo results bundle --to mine.bundle.zip",
+    'blockzoo results bundle --to mine.bundle.zip --by "Ada Lovelace"',
     "blockzoo results bundle machine-a --to lite.bundle.zip --protocol lite --block RepMixer",
 )
 def results_bundle(
@@ -147,6 +148,8 @@ def results_bundle(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="The bundle: NAME.bundle.zip.")
     ] = None,
+    by: Annotated[str, typer.Option("--by", help="Who hands it in.")] = "",
+    about: Annotated[str, typer.Option("--about", help="What it holds, in a line.")] = "",
     protocol: OfProtocol = None,
     blocks: Annotated[
         list[str] | None, typer.Option("--block", help="Only of this block; repeatable.")
@@ -154,52 +157,100 @@ def results_bundle(
 ) -> None:
     """Make one file of a store, to hand in: all of it, or some protocol or blocks.
 
-    Costs and latencies belong to no protocol: those of its scaffolds and blocks come along. The
-    blocks that latencies are compared with stay in, so that nothing in the file lacks its baseline.
+    Costs and latencies belong to no protocol: those of its scaffolds and blocks come along. So do
+    the blocks that latencies and accuracies are compared with.
     """
     from blockzoo.cli.actions import bundling as action
 
-    action.bundle(store, to, protocol=protocol, blocks=blocks or [])
+    origin = action.origin_of(by, about)
+    action.bundle(store, to, protocol=protocol, blocks=blocks or [], origin=origin)
+
+
+@examples("blockzoo results board board --into together")
+def results_board(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That holds the bundles.")],
+    into: Into = "results",
+) -> None:
+    """Put all bundles of a board into a store, and show how far each is to be trusted.
+
+    A trial that several bundles have is of the one that is trusted most, then of the one that was
+    verified first.
+    """
+    from blockzoo.cli.actions import bundling as action
+
+    action.board(folder, into)
 
 
 @examples(
     "blockzoo results verify",
     "blockzoo results verify together",
-    "blockzoo results verify mine.bundle.zip --rerun 10",
+    "blockzoo results verify mine.bundle.zip --sample 10",
+    "blockzoo results verify board/mine.bundle.zip --sample 10 --record",
 )
 def results_verify(
     store: Annotated[
         str,
         typer.Argument(help="A results folder, a store (file or URL), or a bundle (.bundle.zip)."),
     ] = "results",
-    rerun: Annotated[
+    sample: Annotated[
         int | None,
-        typer.Option("--rerun", metavar="K", help="Make K trials of a bundle again, by chance."),
+        typer.Option(
+            "--sample",
+            metavar="N",
+            help="Make N trainings and timings of a bundle again. (default: none)",
+        ),
         ranges.LISTED,
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="What these are drawn by. (default: one nobody knows before)"),
+        typer.Option("--seed", help="What they are drawn by. (default: one nobody knows before)"),
         ranges.SEED,
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            metavar="POINTS",
+            help="By which test accuracies may differ on another platform. "
+            "(default: as far as the bundle's other seeds do)",
+        ),
+        ranges.POINTS,
+    ] = None,
+    ratio_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--ratio-tolerance",
+            metavar="PERCENT",
+            help="By which intervals of latency ratios may lie apart. (default: 2)",
+        ),
+        ranges.POINTS,
     ] = None,
     device: shared_options.Device = "auto",
     data_dir: shared_options.DataDir = None,
-    keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep/--no-keep", help="Whether what came of --rerun is kept in NAME.verified.json."
-        ),
-    ] = True,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep what was found beside it: NAME.verified.json.")
+    ] = False,
 ) -> None:
-    """Check that a store holds what was put into it, or a bundle what can be and what is.
+    """Check that a store holds what was put into it, or whether a bundle is what it says.
 
-    Exit status 1 and a line for each fault. Of a bundle also contradictions and missing seeds are
-    faults. With `--rerun` each record is compared with the block built here, and a random sample is
-    run again. The probability is printed with which that sample would have caught false ones.
+    Of a bundle everything is checked that needs no training: contradictions, missing seeds, each
+    network and id, each cost. Then a random sample is made again. A table says how probably such a
+    sample would have caught false results. Exit status 1 and a line for each failure.
     """
-    from blockzoo.cli.actions import records as action
+    given = (sample, seed, tolerance, ratio_tolerance, data_dir)
+    if not store.lower().endswith(".zip"):
+        if record or device != "auto" or any(value is not None for value in given):
+            raise InputError(
+                f"{store} is no bundle, NAME.bundle.zip; other options are for bundles"
+            )
+        from blockzoo.cli.actions import records as of_stores
 
-    action.verify(store, rerun, seed, device=device, data_dir=data_dir, keep=keep)
+        of_stores.verify(store)
+        return
+    from blockzoo.cli.actions import verifying as action
+
+    request = action.request_of(sample, seed, tolerance, ratio_tolerance, data_dir, device)
+    action.verify_bundle(Path(store), request, record=record)
 
 
 @examples(

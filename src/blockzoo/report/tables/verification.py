@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from blockzoo.report.tables.fitting import FittedTable
+from blockzoo.results.submissions.board import Submission
 from blockzoo.results.submissions.verification import Verification
 from blockzoo.stats.detection import detection_probability, sample_for
 
@@ -39,8 +40,8 @@ def detection_table(results: int, sample: int) -> FittedTable:
     ['1 of 20', '25.0%', '19']
     """
     table = FittedTable(
-        title=f"What a sample of {sample} of {results} catches",
-        columns={"false results": "label", "caught with": "number", "95% takes": "number"},
+        title=f"Probability that a sample of {sample} of {results} would have caught false results",
+        columns={"false": "label", "caught": "number", "sample for 95%": "number"},
     )
     for false in _numbers(results):
         caught = detection_probability(results, false, sample)
@@ -55,15 +56,22 @@ def _numbers(results: int) -> Iterator[int]:
     yield from dict.fromkeys((1, *shares) if results else ())
 
 
-def detection_line(results: int, sample: int) -> str:
-    """Return in a sentence what such a sample would have caught.
+def board_table(submissions: Iterable[Submission]) -> FittedTable:
+    """Return a row for each bundle of a board.
 
-    >>> detection_line(20, 5)
-    'with 2 false of 20 this sample would have caught one with probability 44.7%'
+    >>> len(board_table([]).rows)
+    0
     """
-    false = max(1, results // 10)
-    caught = detection_probability(results, false, sample)
-    return (
-        f"with {false} false of {results} this sample would have caught one with "
-        f"probability {caught:.1%}"
+    table = FittedTable(
+        title="Bundles",
+        columns={
+            **{"bundle": "name", "by": "name", "records": "number", "tier": "label"},
+            **{"verified": "label", "about": "text"},
+        },
+        dispensable=("about", "verified"),
     )
+    for each in submissions:
+        verified, records = (each.verified_at or "never")[:10], str(len(each.trial_ids))
+        origin = each.origin
+        table.add_row(each.name, origin.by, records, each.tier.value, verified, origin.about)
+    return table

@@ -20,20 +20,20 @@ from blockzoo.core.errors import BundleError, ResultsError
 from blockzoo.core.files import replacing
 from blockzoo.results.submissions.layout import require_plain_text
 
-FORMAT = 1
 _SUFFIX = ".verified.json"
 _LARGEST_BYTES = 2**24
 _PART_BYTES = 2**20
-Result = Literal["equal", "within", "differs", "not told"]
-"""Of a trial made again: the same bits, within what chance allows, neither, or not comparable."""
+Result = Literal["equal", "within", "differs"]
+"""Of a trial made again: the same bits, within what chance allows, or neither."""
 
 
 class Tier(str, Enum):
     """How far a bundle is to be trusted, the least first.
 
-    `SELF_REPORTED`: nobody made any of it again. `BIT_FOR_BIT`: a sample was made again on the same
-    platform, with equal bits. `ELSEWHERE`: on another platform, with results that agree.
-    `MAINTAINED`: once more since, by a later version of BlockZoo.
+    `SELF_REPORTED`: nobody made any of it again, but for timings on the same platform, which are
+    never equal. `BIT_FOR_BIT`: a sample was made again with equal bits, or all of it are costs that
+    were counted again. `ELSEWHERE`: on another platform, with results that agree. `MAINTAINED`:
+    once more since, by another version of BlockZoo.
     """
 
     SELF_REPORTED = "self-reported"
@@ -65,6 +65,7 @@ class Verification(_Checked):
         commit: Of it, where it is known.
         platform: What it ran on.
         records: How many the bundle has.
+        counted: How many of them are costs that were counted again, and are exactly the same.
         drawn_from: Of how many the sample was drawn: those that could be made again there.
         sample_seed: What it was drawn by.
         faults: What was found wrong without making anything again.
@@ -76,32 +77,44 @@ class Verification(_Checked):
     commit: str | None = Field(default=None, max_length=100)
     platform: str = Field(max_length=1000)
     records: int = Field(ge=0)
+    counted: int = Field(ge=0)
     drawn_from: int = Field(ge=0)
     sample_seed: int = Field(ge=0)
     faults: tuple[str, ...] = Field(default=(), strict=False)
     reruns: tuple[Rerun, ...] = Field(default=(), strict=False)
 
     @property
-    def agrees(self) -> bool:
-        """Whether nothing was found wrong."""
-        return not self.faults and all(each.result != "differs" for each in self.reruns)
+    def failures(self) -> tuple[str, ...]:
+        """All that is wrong, a line each: faults, and what differs though it was made again."""
+        differing = (each for each in self.reruns if each.result == "differs")
+        return (*self.faults, *(f"record {r.trial_id}, {r.label}: {r.detail}" for r in differing))
 
     @property
-    def reproduces(self) -> bool:
-        """Whether it agrees, and made at least one trial again that could be judged."""
-        return self.agrees and any(each.result in ("equal", "within") for each in self.reruns)
+    def agrees(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.failures
+
+    @property
+    def is_bit_for_bit(self) -> bool:
+        """Whether it agrees, and what was made again has equal bits somewhere."""
+        counted = 0 < self.records == self.counted
+        return self.agrees and (counted or any(each.result == "equal" for each in self.reruns))
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether any of it was made again on another platform than the bundle's."""
-        judged = [each for each in self.reruns if each.result in ("equal", "within")]
-        return any(not each.same_platform for each in judged)
+        """Whether it agrees, and some was made again on another platform than the bundle's."""
+        return self.agrees and any(not each.same_platform for each in self.reruns)
+
+    @property
+    def reproduces(self) -> bool:
+        """Whether some was made again and agrees."""
+        return self.is_bit_for_bit or self.is_elsewhere
 
 
 class Verifications(_Checked):
     """All checks of one bundle, the oldest first."""
 
-    blockzoo_verification: Literal[1] = FORMAT
+    blockzoo_verification: Literal[1] = 1
     bundle_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     verifications: tuple[Verification, ...] = Field(strict=False)
 
@@ -117,6 +130,11 @@ class Verifications(_Checked):
         if any(each.is_elsewhere for each in good):
             return Tier.ELSEWHERE
         return Tier.BIT_FOR_BIT if good else Tier.SELF_REPORTED
+
+    @property
+    def verified_at(self) -> str | None:
+        """When it was checked last; None where it never was."""
+        return self.verifications[-1].verified_at if self.verifications else None
 
 
 class _Sealed(_Checked):
