@@ -15,7 +15,7 @@ from blockzoo.experiments.verification.claims import Claims, protocol_of
 from blockzoo.experiments.verification.rerun import Rerunner, Tolerance
 from blockzoo.experiments.verification.verify import Verified, VerifyRequest, verify_records
 from blockzoo.results.answers import answers_of, packed
-from blockzoo.results.records import AnyRecord, TrainingRecord
+from blockzoo.results.records import AnyRecord, LatencyRecord, TrainingRecord
 from blockzoo.results.submissions.consistency import contradictions, gaps
 from blockzoo.results.submissions.verification import Rerun
 from blockzoo.stats.detection import detection_probability
@@ -62,7 +62,7 @@ def rerun(records: Sequence[AnyRecord], of: AnyRecord, **tolerance: float) -> Re
     """Return what comes of one of the records."""
     rerunner = Rerunner(records=records, claims=Claims(), tolerance=Tolerance(**tolerance))
     (told,) = (each for each in records if each.trial_id == of.trial_id)
-    assert not isinstance(told, type(counted(FIRST)))
+    assert isinstance(told, TrainingRecord | LatencyRecord)
     rerunner.require_rerunnable(told)
     return rerunner.rerun(told)
 
