@@ -114,6 +114,7 @@ def test_without_a_sample_it_says_that_nothing_would_have_been_caught() -> None:
     assert status == 0
     assert "1 of 8 0.0% 8" in " ".join(shown.split())
     assert "not made again: 1, because it failed" in said
+    assert "--sample N makes N of the 8 that can be made again here" in said
     assert not Path("mine.verified.json").exists()
 
 

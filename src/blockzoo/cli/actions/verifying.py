@@ -99,9 +99,9 @@ def _show(found: Verified) -> None:
         console.print(detection_table(made.drawn_from, len(made.reruns)))
     _say_counted("not made again", found.not_rerun)
     _say_counted("not identified", found.unknown)
-    say(
-        f"drawn by --seed {made.sample_seed} from the {made.drawn_from} that can be made again here"
-    )
+    of = f"the {made.drawn_from} that can be made again here"
+    how = f"drawn by --seed {made.sample_seed} from" if made.reruns else "--sample N makes N of"
+    say(f"{how} {of}")
     for line in made.failures:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(_summary(made), highlight=False)

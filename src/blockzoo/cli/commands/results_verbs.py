@@ -140,8 +140,8 @@ def results_merge(
 
 
 @examples(
-    'blockzoo results bundle --to mine.bundle.zip --by "Ada Lovelace"',
-    "blockzoo results bundle machine-a --to lite.bundle.zip --protocol lite --block RepMixer",
+    'blockzoo results bundle --to board/mine.bundle.zip --by "Ada Lovelace"',
+    "blockzoo results bundle --to one.bundle.zip --protocol quick3 --block MobileOneBlock",
 )
 def results_bundle(
     store: shared_options.Whole = "results",
@@ -184,7 +184,7 @@ def results_board(
 @examples(
     "blockzoo results verify",
     "blockzoo results verify together",
-    "blockzoo results verify mine.bundle.zip --sample 10",
+    "blockzoo results verify board/mine.bundle.zip",
     "blockzoo results verify board/mine.bundle.zip --sample 10 --record",
 )
 def results_verify(

@@ -17,7 +17,8 @@ def reruns_table(verification: Verification) -> FittedTable:
     """Return a row for each trial that was made again.
 
     >>> nothing = Verification(
-    ...     verified_at="", blockzoo="1", platform="", records=0, drawn_from=0, sample_seed=0
+    ...     verified_at="", blockzoo="1", platform="", records=0, counted=0, drawn_from=0,
+    ...     sample_seed=0,
     ... )
     >>> len(reruns_table(nothing).rows)
     0
