@@ -23,6 +23,34 @@ OfProtocol = Annotated[
         help="Only of quick, quick2, quick3, lite, classic or v1, or of a label as v1~3f2a9c.",
     ),
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        help="Make N trainings and timings of a bundle again. (default: none)",
+    ),
+    ranges.LISTED,
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        metavar="POINTS",
+        help="By which test accuracies may differ on another platform. "
+        "(default: as far as the bundle's other seeds do)",
+    ),
+    ranges.POINTS,
+]
+RatioTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--ratio-tolerance",
+        metavar="PERCENT",
+        help="By which intervals of latency ratios may lie apart. (default: 2)",
+    ),
+    ranges.POINTS,
+]
 Into = Annotated[
     str,
     typer.Option("--into", metavar="STORE", help="Where to: folder, file or URL; made if missing."),
@@ -192,39 +220,14 @@ def results_verify(
         str,
         typer.Argument(help="A results folder, a store (file or URL), or a bundle (.bundle.zip)."),
     ] = "results",
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            "--sample",
-            metavar="N",
-            help="Make N trainings and timings of a bundle again. (default: none)",
-        ),
-        ranges.LISTED,
-    ] = None,
+    sample: Sample = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", help="What they are drawn by. (default: one nobody knows before)"),
         ranges.SEED,
     ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance",
-            metavar="POINTS",
-            help="By which test accuracies may differ on another platform. "
-            "(default: as far as the bundle's other seeds do)",
-        ),
-        ranges.POINTS,
-    ] = None,
-    ratio_tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--ratio-tolerance",
-            metavar="PERCENT",
-            help="By which intervals of latency ratios may lie apart. (default: 2)",
-        ),
-        ranges.POINTS,
-    ] = None,
+    tolerance: Tolerance = None,
+    ratio_tolerance: RatioTolerance = None,
     device: shared_options.Device = "auto",
     data_dir: shared_options.DataDir = None,
     record: Annotated[

@@ -92,13 +92,7 @@ def verify_records(
         >>> verify_records([], VerifyRequest(sample=3, sample_seed=0)).verification.agrees
         True
     """
-    confidence = 1 - FAMILY_LEVEL / max(1, request.sample)
-    rerunner = Rerunner(
-        records=records,
-        claims=Claims(data_dir=request.data_dir),
-        device=request.device,
-        tolerance=replace(request.tolerance, confidence=confidence),
-    )
+    rerunner = _rerunner(records, request)
     sorting = _Sorting(rerunner=rerunner, faults=[*faults])
     # In the order of their ids, so that a seed draws the same from the same records.
     for record in sorted(records, key=lambda each: each.trial_id):
@@ -120,6 +114,17 @@ def verify_records(
         reruns=reruns,
     )
     return Verified(verification=verification, not_rerun=sorting.not_rerun, unknown=sorting.unknown)
+
+
+def _rerunner(records: Sequence[AnyRecord], request: VerifyRequest) -> Rerunner:
+    """Return what makes trials again; its confidence is divided among the sample."""
+    confidence = 1 - FAMILY_LEVEL / max(1, request.sample)
+    return Rerunner(
+        records=records,
+        claims=Claims(data_dir=request.data_dir),
+        device=request.device,
+        tolerance=replace(request.tolerance, confidence=confidence),
+    )
 
 
 @dataclass(kw_only=True)
