@@ -11,7 +11,7 @@ import pytest
 
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.verification import verify
-from blockzoo.experiments.verification.claims import Claims, protocol_of
+from blockzoo.experiments.verification.claims import Claims, UnknownError, protocol_of
 from blockzoo.experiments.verification.rerun import Rerunner, Tolerance
 from blockzoo.experiments.verification.verify import Verified, VerifyRequest, verify_records
 from blockzoo.results.answers import answers_of, packed
@@ -71,11 +71,13 @@ def test_what_a_sweep_left_agrees() -> None:
     found = verified(swept(), sample=99)
     made = found.verification
     assert made.failures == ()
-    assert (made.records, made.counted, made.drawn_from) == (12, 2, 8)
-    trainings = [each for each in made.reruns if each.label.startswith("training")]
-    assert [each.result for each in trainings] == ["equal"] * 7
+    assert (made.records, made.counted, made.drawn_from) == (12, 2, 7)
+    assert [each.result for each in made.reruns] == ["equal"] * 7
     assert all(each.same_platform for each in made.reruns)
-    assert found.not_rerun == {"it failed": 1, "it is a baseline, or was timed without one": 1}
+    assert found.not_rerun.pop("it failed") == 1
+    assert found.not_rerun.pop("it is a baseline, or was timed without one") == 1
+    ((reason, count),) = found.not_rerun.items()
+    assert (count, reason.startswith("it was timed in 1 processes, whose interval")) == (1, True)
     assert not found.unknown
 
 
@@ -120,16 +122,27 @@ def test_an_altered_cost_is_caught_without_a_sample() -> None:
 
 def test_an_altered_latency_is_caught_on_the_same_kind_of_device() -> None:
     false = changed(timed(SECOND), ratio=90.0, ratio_interval=(89.0, 91.0))
-    found = rerun(false, timed(SECOND))
+    found = rerun(false, timed(SECOND), ratio=5.0)
     assert found.result == "differs"
     assert found.detail.startswith("ratio 89.000 to 91.000 told, ")
-    assert rerun(false, timed(SECOND), ratio=99.0).result == "within"
+
+
+def test_a_latency_agrees_within_the_tolerance() -> None:
+    assert rerun(swept(), timed(SECOND), ratio=5.0).result == "within"
+
+
+def test_a_latency_of_three_processes_needs_no_tolerance() -> None:
+    told = timed(SECOND)
+    rerunner = Rerunner(records=swept(), claims=Claims())
+    with pytest.raises(UnknownError, match="it was timed in 1 processes"):
+        rerunner.require_rerunnable(told)
+    rerunner.require_rerunnable(told.model_copy(update={"process_counts": (9, 9, 9)}))
 
 
 def test_latencies_of_another_kind_of_device_are_not_timed() -> None:
     other = timed(SECOND).environment.model_copy(update={"processor": "Faster CPU"})
-    found = verified(changed(timed(SECOND), environment=other), sample=0)
-    assert found.verification.drawn_from == 7
+    with pytest.raises(UnknownError, match=r"another kind of device \(processor\)"):
+        rerun(changed(timed(SECOND), environment=other), timed(SECOND), ratio=5.0)
 
 
 def test_elsewhere_what_lies_within_other_seeds_agrees() -> None:
@@ -264,7 +277,7 @@ def test_what_cannot_be_known_is_said_and_nothing_of_it_runs(
     ((reason, count),) = found.unknown.items()
     assert count == 1
     assert said in reason
-    assert found.verification.drawn_from == 7
+    assert found.verification.drawn_from == 6
 
 
 def test_what_fails_here_differs(monkeypatch: pytest.MonkeyPatch) -> None:

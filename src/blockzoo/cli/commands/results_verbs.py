@@ -47,7 +47,7 @@ RatioTolerance = Annotated[
     typer.Option(
         "--ratio-tolerance",
         metavar="PERCENT",
-        help="By which intervals of latency ratios may lie apart. (default: 2)",
+        help="By which intervals of latency ratios may lie apart. (default: 2, with 3 processes)",
     ),
     ranges.POINTS,
 ]

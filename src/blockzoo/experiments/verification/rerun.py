@@ -27,6 +27,7 @@ from blockzoo.results.environment import Environment
 from blockzoo.results.records import AnyRecord, CostRecord, LatencyRecord, TrainingRecord
 from blockzoo.results.submissions.verification import Rerun, Result
 from blockzoo.stats.detection import LEAST_OTHERS, interval_of_one_more
+from blockzoo.stats.verdicts import LEAST_PROCESSES
 
 PLATFORM = (
     *("blockzoo", "python", "torch", "numpy", "system", "processor", "instructions"),
@@ -42,6 +43,8 @@ _COUNTED = (
 _MEMORY = ("memory_inference", "memory_training")
 _LEARNED = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_correct")
 _MOST_THREADS = 1024
+_APART = 0.02
+"""By how much a ratio of latencies is measured differently another time, at the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +54,18 @@ class Tolerance:
     Args:
         accuracy: By which test accuracies may differ, as a fraction of 1. None asks that both lie
             where one more seed is expected by the other seeds of the bundle.
-        ratio: By which the intervals of ratios of latencies may lie apart, as a share.
+        ratio: By which the intervals of ratios of latencies may lie apart, as a share. None is 0.02
+            where intervals are of three processes or more, and none is judged that is of fewer:
+            such an interval does not tell how far processes differ.
         confidence: Of where one more seed is expected.
 
     Example:
-        >>> Tolerance(accuracy=0.02).ratio
-        0.02
+        >>> Tolerance(ratio=0.05).accuracy is None
+        True
     """
 
     accuracy: float | None = None
-    ratio: float = 0.02
+    ratio: float | None = None
     confidence: float = 0.99
 
 
@@ -130,6 +135,12 @@ class Rerunner:
     def _require_timed_here(self, record: LatencyRecord) -> None:
         if record.ratio_interval is None or record.baseline in (None, record.block):
             raise UnknownError("it is a baseline, or was timed without one")
+        processes = len(record.process_counts)
+        if self.tolerance.ratio is None and processes < LEAST_PROCESSES:
+            raise UnknownError(
+                f"it was timed in {processes} processes, whose interval does not tell how far "
+                f"processes differ; it takes {LEAST_PROCESSES}, or a tolerance"
+            )
         here = self.environment_of(record.device)
         other = [n for n in _HARDWARE if getattr(here, n) != getattr(record.environment, n)]
         if other:
@@ -236,7 +247,7 @@ class Rerunner:
         if made.ratio_interval is None or told.ratio_interval is None:
             return "differs", f"it could not be timed here: {made.reason or 'no interval'}"
         (low, high), (lowest, highest) = told.ratio_interval, made.ratio_interval
-        apart = 1 + self.tolerance.ratio
+        apart = 1 + (_APART if self.tolerance.ratio is None else self.tolerance.ratio)
         overlap = low <= highest * apart and lowest <= high * apart
         detail = f"ratio {low:.3f} to {high:.3f} told, {lowest:.3f} to {highest:.3f} here"
         return _said(overlap), detail
