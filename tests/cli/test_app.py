@@ -117,15 +117,22 @@ def test_the_help_of_no_command_imports_anything_heavy() -> None:
     assert found == [f"HEAVY {command} []" for command in COMMANDS]
 
 
-@pytest.mark.parametrize("command", ["results", "visualize"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["results", "results", "--time-to", "0.1"],
+        ["visualize", "results", "-o", "plots"],
+        ["sweep", "status"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
 def test_what_only_reads_results_needs_no_torch(
-    command: str, run: Run, tiny_npz: Path, tmp_path: Path
+    arguments: list[str], run: Run, tiny_npz: Path, tmp_path: Path
 ) -> None:
     assert run("train", "Identity", "--dataset", str(tiny_npz), *TINY, "--epochs", "1")[0] == 0
-    arguments = {"results": ["--time-to", "0.1"], "visualize": ["-o", "plots"]}[command]
     code = (
         "import sys\nfrom blockzoo.cli import main\n"
-        f"sys.argv = ['blockzoo', {command!r}, 'results', *{arguments!r}]\n"
+        f"sys.argv = ['blockzoo', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    status = end.code\n"
         "print(status or 0, 'torch' in sys.modules)"
     )

@@ -40,7 +40,7 @@ from blockzoo.cli.commands.roofline import roofline
 from blockzoo.cli.commands.scaling import scaling
 from blockzoo.cli.commands.site import site
 from blockzoo.cli.commands.specialisation import specialisation
-from blockzoo.cli.commands.sweep import sweep
+from blockzoo.cli.commands.sweep import sweep, sweep_status
 from blockzoo.cli.commands.train import train
 from blockzoo.cli.commands.tune import tune
 from blockzoo.cli.encoding import show_what_can_be_shown
@@ -48,7 +48,7 @@ from blockzoo.cli.encoding import show_what_can_be_shown
 # In the order of the work: what there is, what it costs, how it learns, what came of it.
 add_commands(
     *(blocks, check, protocol, profile, benchmark, marginal, scaling, roofline),
-    *(train, sweep, compare, tune),
+    *(train, sweep, sweep_status, compare, tune),
     *(ranks, specialisation, front, curves, exported, visualize, site, results),
     *(results_list, results_show, results_export, results_import, results_merge),
     *(results_bundle, results_board, results_verify, results_prune, doctor),

@@ -27,8 +27,7 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, quick2, quick3, lite, classic or v1: scaffold, recipe, data, seeds; "
-        "`blockzoo protocol list` sets them side by side.",
+        help="quick, quick2, quick3, lite, classic or v1: scaffold, recipe, data, seeds.",
     ),
 ]
 Context = Annotated[

@@ -1,4 +1,4 @@
-"""How many threads trainings have."""
+"""Which blocks are meant, and how many threads trainings have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from blockzoo.cli.actions import choices
-from blockzoo.cli.actions.choices import use_threads
+from blockzoo.cli.actions.choices import chosen_blocks, use_threads
+from blockzoo.core.errors import InputError
 from blockzoo.experiments.execution.executors import ExecutorChoice, executor_for
 from blockzoo.measure.machine.containers import cpu_quota_cores
 from blockzoo.results.store.database import Store
@@ -90,3 +91,8 @@ def test_threads_are_recorded_and_are_no_part_of_what_a_training_is(
         found[record.environment.threads] = record.trial_id
     assert [*found] == [1, 2]
     assert len({*found.values()}) == 1
+
+
+def test_a_position_in_the_place_of_a_block_is_told_where_it_belongs() -> None:
+    with pytest.raises(InputError, match="mid is a position and no block; write -p mid"):
+        chosen_blocks(["ResNetBasicBlock", "mid"], everything=False)

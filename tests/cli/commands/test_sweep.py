@@ -103,7 +103,7 @@ def test_options_go_over_the_file(file: str) -> None:
         (["sweep.toml", "--shard", "3/2"], "shard is 3/2; it must be i/n"),
         (["sweep.toml", "--time-budget", "0"], "--time-budget is 0"),
         (["sweep.toml", "--threads", "many"], "threads is 'many'; give a whole number or all"),
-        (["status", "Identity"], "status"),
+        (["status", "Identity"], "error: No such option: --device"),
     ],
 )
 def test_wrong_use_is_one_line_and_makes_nothing(
@@ -167,6 +167,13 @@ def test_status_says_what_there_is(file: str) -> None:
     assert "on tiny, protocol 2 of 2: process" in second
     assert ", ended " in second
     assert third == "  7 of 7 trials done; 0 were there before"
+
+
+def test_status_says_what_is_left_of_a_sweep_that_was_stopped(file: str) -> None:
+    run("sweep", file, "--width", "4", "--time-budget", "0.000001", *MADE)
+    _, output, _ = run("sweep", "status")
+    assert ", stopped " in output
+    assert output.splitlines()[-1].startswith("  7 left. What has ended is kept, and the same")
 
 
 def test_status_says_that_a_driver_is_gone(file: str) -> None:

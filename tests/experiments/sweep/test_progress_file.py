@@ -15,8 +15,9 @@ import psutil
 
 from blockzoo.experiments.protocol import get_protocol
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest
-from blockzoo.experiments.sweep.progress_file import ProgressFile, SweepState, read_progress
+from blockzoo.experiments.sweep.progress_file import ProgressFile
 from blockzoo.experiments.sweep.run import Outcome
+from blockzoo.experiments.sweep.sweep_state import SweepState, read_progress
 from tests.experiments.sweep.test_log import EPOCH, TRIAL
 from tests.record_samples import training
 
@@ -80,6 +81,12 @@ def test_a_driver_that_was_killed_is_gone_and_so_is_one_whose_number_another_has
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert _state(host=here, pid=ended.pid).life() == "gone"
+
+
+def test_a_driver_that_ended_before_its_trials_had_was_stopped() -> None:
+    now = _state().written_at
+    assert _state(ended_at=now, to_run=3, done=3).life() == "ended"
+    assert _state(ended_at=now, to_run=3, done=2).life() == "stopped"
 
 
 def test_of_another_machine_one_that_is_silent_is_gone() -> None:

@@ -27,6 +27,8 @@ def chosen_blocks(names: list[str] | None, everything: bool) -> list[str]:
         return list_available_blocks()
     if not names:
         raise InputError("no block given; name one or more (see `blockzoo blocks`), or use --all")
+    if wrong := [name for name in names if name in tuple(Position)]:
+        raise InputError(f"{wrong[0]} is a position and no block; write -p {wrong[0]}")
     # An alias and its name are one block, which is run once.
     return list(dict.fromkeys(get_block(name).name for name in names))
 

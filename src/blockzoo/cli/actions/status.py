@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 
 from blockzoo.cli.actions.keeping import csv_location, open_store
-from blockzoo.cli.actions.watching import PROGRESS_FOLDER
 from blockzoo.cli.screen.consoles import output_console
 from blockzoo.cli.screen.durations import duration
 from blockzoo.experiments.sweep.choice import KINDS, Kind
-from blockzoo.experiments.sweep.progress_file import RunningTrial, SweepState, read_progress
+from blockzoo.experiments.sweep.sweep_state import (
+    FOLDER,
+    RunningTrial,
+    SweepState,
+    read_progress,
+    utc_now,
+)
 from blockzoo.experiments.sweep.time_left import NOT_KNOWN
+
+_GOES_ON = "What has ended is kept, and the same command goes on from there"
 
 
 def show_status(results: str) -> None:
@@ -22,9 +29,9 @@ def show_status(results: str) -> None:
             (each.kind, each.status) for each in store.listed()
         )
     lines = [_store_line(counts)]
-    states = read_progress(csv_location(results).parent / PROGRESS_FOLDER)
+    states = read_progress(csv_location(results).parent / FOLDER)
     for state in states:
-        lines += _lines(state, datetime.now(timezone.utc))
+        lines += _lines(state, utc_now())
     if not states:
         lines.append(f"no sweep is known to have written into {results}")
     for line in lines:
@@ -45,15 +52,15 @@ def _lines(state: SweepState, now: datetime) -> Iterator[str]:
     part = f", protocol {state.part} of {state.parts}" if state.parts > 1 else ""
     where = f"process {state.pid} on {state.host}"
     since = f"since {state.started_at:%Y-%m-%d %H:%M} UTC"
-    ended = "" if state.ended_at is None else f", ended {state.ended_at:%Y-%m-%d %H:%M} UTC"
+    ended = "" if state.ended_at is None else f", {life} {state.ended_at:%Y-%m-%d %H:%M} UTC"
     yield f"{state.protocol} on {state.dataset}{part}: {where}, {since}{ended}"
     failed = f", {state.failed} results failed" if state.failed else ""
     yield f"  {state.done} of {state.to_run} trials done{failed}; {state.there} were there before"
     if life == "gone":
-        yield (
-            f"  that process is no longer alive; last heard at {state.written_at:%H:%M:%S} UTC. "
-            f"What has ended is kept, and the same command goes on from there"
-        )
+        heard = f"{state.written_at:%H:%M:%S} UTC"
+        yield f"  that process is no longer alive; last heard at {heard}. {_GOES_ON}"
+    elif life == "stopped":
+        yield f"  {state.to_run - state.done} left. {_GOES_ON}"
     elif life == "running":
         left_s = state.seconds_left
         left = NOT_KNOWN if left_s is None else f"about {duration(left_s)} left"

@@ -17,7 +17,6 @@ from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.planning import say_plans, settings_varied, store_for_reading
 from blockzoo.cli.actions.requests import fitted_sweep, grid_requests, sweep_request
-from blockzoo.cli.actions.status import show_status
 from blockzoo.cli.actions.watching import say_stopped, watched
 from blockzoo.cli.app import INTERRUPTED
 from blockzoo.cli.option_groups import TrainingOptions, as_arguments
@@ -42,8 +41,6 @@ from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.table.frame import load_results
 
-_STATUS = "status"
-"""The word that stands in the place of a block; no block can have it for a name."""
 _SECONDS_PER_HOUR = 3600
 
 
@@ -52,9 +49,6 @@ def sweep(chosen: SweepOptions) -> None:
 
     Exits with status 1 where a trial failed, and as after an interruption where Ctrl-C ended it.
     """
-    if chosen.blocks == [_STATUS]:
-        show_status(chosen.results)
-        return
     use_threads(chosen.threads)
     chosen = replace(chosen, protocol=QUICK) if chosen.quick else chosen
     file = _sweep_file(chosen)

@@ -17,10 +17,10 @@ from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import SweepRequest, Trial
 from blockzoo.experiments.sweep.progress_file import ProgressFile
 from blockzoo.experiments.sweep.run import SweepListener
+from blockzoo.experiments.sweep.sweep_state import FOLDER
 from blockzoo.experiments.sweep.time_budget import TimeBudget
 from blockzoo.results.store.database import Store
 
-PROGRESS_FOLDER = "progress"
 """Beside results.csv."""
 
 
@@ -61,7 +61,7 @@ def watched(
             at_once=at_once,
         ) as progress,
         ProgressFile(
-            folder / PROGRESS_FOLDER,
+            folder / FOLDER,
             request,
             by_block=pace.by_block,
             at_once=at_once,

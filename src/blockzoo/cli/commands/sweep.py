@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from blockzoo.cli.app import examples
 from blockzoo.cli.option_groups import spread
 from blockzoo.cli.sweep_options import SweepOptions
@@ -12,7 +16,6 @@ from blockzoo.cli.sweep_options import SweepOptions
     "blockzoo sweep --protocol v1 --dataset cifar100 --seeds 5",
     "blockzoo sweep RepMixer MBConvLNBlock -p mid --dataset images.npz --width 32 --epochs 20",
     "blockzoo sweep sweep.toml --dry-run",
-    "blockzoo sweep status",
 )
 @spread
 def sweep(chosen: SweepOptions) -> None:
@@ -24,3 +27,19 @@ def sweep(chosen: SweepOptions) -> None:
     from blockzoo.cli.actions import sweeping
 
     sweeping.sweep(chosen)
+
+
+@examples("blockzoo sweep status", "blockzoo sweep status --results /shared/table")
+def sweep_status(
+    results: Annotated[
+        str,
+        typer.Option("--results", help="Where sweeps keep them: a folder, or a database URL."),
+    ] = "results",
+) -> None:
+    """Say how far the sweeps are that write into a store, from any terminal.
+
+    Of each driver: what is done and left, the trials in hand, and whether it still runs.
+    """
+    from blockzoo.cli.actions.status import show_status
+
+    show_status(results)

@@ -10,96 +10,27 @@ import contextlib
 import os
 import platform
 import threading
-import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import psutil
-from pydantic import ValidationError
 
 from blockzoo.core.errors import ResultsError
 from blockzoo.core.files import replacing
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
+from blockzoo.experiments.sweep.sweep_state import (
+    BEAT_S,
+    RunningTrial,
+    SweepState,
+    states_in,
+    utc_now,
+)
 from blockzoo.experiments.sweep.time_left import TimeLeft
-from blockzoo.results.frozen import Frozen
 from blockzoo.results.records import EpochMetrics
 
-_BEAT_S = 10.0
-_SILENT_S = 6 * _BEAT_S
 _SOON_S = 1.0
-_SAME_START_S = 1.0
-
-Life = Literal["running", "ended", "gone"]
-
-
-class RunningTrial(Frozen):
-    """A trial in hand: `epochs` of how many, None where nothing was heard of it."""
-
-    label: str
-    since: datetime
-    epoch: int | None = None
-    val_accuracy: float | None = None
-
-
-class SweepState(Frozen):
-    """How far one driver is.
-
-    Attributes:
-        host: The machine's name.
-        pid: Of the driver.
-        process_started: When the process began, as the system counts.
-        started_at: When the sweep began.
-        written_at: When this was written.
-        ended_at: When the driver ended its sweep; None while it runs, or where it was killed.
-        protocol: Its label.
-        dataset: Its name.
-        epochs: Of each training.
-        part: Which of the protocols of a sweep file it is, from 1 on.
-        parts: How many protocols the sweep has.
-        to_run: Trials that were missing.
-        there: Trials that were found done.
-        done: Trials that have ended.
-        failed: Records among them that failed.
-        seconds_left: None where nothing is known yet.
-        running: The trials in hand.
-    """
-
-    host: str
-    pid: int
-    process_started: float
-    started_at: datetime
-    written_at: datetime
-    ended_at: datetime | None = None
-    protocol: str
-    dataset: str
-    epochs: int
-    part: int = 1
-    parts: int = 1
-    to_run: int = 0
-    there: int = 0
-    done: int = 0
-    failed: int = 0
-    seconds_left: float | None = None
-    running: tuple[RunningTrial, ...] = ()
-
-    def life(self, now: datetime | None = None) -> Life:
-        """Tell whether its driver runs, has ended, or is gone without having said so."""
-        if self.ended_at is not None:
-            return "ended"
-        if self.host != platform.node():
-            # Of another machine's processes nothing is known but what they write.
-            age_s = ((now or _now()) - self.written_at).total_seconds()
-            return "gone" if age_s > _SILENT_S else "running"
-        try:
-            started = psutil.Process(self.pid).create_time()
-        except psutil.Error:
-            return "gone"
-        # The number may be another process's by now.
-        return "running" if abs(started - self.process_started) < _SAME_START_S else "gone"
 
 
 class ProgressFile(SweepListener):
@@ -128,8 +59,8 @@ class ProgressFile(SweepListener):
             host=platform.node(),
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
-            started_at=_now(),
-            written_at=_now(),
+            started_at=utc_now(),
+            written_at=utc_now(),
             protocol=request.protocol.label,
             dataset=request.dataset.name,
             epochs=request.protocol.recipe.epochs,
@@ -154,7 +85,7 @@ class ProgressFile(SweepListener):
         self._changed.set()
         self._thread.join()
         self._running.clear()
-        self._update(ended_at=_now())
+        self._update(ended_at=utc_now())
         self._write()
 
     def planned(self, plan: Plan) -> None:
@@ -166,7 +97,7 @@ class ProgressFile(SweepListener):
     def started(self, trial: Trial) -> None:
         """Add the trial to those in hand."""
         with self._lock:
-            self._running[trial] = RunningTrial(label=trial.label, since=_now())
+            self._running[trial] = RunningTrial(label=trial.label, since=utc_now())
             self._update()
 
     def epoch(self, trial: Trial, metrics: EpochMetrics) -> None:
@@ -198,7 +129,7 @@ class ProgressFile(SweepListener):
 
     def _keep_writing(self) -> None:
         while not self._over.is_set():
-            self._changed.wait(_BEAT_S)
+            self._changed.wait(BEAT_S)
             self._changed.clear()
             self._write()
             # Epochs may end many times a second; nobody reads as often.
@@ -206,38 +137,15 @@ class ProgressFile(SweepListener):
 
     def _write(self) -> None:
         with self._lock:
-            now = {"written_at": _now(), "seconds_left": self._left.seconds}
+            now = {"written_at": utc_now(), "seconds_left": self._left.seconds}
             text = self._state.model_copy(update=now).model_dump_json(indent=1)
         with contextlib.suppress(ResultsError), replacing(self._path) as scratch:
             scratch.write_text(text + "\n", encoding="utf-8")
 
 
-def read_progress(folder: Path) -> list[SweepState]:
-    """Return how far the sweeps are whose drivers keep a file in `folder`, the newest last.
-
-    >>> read_progress(Path("nowhere"))
-    []
-    """
-    found = [state for _, state in _states(folder)]
-    return sorted(found, key=lambda state: state.started_at)
-
-
-def _states(folder: Path) -> list[tuple[Path, SweepState]]:
-    found = []
-    for path in folder.glob("*.json"):
-        # What is no such file is passed over, whoever put it there.
-        with contextlib.suppress(OSError, ValidationError):
-            found.append((path, SweepState.model_validate_json(path.read_bytes())))
-    return found
-
-
 def _remove_old(folder: Path) -> None:
     """Remove what drivers left that have ended or are gone, so that files do not pile up."""
-    for path, state in _states(folder):
+    for path, state in states_in(folder):
         if state.life() != "running":
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def _now() -> datetime:
-    return datetime.fromtimestamp(time.time(), timezone.utc)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from blockzoo.core.position import Position
-from blockzoo.experiments.sweep.plan import Trial
 from blockzoo.results.records import CostRecord, Record
+
+if TYPE_CHECKING:
+    from blockzoo.experiments.sweep.plan import Trial
 
 NOT_KNOWN = "time left known after a first training"
 _Group = tuple[str, tuple[str, ...], Position]
