@@ -99,7 +99,7 @@ def block_page(
         facts=_facts(spec, structure),
         tables=tuple(table for table in tables if table.rows),
         structure=structure,
-        figures=tuple(curve_figure(each, _place_text(each)) for each in curves),
+        figures=tuple(curve_figure(each, _place_text(each)) for each in curves if is_drawn(each)),
         marks=tuple(dict.fromkeys(_marks(standings, log))),
         commands=commands_of(standings),
         records=_records_table((each, numbers[each.environment]) for each in noted),
@@ -319,6 +319,11 @@ def _robustness_row(standing: Standing, metrics: Sequence[RobustnessMetrics]) ->
         percent_text(fmean(each.shift_consistency for each in metrics)),
         plain(", ".join(by_name)) or NOTHING,
     )
+
+
+def is_drawn(curve: Curve) -> bool:
+    """Tell whether a curve has two epochs or more; one is no line."""
+    return len(curve.points) > 1
 
 
 def curve_figure(curve: Curve, of: str) -> Figure:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from blockzoo.analysis.compare import Comparison
 from blockzoo.analysis.curves import Curve, learning_curves
 from blockzoo.analysis.groups import Terms
-from blockzoo.report.site.block_pages import curve_figure
+from blockzoo.report.site.block_pages import curve_figure, is_drawn
 from blockzoo.report.site.differences import differences_drawing
 from blockzoo.report.site.pages import filled
 from blockzoo.report.site.parts import Cell, Fact, Figure, Table, facts_of, facts_of_json
@@ -166,7 +166,7 @@ def _figures(kept: Sequence[TrainingRecord], pairs: Iterable[Comparison]) -> Ite
     wanted = [(p.terms, p.position, name) for p in pairs for name in (p.block, p.other)]
     curves = {(c.terms, c.position, c.block): c for c in learning_curves(kept, "val_accuracy")}
     for key in dict.fromkeys(wanted):
-        if key in curves:
+        if key in curves and is_drawn(curves[key]):
             yield curve_figure(curves[key], _curve_text(curves[key]))
 
 
