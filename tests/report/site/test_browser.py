@@ -14,6 +14,7 @@ import pytest
 
 from blockzoo.analysis.compare import compare_records
 from blockzoo.core.position import Position
+from blockzoo.report.site import columns
 from blockzoo.report.site.build import board_of, build_site
 from blockzoo.report.site.columns import board_data, board_rows
 from blockzoo.report.site.comparison_report import Compared, comparison_report
@@ -24,7 +25,16 @@ from blockzoo.report.site.gathering import Gathered
 from blockzoo.report.site.pages import filled
 from blockzoo.report.site.wording import file_stem
 from blockzoo.results.records import Record, TrainingRecord
-from tests.report.site.boards import HOSTILE, POSITIONS, SKILLS, hostile, ordinary, put, trained
+from tests.report.site.boards import (
+    HOSTILE,
+    POSITIONS,
+    SKILLS,
+    hostile,
+    hostile_spec,
+    ordinary,
+    put,
+    trained,
+)
 from tests.report.site.test_build import table_of
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -61,7 +71,12 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     many = [r for n in range(MANY) for r in trained(f"Block{n}", "mid", 0.4 + n / 1000, seeds=1)]
     for name, records in {"ordinary": ordinary(), "hostile": hostile(), "many": many}.items():
         found[name] = tmp_path_factory.mktemp(name) / "site"
-        with put(records, tmp_path_factory.mktemp("store")) as store:
+        with (
+            put(records, tmp_path_factory.mktemp("store")) as store,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            if name == "hostile":
+                patch.setattr(columns, "registered", hostile_spec)
             build_site(store, found[name], log=LOGS.get(name, ()))
         report = report_of(records, *COMPARED.get(name, ("Block1", "Block0")))
         (found[name] / "report.html").write_text(report, encoding="utf-8")
@@ -464,6 +479,10 @@ def test_text_of_others_never_runs(sites: dict[str, Path], reader: Reader) -> No
     rows = saved(page, ".save-all")
     assert any(row["block"].startswith("'=HYPERLINK") for row in rows)
     assert page.evaluate("window.hacked") is None
+    page.get_by_label("Search").fill("")
+    page.locator(".more summary").click()
+    page.locator("select[name=licence]").select_option("<script>window.hacked=1</script>")
+    assert blocks(page) == ["<script>window.hacked=1</script>"]
     reader.check_quiet()
 
 
