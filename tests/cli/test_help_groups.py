@@ -56,7 +56,7 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("--shard", "--pace-from", "--block", "--into")),
     "--threads": None,  # numbers, or a word that is named
     **dict.fromkeys(("--context", "--baseline", "--results", "--experiment-name", "--notes")),
-    **dict.fromkeys(("--batch-sizes", "--resolutions", "--set")),
+    **dict.fromkeys(("--batch-sizes", "--resolutions", "--set", "--by", "--about")),
 }
 """What each option that is text can be; None where anything can be."""
 PRECISIONS_OF = {

@@ -78,7 +78,8 @@ def is_quick(command: tuple[str, ...]) -> bool:
     # A plan by `quick` needs no data set but the digits; others would be downloaded.
     planned = {"--dry-run", "quick"} <= set(arguments)
     # The store of the first tutorial has no changed images, and no trainings at several budgets.
-    lacking = {"--robustness", "--over", "show"} & set(arguments)
+    # Trainings that are made again take as long as they took.
+    lacking = {"--robustness", "--over", "show", "--sample"} & set(arguments)
     lacking |= {each for each in arguments if "*" in each or "://" in each}
     reading = name in READING and not lacking
     return reading or (name == "profile" and not long) or planned

@@ -26,6 +26,8 @@ from blockzoo.cli.commands.protocol import protocol
 from blockzoo.cli.commands.ranks import ranks
 from blockzoo.cli.commands.results import results, visualize
 from blockzoo.cli.commands.results_verbs import (
+    results_board,
+    results_bundle,
     results_export,
     results_import,
     results_list,
@@ -49,7 +51,7 @@ add_commands(
     *(train, sweep, compare, tune),
     *(ranks, specialisation, front, curves, exported, visualize, site, results),
     *(results_list, results_show, results_export, results_import, results_merge),
-    *(results_verify, results_prune, doctor),
+    *(results_bundle, results_board, results_verify, results_prune, doctor),
 )
 
 

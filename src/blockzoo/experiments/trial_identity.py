@@ -22,7 +22,7 @@ from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.measure.machine.environment import VOLATILE, describe_environment
 from blockzoo.measure.timing.settings import LatencySettings, resolved_way
-from blockzoo.results.records import ScaffoldSettings, trial_id
+from blockzoo.results.records import Environment, ScaffoldSettings, trial_id
 from blockzoo.scaffold.net import ScaffoldConfig
 from blockzoo.scaffold.placement import Placement
 from blockzoo.training.arithmetic import Arithmetic, resolve_arithmetic
@@ -80,15 +80,21 @@ def cost_trial_id(
 
 
 def latency_trial_id(
-    placement: Placement, *, settings: LatencySettings, baseline: Placement | None = None
+    placement: Placement,
+    *,
+    settings: LatencySettings,
+    baseline: Placement | None = None,
+    environment: Environment | None = None,
 ) -> str:
     """Return the id of the record of this placement's latency; `baseline` is itself if None.
 
-    It covers the block and the baseline as built, scaffold, settings and environment, not which
-    other networks shared the session. A block that cannot be built has an id too.
+    It covers the block and the baseline as built, scaffold, settings and environment, which is the
+    one here if None. It does not cover which other networks shared the session. A block that cannot
+    be built has an id too.
     """
     reference = baseline or placement
-    settings = resolved(settings)
+    settings = settings if environment else resolved(settings)
+    described = environment.model_dump() if environment else None
     return trial_id(
         "latency",
         block=placement.spec.identity_name,
@@ -97,7 +103,7 @@ def latency_trial_id(
         baseline_network=reference.fingerprints.network,
         scaffold=scaffold_identity(placement.scaffold),
         settings=_settings(settings),
-        environment=_identity(settings),
+        environment=_identity(settings, described),
     )
 
 
@@ -190,9 +196,11 @@ def _settings(settings: LatencySettings) -> dict[str, object]:
     return asdict(replace(settings, way=replace(settings.way, device=kind)))
 
 
-def _identity(settings: LatencySettings) -> dict[str, object]:
+def _identity(
+    settings: LatencySettings, described: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """Return what determines a latency of the environment: of the runtimes, only the one used."""
     used = _RUNTIMES.get(settings.way.backend)
     left_out = _NOT_IDENTITY | {name for name in _RUNTIMES.values() if name != used}
-    described = describe_environment(settings.way.device)
+    described = described or describe_environment(settings.way.device)
     return {name: value for name, value in described.items() if name not in left_out}

@@ -13,6 +13,7 @@ import typer
 from blockzoo.cli import shared_options
 from blockzoo.cli.app import examples
 from blockzoo.core import ranges
+from blockzoo.core.errors import InputError
 
 OfBlock = Annotated[str | None, typer.Option("--block", help="Only of this block.")]
 OfProtocol = Annotated[
@@ -21,6 +22,34 @@ OfProtocol = Annotated[
         "--protocol",
         help="Only of quick, quick2, quick3, lite, classic or v1, or of a label as v1~3f2a9c.",
     ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        help="Make N trainings and timings of a bundle again. (default: none)",
+    ),
+    ranges.LISTED,
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        metavar="POINTS",
+        help="By which test accuracies may differ on another platform. "
+        "(default: as far as the bundle's other seeds do)",
+    ),
+    ranges.POINTS,
+]
+RatioTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--ratio-tolerance",
+        metavar="PERCENT",
+        help="By which intervals of latency ratios may lie apart. (default: 2, with 3 processes)",
+    ),
+    ranges.POINTS,
 ]
 Into = Annotated[
     str,
@@ -138,12 +167,93 @@ def results_merge(
     action.merge(stores, into, skip_bad=skip_bad)
 
 
-@examples("blockzoo results verify", "blockzoo results verify together")
-def results_verify(store: shared_options.Whole = "results") -> None:
-    """Check that a store holds what was put into it; exit status 1 and a line for each fault."""
-    from blockzoo.cli.actions import records as action
+@examples(
+    'blockzoo results bundle --to board/mine.bundle.zip --by "Ada Lovelace"',
+    "blockzoo results bundle --to one.bundle.zip --protocol quick3 --block MobileOneBlock",
+)
+def results_bundle(
+    store: shared_options.Whole = "results",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="The bundle: NAME.bundle.zip.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Who hands it in.")] = "",
+    about: Annotated[str, typer.Option("--about", help="What it holds, in a line.")] = "",
+    protocol: OfProtocol = None,
+    blocks: Annotated[
+        list[str] | None, typer.Option("--block", help="Only of this block; repeatable.")
+    ] = None,
+) -> None:
+    """Make one file of a store, to hand in: all of it, or some protocol or blocks.
 
-    action.verify(store)
+    Costs and latencies belong to no protocol: those of its scaffolds and blocks come along. So do
+    the blocks that latencies and accuracies are compared with.
+    """
+    from blockzoo.cli.actions import bundling as action
+
+    origin = action.origin_of(by, about)
+    action.bundle(store, to, protocol=protocol, blocks=blocks or [], origin=origin)
+
+
+@examples("blockzoo results board board --into together")
+def results_board(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That holds the bundles.")],
+    into: Into = "results",
+) -> None:
+    """Put all bundles of a board into a store, and show how far each is to be trusted.
+
+    A trial that several bundles have is of the one that is trusted most, then of the one that was
+    verified first.
+    """
+    from blockzoo.cli.actions import bundling as action
+
+    action.board(folder, into)
+
+
+@examples(
+    "blockzoo results verify",
+    "blockzoo results verify together",
+    "blockzoo results verify board/mine.bundle.zip",
+    "blockzoo results verify board/mine.bundle.zip --sample 10 --record",
+)
+def results_verify(
+    store: Annotated[
+        str,
+        typer.Argument(help="A results folder, a store (file or URL), or a bundle (.bundle.zip)."),
+    ] = "results",
+    sample: Sample = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="What they are drawn by. (default: one nobody knows before)"),
+        ranges.SEED,
+    ] = None,
+    tolerance: Tolerance = None,
+    ratio_tolerance: RatioTolerance = None,
+    device: shared_options.Device = "auto",
+    data_dir: shared_options.DataDir = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep what was found beside it: NAME.verified.json.")
+    ] = False,
+) -> None:
+    """Check that a store holds what was put into it, or whether a bundle is what it says.
+
+    Of a bundle everything is checked that needs no training: contradictions, missing seeds, each
+    network and id, each cost. Then a random sample is made again. A table says how probably such a
+    sample would have caught false results. Exit status 1 and a line for each failure.
+    """
+    given = (sample, seed, tolerance, ratio_tolerance, data_dir)
+    if not store.lower().endswith(".zip"):
+        if record or device != "auto" or any(value is not None for value in given):
+            raise InputError(
+                f"{store} is no bundle, NAME.bundle.zip; other options are for bundles"
+            )
+        from blockzoo.cli.actions import records as of_stores
+
+        of_stores.verify(store)
+        return
+    from blockzoo.cli.actions import verifying as action
+
+    request = action.request_of(sample, seed, tolerance, ratio_tolerance, data_dir, device)
+    action.verify_bundle(Path(store), request, record=record)
 
 
 @examples(

@@ -36,9 +36,10 @@ from blockzoo.results.submissions.layout import (
     SERIES,
     Manifest,
     Member,
+    Origin,
     require_plain_text,
 )
-from blockzoo.results.submissions.reading import opened
+from blockzoo.results.submissions.reading import Bundle, opened
 
 LENGTH = struct.Struct("<I")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -54,12 +55,13 @@ def is_bundle(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".zip"
 
 
-def write_bundle(store: Store, path: str | Path) -> int:
+def write_bundle(store: Store, path: str | Path, origin: Origin | None = None) -> int:
     """Write all records of the store into a bundle and return how many there are.
 
     Args:
         store: What is read, some records at a time.
         path: Of the bundle; what was there is replaced once the new one is whole.
+        origin: Who hands it in, and what it is.
 
     Raises:
         ResultsError: When it cannot be written.
@@ -76,7 +78,7 @@ def write_bundle(store: Store, path: str | Path) -> int:
         tempfile.TemporaryFile(dir=scratch.parent) as series,
         zipfile.ZipFile(scratch, "w") as archive,
     ):
-        return _Writer(archive, series).write(store)
+        return _Writer(archive, series).write(store, origin or Origin())
 
 
 def read_bundle(path: str | Path, store: Store, *, skip_bad: bool = False) -> Taken:
@@ -97,11 +99,33 @@ def read_bundle(path: str | Path, store: Store, *, skip_bad: bool = False) -> Ta
         ...     read_bundle("all.bundle.zip", store).records
         0
     """
+    with checked(path) as bundle:
+        taken = Taken()
+        return take(store, bundle.records(taken.skipped if skip_bad else None), taken)
+
+
+@contextmanager
+def checked(path: str | Path) -> Iterator[Bundle]:
+    """Open a bundle whose members are as its manifest says.
+
+    Args:
+        path: Of a bundle.
+
+    Raises:
+        BundleError: For anything in it that is not as it must be.
+        ResultsError: When it cannot be read.
+
+    Example:
+        >>> with Store("mine", create=True) as mine:
+        ...     written = write_bundle(mine, "mine.bundle.zip", Origin(by="Ada"))
+        >>> with checked("mine.bundle.zip") as bundle:
+        ...     bundle.origin.by
+        'Ada'
+    """
     try:
         with opened(path) as bundle:
             bundle.check_members()
-            taken = Taken()
-            return take(store, bundle.records(taken.skipped if skip_bad else None), taken)
+            yield bundle
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -131,7 +155,7 @@ class _Writer:
         self._shared: dict[str, dict[str, str]] = {"environment": {}, "scaffold": {}, "recipe": {}}
         self._protocols: dict[str, None] = {}
 
-    def write(self, store: Store) -> int:
+    def write(self, store: Store, origin: Origin) -> int:
         with self._member(RECORDS) as lines:
             records = self._write_records(store, lines, _Counted(self._series))
         self._series.seek(0)
@@ -145,6 +169,7 @@ class _Writer:
             records=records,
             blockzoo=VERSION,
             commit=commit_of(PACKAGE),
+            origin=origin,
             members=self._members,
         )
         with self._member(MANIFEST) as file:

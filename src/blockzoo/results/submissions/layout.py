@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +40,22 @@ class Member(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class Origin(BaseModel):
+    """Who hands a bundle in, and what it is; how far it is to be trusted no bundle can say.
+
+    Attributes:
+        by: A name, as the board shows it.
+        about: What it holds and why, in a line or two.
+        tier: That of what nobody has verified, and nothing else.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    by: str = Field(default="", max_length=200)
+    about: str = Field(default="", max_length=2000)
+    tier: Literal["self-reported"] = "self-reported"
+
+
 class Manifest(BaseModel):
     """What a bundle says of itself; BlockZoo's version and commit are those that wrote it."""
 
@@ -50,6 +66,7 @@ class Manifest(BaseModel):
     records: int = Field(ge=0, le=MOST_RECORDS)
     blockzoo: str = Field(max_length=100)
     commit: str | None = Field(default=None, max_length=100)
+    origin: Origin = Origin()
     members: dict[str, Member]
 
 

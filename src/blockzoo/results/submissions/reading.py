@@ -40,6 +40,7 @@ from blockzoo.results.submissions.layout import (
     RECORDS,
     SERIES,
     Manifest,
+    Origin,
     require_plain_text,
 )
 
@@ -154,6 +155,11 @@ class Bundle:
         for info in infos:
             if info.filename != MANIFEST and info.file_size != said[info.filename].bytes:
                 raise self._refused(f"{info.filename} is not as large as the manifest says")
+
+    @property
+    def origin(self) -> Origin:
+        """Who handed it in, and what it is."""
+        return self._manifest.origin
 
     def check_members(self) -> None:
         """Raise `BundleError` unless each member hashes to what the manifest says."""
