@@ -42,6 +42,7 @@ export function cellOf(board, shown, row, range) {
   if (value === null) return NOTHING;
   if (COUNTS.has(shown.key)) return html`<span title=${value.toLocaleString("en-US")}>${count(value)}</span>`;
   if (typeof value === "number") return shown.key === "year" ? String(value) : number(value, DIGITS[shown.key] ?? 2);
+  if (shown.key === "date") return html`<time>${value}</time>`;
   return html`<span class="clip">${value}</span>`;
 }
 

@@ -5,7 +5,7 @@ import * as Plot from "@observablehq/plot";
 import { html, nothing, render } from "lit-html";
 import { pageData } from "./data.js";
 import { errorsSection } from "./errors.js";
-import { count, interval, NOTHING, number, percent, signed as plainSigned } from "./format.js";
+import { count, interval, NOTHING, number, percent, shade, signed as plainSigned } from "./format.js";
 import { reachable } from "./reachable.js";
 
 const data = pageData();
@@ -70,12 +70,26 @@ function frontChart(front) {
         x: "cost", y: "accuracy", symbol: placeOf, stroke: placeOf, fill: placeOf, fillOpacity: (p) => (p.on_front ? 0.9 : 0.12),
         r: 6, ariaLabel: pointText, className: "points", sort: "cost",
       }),
-      Plot.text(best, {
+      Plot.text(apart(best, points, wide, log), {
         x: "cost", y: "accuracy", text: (p) => (p.block.length > 24 ? `${p.block.slice(0, 23)}…` : p.block), dy: -12, fill: "var(--ink)",
         stroke: "var(--panel)", strokeWidth: 3, textAnchor: "middle", pointerEvents: "none",
       }),
     ],
   });
+}
+
+// Those of the points whose names do not stand on one another, the most accurate first.
+function apart(best, points, wide, log) {
+  const across = (point) => (log ? Math.log(point.cost) : point.cost);
+  const reach = (of) => Math.max(...points.map(of)) - Math.min(...points.map(of)) || 1;
+  const [x, y] = [reach(across), reach((point) => point.accuracy)];
+  const kept = [];
+  for (const point of [...best].sort((a, b) => b.accuracy - a.accuracy)) {
+    const near = (other) =>
+      (Math.abs(across(point) - across(other)) / x) * wide < 120 && (Math.abs(point.accuracy - other.accuracy) / y) * 300 < 16;
+    if (!kept.some(near)) kept.push(point);
+  }
+  return kept;
 }
 
 // What is attained at a cost: the median, the middle half and 95% of the draws, in steps.
@@ -125,10 +139,9 @@ function positionsChart(blocks) {
     ariaLabel: "Gain over the context block by position",
     x: { domain: POSITIONS, axis: "top", label: null, padding: 0.03 },
     y: { domain: blocks.map((each) => each.block), label: null, tickFormat: short, padding: 0.06 },
-    color: { type: "diverging", scheme: "BrBG", pivot: 0, domain: [-most, most] },
     marks: [
-      Plot.cell(gains, { x: "position", y: "block", fill: "mean", inset: 1, ariaLabel: gainText, className: "points" }),
-      Plot.text(gains, { x: "position", y: "block", text: (each) => signed(each.mean), fill: (each) => (Math.abs(each.mean) > 0.55 * most ? "#fff" : "#14201f"), pointerEvents: "none" }),
+      Plot.cell(gains, { x: "position", y: "block", fill: (each) => (each.mean < 0 ? "var(--mid)" : "var(--early)"), fillOpacity: (each) => shade(Math.abs(each.mean) / most), inset: 1, ariaLabel: gainText, className: "points" }),
+      Plot.text(gains, { x: "position", y: "block", text: (each) => signed(each.mean), fill: "var(--ink)", pointerEvents: "none" }),
     ],
   });
 }

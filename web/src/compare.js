@@ -159,7 +159,7 @@ const HIGH = 250;
 const EDGE = { left: 44, right: 10, top: 10, bottom: 28 };
 
 function curves(position, entries) {
-  const drawn = entries.map((each, index) => ({ index, points: each?.curve ?? [] })).filter((each) => each.points.length);
+  const drawn = entries.map((each, index) => ({ index, points: each?.curve ?? [] })).filter((each) => each.points.length > 1);
   if (!drawn.length) return nothing;
   const every = drawn.flatMap((each) => each.points);
   const ends = [Math.min(...every.map((p) => p[0])), Math.max(...every.map((p) => p[0]))];
@@ -173,7 +173,7 @@ function curves(position, entries) {
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => bottom + share * (top - bottom));
   return html`<figure><figcaption>Validation accuracy by epoch, %, at ${position}</figcaption>
     <svg class="drawing" role="img" viewBox="0 0 ${WIDE} ${HIGH}" aria-label="Validation accuracy by epoch at ${position}">
-      ${ticks.map((value) => svg`<line class="grid" x1=${EDGE.left} x2=${WIDE - EDGE.right} y1=${y(value)} y2=${y(value)}></line><text x=${EDGE.left - 6} y=${y(value)} dy="0.32em" text-anchor="end">${number(value, 1)}</text>`)}
+      ${ticks.map((value) => svg`<line class="grid" x1=${EDGE.left} x2=${WIDE - EDGE.right} y1=${y(value)} y2=${y(value)}></line><text x=${EDGE.left - 6} y=${y(value)} dy="0.32em" text-anchor="end">${number(value, top - bottom < 2 ? 2 : 1)}</text>`)}
       ${ends.map((value, index) => svg`<text x=${x(value)} y=${HIGH - 8} text-anchor=${index ? "end" : "start"}>${value}</text>`)}
       ${drawn.map((each) => svg`<g class="line-${each.index}"><polygon class="reach" points=${[...each.points.map((p) => at(p[0], p[3] ?? p[1])), ...[...each.points].reverse().map((p) => at(p[0], p[2] ?? p[1]))].join(" ")}></polygon>
         <polyline points=${each.points.map((p) => at(p[0], p[1])).join(" ")}></polyline></g>`)}

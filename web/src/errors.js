@@ -1,7 +1,7 @@
 // The map of error consistency: which blocks err on the same images, more or less than chance has it.
 
 import { html, nothing, svg } from "lit-html";
-import { interval, NOTHING, number, percent } from "./format.js";
+import { interval, NOTHING, number, percent, shade } from "./format.js";
 import { goOn } from "./reachable.js";
 
 const AT_ONCE = 16;
@@ -39,8 +39,8 @@ function drawing(map, shown, say) {
       const known = cell.kappa !== null;
       return svg`<g class="cell" role="img" tabindex=${index ? "-1" : "0"} aria-label=${cellText(map, cell)} @focus=${() => say(cellText(map, cell))}
           @pointerenter=${() => say(cellText(map, cell))} @keydown=${(event) => move(event, index)}>
-        <rect x=${left + CELL * column + 1} y=${top + CELL * row + 1} width=${CELL - 2} height=${CELL - 2} rx="3" fill-opacity=${known ? (0.08 + 0.92 * share(cell.kappa)).toFixed(3) : 0}></rect>
-        <text x=${left + CELL * column + CELL / 2} y=${top + CELL * row + CELL / 2} dy="0.32em" text-anchor="middle" class=${known && share(cell.kappa) > 0.55 ? "over" : ""}>${known ? cell.kappa.toFixed(2).replace("0.", ".") : NOTHING}</text></g>`;
+        <rect x=${left + CELL * column + 1} y=${top + CELL * row + 1} width=${CELL - 2} height=${CELL - 2} rx="3" fill-opacity=${known ? shade(share(cell.kappa)) : 0}></rect>
+        <text x=${left + CELL * column + CELL / 2} y=${top + CELL * row + CELL / 2} dy="0.32em" text-anchor="middle">${known ? cell.kappa.toFixed(2).replace("0.", ".") : NOTHING}</text></g>`;
     })}</svg>`;
 }
 

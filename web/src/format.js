@@ -25,3 +25,6 @@ export function interval(low, high, scale = 1, digits = 2) {
 }
 
 export const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;
+
+// How opaque a cell is, of a share from 0 to 1: text on it stays legible, in light and in dark.
+export const shade = (share) => Number((0.03 + 0.43 * share).toFixed(3));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,4 +49,10 @@ class CompareOptions(TrainingOptions):
     latency_budget_s: shared_options.LatencyBudget = None
     latency_processes: shared_options.LatencyProcesses = None
     plot: shared_options.Plot = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE.html", help="Also write it as one page that needs no other."
+        ),
+    ] = None
     workers: shared_options.Workers = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,12 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
     assert "protocol quick~" in sentence
     assert "3 paired seeds" in sentence
     assert "for new images" in " ".join(output.split())
-    again = run(*arguments)
+    again = run(*arguments, "--report", "pages/report.html")
     assert again[0] == 0
+    assert again[1].splitlines()[-1] == "wrote pages/report.html"
+    page = Path("pages/report.html").read_text(encoding="utf-8")
+    assert "<h1" in page
+    assert sentence in html.unescape(page)
     assert "0 trials to run, " in again[2]
     assert output.splitlines()[-1] in again[1]
 
@@ -55,6 +60,8 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
         (["Identity", "--seeds", "2", "--until-decided"], "give one of --seeds, --until-decided"),
         (["Identity", "--seeds", "2", "--time-budget", "1"], "give one of --seeds"),
         (["Identit"], "Identity"),
+        (["Identity", "--report", "page.pdf"], "--report is page.pdf; the name of a page ends in"),
+        (["Identity", "--report", "."], "--report is .; the name of a page ends in .html"),
         (
             ["Identity", "--match", "flops"],
             "'flops' names no budget; write macs, params, latency, or",

@@ -6,9 +6,11 @@ import hashlib
 from typing import Any
 
 import numpy as np
+from torch.nn import Module
 
+from blockzoo.blocks import BlockSpec
 from blockzoo.results.answers import packed
-from blockzoo.results.records import Record
+from blockzoo.results.records import EpochMetrics, Record
 from blockzoo.results.store.database import Store
 from tests.record_samples import after, cost, latency, training
 
@@ -51,11 +53,40 @@ def trained(
                 test_accuracy=float(right.mean()),
                 test_correct=packed(right),
                 test_images=IMAGES,
+                epochs=_epochs(skill),
                 created_at=after(seed),
                 **changes,
             )
         )
     return made
+
+
+def _epochs(skill: float) -> tuple[EpochMetrics, ...]:
+    """Return three epochs that lead up to the skill."""
+    return tuple(
+        EpochMetrics(
+            epoch=number,
+            learning_rate=0.1,
+            train_loss=1 / number,
+            train_accuracy=share * skill,
+            val_loss=1 / number,
+            val_accuracy=share * skill,
+            seconds=1.0,
+        )
+        for number, share in enumerate((0.5, 0.9, 1.0), start=1)
+    )
+
+
+def hostile_spec(name: str) -> BlockSpec:
+    """Return what a zoo of hostile text would know of a block."""
+    said: dict[str, Any] = dict.fromkeys(
+        ("family", "paper", "source", "licence", "formula", "notes"), name
+    )
+
+    def never_built(*_: object) -> Module:
+        raise AssertionError("no page builds a block")
+
+    return BlockSpec(name=name, year=2026, factory=never_built, reparameterisable=False, **said)
 
 
 def ordinary() -> list[Record]:

@@ -5,14 +5,36 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blockzoo.report.site.build import build_site
+from blockzoo.analysis.compare import compare_records
+from blockzoo.core.position import Position
+from blockzoo.report.site import columns
+from blockzoo.report.site.build import board_of, build_site
+from blockzoo.report.site.columns import board_data, board_rows
+from blockzoo.report.site.comparison_report import Compared, comparison_report
+from blockzoo.report.site.corrections import Correction
+from blockzoo.report.site.downloads import Downloads
+from blockzoo.report.site.embedding import embedded
+from blockzoo.report.site.gathering import Gathered
+from blockzoo.report.site.pages import filled
 from blockzoo.report.site.wording import file_stem
-from tests.report.site.boards import POSITIONS, SKILLS, hostile, ordinary, put, trained
+from blockzoo.results.records import Record, TrainingRecord
+from tests.report.site.boards import (
+    HOSTILE,
+    POSITIONS,
+    SKILLS,
+    hostile,
+    hostile_spec,
+    ordinary,
+    put,
+    trained,
+)
 from tests.report.site.test_build import table_of
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -22,7 +44,24 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
-MANY = 450
+MANY, ROWS = 450, 5000
+COMPARED = {"ordinary": ("RepMixer", "ResNetBasicBlock"), "hostile": (HOSTILE[0], HOSTILE[1])}
+LOGS = {
+    "ordinary": [
+        Correction(date=date(2026, 3, 1), mark="suspect", reason="heat", block="RepMixer"),
+        Correction(
+            date=date(2026, 3, 2),
+            mark="withdrawn",
+            reason="other weights",
+            block="RepMixer",
+            position="late",
+        ),
+    ],
+    "hostile": [
+        Correction(date=date(2026, 3, 1), mark="suspect", reason=text, block=text)
+        for text in HOSTILE
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +71,28 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     many = [r for n in range(MANY) for r in trained(f"Block{n}", "mid", 0.4 + n / 1000, seeds=1)]
     for name, records in {"ordinary": ordinary(), "hostile": hostile(), "many": many}.items():
         found[name] = tmp_path_factory.mktemp(name) / "site"
-        with put(records, tmp_path_factory.mktemp("store")) as store:
-            build_site(store, found[name])
+        with (
+            put(records, tmp_path_factory.mktemp("store")) as store,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            if name == "hostile":
+                patch.setattr(columns, "registered", hostile_spec)
+            build_site(store, found[name], log=LOGS.get(name, ()))
+        report = report_of(records, *COMPARED.get(name, ("Block1", "Block0")))
+        (found[name] / "report.html").write_text(report, encoding="utf-8")
     return found
+
+
+def report_of(records: list[Record], block: str, other: str) -> str:
+    """Return the page of a comparison, which stands beside the site to be looked at as well."""
+    pairs = compare_records(of_quick(records), block, [other], [Position.MID])
+    compared = Compared(pairs=tuple(pairs), margin=0.003, level=0.05)
+    return comparison_report([compared], of_quick(records))
+
+
+def of_quick(records: list[Record]) -> list[TrainingRecord]:
+    trainings = (each for each in records if isinstance(each, TrainingRecord))
+    return [each for each in trainings if (each.protocol, each.dataset) == ("quick", "digits")]
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +267,180 @@ def test_long_tables_come_in_pages(sites: dict[str, Path], reader: Reader) -> No
     reader.check_quiet()
 
 
+@pytest.fixture(scope="module")
+def long_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page of the table with thousands of rows, alone."""
+    with put(ordinary(), tmp_path_factory.mktemp("store")) as store:
+        gathered = Gathered(store)
+        assert len(list(gathered.trainings())) > 0
+        usual = [row for row in board_rows(board_of(gathered).standings) if row.usual]
+    usual = [row for row in usual if row.standing.variant == "" and row.standing.terms]
+    rows = [
+        replace(row, standing=replace(row.standing, block=f"{row.standing.block}{number:04}"))
+        for number in range(-(-ROWS // len(usual)))
+        for row in usual
+    ][:ROWS]
+    values = {"dated": "", "title": "Many", "data": embedded(board_data(rows)), "blocks": ROWS}
+    values |= {"protocols": [], "devices": [], "downloads": Downloads(files=())}
+    path = tmp_path_factory.mktemp("long") / "index.html"
+    path.write_text(filled("index.html", values, script="board.js"), encoding="utf-8")
+    return path
+
+
+def test_thousands_of_rows_are_sorted_filtered_and_saved(long_table: Path, reader: Reader) -> None:
+    page = reader.open(long_table)
+    known = table_of(long_table)
+    assert len(known) == ROWS
+    quick = [row for row in known if row["group"] == "digits · quick"]
+    assert page.locator("[role=status]").inner_text().startswith(f"{len(quick):,} rows")
+    best = max(quick, key=lambda row: row["accuracy"])
+    assert blocks(page)[0] == min(
+        row["block"] for row in quick if row["accuracy"] == best["accuracy"]
+    )
+    page.locator("thead button[data-key=block]").click()
+    page.get_by_label("Position").select_option("late")
+    page.get_by_label("Search").fill("MobileOneBlock00")
+    expected = sorted(
+        row["block"]
+        for row in quick
+        if row["position"] == "late" and row["block"].startswith("MobileOneBlock00")
+    )
+    assert blocks(page) == expected
+    page.get_by_role("button", name="Reset").click()
+    assert len(saved(page, ".save-shown")) == len(quick)
+    reader.check_quiet()
+
+
+def test_the_table_is_used_by_keyboard_alone(sites: dict[str, Path], reader: Reader) -> None:
+    page = reader.open(sites["ordinary"] / "index.html")
+    press = page.keyboard.press
+    focused = "document.activeElement"
+    press("Tab")
+    assert page.evaluate(f"{focused}.className") == "skip"
+    press("Enter")
+    assert page.evaluate(f"{focused}.id") == "main"
+    steps(page, f"{focused}.name === 'q'")
+    page.keyboard.type("mobileone")
+    shown = blocks(page)
+    assert shown.count("MobileOneBlock") == 3
+    steps(page, f"{focused}.dataset.key === 'latency'")
+    press("Space")
+    assert "sort=latency" in page.evaluate("location.hash")
+    assert sorted(blocks(page)) == sorted(shown)
+    steps(page, f"{focused}.matches('tbody th a')")
+    name = page.evaluate(f"{focused}.textContent")
+    press("Enter")
+    page.wait_for_url("**/blocks/*.html")
+    assert page.locator("h1").inner_text() == name
+    reader.check_quiet()
+
+
+def steps(page: Any, there: str, most: int = 60) -> None:
+    """Press Tab until that is focused."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(there):
+            return
+    raise AssertionError(f"{most} steps do not lead to {there}")
+
+
+def test_a_phone_filters_and_scrolls_the_table_within_itself(
+    sites: dict[str, Path], browser: Any
+) -> None:
+    reader = Reader(browser, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = reader.open(sites["ordinary"] / "index.html")
+    page.get_by_label("Position").select_option("mid")
+    assert {*places(page)} == {"mid"}
+    page.locator(".columns summary").tap()
+    box = page.locator(".columns fieldset").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    page.get_by_role("checkbox", name="Licence").tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("(b => b.scrollWidth > b.clientWidth)(document.querySelector('.board'))")
+    reader.check_quiet()
+    reader.context.close()
+
+
+def test_marks_of_the_log_are_seen_filtered_and_told(
+    sites: dict[str, Path], reader: Reader
+) -> None:
+    page = reader.open(sites["ordinary"] / "index.html")
+    assert page.locator("tbody .mark").all_inner_texts() == ["suspect", "suspect", "withdrawn"]
+    page.locator(".more summary").click()
+    page.locator("select[name=mark]").select_option("withdrawn")
+    assert (blocks(page), places(page)) == (["RepMixer"], ["late"])
+    page.goto((sites["ordinary"] / "changes.html").as_uri())
+    first = page.locator("tbody tr").first.inner_text().split()
+    assert first[:3] == ["2026-03-02", "withdrawn", "1"]
+    reader.check_quiet()
+
+
+def test_up_to_four_blocks_stand_side_by_side(sites: dict[str, Path], reader: Reader) -> None:
+    page = reader.open(sites["ordinary"] / "compare.html")
+    heads = page.locator("#at-mid table").first.locator("thead th")
+    assert heads.count() == 4  # the most accurate three, and what stands in the rows
+    page.locator("select[name=block3]").select_option("RepMixer")
+    assert [text.strip() for text in heads.all_inner_texts()[1:]] == [
+        *("MobileOneBlock", "RepVGGBlock", "ResNetBasicBlock", "RepMixer"),
+    ]
+    assert page.locator("select[name^=block]").count() == 4
+    link = page.url
+    cells = page.locator("#at-mid table").first.locator("tbody tr").first.locator("td")
+    assert cells.all_inner_texts() == ["88.38", "78.38", "78.38", "68.38"]
+    page.locator("select[name=block0]").select_option("")
+    assert heads.count() == 4
+    page.goto((sites["ordinary"] / "methods.html").as_uri())
+    page.goto(link)
+    assert heads.count() == 5
+    reader.check_quiet()
+
+
+def test_verdicts_of_pairs_turn_round_with_their_sides(
+    sites: dict[str, Path], reader: Reader
+) -> None:
+    page = reader.open(sites["ordinary"] / "compare.html", "#block=RepMixer&block=ResNetBasicBlock")
+    verdict = page.locator("#at-mid table").nth(1).locator("tbody tr").first
+    assert verdict.locator("td").first.inner_text() == "worse"
+    assert verdict.locator("td").nth(1).inner_text() == "-10.00"
+    page.goto("about:blank")
+    reader.open(sites["ordinary"] / "compare.html", "#block=ResNetBasicBlock&block=RepMixer")
+    assert verdict.locator("td").first.inner_text() == "better"
+    assert verdict.locator("td").nth(1).inner_text() == "+10.00"
+    reader.check_quiet()
+
+
+def test_the_map_of_errors_is_read_by_pointer_and_by_keyboard(
+    sites: dict[str, Path], reader: Reader
+) -> None:
+    page = reader.open(sites["ordinary"] / "charts.html")
+    reading = page.locator("#reading-errors")
+    page.locator("#errors .cell").nth(1).hover()
+    assert reading.inner_text().startswith("MobileOneBlock and RepVGGBlock: kappa ")
+    page.locator("#errors .cell[tabindex='0']").focus()
+    assert reading.inner_text().startswith("MobileOneBlock beside itself: kappa ")
+    page.keyboard.press("ArrowDown")
+    assert reading.inner_text().startswith("RepVGGBlock and MobileOneBlock: kappa ")
+    page.locator("#errors select[name=position]").select_option("late")
+    assert "position=late" in page.evaluate("location.hash")
+    reader.check_quiet()
+
+
+@pytest.mark.parametrize("name", ["ordinary", "hostile"])
+def test_nothing_is_cut_off_in_print(sites: dict[str, Path], browser: Any, name: str) -> None:
+    # A4 across, less its margins, at 96 dots an inch; browsers shrink by half at most.
+    reader = Reader(browser, viewport={"width": 1031, "height": 700})
+    for path in pages(sites[name]):
+        page = reader.open(path)
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 2 * 1031, path
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(255, 255, 255)"
+        )
+    reader.check_quiet()
+    reader.context.close()
+
+
 @pytest.mark.parametrize("width", [390, 800, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_the_screen(
@@ -247,6 +479,10 @@ def test_text_of_others_never_runs(sites: dict[str, Path], reader: Reader) -> No
     rows = saved(page, ".save-all")
     assert any(row["block"].startswith("'=HYPERLINK") for row in rows)
     assert page.evaluate("window.hacked") is None
+    page.get_by_label("Search").fill("")
+    page.locator(".more summary").click()
+    page.locator("select[name=licence]").select_option("<script>window.hacked=1</script>")
+    assert blocks(page) == ["<script>window.hacked=1</script>"]
     reader.check_quiet()
 
 

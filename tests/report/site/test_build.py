@@ -16,12 +16,14 @@ import pytest
 from blockzoo.analysis.ranks import rankings
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
+from blockzoo.report.site import downloads
 from blockzoo.report.site.build import build_site
 from blockzoo.report.site.embedding import hash_source
 from blockzoo.report.site.folder import LISTING, check_folder
 from blockzoo.report.site.wording import file_stem
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
+from blockzoo.results.submissions.bundle import read_bundle
 from blockzoo.results.table.csv import read_results_csv
 from tests.report.site.boards import HOSTILE, SKILLS, hostile, ordinary, put
 
@@ -271,6 +273,49 @@ def test_all_records_go_along(site: Path, store: Store) -> None:
     with (site / "downloads/latencies.csv").open(newline="") as file:
         assert sum(1 for _ in csv.DictReader(file)) == 21
     assert (site / "downloads/records.bundle.zip").stat().st_size > 1000
+
+
+def test_parquet_has_the_rows_of_the_csv(site: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(site / "downloads/results.parquet").to_pydict()
+    rows = read_results_csv(site / "downloads/results.csv")
+    assert table["block"] == [row["block"] for row in rows]
+    assert table["seed"] == [int(row["seed"]) if row["seed"] else None for row in rows]
+    accuracies = [None if not row["test_acc"] else float(row["test_acc"]) for row in rows]
+    assert table["test_acc"] == pytest.approx(accuracies)
+
+
+def test_a_site_without_pyarrow_has_no_parquet(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "has_parquet", lambda: False)
+    build_site(store, tmp_path / "site")
+    assert not (tmp_path / "site/downloads/results.parquet").exists()
+    assert "results.parquet" not in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+
+
+def test_the_same_bundle_makes_the_same_bytes_in_two_places(site: Path, tmp_path: Path) -> None:
+    made = []
+    for name in ("here", "there"):
+        with Store(tmp_path / name, create=True) as store:
+            read_bundle(site / "downloads/records.bundle.zip", store)
+            build_site(store, tmp_path / name / "site")
+        made.append(digests(tmp_path / name / "site"))
+    assert made[0] == made[1]
+    assert len(made[0]) > 10
+
+
+def test_a_page_of_a_device_shows_each_way_of_running(site: Path) -> None:
+    (path,) = (site / "devices").glob("*.html")
+    page = path.read_text(encoding="utf-8")
+    captions = re.findall("<h2>(.*?)</h2>", page)
+    assert len(captions) == 3
+    assert "eager" in captions[0]
+    assert "onnxruntime" in captions[1]
+    assert "12 faster. By ratio" in page
+    assert "9 slower. By ratio" in page
+    # The fastest stands first.
+    assert re.findall('html">(.*?)</a></td>', page)[0] == "RepMixer"
 
 
 def test_a_page_of_a_block_shows_what_is_known(site: Path) -> None:

@@ -14,6 +14,7 @@ from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
 from blockzoo.cli.actions.planning import guessed, kinds_of
 from blockzoo.cli.actions.plotting import write_plot
+from blockzoo.cli.actions.reporting import require_page, write_report
 from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
 from blockzoo.cli.actions.watching import say_stopped, watched
 from blockzoo.cli.app import INTERRUPTED
@@ -64,6 +65,7 @@ def compare(chosen: CompareOptions) -> None:
     """Run what is missing and show the verdicts; exits with status 1 where a trial failed."""
     use_threads(chosen.threads)
     format_of(chosen.plot)  # refused before the work and not after it
+    require_page(chosen.report)
     request = _request(chosen)
     requests = _matched(request, chosen.matches)
     require_usable(chosen.results, None)
@@ -84,8 +86,10 @@ def compare(chosen: CompareOptions) -> None:
         looks = [
             _run(each, store, chosen, pace) for each, pace in zip(requests, paces, strict=True)
         ]
-    for each, look in zip(requests, looks, strict=True):
-        _show(look, each)
+        for each, look in zip(requests, looks, strict=True):
+            _show(look, each)
+        if chosen.report is not None:
+            write_report(chosen.report, [*zip(requests, looks, strict=True)], store)
     found = [each for look in looks for each in look.comparisons]
     if chosen.plot is not None:
         from blockzoo.report.figures.comparison_plot import comparison_figure

@@ -11,6 +11,7 @@ from blockzoo.cli.option_groups import spread
     "blockzoo compare my_block.py:MyBlock --protocol quick --dataset digits --seeds 5",
     "blockzoo compare RepMixer ResNetBasicBlock ConvNeXt -p mid --until-decided",
     "blockzoo compare MobileOneBlock RepVGG --seeds 10 --dry-run",
+    "blockzoo compare RepMixer --seeds 5 --report report.html",
 )
 @spread
 def compare(chosen: CompareOptions) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from blockzoo.report.site.corrections import Correction, mark_of
 from blockzoo.report.site.device_pages import device_path
 from blockzoo.report.site.drawings import curve_drawing, samples_drawing
 from blockzoo.report.site.gathering import Noted
-from blockzoo.report.site.parts import Cell, Fact, Figure, Link, Table, facts_of
+from blockzoo.report.site.parts import Cell, Fact, Figure, Link, Table, facts_of, facts_of_json
 from blockzoo.report.site.structures import Structure, structure_of
 from blockzoo.report.site.wording import (
     NOTHING,
@@ -100,12 +99,16 @@ def block_page(
         facts=_facts(spec, structure),
         tables=tuple(table for table in tables if table.rows),
         structure=structure,
-        figures=tuple(map(_figure, curves)),
+        figures=tuple(curve_figure(each, _place_text(each)) for each in curves if is_drawn(each)),
         marks=tuple(dict.fromkeys(_marks(standings, log))),
         commands=commands_of(standings),
         records=_records_table((each, numbers[each.environment]) for each in noted),
-        environments=tuple(map(_environment_facts, environments)),
+        environments=tuple(map(facts_of_json, environments)),
     )
+
+
+def _place_text(curve: Curve) -> str:
+    return f"{' · '.join(curve.terms.title)}, {curve.position}"
 
 
 def _marks(standings: Iterable[Standing], log: Sequence[Correction]) -> Iterator[str]:
@@ -318,9 +321,27 @@ def _robustness_row(standing: Standing, metrics: Sequence[RobustnessMetrics]) ->
     )
 
 
-def _figure(curve: Curve) -> Figure:
-    where = f"{' · '.join(curve.terms.title)}, {curve.position}"
-    title = plain(f"Validation accuracy by epoch, {where}")
+def is_drawn(curve: Curve) -> bool:
+    """Tell whether a curve has two epochs or more; one is no line."""
+    return len(curve.points) > 1
+
+
+def curve_figure(curve: Curve, of: str) -> Figure:
+    """Return the drawing of a curve with its numbers.
+
+    Args:
+        curve: Of validation accuracy.
+        of: What it is of, in words.
+
+    Example:
+        >>> from blockzoo.analysis.groups import Terms
+        >>> from blockzoo.core.position import Position
+        >>> terms = Terms(**dict.fromkeys(Terms._fields, ""))
+        >>> curve = Curve(block="A", position=Position.MID, terms=terms, points=())
+        >>> curve_figure(curve, "A at mid").caption
+        'Validation accuracy by epoch, A at mid'
+    """
+    title = plain(f"Validation accuracy by epoch, {of}")
     rows = tuple(
         (
             f"{point.x:g}",
@@ -335,10 +356,6 @@ def _figure(curve: Curve) -> Figure:
         rows=rows,
     )
     return Figure(caption=title, drawing=curve_drawing(curve.points, title), table=table)
-
-
-def _environment_facts(text: str) -> tuple[Fact, ...]:
-    return facts_of(json.loads(text).items())
 
 
 def _records_table(numbered: Iterable[tuple[Noted, int]]) -> Table:

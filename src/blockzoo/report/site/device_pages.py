@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from blockzoo.analysis.standings import Standing
 from blockzoo.report.site.drawings import samples_drawing
-from blockzoo.report.site.parts import Cell, Fact, Link, Table, facts_of
+from blockzoo.report.site.parts import Cell, Fact, Link, Table, facts_of_json
 from blockzoo.report.site.wording import (
     NOTHING,
     date_text,
@@ -82,7 +81,7 @@ def _page(name: str, timed: Sequence[_Timed]) -> DevicePage:
         tables=tuple(
             _table(way, baseline, of) for (way, baseline), of in sorted(ways.items(), key=_most)
         ),
-        environments=tuple(facts_of(json.loads(text).items()) for text in dict.fromkeys(texts)),
+        environments=tuple(facts_of_json(text) for text in dict.fromkeys(texts)),
     )
 
 

@@ -29,7 +29,7 @@ def curve_drawing(points: Sequence[Point], title: str, *, scale: float = 100.0) 
     highs = [scale * p.y.mean if p.y.high is None else scale * min(p.y.high, 1) for p in points]
     # Of few seeds a band may be as wide as all there can be; the means say what is worth seeing.
     reach = max(means) - min(means) or 1.0
-    step = _step(1.8 * reach / _TICKS)
+    step = round_step(1.8 * reach / _TICKS)
     bottom = math.floor(max(min(means) - 0.4 * reach, 0.0) / step) * step
     top = math.ceil(min(max(means) + 0.4 * reach, scale) / step) * step
     place = _Plane(xs[0], xs[-1], bottom, top, step)
@@ -42,8 +42,12 @@ def curve_drawing(points: Sequence[Point], title: str, *, scale: float = 100.0) 
     return _framed(title, place.axes() + body)
 
 
-def _step(least: float) -> float:
-    """Return the smallest 1, 2 or 5 times a power of ten that is as large."""
+def round_step(least: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is as large.
+
+    >>> round_step(0.03), round_step(7.0)
+    (0.05, 10.0)
+    """
     power = float(10 ** math.floor(math.log10(least)))
     return next(times * power for times in (1.0, 2.0, 5.0, 10.0) if times * power >= least)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -72,3 +73,12 @@ def facts_of(known: Iterable[tuple[str, object]]) -> tuple[Fact, ...]:
         for name, value in known
         if value not in (None, "")
     )
+
+
+def facts_of_json(text: str) -> tuple[Fact, ...]:
+    """Return the facts of an object of JSON, as of an environment.
+
+    >>> facts_of_json('{"cpu": "Some CPU", "gpu": null}')
+    (Fact(name='cpu', value='Some CPU'),)
+    """
+    return facts_of(json.loads(text).items())

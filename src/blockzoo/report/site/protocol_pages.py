@@ -94,13 +94,22 @@ def _setting(
 ) -> Setting:
     return Setting(
         title=plain(group_title(standings[0])),
-        terms=facts_of(
-            (_WORDS.get(name, name).replace("_", " "), value)
-            for name, value in terms._asdict().items()
-            if name not in _SILENT
-        ),
+        terms=terms_facts(terms),
         recipe=facts_of(recipes.get(terms, {}).items()),
         rankings=tuple(_ranking_table(each) for each in rankings if each.terms == terms),
+    )
+
+
+def terms_facts(terms: Terms) -> tuple[Fact, ...]:
+    """Return what was held fixed, but for the names of data set and protocol.
+
+    >>> terms_facts(Terms(**dict.fromkeys(Terms._fields, "") | {"num_blocks": 3}))
+    (Fact(name='depth', value='3'),)
+    """
+    return facts_of(
+        (_WORDS.get(name, name).replace("_", " "), value)
+        for name, value in terms._asdict().items()
+        if name not in _SILENT
     )
 
 
