@@ -161,6 +161,12 @@ def test_a_bundle_that_claims_a_tier_is_refused() -> None:
     assert "its manifest says origin.tier: Input should be 'self-reported'" in error
 
 
+def test_a_device_that_is_not_there_is_told_before_anything_runs() -> None:
+    status, shown, error = run("results", "verify", bundled([training()]), "--device", "abacus")
+    assert (status, shown) == (2, "")
+    assert "device 'abacus' is not available" in error
+
+
 def test_a_damaged_file_of_checks_is_told_before_anything_runs() -> None:
     bundled([training()])
     Path("mine.verified.json").write_text("{}")

@@ -36,7 +36,7 @@ from tests.experiments.verification.tiny import (
     timed,
     trained,
 )
-from tests.record_samples import training
+from tests.record_samples import ENVIRONMENT, training
 
 OTHER_TORCH = {"torch": "1.0.0"}
 LEARNED = (
@@ -326,15 +326,25 @@ def told(record: AnyRecord) -> Rerun:
 
 @pytest.mark.parametrize(("results", "false", "sample"), [(30, 3, 5), (30, 1, 10), (12, 6, 2)])
 def test_a_sample_catches_false_results_as_often_as_is_said(
-    results: int, false: int, sample: int
+    results: int, false: int, sample: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whole checks, in which making a trial again tells whether it is false."""
     kept = [training(f"t{number}") for number in range(results)]
-    draws, caught = 4000, 0
-    for seed in range(draws):
-        drawn = verify.drawn(kept, sample, seed)
-        caught += any(int(each.trial_id[1:]) < false for each in drawn)
+
+    def again(_: Rerunner, record: AnyRecord) -> Rerun:
+        is_false = int(record.trial_id[1:]) < false
+        return told(record).model_copy(update={"result": "differs" if is_false else "equal"})
+
+    monkeypatch.setattr(Claims, "check", lambda *_: None)
+    monkeypatch.setattr(Rerunner, "require_rerunnable", lambda *_: None)
+    monkeypatch.setattr(Rerunner, "rerun", again)
+    monkeypatch.setattr(Rerunner, "environment_of", lambda *_: ENVIRONMENT)
+    checks, caught = 2000, 0
+    for seed in range(checks):
+        request = VerifyRequest(sample=sample, sample_seed=seed)
+        caught += not verify_records(kept, request).verification.agrees
     said = detection_probability(results, false, sample)
-    assert caught / draws == pytest.approx(said, abs=4 * (said * (1 - said) / draws) ** 0.5)
+    assert caught / checks == pytest.approx(said, abs=4 * (said * (1 - said) / checks) ** 0.5)
 
 
 def test_the_protocol_of_a_record_is_found_by_its_label() -> None:
