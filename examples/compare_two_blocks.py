@@ -25,7 +25,7 @@ for block in blocks:
     )
 
 for record in benchmark_blocks(
-    blocks, [position], config=config, settings=LatencySettings(budget_s=2.0)
+    blocks, [position], config=config, settings=LatencySettings(processes=3, budget_s=1.0)
 ):
     print(f"{record.block}: {record.median_ms:.2f} ms, {record.verdict}")
 

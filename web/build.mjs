@@ -9,7 +9,7 @@ const OUT = new URL("../src/blockzoo/report/site/assets/", import.meta.url).path
 const used = new Set();
 const scripts = {};
 
-for (const name of ["board", "charts"]) {
+for (const name of ["board", "charts", "compare"]) {
   const made = await build({
     entryPoints: [`src/${name}.js`],
     bundle: true,

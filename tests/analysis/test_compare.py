@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blockzoo.analysis.compare import Comparison, compare_records
+from blockzoo.analysis.compare import Comparison, compare_records, compare_with_context
+from blockzoo.analysis.trainings import by_seeds, trained
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
 from blockzoo.results.answers import packed
-from blockzoo.results.records import FormCost, PartCost, Record
+from blockzoo.results.records import FormCost, PartCost, Record, TrainingRecord
 from blockzoo.stats.families import holm, max_t
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import paired_difference
@@ -253,3 +254,50 @@ def test_a_pair_that_was_not_found_says_why_and_its_names_are_text() -> None:
     missing = Comparison(position=Position.MID, block=SCRIPT, other="B", reason="no seed")
     assert repr(missing).endswith("verdict undecided, seeds 0, reason no seed>")
     assert cells_of(missing)[2] == SCRIPT
+
+
+CONTEXT = "ResNetBasicBlock"
+
+
+def with_context(records: list[Record], **settings: Any) -> list[Comparison]:
+    kept = trained(r for r in records if isinstance(r, TrainingRecord))
+    return compare_with_context(by_seeds(kept), records, **settings)
+
+
+def test_the_family_is_each_block_against_the_context() -> None:
+    records = [
+        *trainings("A", MINE),
+        *trainings("B", THEIRS),
+        *trainings(CONTEXT, THEIRS),
+        latency("a", "A", ratio=0.8, ratio_interval=(0.79, 0.81), baseline=CONTEXT, session="s"),
+        latency("b", "B", ratio=1.6, ratio_interval=(1.5, 1.7), baseline=CONTEXT, session="s"),
+    ]
+    found = with_context(records)
+    assert [(each.block, each.other) for each in found] == [
+        ("A", CONTEXT),
+        ("B", CONTEXT),
+        ("A", "B"),
+    ]
+    alone = compare_records(records, "A", [CONTEXT], [Position.MID])[0]
+    first, _, last = found
+    assert first.difference == alone.difference
+    assert first.new_images == alone.new_images
+    assert first.comparisons == 2
+    assert first.p_holm == min(1.0, 2 * alone.difference.p_value)  # type: ignore[union-attr]
+    assert (first.verdict, first.exploratory) == ("better", "")
+    assert first.latency is not None
+    assert (first.latency.ratio, first.latency.interval) == (0.8, (0.79, 0.81))
+    assert last.exploratory == f"neither block is the context, {CONTEXT}"
+    assert last.comparisons == 3
+    # By Holm over all three pairs, of which the third has no difference.
+    assert last.p_holm == pytest.approx(3 * alone.difference.p_value)  # type: ignore[union-attr]
+    assert last.latency is not None
+    assert last.latency.ratio == pytest.approx(0.5)
+
+
+def test_of_many_blocks_other_pairs_are_left_out() -> None:
+    records = [*trainings("A", MINE), *trainings("B", THEIRS), *trainings(CONTEXT, THEIRS)]
+    found = with_context(records, most_pairs=2)
+    assert {each.other for each in found} == {CONTEXT}
+    without = with_context([*trainings("A", MINE), *trainings("B", THEIRS)])
+    assert [(each.block, each.other) for each in without] == [("A", "B")]

@@ -147,3 +147,24 @@ def test_positions_are_chosen_and_costs_have_names() -> None:
     assert as_cost("memory") == "memory"
     with pytest.raises(InputError, match="cost is 'flops'; allowed: latency, macs"):
         as_cost("flops")
+
+
+def test_the_band_holds_the_front_and_rises_with_cost() -> None:
+    found = front(CHEAP, GOOD, WASTE)
+    costs = [each.cost for each in found.attained]
+    assert [costs[0], costs[-1]] == pytest.approx([100, 400])
+    assert costs == sorted(costs)
+    at = {each.cost: each for each in found.attained}
+    first, second = at[100], at[200]
+    assert first.median == pytest.approx(by_name(found)["Cheap"].accuracy.mean, abs=0.002)
+    assert second.median == pytest.approx(by_name(found)["Good"].accuracy.mean, abs=0.002)
+    for each in found.attained:
+        assert each.low <= each.lower <= each.median <= each.upper <= each.high  # type: ignore[operator]
+    medians = [each.median for each in found.attained]
+    assert medians == sorted(medians)  # type: ignore[type-var]
+
+
+def test_blocks_of_few_seeds_are_in_no_band() -> None:
+    found = front(block("Lone", 0.9, 100, seeds=2))
+    assert found.attained == ()
+    assert len(found.candidates) == 1

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 import blockzoo
 from blockzoo import cli
-from blockzoo.blocks import list_available_blocks
 from blockzoo.cli.actions.choices import chosen_threads
 from blockzoo.cli.actions.requests import chosen_on_oom
 from blockzoo.cli.app import app
@@ -134,12 +133,6 @@ def test_what_only_reads_results_needs_no_torch(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.stdout.splitlines()[-1] == "0 False", done.stderr
-
-
-def test_blocks_lists_the_zoo(run: Run) -> None:
-    status, output, _ = run("blocks")
-    assert status == 0
-    assert all(name in output for name in list_available_blocks())
 
 
 def test_profile_prints_exact_counts_and_writes_rows(run: Run, tmp_path: Path) -> None:

@@ -38,13 +38,17 @@ def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIME_LIMIT_S
+    while not ready() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+
+
 def interrupted(
     process: subprocess.Popen[str], ready: Callable[[], bool], *, times: int = 1
 ) -> tuple[int, str]:
     """Interrupt the process and its workers, as Ctrl-C does, once it is ready."""
-    end = time.monotonic() + TIME_LIMIT_S
-    while not ready() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(process, ready)
     for _ in range(times):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.5)  # two at once the system would make one of
@@ -103,6 +107,21 @@ def test_a_sweep_that_was_interrupted_goes_on(
     assert f"  {3 + kept} trials are there" in planned
     assert f"  {10 - kept} trainings to run, about " in planned
     assert planned.count(" to run, about ") == 1
+
+
+def test_a_sweep_that_was_terminated_goes_on_too(tmp_path: Path, tiny_npz: Path) -> None:
+    """By SIGTERM, to one process alone, as job schedulers and `timeout` send it."""
+    process = started(
+        [*SWEEP, "--seeds", "5", "--epochs", "30", "--dataset", str(tiny_npz)], tmp_path
+    )
+    wait_until(process, lambda: trained(tmp_path) >= ONCE_A_TRAINING_ENDED)
+    process.terminate()
+    _, errors = process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == 128 + signal.SIGTERM
+    last = "terminated: what has ended is kept, and the same command goes on from there"
+    assert errors.splitlines()[-1] == last
+    assert "Traceback" not in errors
+    assert 1 <= trained(tmp_path) < 10
 
 
 def test_trainings_in_other_processes_come_to_their_end_too(tmp_path: Path, tiny_npz: Path) -> None:

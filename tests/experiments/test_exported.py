@@ -21,7 +21,7 @@ WAYS = [RunWay(), RunWay(backend="onnxruntime"), INT8]
 
 @pytest.fixture(scope="module")
 def digits() -> ImageDataset:
-    return load_dataset("digits")
+    return load_dataset("digits@16")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def record(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Tr
         "ResNetBasicBlock",
         "mid",
         dataset=digits,
-        recipe=replace(get_recipe("quick"), epochs=2, precision="fp32"),
+        recipe=replace(get_recipe("quick3"), epochs=2, precision="fp32"),
         seed=0,
         config=ScaffoldConfig(width=8, depth=1),
         device="cpu",

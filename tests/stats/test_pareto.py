@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockzoo.stats.pareto import domination, front_probability, pareto_front
+from blockzoo.stats.pareto import attainment, domination, front_probability, pareto_front
 
 # Few values, so that ties are common.
 COARSE = st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.0, np.inf, np.nan])
@@ -61,3 +61,17 @@ def test_shares_of_draws_are_those_of_each_draws_front() -> None:
         assert dominated[i].max() <= 1 - none.mean() + 1e-12
     with pytest.raises(ValueError, match="draws of cost and gain must match"):
         front_probability([[1.0]], [[1.0, 2.0]])
+
+
+def test_what_is_attained_is_the_best_of_all_that_is_as_cheap() -> None:
+    # Draw by draw: at 1 the first alone, at 2 both, at 0.5 nothing.
+    costs = [[1, 2], [1, 2], [1, 2], [3, 2]]
+    gains = [[0.5, 0.9], [0.7, 0.6], [0.6, 0.8], [0.9, 0.4]]
+    found = attainment(costs, gains, at=[0.5, 1, 2, 3], quantiles=[0.25, 0.5, 1])
+    # Sorted: at 1 none, 0.5, 0.6, 0.7; at 2 0.4, 0.7, 0.8, 0.9; at 3 0.7, 0.8, 0.9, 0.9.
+    expected = [
+        [-np.inf, -np.inf, 0.4, 0.7],
+        [-np.inf, 0.5, 0.7, 0.8],
+        [-np.inf, 0.7, 0.9, 0.9],
+    ]
+    assert found.tolist() == expected

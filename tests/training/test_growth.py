@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,15 @@ def passed(dataset: ImageDataset, epochs: int) -> tuple[int, int]:
     return net.trained, net.evaluated
 
 
+@pytest.fixture
+def only_what_is_new() -> Iterator[None]:
+    """Keep what other tests have left from being looked at, which takes seconds a time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def bytes_of_tensors() -> int:
     """Return the bytes of all tensors that Python knows of; those that share memory count twice."""
     gc.collect()
@@ -58,6 +68,7 @@ def test_each_image_passes_once_per_epoch_and_test_images_once(per_class: int, e
     assert held_out == pytest.approx(0.1 * len(data.x_train), abs=data.num_classes)
 
 
+@pytest.mark.usefixtures("only_what_is_new")
 def test_what_a_training_holds_does_not_grow_with_epochs() -> None:
     held: list[int] = []
 
@@ -71,6 +82,7 @@ def test_what_a_training_holds_does_not_grow_with_epochs() -> None:
     assert held[1:] == [held[1]] * 7
 
 
+@pytest.mark.usefixtures("only_what_is_new")
 def test_a_leak_would_be_seen() -> None:
     leaked: list[Tensor] = []
     held: list[int] = []

@@ -52,7 +52,7 @@ const anyOf = (key, any) => [["", any], ...board.choices(key).map((text) => [tex
 
 function tools() {
   const group = currentGroup(board, state);
-  const more = ["family", "licence", "merges", "device", "backend", "from", "to", "way"].some((name) => state[name]);
+  const more = ["family", "licence", "merges", "device", "backend", "from", "to", "way", "mark"].some((name) => state[name]);
   return html`<div class="tools" role="search" aria-label="Rows">
     <label>Data set and protocol
       <select name="group" @change=${(event) => change({ group: event.target.value })}>
@@ -60,6 +60,7 @@ function tools() {
       </select></label>
     <label>Search
       <input type="search" name="q" autocomplete="off" .value=${live(state.q)} @input=${(event) => change({ q: event.target.value })}></label>
+    ${board.choices("track").length > 1 ? choice("track", "Budget track", anyOf("track", "all")) : nothing}
     ${choice("position", "Position", [["", "all"], ...board.positions.map((each) => [each, each])])}
     <details class="columns">
       <summary>Columns</summary>
@@ -75,6 +76,7 @@ function tools() {
         <label>To year <input type="number" name="to" .value=${live(state.to)} @change=${(event) => change({ to: event.target.value })}></label>
         ${choice("licence", "Licence", anyOf("licence", "all"))}
         ${choice("merges", "Merges branches", anyOf("merges", "either"))}
+        ${choice("mark", "Mark", anyOf("mark", "all"))}
         ${choice("device", "Device of the timing", anyOf("device", "the usual one"))}
         ${choice("backend", "Backend", anyOf("backend", "the usual one"))}
         ${choice("way", "Ways of running", [["", "the usual one"], ["all", "all"]])}

@@ -26,12 +26,17 @@ const WORDS = /(?<=[a-z0-9])(?=[A-Z])|(?<=[/._:-])/;
 export function blockCell(board, row) {
   const words = board.value("block", row).split(WORDS);
   return html`<a href=${board.value("page", row)}>${words.map((word, index) => html`${index ? html`<wbr>` : nothing}${word}`)}</a>
-    ${placeMark(board.positions, board.value("position", row))}`;
+    ${placeMark(board.positions, board.value("position", row))}${marked(board.value("mark", row), board.value("mark_reason", row))}`;
+}
+
+// What the log of corrections says against a result is seen whatever columns are shown.
+function marked(mark, reason) {
+  return mark === "clean" ? nothing : html`<span class="mark ${mark}" title=${reason}>${mark}</span>`;
 }
 
 export function cellOf(board, shown, row, range) {
   const of = (key) => board.value(key, row);
-  const special = { accuracy, ties, latency, seeds, latency_ms: milliseconds }[shown.key];
+  const special = { accuracy, ties, latency, seeds, latency_ms: milliseconds, mark: markCell }[shown.key];
   if (special) return special(of, range);
   const value = of(shown.parts[0]);
   if (value === null) return NOTHING;
@@ -92,4 +97,8 @@ function milliseconds(of) {
   const median = of("latency_ms");
   if (median === null) return NOTHING;
   return html`${number(median, 3)}<small>${interval(of("latency_low_ms"), of("latency_high_ms"), 1, 3)}</small>`;
+}
+
+function markCell(of) {
+  return html`${of("mark")}<small class="clip">${of("mark_reason") ?? ""}</small>`;
 }

@@ -4,24 +4,30 @@
 import * as Plot from "@observablehq/plot";
 import { html, nothing, render } from "lit-html";
 import { pageData } from "./data.js";
-import { count, interval, NOTHING, number, percent } from "./format.js";
+import { errorsSection } from "./errors.js";
+import { count, interval, NOTHING, number, percent, signed as plainSigned } from "./format.js";
+import { reachable } from "./reachable.js";
 
 const data = pageData();
 const place = document.getElementById("charts");
 const POSITIONS = ["early", "mid", "late"];
 const COLOURS = { domain: [...POSITIONS, "several"], range: ["var(--early)", "var(--mid)", "var(--late)", "var(--quiet)"] };
 const SYMBOLS = { domain: [...POSITIONS, "several"], range: ["circle", "triangle", "square", "diamond"] };
-const groups = [...new Set([...data.fronts, ...data.positions].map((each) => each.group))];
+const groups = [...new Set([...data.fronts, ...data.positions, ...data.errors].map((each) => each.group))];
 const given = new URLSearchParams(location.hash.slice(1));
 const state = {
   group: groups.includes(given.get("group")) ? given.get("group") : groups[0],
   cost: data.costs[given.get("cost")] ? given.get("cost") : Object.keys(data.costs)[0],
-  reading: { front: "", positions: "" },
+  position: given.get("position") ?? "",
+  first: Number(given.get("first")) || 0,
 };
 
 function change(changes) {
-  Object.assign(state, changes, { reading: { front: "", positions: "" } });
-  history.replaceState(null, "", `#${new URLSearchParams({ group: state.group, cost: state.cost })}`);
+  Object.assign(state, changes);
+  const kept = { group: state.group, cost: state.cost };
+  if (state.position) kept.position = state.position;
+  if (state.first) kept.first = String(state.first);
+  history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
   draw();
 }
 
@@ -56,6 +62,7 @@ function frontChart(front) {
     color: COLOURS,
     symbol: SYMBOLS,
     marks: [
+      ...bandMarks(front.band),
       Plot.line(best, { x: "cost", y: "accuracy", curve: "step-after", stroke: "var(--quiet)", strokeDasharray: "4 3" }),
       Plot.ruleX(points, { x: "cost", y1: "low", y2: "high", stroke: placeOf, strokeOpacity: 0.35, filter: (p) => p.low !== null }),
       Plot.ruleY(points, { y: "accuracy", x1: "cost_low", x2: "cost_high", stroke: placeOf, strokeOpacity: 0.35, filter: (p) => p.cost_low !== null }),
@@ -71,12 +78,32 @@ function frontChart(front) {
   });
 }
 
+// What is attained at a cost: the median, the middle half and 95% of the draws, in steps.
+function bandMarks(band) {
+  const steps = band.map(([cost, low, lower, median, upper, high]) => ({ cost, low, lower, median, upper, high }));
+  const known = (low, high) => steps.filter((each) => each[low] !== null && each[high] !== null);
+  return [
+    Plot.areaY(known("low", "high"), { x: "cost", y1: "low", y2: "high", curve: "step-after", fill: "var(--band)", fillOpacity: 0.5, ariaHidden: "true" }),
+    Plot.areaY(known("lower", "upper"), { x: "cost", y1: "lower", y2: "upper", curve: "step-after", fill: "var(--band)", ariaHidden: "true" }),
+    Plot.line(known("median", "median"), { x: "cost", y: "median", curve: "step-after", stroke: "var(--accent)", strokeWidth: 1.5, ariaHidden: "true" }),
+  ];
+}
+
+function bandTable(front) {
+  if (!front.band.length) return nothing;
+  return html`<details><summary>What is attained, with its band</summary><div class="wide" role="region" tabindex="0" aria-label="What is attained"><table class="plain">
+    <caption class="unseen">Accuracy that is attained at a cost, %</caption>
+    <thead><tr><th scope="col" class="number">${data.costs[state.cost]}, at most</th><th scope="col" class="number">median, %</th><th scope="col" class="number">middle half</th><th scope="col" class="number">95%</th></tr></thead>
+    <tbody>${front.band.map(([cost, low, lower, median, upper, high]) => html`<tr><td class="number">${costText(cost)}</td><td class="number">${percent(median)}</td>
+      <td class="number">${interval(lower, upper, 100) || NOTHING}</td><td class="number">${interval(low, high, 100) || NOTHING}</td></tr>`)}</tbody></table></div></details>`;
+}
+
 function gainText(each) {
   const reach = each.low === null ? "" : ` (${interval(each.low, each.high, 100)})`;
   return `${each.block}, ${each.position}: ${signed(each.mean)} points over the context block${reach}, ${each.n} seeds; ${each.verdict}`;
 }
 
-const signed = (value) => `${value > 0 ? "+" : ""}${number(100 * value)}`;
+const signed = (value) => plainSigned(100 * value);
 
 function gainsOf(blocks) {
   return blocks.flatMap((block) =>
@@ -106,39 +133,9 @@ function positionsChart(blocks) {
   });
 }
 
-// Points are links with one stop for all of them: arrows go from one to the next.
-function reachable(chart, points, texts, name) {
-  const marks = [...chart.querySelectorAll(".points > [aria-label], .points [aria-label]")].filter((each) => each.tagName !== "g");
-  for (const group of chart.querySelectorAll("g[aria-label]")) group.setAttribute("role", "group");
-  const byText = new Map(points.map((point, index) => [texts[index], point]));
-  const say = (mark) => {
-    state.reading[name] = mark.getAttribute("aria-label");
-    place.querySelector(`#reading-${name}`).textContent = state.reading[name];
-  };
-  marks.forEach((mark, index) => {
-    const point = byText.get(mark.getAttribute("aria-label"));
-    mark.setAttribute("role", "link");
-    mark.setAttribute("tabindex", index ? "-1" : "0");
-    mark.addEventListener("pointerenter", () => say(mark));
-    mark.addEventListener("focus", () => say(mark));
-    mark.addEventListener("click", () => { location.href = point.page; });
-    mark.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      const next = event.key === "Home" ? marks[0] : event.key === "End" ? marks.at(-1) : step && marks[index + step];
-      if (event.key === "Enter") location.href = point.page;
-      if (!next) return;
-      event.preventDefault();
-      mark.setAttribute("tabindex", "-1");
-      next.setAttribute("tabindex", "0");
-      next.focus();
-    });
-  });
-  return chart;
-}
-
 const legend = html`<ul class="legend">
   <li><span class="at-early">●</span> early</li><li><span class="at-mid">▲</span> mid</li><li><span class="at-late">■</span> late</li>
-  <li>◆ the same network at several positions</li><li>filled: on the front</li><li>lines: 95% intervals</li></ul>`;
+  <li>◆ the same network at several positions</li><li>filled: on the front</li><li>lines: 95% intervals</li><li>band: what is attained, median, half and 95% of draws</li></ul>`;
 
 function frontTable(front) {
   return html`<details><summary>Numbers of this chart</summary><div class="wide" role="region" tabindex="0" aria-label="Numbers of the front"><table class="plain">
@@ -160,6 +157,10 @@ function positionsTable(blocks) {
       <td class="number">${interval(g.low, g.high, 100) || NOTHING}</td><td class="number">${g.n}</td><td class="text">${g.verdict}${g.reason ? html` <span class="small">${g.reason}</span>` : nothing}</td></tr>`)}</tbody></table></div></details>`;
 }
 
+const readingOf = (name) => (text) => {
+  place.querySelector(`#reading-${name}`).textContent = text;
+};
+
 const select = (name, label, options) => html`<label>${label}<select name=${name} @change=${(event) => change({ [name]: event.target.value })}>
   ${options.map(([value, text]) => html`<option value=${value} .selected=${value === state[name]}>${text}</option>`)}</select></label>`;
 
@@ -172,20 +173,21 @@ function draw() {
     <section class="chart" id="front"><h2>Accuracy against cost</h2>
       <div class="tools">${select("cost", "Cost", Object.entries(data.costs))}</div>
       ${front
-        ? html`${legend}<figure>${reachable(frontChart(front), front.points, front.points.map(pointText), "front")}</figure>
+        ? html`${legend}<figure>${reachable(frontChart(front), front.points, front.points.map(pointText), readingOf("front"))}</figure>
           <p class="reading" id="reading-front" role="status">Point at a mark, or go to it by Tab and arrow keys.</p>
           ${front.timed ? html`<p class="below">Latency: ${front.timed}.</p>` : nothing}
           ${left.length ? html`<details><summary>${left.length} without this cost</summary><ul class="lines">${left.map((name) => html`<li>${name}</li>`)}</ul></details>` : nothing}
-          ${frontTable(front)}`
+          ${frontTable(front)}${bandTable(front)}`
         : html`<p class="notice">No block here has both accuracy and this cost.</p>`}
     </section>
     <section class="chart" id="positions"><h2>Where blocks belong</h2>
       <p class="below">Gain in accuracy over the context block, in points. A verdict is about a block's own positions.</p>
       ${blocks.length
-        ? html`<figure>${reachable(positionsChart(blocks), gainsOf(blocks), gainsOf(blocks).map(gainText), "positions")}</figure>
+        ? html`<figure>${reachable(positionsChart(blocks), gainsOf(blocks), gainsOf(blocks).map(gainText), readingOf("positions"))}</figure>
           <p class="reading" id="reading-positions" role="status">Point at a cell, or go to it by Tab and arrow keys.</p>${positionsTable(blocks)}`
         : html`<p class="notice">No block here was trained at two positions.</p>`}
-    </section>`,
+    </section>
+    ${errorsSection(data.errors.filter((each) => each.group === state.group), state, change, readingOf("errors"))}`,
     place,
   );
 }

@@ -23,3 +23,5 @@ export function interval(low, high, scale = 1, digits = 2) {
   if (low === null || high === null) return "";
   return `${number(scale * low, digits)} to ${number(scale * high, digits)}`;
 }
+
+export const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;

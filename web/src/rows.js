@@ -1,6 +1,6 @@
 // Which rows are shown, and in which order.
 
-const EQUAL = ["position", "family", "licence", "merges", "device", "backend"];
+const EQUAL = ["position", "family", "licence", "merges", "device", "backend", "track", "mark"];
 
 export function currentGroup(board, state) {
   return board.groups.find((each) => each.title === state.group) ?? board.groups[0];

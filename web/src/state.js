@@ -2,6 +2,7 @@
 
 const DEFAULTS = {
   group: "", q: "", position: "", family: "", licence: "", merges: "", device: "", backend: "",
+  track: "", mark: "",
   way: "", from: "", to: "", sort: "", dir: "", cols: "", page: "",
 };
 

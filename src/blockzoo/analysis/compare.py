@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 
 from blockzoo.analysis.groups import Terms, differences
-from blockzoo.analysis.trainings import Seeds, Training, by_seeds
+from blockzoo.analysis.trainings import Seeds, Trained, Training, by_seeds
 from blockzoo.core.display import Displayed, Facts, number, ranged
 from blockzoo.core.errors import InputError, ResultsError
 from blockzoo.core.names import published_name
@@ -36,6 +36,9 @@ from blockzoo.stats.medians import Interval
 from blockzoo.stats.new_images import interval_for_new_images
 from blockzoo.stats.paired_seeds import PairedDifference, paired_difference
 from blockzoo.stats.verdicts import verdict_of
+
+MOST_PAIRS = 300
+"""Of one position; more are more than anybody looks at, and their answers take long to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +164,60 @@ def compare_records(
     return [replace(each, exploratory=_exploratory(each, seen)) for each in found]
 
 
+def compare_with_context(
+    every: Iterable[Seeds[Trained]], beside: Iterable[Record], *, most_pairs: int = MOST_PAIRS
+) -> list[Comparison]:
+    """Compare each block with the context block, on each terms at each position, and then others.
+
+    The family is each block against the context, by Holm. Pairs of two others are exploratory; by
+    Holm over all pairs of their position, where these are no more than `most_pairs`, else left out.
+
+    Args:
+        every: The trainings of all blocks.
+        beside: Latencies, by time; other records are passed over.
+        most_pairs: Of one position.
+
+    Example:
+        >>> compare_with_context([], [])
+        []
+    """
+    places: defaultdict[tuple[Terms, Position], dict[str, Seeds[Trained]]] = defaultdict(dict)
+    for seeds in every:
+        for position in seeds.records[0].positions:
+            places[seeds.terms, position][seeds.block] = seeds
+    kept = [record for record in beside if isinstance(record, LatencyRecord)]
+    sessions = {position: _sessions(kept, position) for position in Position}
+    return [
+        replace(each, latency=_ratio_within(each, sessions[position]))
+        for (terms, position), found in sorted(places.items(), key=lambda place: place[0])
+        for each in _place(terms, position, found, most_pairs)
+    ]
+
+
+def _place(
+    terms: Terms, position: Position, found: Mapping[str, Seeds[Trained]], most_pairs: int
+) -> list[Comparison]:
+    """Return the family of a position and, where they are few, all other pairs."""
+    names = sorted(found)
+    context = [name for name in names if published_name(name) == terms.context][:1]
+    others = [name for name in names if name not in context]
+    family = [_pair(name, context[0], position, found) for name in others if context]
+    count = len(names) * (len(names) - 1) // 2
+    rest = combinations(others, 2) if count <= most_pairs else ()
+    pairs = [_pair(first, second, position, found) for first, second in rest]
+    adjusted = _declared([*family, *pairs])[len(family) :]
+    return [
+        *_judged_family(family, found, MARGIN, ALPHA),
+        *(
+            replace(
+                _judged(replace(pair, comparisons=count), p, MARGIN, ALPHA),
+                exploratory=_exploratory(pair, seen=False),
+            )
+            for pair, p in zip(pairs, adjusted, strict=True)
+        ),
+    ]
+
+
 def _exploratory(pair: Comparison, seen: bool) -> str:
     """Return why a pair confirms nothing; `seen`: the family was declared after trainings."""
     reasons = []
@@ -184,20 +241,33 @@ def _family(
     trainings = [r for r in records if isinstance(r, TrainingRecord) and position in r.positions]
     found = _one_each(by_seeds(trainings), (block, *others))
     pairs = [_pair(block, other, position, found) for other in others]
-    # All count that were declared: one without a difference as one without any.
-    declared = holm([1.0 if p.difference is None else p.difference.p_value for p in pairs])
+    judged = _judged_family(pairs, found, margin, alpha)
+    return [_with_costs(pair, records) for pair in judged]
+
+
+def _judged_family(
+    pairs: Sequence[Comparison],
+    found: Mapping[str, Seeds[Training]],
+    margin: float,
+    alpha: float,
+) -> list[Comparison]:
     flipped = _by_flips(pairs, found)
     return [
-        _with_costs(
-            _judged(
-                replace(pair, comparisons=len(pairs), p_max_t=flipped.get(pair.other)),
-                float(p),
-                margin,
-                alpha,
-            ),
-            records,
+        _judged(
+            replace(pair, comparisons=len(pairs), p_max_t=flipped.get((pair.block, pair.other))),
+            p,
+            margin,
+            alpha,
         )
-        for pair, p in zip(pairs, declared, strict=True)
+        for pair, p in zip(pairs, _declared(pairs), strict=True)
+    ]
+
+
+def _declared(pairs: Sequence[Comparison]) -> list[float]:
+    """Return the p values by Holm; one without a difference counts as one without any."""
+    return [
+        float(p)
+        for p in holm([1.0 if p.difference is None else p.difference.p_value for p in pairs])
     ]
 
 
@@ -226,7 +296,7 @@ def _one_each(
 
 
 def _pair(
-    block: str, other: str, position: Position, found: Mapping[str, Seeds[TrainingRecord]]
+    block: str, other: str, position: Position, found: Mapping[str, Seeds[Training]]
 ) -> Comparison:
     pair = Comparison(position=position, block=block, other=other)
     missing = [name for name in (block, other) if name not in found]
@@ -286,9 +356,7 @@ def _deviations(blocks: _BySeeds) -> Iterator[float]:
         yield from (deviations[once] if first == second else deviations.ravel()).tolist()
 
 
-def _with_images(
-    pair: Comparison, mine: Seeds[TrainingRecord], theirs: Seeds[TrainingRecord]
-) -> Comparison:
+def _with_images(pair: Comparison, mine: Seeds[Training], theirs: Seeds[Training]) -> Comparison:
     """Return the pair with its interval for new images, or with why there is none."""
     sides = []
     for seeds in (mine, theirs):
@@ -310,9 +378,9 @@ def _with_images(
 
 
 def _by_flips(
-    pairs: Sequence[Comparison], found: Mapping[str, Seeds[TrainingRecord]]
-) -> dict[str, float]:
-    """Return the p of joint sign flips by the other block, over the seeds that all pairs have."""
+    pairs: Sequence[Comparison], found: Mapping[str, Seeds[Training]]
+) -> dict[tuple[str, str], float]:
+    """Return the p of joint sign flips by pair, over the seeds that all pairs have."""
     paired = [pair for pair in pairs if pair.difference is not None]
     common = set.intersection(*(set(pair.seeds) for pair in paired)) if paired else set()
     if len(common) < 2:
@@ -322,7 +390,7 @@ def _by_flips(
         mine, theirs = found[pair.block].accuracies, found[pair.other].accuracies
         rows.append([mine[seed] - theirs[seed] for seed in sorted(common)])
     adjusted = max_t(rows)
-    return {pair.other: float(p) for pair, p in zip(paired, adjusted, strict=True)}
+    return {(pair.block, pair.other): float(p) for pair, p in zip(paired, adjusted, strict=True)}
 
 
 def _with_costs(pair: Comparison, records: Sequence[Record]) -> Comparison:
@@ -344,15 +412,26 @@ def _stage_cost(block: str, position: Position, records: Sequence[Record]) -> Fo
 
 def _latency_ratio(pair: Comparison, records: Sequence[Record]) -> LatencyRatio | None:
     """Return the ratio of the newest session that timed both, to one baseline."""
+    return _ratio_within(pair, _sessions(records, pair.position))
+
+
+def _sessions(records: Iterable[Record], position: Position) -> list[dict[str, LatencyRecord]]:
+    """Return what was timed together there, by block, the newest session last."""
     sessions: dict[tuple[object, ...], dict[str, LatencyRecord]] = {}
     for record in records:
         if not isinstance(record, LatencyRecord) or record.status != "ok":
             continue
         # A baseline that is the same network at several positions is timed at one of them.
-        if pair.position in record.positions or record.verdict == "baseline":
+        if position in record.positions or record.verdict == "baseline":
             key = (record.session, record.baseline, record.way)
             sessions.setdefault(key, {})[record.block] = record
-    for timed in reversed(sessions.values()):
+    return list(sessions.values())
+
+
+def _ratio_within(
+    pair: Comparison, sessions: Sequence[Mapping[str, LatencyRecord]]
+) -> LatencyRatio | None:
+    for timed in reversed(sessions):
         found = _quotient(pair, timed.get(pair.block), timed.get(pair.other))
         if found is not None:
             return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from blockzoo.analysis.groups import Terms
-from blockzoo.analysis.trainings import Seeds, by_seeds
+from blockzoo.analysis.trainings import Seeds, Trained, by_seeds
 from blockzoo.core.errors import UnknownNameError
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
@@ -71,6 +71,33 @@ def learning_curves(records: Iterable[TrainingRecord], measure: EpochMeasure) ->
         if (points := _epochs(seeds, measure))  # an imported record may have none
         for position in seeds.records[0].shown
     ]
+
+
+def accuracy_curves(every: Iterable[Seeds[Trained]]) -> list[Curve]:
+    """Return what `learning_curves` does of validation accuracy, of trainings that were skimmed.
+
+    >>> accuracy_curves([])
+    []
+    """
+    return [
+        Curve(
+            block=seeds.block,
+            position=position,
+            terms=seeds.terms,
+            points=points,
+            failed=seeds.failed,
+        )
+        for seeds in every
+        if (points := _skimmed_epochs(seeds))
+        for position in seeds.records[0].shown
+    ]
+
+
+def _skimmed_epochs(seeds: Seeds[Trained]) -> tuple[Point, ...]:
+    by_epoch = zip(*(record.val_accuracies for record in seeds.records), strict=False)
+    return tuple(
+        Point(x=number, y=mean_interval(values)) for number, values in enumerate(by_epoch, start=1)
+    )
 
 
 def _epochs(seeds: Seeds[TrainingRecord], measure: EpochMeasure) -> tuple[Point, ...]:

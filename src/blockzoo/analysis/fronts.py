@@ -25,7 +25,7 @@ from blockzoo.results.table.join import measured_beside, parted, run_of
 from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.joint_means import drawn_means
 from blockzoo.stats.paired_seeds import MeanInterval, mean_interval
-from blockzoo.stats.pareto import domination, front_probability, pareto_front
+from blockzoo.stats.pareto import attainment, domination, front_probability, pareto_front
 
 CostName = Literal["latency", "macs", "params", "memory", "energy"]
 COST_NAMES: tuple[CostName, ...] = get_args(CostName)
@@ -33,6 +33,9 @@ _Costs = tuple[CostRecord | None, LatencyRecord | None]
 _Run = tuple[str, RunWay, str | None]
 DRAWS = 2000
 _SURE = 0.95
+_QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
+_PLACES = 48
+"""Costs at which the band of a front is said, beside those of the front's own candidates."""
 _NORMAL_95 = 1.959964
 """Half the width of a 95% interval in standard deviations."""
 
@@ -82,9 +85,27 @@ class Candidate:
         return self.accuracy.n >= LEAST_SEEDS
 
 
+class Attained(NamedTuple):
+    """Accuracy that is attained at a cost, a fraction of 1, in quantiles over the draws.
+
+    The median, the middle half and the middle 95%. Where in so many draws no candidate is as cheap,
+    the end is None.
+    """
+
+    cost: float
+    low: float | None
+    lower: float | None
+    median: float | None
+    upper: float | None
+    high: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """The candidates of one data set and protocol, cheapest first. `left_out` lack a cost."""
+    """The candidates of one data set and protocol, cheapest first. `left_out` lack a cost.
+
+    `attained` is the front with its band, over all candidates with seeds enough.
+    """
 
     terms: Terms
     cost: CostName
@@ -92,6 +113,7 @@ class Front:
     left_out: tuple[str, ...] = ()
     timed: str = ""
     variant: str = ""
+    attained: tuple[Attained, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +167,25 @@ def fronts(
     """
     measured, trainings = parted(source)
     beside = measured_beside(measured)
+    return fronts_of(by_seeds(trained(trainings)), beside, cost, limits=limits, positions=positions)
+
+
+def fronts_of(
+    every: Iterable[Seeds[Trained]],
+    beside: Callable[[Trained, Position], _Costs],
+    cost: CostName,
+    *,
+    limits: CostLimits | None = None,
+    positions: Sequence[Position] = (),
+) -> list[Front]:
+    """Return what `fronts` does, of trainings that were read and what finds their costs.
+
+    >>> fronts_of([], measured_beside([]), "macs")
+    []
+    """
     limits = limits or CostLimits()
     places: dict[Terms, list[tuple[tuple[Position, ...], Seeds[Trained]]]] = {}
-    for seeds in by_seeds(trained(trainings)):
+    for seeds in every:
         asked = tuple(p for p in seeds.records[0].positions if not positions or p in positions)
         if asked:
             places.setdefault(seeds.terms, []).append((asked, seeds))
@@ -192,11 +230,12 @@ def _front(
                 within=all(measured[name] <= limit for name, limit in limits.given.items()),
             )
         )
-    judged = _judged(candidates, results)
+    judged, attained = _judged(candidates, results)
     return Front(
         terms=terms,
         cost=cost,
         candidates=tuple(sorted(judged, key=lambda each: each.cost.value)),
+        attained=attained,
         left_out=tuple(left_out),
         timed=_in_words(run) if cost in ("latency", "energy") or limits.max_latency_ms else "",
     )
@@ -211,9 +250,9 @@ def _in_words(run: _Run | None) -> str:
 
 def _judged(
     candidates: Sequence[Candidate], results: Sequence[Mapping[int, float]]
-) -> list[Candidate]:
+) -> tuple[list[Candidate], tuple[Attained, ...]]:
     if not candidates:
-        return []
+        return [], ()
     seeds = sorted({seed for accuracies in results for seed in accuracies})
     table = np.array([[each.get(seed, np.nan) for seed in seeds] for each in results])
     gains = drawn_means(table, draws=DRAWS)
@@ -223,7 +262,7 @@ def _judged(
     within = np.array([each.within for each in candidates])
     allowed = np.where(within, gains, -np.inf)
     best = np.bincount(allowed.argmax(axis=1), minlength=len(candidates)) / DRAWS * within
-    return [
+    judged = [
         replace(
             each,
             on_front=bool(front[index]),
@@ -237,6 +276,25 @@ def _judged(
         )
         for index, each in enumerate(candidates)
     ]
+    return judged, _attained(judged, costs, gains)
+
+
+def _attained(
+    candidates: Sequence[Candidate], costs: NDArray[np.float64], gains: NDArray[np.float64]
+) -> tuple[Attained, ...]:
+    """Return the front with its band, at costs spread as evenly as the eye has it."""
+    # Of one seed nothing is known of how far it may lie, and the band would be too narrow.
+    known = np.array([each.judged for each in candidates])
+    values = np.array([each.cost.value for each in candidates])[known]
+    if not len(values) or min(values) <= 0:
+        return ()
+    steps = [each.cost.value for each in candidates if each.on_front]
+    at = np.unique([*np.geomspace(min(values), max(values), _PLACES), *steps])
+    band = attainment(costs[:, known], gains[:, known], at, _QUANTILES)
+    return tuple(
+        Attained(float(cost), *(float(gain) if np.isfinite(gain) else None for gain in column))
+        for cost, column in zip(at, band.T, strict=True)
+    )
 
 
 def _drawn_costs(costs: Sequence[Cost]) -> NDArray[np.float64]:

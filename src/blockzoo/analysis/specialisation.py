@@ -87,13 +87,28 @@ def specialisations(
 
     Raises `InputError` for a margin that is none.
     """
-    MARGIN_RANGE.checked("margin", margin)
     beside, trainings = parted(source)
-    measured = measured_beside(beside)
+    every = by_seeds(trained(trainings))
+    return specialisations_of(every, measured_beside(beside), margin=margin, alpha=alpha)
+
+
+def specialisations_of(
+    every: Iterable[Seeds[Trained]],
+    measured: _Measured,
+    *,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+) -> list[Specialisation]:
+    """Return what `specialisations` does, of trainings that were read and what finds their costs.
+
+    >>> specialisations_of([], measured_beside([]))
+    []
+    """
+    MARGIN_RANGE.checked("margin", margin)
     places: dict[Terms, dict[str, dict[Position, Seeds[Trained]]]] = defaultdict(
         lambda: defaultdict(dict)
     )
-    for seeds in by_seeds(trained(trainings)):
+    for seeds in every:
         for position in seeds.records[0].positions:
             places[seeds.terms][seeds.records[0].block][position] = seeds
     found = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf, isinf
 from statistics import median
@@ -13,6 +14,7 @@ from blockzoo.analysis.groups import Terms, with_failures
 from blockzoo.core.position import Position
 from blockzoo.results.records import ScaffoldSettings, TrainingRecord
 from blockzoo.results.selection import counting
+from blockzoo.results.store.series import Skimmed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +22,7 @@ class Trained:
     """What of a training says where it belongs and how well it went; the fields are a record's.
 
     A record takes many kilobytes, and a store may hold a hundred thousand. Of records as listings
-    read them `test_correct` is None.
+    read them `test_correct` is None and there is no curve.
     """
 
     trial_id: str
@@ -39,12 +41,23 @@ class Trained:
     test_accuracy: float | None
     test_images: int | None
     test_correct: str | None
+    val_accuracies: Sequence[float] = field(default=(), compare=False)
+    """By epoch, where the record was skimmed."""
 
 
 def trained(records: Iterable[TrainingRecord]) -> Iterator[Trained]:
     """Yield what is kept of each; what many have in common is there once."""
+    yield from trained_of((record, Skimmed(array("d"), record.test_correct)) for record in records)
+
+
+def trained_of(skimmed: Iterable[tuple[TrainingRecord, Skimmed]]) -> Iterator[Trained]:
+    """Yield the same of trainings as listings read them, with their curves and answers.
+
+    >>> list(trained_of([]))
+    []
+    """
     seen: dict[Any, Any] = {}
-    for record in records:
+    for record, series in skimmed:
         common = {
             "block": record.block,
             "block_fingerprint": record.block_fingerprint,
@@ -64,7 +77,8 @@ def trained(records: Iterable[TrainingRecord]) -> Iterator[Trained]:
             training_seconds=record.training_seconds,
             test_accuracy=record.test_accuracy,
             test_images=record.test_images,
-            test_correct=record.test_correct,
+            test_correct=series.test_correct,
+            val_accuracies=series.val_accuracies,
         )
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from blockzoo.cli.help_groups import GroupedCommand
 from blockzoo.cli.numbers import checking_numbers
 from blockzoo.core.errors import BlockZooError, in_one_line, reason_of
+from blockzoo.core.termination import TERMINATED, terminable
 from blockzoo.report.figures.colours import THEMES, drawn_in
 
 Arguments = ParamSpec("Arguments")
@@ -53,7 +54,8 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
     @functools.wraps(command)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with terminable():
+                command(*args, **kwargs)
         except BlockZooError as error:
             _say(f"error: {reason_of(error)}")
             raise typer.Exit(error.exit_status) from error
@@ -68,10 +70,17 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
                 raise
             _say(f"error: {line}")
             raise typer.Exit(1) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as end:
+            if isinstance(end, SystemExit) and end.code != TERMINATED:
+                raise
+            name, status = (
+                ("terminated", TERMINATED)
+                if isinstance(end, SystemExit)
+                else ("interrupted", INTERRUPTED)
+            )
             how = _AFTER_INTERRUPTION.get(command.__name__)
-            _say(f"interrupted: {how}" if how else "interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            _say(f"{name}: {how}" if how else name)
+            raise typer.Exit(status) from None
 
     return guarded
 

@@ -27,7 +27,8 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="quick, quick2, quick3, lite, classic or v1: scaffold, recipe, data, seeds.",
+        help="quick, quick2, quick3, lite, classic or v1: scaffold, recipe, data, seeds; "
+        "`blockzoo protocol list` sets them side by side.",
     ),
 ]
 Context = Annotated[

@@ -56,8 +56,12 @@ class UnknownNameError(InputError):
         self.kind, self.name, self.known = kind, name, tuple(known)
         # Folded, so that a name in other letters is the nearest of all.
         by_folded = {candidate.casefold(): candidate for candidate in self.known}
-        folded = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
-        self.near = tuple(by_folded[candidate] for candidate in folded)
+        given = name.casefold()
+        # What a name begins with, as MBConv is of MBConvBlock, before what has like letters.
+        begins = [each for each in by_folded if len(each) >= 4 and given.startswith(each)]
+        alike = get_close_matches(given, by_folded, n=3, cutoff=0.5)
+        folded = dict.fromkeys([*sorted(begins, key=len)[-1:], *alike])
+        self.near = tuple(by_folded[candidate] for candidate in folded)[:3]
         if self.near:
             hint = f"did you mean {' or '.join(self.near)}?"
         elif len(self.known) <= 12:  # as many as a line holds

@@ -22,6 +22,15 @@ def visible(text: str, *, lines: bool = False) -> str:
     return (_ANY_IN_LINES if lines else _ANY).sub(_escaped, text)
 
 
+def counted(count: int, noun: str, of: str = "") -> str:
+    """Return how many of what, in words.
+
+    >>> counted(1, "session", " of latencies"), counted(1234, "block")
+    ('1 session of latencies', '1,234 blocks')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}{of}"
+
+
 def is_visible(text: str) -> bool:
     r"""Tell whether all of the text shows.
 

@@ -12,6 +12,7 @@ import binascii
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,20 @@ def unpacked(text: str, images: int) -> Bits:
     return bits[:images]
 
 
-def answers_of(record: TrainingRecord) -> Bits | None:
+class Answered(Protocol):
+    """What of a training says which test images were answered rightly; a record has it."""
+
+    @property
+    def trial_id(self) -> str: ...  # noqa: D102
+    @property
+    def test_accuracy(self) -> float | None: ...  # noqa: D102
+    @property
+    def test_images(self) -> int | None: ...  # noqa: D102
+    @property
+    def test_correct(self) -> str | None: ...  # noqa: D102
+
+
+def answers_of(record: Answered) -> Bits | None:
     """Return which test images were answered rightly, in their order.
 
     Args:

@@ -33,22 +33,24 @@ def interval_for_new_images(
     n, m = a.shape
     if n < 2 or m < 2:
         return None
-    d = (a - b).astype(np.float64)
-    mean = d.mean()
-    by_seed, by_image = d.mean(axis=1) - mean, d.mean(axis=0) - mean
+    d = a - b
+    # Of whole numbers, which of hundreds of seeds is ten times as fast as of fractions.
+    of_seed, of_image = (d.sum(axis=axis, dtype=np.int64) for axis in (1, 0))
+    mean = float(of_seed.sum()) / (n * m)
+    by_seed, by_image = of_seed / m - mean, of_image / n - mean
     of_seeds = m * float((by_seed**2).sum()) / (n - 1)
     of_images = n * float((by_image**2).sum()) / (m - 1)
-    total = float(((d - mean) ** 2).sum())
+    total = float(np.count_nonzero(d)) - n * m * mean**2
     left = total - of_seeds * (n - 1) - of_images * (m - 1)
     of_rest = max(left, 0.0) / ((n - 1) * (m - 1))
     # What images add is not negative: no less remains than the seeds alone show.
     by_images = max(of_images - of_rest, 0.0)
     variance = (of_seeds + by_images) / (n * m)
     if variance == 0:
-        return float(mean), float(mean)
+        return mean, mean
     # Degrees of freedom by Satterthwaite cover 92% at three seeds; Cochran's (1964) mean of the two
     # values of t, each by its share of the variance, covers 94% to 97%.
     t_seeds, t_images = stdtrit([n - 1, m - 1], (1 + confidence) / 2)
     t = (t_seeds * of_seeds + t_images * by_images) / (of_seeds + by_images)
     reach = float(t * np.sqrt(variance))
-    return float(mean) - reach, float(mean) + reach
+    return mean - reach, mean + reach

@@ -61,6 +61,39 @@ def domination(costs: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
     return share / len(drawn_costs)
 
 
+def attainment(
+    costs: ArrayLike, gains: ArrayLike, at: ArrayLike, quantiles: ArrayLike
+) -> NDArray[np.float64]:
+    """Return which gain is attained at each cost, in those quantiles of the draws (draws, k).
+
+    Attained at a cost is the best gain of what costs no more (Fonseca & Fleming 1996): a front with
+    its band. Returns (quantiles, costs); minus infinity where in so many draws nothing is so cheap.
+    Raises `ValueError` for two shapes.
+
+    >>> costs, gains = [[1, 2], [1, 2]], [[0.5, 0.9], [0.7, 0.8]]
+    >>> attainment(costs, gains, at=[0.5, 1, 2], quantiles=[0, 1]).tolist()
+    [[-inf, 0.5, 0.8], [-inf, 0.7, 0.9]]
+    """
+    drawn_costs, drawn_gains = _draws(costs, gains)
+    order = np.argsort(drawn_costs, axis=1, kind="stable")
+    sorted_costs = np.take_along_axis(drawn_costs, order, axis=1)
+    best = np.maximum.accumulate(np.take_along_axis(drawn_gains, order, axis=1), axis=1)
+    # Before the cheapest stands what nothing attains.
+    best = np.concatenate([np.full((len(best), 1), -np.inf), best], axis=1)
+    places = np.asarray(at, dtype=np.float64)
+    attained = np.stack(
+        [
+            of_draw[np.searchsorted(costs_of_draw, places, side="right")]
+            for costs_of_draw, of_draw in zip(sorted_costs, best, strict=True)
+        ]
+    )
+    # No mean of two draws, which with minus infinity would be none.
+    found: NDArray[np.float64] = np.quantile(
+        attained, np.asarray(quantiles, dtype=np.float64), axis=0, method="inverted_cdf"
+    )
+    return found
+
+
 def _draws(costs: ArrayLike, gains: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     first, second = np.asarray(costs, dtype=np.float64), np.asarray(gains, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 2 or not len(first):

@@ -33,6 +33,7 @@ from blockzoo.core.errors import BlockError
 from blockzoo.core.networks import lay_out_network
 from blockzoo.core.quiet import quiet
 from blockzoo.core.seeding import seeded
+from blockzoo.core.termination import terminable
 from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import EpochMetrics
 from blockzoo.training.arithmetic import (
@@ -50,7 +51,7 @@ from blockzoo.training.log import LiveView
 from blockzoo.training.loop import Loop, Trainee
 from blockzoo.training.metrics import TestMetrics
 from blockzoo.training.micro_batches import block_errors, memory_errors
-from blockzoo.training.process import freed_memory_kept, terminable
+from blockzoo.training.process import freed_memory_kept
 from blockzoo.training.run_options import RunOptions
 from blockzoo.training.settings import TrainingSettings
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 
@@ -62,22 +59,3 @@ def _glibc() -> ctypes.CDLL | None:
         # Other C libraries lack one of the two; on Windows None is no library at all.
         return None
     return libc if has_both else None
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into `SystemExit` with the status that says so, so that clean-ups run."""
-    # Python lets the main thread alone set handlers.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

@@ -31,7 +31,11 @@ TINY = [
     "Identity", "-p", "mid", "--width", "4", "--depth", "1", "--epochs", "1", "--precision", "fp32",
     "--device", "cpu", "--protocol", "quick", "--seeds", "1",
 ]  # fmt: skip
-COMMANDS = {"train": ["train"], "sweep": ["sweep", "--no-plots"], "tune": ["tune", "--trials", "1"]}
+COMMANDS = {
+    "train": ["train"],
+    "sweep": ["sweep", "--no-plots", "--only", "training"],
+    "tune": ["tune", "--trials", "1"],
+}
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -19,10 +19,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["blocks", *arguments])
 
 
-def test_table_lists_every_block_without_costs() -> None:
-    result = run("--no-costs")
+@pytest.mark.parametrize("arguments", [[], ["--no-costs"]])
+def test_of_all_blocks_costs_are_counted_only_when_asked(arguments: list[str]) -> None:
+    result = run(*arguments)
     assert result.exit_code == 0
     assert all(name in result.stdout for name in list_available_blocks())
+    assert "MMACs" not in result.stdout
+    assert ("--costs counts what each of them costs" in result.stderr) == (not arguments)
 
 
 def test_words_and_options_narrow_the_search() -> None:

@@ -25,19 +25,22 @@ def test_from_nothing_to_a_sentence_and_nothing_is_run_twice(tiny_npz: Path) -> 
     arguments = ("compare", "Identity", "--dataset", str(tiny_npz), *OPTIONS, "--seeds", "3")
     status, _, planned = run(*arguments, "--dry-run")
     assert status == 0
-    assert "Identity against ResNetBasicBlock, a family of 1 at each position; 3 seeds" in planned
+    assert (
+        "Identity against ResNetBasicBlock: 1 comparison at each position, judged together"
+        in planned
+    )
     with Store("results") as store:
         assert store.records() == []
     status, output, told = run(*arguments)
     assert status == 0
-    assert "9 trials to run, 0 are there" in told
+    assert "9 trials to run (2 costs, 1 session of latencies, 6 trainings), 0 are there" in told
     (sentence,) = [line for line in output.splitlines() if line.startswith("On ")]
     assert "protocol quick~" in sentence
     assert "3 paired seeds" in sentence
     assert "for new images" in " ".join(output.split())
     again = run(*arguments)
     assert again[0] == 0
-    assert "; 0 trials to run, " in again[2]
+    assert "0 trials to run, " in again[2]
     assert output.splitlines()[-1] in again[1]
 
 
@@ -77,8 +80,8 @@ def test_wrong_use_is_one_line_before_anything_runs(arguments: list[str], told: 
 def test_a_time_budget_plans_the_seeds(tiny_npz: Path) -> None:
     arguments = ("compare", "Identity", "--dataset", str(tiny_npz), *OPTIONS, "--dry-run")
     (short, long) = (run(*arguments, "--time-budget", hours)[2] for hours in ("0.0001", "10"))
-    assert "; 2 seeds;" in short
-    assert "; 100 seeds;" in long
+    assert "judged together; 2 seeds\n" in short
+    assert "judged together; 100 seeds\n" in long
 
 
 def test_at_equal_cost_blocks_are_fitted_and_what_cannot_be_is_a_row(tiny_npz: Path) -> None:
@@ -117,4 +120,4 @@ def test_a_dry_run_says_what_fitting_latencies_takes(tiny_npz: Path) -> None:
     status, _, told = run("compare", "Identity", "--match", "latency", "--dry-run", *options)
     assert status == 0
     # Two blocks, the context and the empty scaffold: four networks of 2 s in six sessions.
-    assert "2 blocks are timed first at 1 positions, in up to 6 sessions each, 1 min" in told
+    assert "2 blocks timed first at 1 position, in up to 6 sessions each, 1 min" in told

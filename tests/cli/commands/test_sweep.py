@@ -44,10 +44,10 @@ def _counts(output: str) -> list[str]:
 def test_a_dry_run_says_what_would_run_and_makes_nothing(file: str) -> None:
     status, output, _ = run("sweep", file, "--dry-run", *MADE)
     assert status == 0
-    assert "(width 4) on tiny: 2 blocks, 1 positions, 2 seeds" in output
-    assert "(width 8) on tiny: 2 blocks, 1 positions, 2 seeds" in output
+    assert "(width 4) on tiny: 2 blocks, 1 position, 2 seeds" in output
+    assert "(width 8) on tiny: 2 blocks, 1 position, 2 seeds" in output
     counts = [line.split(" to run")[0] for line in _counts(output)]
-    assert counts == ["2 costs", "1 sessions of latencies", "4 trainings"] * 2
+    assert counts == ["2 costs", "1 session of latencies", "4 trainings"] * 2
     assert "by a guess: no training of this protocol is in the store" in output
     assert "device hours" in output
     assert [path.name for path in Path().iterdir()] == ["sweep.toml"]
@@ -59,7 +59,7 @@ def test_a_dry_run_that_must_time_first_says_so_and_not_that_nothing_is_left(
     options = ("Identity", "-p", "mid", "--width", "4", "--depth", "1", "--dataset", str(tiny_npz))
     status, output, told = run("sweep", *options, "--protocol", "quick+latency", "--dry-run", *MADE)
     assert (status, output.strip()) == (0, "")
-    assert "1 blocks are timed first at 1 positions" in told
+    assert "1 block timed first at 1 position" in told
 
 
 def test_a_file_is_swept_and_then_there_is_nothing_to_do(file: str) -> None:
@@ -90,7 +90,7 @@ def test_options_go_over_the_file(file: str) -> None:
         "sweep", file, "--width", "6", "--seeds", "3", "-p", "late", "--dry-run", *MADE
     )
     (line,) = [line for line in output.splitlines() if " on tiny" in line]
-    assert line.endswith("on tiny: 2 blocks, 1 positions, 3 seeds")
+    assert line.endswith("on tiny: 2 blocks, 1 position, 3 seeds")
     assert "width" not in line
 
 

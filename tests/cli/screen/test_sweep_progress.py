@@ -37,5 +37,5 @@ def test_the_epoch_of_the_training_in_hand_is_shown() -> None:
         progress.epoch(trial, metrics)
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
-    assert "1 trials to run, 0 already in the store" in shown
+    assert "1 trial to run, 0 already in the store" in shown
     assert "0/1 0:24 left training odd[/x].py:Block mid, seed 3, epoch 12, val acc 62.5%" in shown

@@ -297,7 +297,11 @@ def stored(results: Path) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize(("stop", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("stop", "status"),
+    # What an interruption leaves is for `tests/cli/test_interruption.py` too.
+    [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_process_stopped_in_mid_sweep_loses_nothing_and_repeats_nothing(
     stop: signal.Signals, status: int, tiny_npz: Path, tmp_path: Path
 ) -> None:

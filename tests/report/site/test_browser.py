@@ -228,8 +228,8 @@ def test_no_page_is_wider_than_the_screen(
 
 def pages(site: Path) -> list[Path]:
     """Return a page of each kind."""
-    named = [site / f"{name}.html" for name in ("index", "charts", "blocks", "methods")]
-    return [*named, *sorted(site.glob("blocks/*.html"))[:2], *sorted(site.glob("protocols/*.html"))]
+    inner = [sorted(site.glob(f"{name}/*.html"))[:2] for name in ("blocks", "devices", "protocols")]
+    return [*sorted(site.glob("*.html")), *(path for paths in inner for path in paths)]
 
 
 def test_text_of_others_never_runs(sites: dict[str, Path], reader: Reader) -> None:
@@ -265,8 +265,8 @@ def test_points_of_charts_are_reached_by_keyboard(sites: dict[str, Path], reader
     ).get_attribute("aria-label")
     page.locator("#positions .points [tabindex='0']").hover()
     assert "points over the context block" in page.locator("#reading-positions").inner_text()
-    page.locator("#front summary").click()
-    assert page.locator("#front tbody tr").count() == 12
+    page.locator("#front summary", has_text="Numbers of this chart").click()
+    assert page.get_by_role("region", name="Numbers of the front").locator("tbody tr").count() == 12
     page.locator("#front .points [tabindex='0']").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/blocks/*.html")

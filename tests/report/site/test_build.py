@@ -16,8 +16,9 @@ import pytest
 from blockzoo.analysis.ranks import rankings
 from blockzoo.core.errors import InputError
 from blockzoo.core.position import Position
-from blockzoo.report.site.build import LISTING, build_site, check_folder
+from blockzoo.report.site.build import build_site
 from blockzoo.report.site.embedding import hash_source
+from blockzoo.report.site.folder import LISTING, check_folder
 from blockzoo.report.site.wording import file_stem
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store

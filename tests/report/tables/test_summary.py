@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from blockzoo.analysis.summary import summarize
 from blockzoo.report.tables.fitting import FittedTable
 from blockzoo.report.tables.summary import summary_table
@@ -51,9 +49,12 @@ def test_medians_of_one_session_have_no_marks() -> None:
 
 
 def test_why_verdicts_are_undecided_stands_below_them() -> None:
-    doubtful: dict[str, Any] = {"verdict": "undecided", "verdict_reason": "noisy and under 1 ms"}
-    timed = [latency("a", "A", **doubtful), latency("b", "B", **doubtful), latency("c", "C")]
-    table = table_of(*(training(name, name) for name in "ABC"), *timed)
+    why = "noisy and under 1 ms"
+    timed = [
+        *(latency(name, name, verdict="undecided", verdict_reason=why) for name in "AB"),
+        latency("C", "C"),
+    ]
+    table = table_of(*(training(f"t{name}", name) for name in "ABC"), *timed)
     assert "undecided (2): noisy and under 1 ms" in " ".join(drawn(table, 250).split())
 
 

@@ -12,6 +12,7 @@ from blockzoo.analysis.trainings import trained
 from blockzoo.cli.actions.apart import blocks_apart
 from blockzoo.cli.actions.choices import chosen_seeds, use_threads
 from blockzoo.cli.actions.keeping import csv_location, open_store, require_usable
+from blockzoo.cli.actions.planning import guessed, kinds_of
 from blockzoo.cli.actions.plotting import write_plot
 from blockzoo.cli.actions.requests import fitted_sweep, sweep_request
 from blockzoo.cli.actions.watching import say_stopped, watched
@@ -27,6 +28,7 @@ from blockzoo.cli.screen.consoles import (
 from blockzoo.cli.screen.durations import duration
 from blockzoo.cli.stopping import Stop
 from blockzoo.core.errors import InputError
+from blockzoo.core.text import counted
 from blockzoo.experiments.compare import (
     CompareRequest,
     Look,
@@ -51,6 +53,7 @@ from blockzoo.report.tables.comparison import (
 from blockzoo.report.tables.fits import fits_table
 from blockzoo.results.budgets import Match
 from blockzoo.results.store.database import Store
+from blockzoo.stats.accuracy import LEAST_SEEDS
 from blockzoo.stats.spending import PLAN
 
 _SECONDS_PER_HOUR = 3600
@@ -135,21 +138,33 @@ def _say_plan(request: CompareRequest, store: Store) -> Pace:
     known = list(trained(known_trainings(store, sweep.protocol, sweep.dataset.name)))
     pace = Pace.of_trainings(known)
     say(
-        f"{request.block} against {', '.join(others)}, a family of {len(others)} at "
-        f"each position; {len(seeds)} seeds; {len(plan.trials)} trials to run, {plan.done} are "
-        f"there; about {duration(pace.expected_s(plan))}"
+        f"{request.block} against {', '.join(others)}: {counted(len(others), 'comparison')} at "
+        f"each position, judged together; {counted(len(seeds), 'seed')}"
+    )
+    kinds = f" ({', '.join(kinds_of(plan).values())})" if plan.trials else ""
+    say(
+        f"{counted(len(plan.trials), 'trial')} to run{kinds}, {plan.done} are there; about "
+        f"{duration(pace.expected_s(plan))}{guessed(pace)}"
     )
     found = could_find(request, typical_deviation(known))
-    say(
-        f"what {len(seeds)} seeds find is not known before: it takes three seeds, and two blocks "
-        f"of this protocol in the store that share three"
-        if found is None
-        else f"{len(seeds)} seeds find {100 * found:.2f} points with 80% power, by how blocks of "
-        f"this protocol differ from seed to seed in the store"
-    )
+    say(_what_can_be_found(len(seeds), found))
     if request.looks is not None:
         say(f"looks: {request.looks}; ends when every pair is decided")
     return pace
+
+
+def _what_can_be_found(seeds: int, found: float | None) -> str:
+    if seeds < LEAST_SEEDS:
+        return f"{counted(seeds, 'seed')} allow no verdict on accuracy; it takes {LEAST_SEEDS}"
+    if found is None:
+        return (
+            f"how small a difference {seeds} seeds can find is known once the store holds two "
+            f"blocks of this protocol with three seeds in common"
+        )
+    return (
+        f"{seeds} seeds find {100 * found:.2f} points with 80% power, by how blocks of this "
+        f"protocol differ from seed to seed in the store"
+    )
 
 
 def _run(request: CompareRequest, store: Store, chosen: CompareOptions, pace: Pace) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +12,20 @@ from blockzoo.cli.actions.keeping import open_store
 from blockzoo.cli.actions.requests import fitted_sweep
 from blockzoo.cli.screen.consoles import output_console
 from blockzoo.cli.screen.durations import duration, in_hours
+from blockzoo.core.text import counted
 from blockzoo.experiments.protocol_settings import settings_of
-from blockzoo.experiments.sweep.choice import KINDS
+from blockzoo.experiments.sweep.choice import KINDS, Kind
 from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import Plan, SweepRequest, make_plan
 from blockzoo.experiments.sweep.timed_fits import is_fitted
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.engines import is_postgres, store_path
 
-_NAMES = {"cost": "costs", "latency": "sessions of latencies", "training": "trainings"}
+_NAMES: dict[Kind, tuple[str, str]] = {
+    "cost": ("cost", ""),
+    "latency": ("session", " of latencies"),
+    "training": ("training", ""),
+}
 
 
 @contextmanager
@@ -81,18 +87,29 @@ def _lines(request: SweepRequest, plan: Plan, pace: Pace, varied: str) -> Iterat
     protocol = request.protocol
     of = "" if request.choice.shard is None else f", shard {request.choice.shard}"
     yield (
-        f"{protocol.label}{varied} on {request.dataset.name}: {len(protocol.blocks)} blocks, "
-        f"{len(protocol.positions)} positions, {len(protocol.seeds)} seeds{of}"
+        f"{protocol.label}{varied} on {request.dataset.name}: "
+        f"{counted(len(protocol.blocks), 'block')}, "
+        f"{counted(len(protocol.positions), 'position')}, "
+        f"{counted(len(protocol.seeds), 'seed')}{of}"
     )
-    for kind in KINDS:
-        count = sum(trial.kind == kind for trial in plan.trials)
-        if count:
-            about = duration(_seconds(plan, pace, kind))
-            guess = kind == "training" and pace.of_all is None
-            how = ", by a guess: no training of this protocol is in the store" if guess else ""
-            yield f"  {count} {_NAMES[kind]} to run, about {about}{how}"
+    for kind, what in kinds_of(plan).items():
+        about = duration(_seconds(plan, pace, kind))
+        yield f"  {what} to run, about {about}{guessed(pace) if kind == 'training' else ''}"
     failed = f", {plan.failed} failed before and are left so" if plan.failed else ""
     yield f"  {plan.done} trials are there{failed}"
+
+
+def kinds_of(plan: Plan) -> dict[Kind, str]:
+    """Return how many trials there are of each kind of which there is one, in words."""
+    counts = Counter(trial.kind for trial in plan.trials)
+    return {kind: counted(counts[kind], *_NAMES[kind]) for kind in KINDS if counts[kind]}
+
+
+def guessed(pace: Pace) -> str:
+    """Return what to say of a time for trainings where none is known."""
+    return (
+        ", by a guess: no training of this protocol is in the store" if pace.of_all is None else ""
+    )
 
 
 def _seconds(plan: Plan, pace: Pace, kind: str) -> float:

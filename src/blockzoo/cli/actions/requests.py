@@ -11,6 +11,7 @@ from blockzoo.cli.option_groups import TrainingOptions
 from blockzoo.cli.screen.consoles import say
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import Position
+from blockzoo.core.text import counted
 from blockzoo.data.residence import Residence
 from blockzoo.experiments.protocol import Protocol, get_protocol
 from blockzoo.experiments.sweep.plan import SweepRequest
@@ -38,8 +39,9 @@ def fitted_sweep(request: SweepRequest, store: Store, *, measure: bool = True) -
         blocks, positions = len(request.protocol.blocks), len(request.protocol.positions)
         minutes = (blocks + 2) * positions * SESSIONS * request.protocol.latency_budget_s / 60
         say(
-            f"{blocks} blocks are timed first at {positions} positions, in up to {SESSIONS} "
-            f"sessions each, {minutes:.0f} min at most; what runs then depends on what they show"
+            f"{counted(blocks, 'block')} timed first at {counted(positions, 'position')}, in up to "
+            f"{SESSIONS} sessions each, {minutes:.0f} min at most; what runs then depends on what "
+            f"they show"
         )
     return fitted
 

@@ -12,6 +12,7 @@ from blockzoo.cli.screen.consoles import output_console
 from blockzoo.cli.screen.durations import duration
 from blockzoo.experiments.sweep.choice import KINDS, Kind
 from blockzoo.experiments.sweep.progress_file import RunningTrial, SweepState, read_progress
+from blockzoo.experiments.sweep.time_left import NOT_KNOWN
 
 
 def show_status(results: str) -> None:
@@ -55,7 +56,7 @@ def _lines(state: SweepState, now: datetime) -> Iterator[str]:
         )
     elif life == "running":
         left_s = state.seconds_left
-        left = "time left not known yet" if left_s is None else f"about {duration(left_s)} left"
+        left = NOT_KNOWN if left_s is None else f"about {duration(left_s)} left"
         yield f"  {left}"
         for trial in state.running:
             yield f"  running: {_in_hand(trial, state.epochs, now)}"

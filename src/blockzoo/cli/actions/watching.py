@@ -10,6 +10,7 @@ from blockzoo.cli.actions.keeping import csv_location
 from blockzoo.cli.screen.consoles import message_console, say
 from blockzoo.cli.screen.sweep_progress import SweepProgress
 from blockzoo.cli.stopping import Stop
+from blockzoo.core.text import counted
 from blockzoo.experiments.sweep.listeners import Listeners
 from blockzoo.experiments.sweep.log import LOG_NAME, SweepLog
 from blockzoo.experiments.sweep.pace import Pace
@@ -79,8 +80,8 @@ def watched(
         kinds = [trial.kind for trial in budget.left_out]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         say(
-            f"no time for {len(kinds)} trials ({counts}), which would not have ended within the "
-            f"time budget; the same command goes on with them"
+            f"no time for {counted(len(kinds), 'trial')} ({counts}), which would not have ended "
+            f"within the time budget; the same command goes on with them"
         )
 
 

@@ -13,12 +13,13 @@ from blockzoo.blocks import BlockSpec, get_block
 from blockzoo.blocks.catalog import search_blocks
 from blockzoo.blocks.user_code import names_user_code
 from blockzoo.cli.actions.choices import chosen_blocks
-from blockzoo.cli.screen.consoles import output_console, progress
+from blockzoo.cli.screen.consoles import output_console, progress, say
 from blockzoo.contract.check import check_blocks
 from blockzoo.contract.findings import Finding
 from blockzoo.core.errors import InputError, UnknownNameError
 from blockzoo.core.position import POSITIONS, Position
 from blockzoo.core.processes import Limits
+from blockzoo.core.text import counted
 from blockzoo.experiments.theory import block_graph, block_theory
 from blockzoo.report.figures.diagram import svg_drawing, text_drawing
 from blockzoo.report.tables.contract import (
@@ -41,6 +42,8 @@ from blockzoo.report.tables.zoo import (
 _IN_FULL_MAX = 5
 """Blocks whose findings are all shown; of more, what failed or is undecided."""
 _BYTES_PER_GIB = 2**30
+_COUNTED_MAX = 24
+"""Blocks whose costs are counted unasked; all of the zoo takes many seconds."""
 _UNDECIDED = 3
 """The exit status: 1 is a broken contract, 2 is wrong use."""
 
@@ -51,7 +54,7 @@ def blocks(
     family: str | None,
     reparameterisable: bool,
     sort: str,
-    costs: bool,
+    costs: bool | None,
     position: str,
     svg: Path | None,
     contract: bool,
@@ -68,10 +71,13 @@ def blocks(
     if svg is not None:
         raise InputError("--svg draws one block; give exactly one name or alias")
     matching = search_blocks(words, family=family, reparameterisable=reparameterisable)
+    if costs is None and len(matching) > _COUNTED_MAX:
+        say(f"{counted(len(matching), 'block')}; --costs counts what each of them costs")
+    costs = len(matching) <= _COUNTED_MAX if costs is None else costs
     with progress("counting") as update:
         # Who sorts by a cost without showing it still needs it counted.
-        counted = stage_costs(matching, update) if costs or sort in ("params", "macs") else {}
-    output_console().print(blocks_table(sorted_blocks(matching, sort, counted), counted))
+        found = stage_costs(matching, update) if costs or sort in ("params", "macs") else {}
+    output_console().print(blocks_table(sorted_blocks(matching, sort, found), found))
 
 
 def _exactly_named(words: Sequence[str]) -> BlockSpec | None:

@@ -43,8 +43,13 @@ def blocks(
         str, typer.Option("--sort", help="name, family, year, params or macs (of the mid stage).")
     ] = "name",
     costs: Annotated[
-        bool, typer.Option("--costs/--no-costs", help="Count what each block costs.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--costs/--no-costs",
+            help="Count what each block costs. (default: where few match)",
+            show_default=False,
+        ),
+    ] = None,
     position: Annotated[
         str,
         typer.Option(

@@ -10,7 +10,12 @@ import typer
 from blockzoo.cli.app import examples
 
 
-@examples("blockzoo site", "blockzoo site --results together --out board", "blockzoo site --serve")
+@examples(
+    "blockzoo site",
+    "blockzoo site --results together --out board",
+    "blockzoo site --serve",
+    "blockzoo site --corrections corrections.toml --no-bundle",
+)
 def site(
     results: Annotated[
         str, typer.Option("--results", help="The results folder, or the store (file or URL).")
@@ -18,14 +23,30 @@ def site(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Where the pages go; empty, or a site.")
     ] = Path("site"),
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections",
+            metavar="FILE.toml",
+            help="The log of corrections: results that are suspect, withdrawn, or clean again.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        bool | None,
+        typer.Option(
+            "--bundle/--no-bundle",
+            help="Whether whole records go along in one file.",
+            show_default="up to 20,000 records",
+        ),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Then serve it to this machine, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Write the board of a store: a table of all blocks, charts, a page for each block.
+    """Write the board of a store: a table of all blocks, charts, a page for each block and device.
 
     The pages open from a file and load nothing. The same records give the same bytes.
     """
     from blockzoo.cli.actions import board as action
 
-    action.write_site(results, out, serve=serve)
+    action.write_site(results, out, corrections=corrections, bundle=bundle, serve=serve)

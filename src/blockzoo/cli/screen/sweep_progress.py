@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from blockzoo.core.text import counted
 from blockzoo.experiments.sweep.plan import Plan, Trial
 from blockzoo.experiments.sweep.run import Outcome, SweepListener
 from blockzoo.experiments.sweep.time_left import TimeLeft
@@ -74,7 +75,7 @@ class SweepProgress(SweepListener):
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task("", total=len(plan.trials), left=self._state)
         self._console.print(
-            f"{len(plan.trials)} trials to run, {plan.done} already in the store"
+            f"{counted(len(plan.trials), 'trial')} to run, {plan.done} already in the store"
             + (f", {plan.failed} failed before and left so" if plan.failed else ""),
             highlight=False,
         )

@@ -9,6 +9,7 @@ from blockzoo.core.position import Position
 from blockzoo.experiments.sweep.plan import Trial
 from blockzoo.results.records import CostRecord, Record
 
+NOT_KNOWN = "time left known after a first training"
 _Group = tuple[str, tuple[str, ...], Position]
 """Kind, blocks (of latencies: none) and position; trainings of one group differ by their seed."""
 
@@ -26,7 +27,7 @@ class TimeLeft:
     >>> left = TimeLeft()
     >>> left.plan([trial] * 3)
     >>> str(left)
-    'time left not known yet'
+    'time left known after a first training'
     >>> left.finished(trial, 20.0)
     >>> str(left)
     '0:40 left'
@@ -118,7 +119,7 @@ class TimeLeft:
 
     def __str__(self) -> str:
         seconds = self.seconds
-        return "time left not known yet" if seconds is None else f"{_clock(seconds)} left"
+        return NOT_KNOWN if seconds is None else f"{_clock(seconds)} left"
 
 
 def _group(trial: Trial) -> _Group:

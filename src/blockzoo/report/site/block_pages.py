@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from types import MappingProxyType
 
-from blockzoo.analysis.curves import Curve, learning_curves
+from blockzoo.analysis.curves import Curve
 from blockzoo.analysis.standings import Standing
 from blockzoo.blocks import BlockSpec
-from blockzoo.experiments.protocol import get_protocol, protocol_names
+from blockzoo.core.names import published_name
 from blockzoo.report.site.columns import group_title, spec_of, ties_text
+from blockzoo.report.site.commands import commands_of
+from blockzoo.report.site.corrections import Correction, mark_of
+from blockzoo.report.site.device_pages import device_path
 from blockzoo.report.site.drawings import curve_drawing, samples_drawing
+from blockzoo.report.site.gathering import Noted
 from blockzoo.report.site.parts import Cell, Fact, Figure, Link, Table, facts_of
+from blockzoo.report.site.structures import Structure, structure_of
 from blockzoo.report.site.wording import (
     NOTHING,
     count_text,
@@ -25,11 +31,13 @@ from blockzoo.report.site.wording import (
     number_text,
     percent_text,
     plain,
+    verdict_text,
 )
 from blockzoo.report.tables.summary import seeds_text
-from blockzoo.results.environment import PASSING
-from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, Record, TrainingRecord
+from blockzoo.results.records import CostRecord, FormCost, LatencyRecord, RobustnessMetrics
 from blockzoo.results.table.values import hardware
+from blockzoo.stats.accuracy import shown_interval
+from blockzoo.stats.paired_seeds import mean_interval
 
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
@@ -41,7 +49,9 @@ class BlockPage:
     name: str
     facts: tuple[Fact, ...]
     tables: tuple[Table, ...]
+    structure: Structure | None
     figures: tuple[Figure, ...]
+    marks: tuple[str, ...]
     commands: tuple[str, ...]
     records: Table
     environments: tuple[tuple[Fact, ...], ...]
@@ -52,40 +62,64 @@ class BlockPage:
         return f"blocks/{file_stem(self.name)}.html"
 
 
-def block_page(name: str, standings: Sequence[Standing], records: Sequence[Record]) -> BlockPage:
+def block_page(
+    name: str,
+    standings: Sequence[Standing],
+    *,
+    noted: Sequence[Noted] = (),
+    curves: Iterable[Curve] = (),
+    robust: Mapping[str, RobustnessMetrics] = MappingProxyType({}),
+    log: Sequence[Correction] = (),
+) -> BlockPage:
     """Return the page of a block.
 
     Args:
         name: Of the block.
-        standings: All of it.
-        records: All of it, whole.
+        standings: All of it, their latencies whole.
+        noted: Its records, by time.
+        curves: What it learned, epoch by epoch.
+        robust: What trainings found on changed images, by their ids.
+        log: Of corrections, the oldest first.
 
     Example:
-        >>> block_page("RepMixer", [], []).facts[0]
+        >>> block_page("RepMixer", []).facts[0]
         Fact(name='family', value='reparam')
     """
-    environments = [_environment_text(record) for record in records]
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(environments), start=1)}
-    trainings = [each for each in records if isinstance(each, TrainingRecord)]
+    environments = list(dict.fromkeys(each.environment for each in noted))
+    numbers = {text: number for number, text in enumerate(environments, start=1)}
+    spec = spec_of(name)
+    structure = structure_of(published_name(name))
     tables = (
         _accuracy_table([each for each in standings if each.terms is not None]),
         _cost_table(standings),
-        _latency_table(standings, records),
+        _latency_table(standings),
+        _robustness_table(standings, robust),
     )
     return BlockPage(
         name=plain(name),
-        facts=_facts(spec_of(name)),
+        facts=_facts(spec, structure),
         tables=tuple(table for table in tables if table.rows),
-        figures=tuple(map(_figure, learning_curves(trainings, "val_accuracy"))),
-        commands=tuple(dict.fromkeys(filter(None, map(_command, standings)))),
-        records=_records_table(
-            (record, numbers[text]) for record, text in zip(records, environments, strict=True)
-        ),
-        environments=tuple(_environment_facts(each) for each in numbers),
+        structure=structure,
+        figures=tuple(map(_figure, curves)),
+        marks=tuple(dict.fromkeys(_marks(standings, log))),
+        commands=commands_of(standings),
+        records=_records_table((each, numbers[each.environment]) for each in noted),
+        environments=tuple(map(_environment_facts, environments)),
     )
 
 
-def _facts(spec: BlockSpec | None) -> tuple[Fact, ...]:
+def _marks(standings: Iterable[Standing], log: Sequence[Correction]) -> Iterator[str]:
+    """Yield what the log of corrections says of the block's results."""
+    for standing in standings:
+        for backend in dict.fromkeys([None, *(each.backend for each in standing.latencies)]):
+            mark, reason = mark_of(log, standing, backend)
+            if reason:
+                where = f"{group_title(standing)}, {standing.position}"
+                timed = "" if backend is None else f", {backend}"
+                yield plain(f"{where}{timed}: {mark}. {reason}")
+
+
+def _facts(spec: BlockSpec | None, structure: Structure | None) -> tuple[Fact, ...]:
     if spec is None:
         return ()
     paper: Cell = spec.paper
@@ -99,6 +133,7 @@ def _facts(spec: BlockSpec | None) -> tuple[Fact, ...]:
             ("source", spec.source),
             ("licence", spec.licence),
             ("formula", spec.formula),
+            ("receptive field", None if structure is None else f"{structure.field}, at stride 1"),
             ("merges branches", "yes" if spec.reparameterisable else "no"),
             ("checked against", spec.evidence),
             ("also called", ", ".join(spec.aliases)),
@@ -200,10 +235,9 @@ def scaffold_text(standing: Standing) -> str:
     return f"width {scaffold.width}, depth {scaffold.depth}, {size}, in {scaffold.context}"
 
 
-def _latency_table(standings: Iterable[Standing], records: Iterable[Record]) -> Table:
-    whole = {each.trial_id: each for each in records if isinstance(each, LatencyRecord)}
+def _latency_table(standings: Iterable[Standing]) -> Table:
     timed = {
-        (standing.position, latency.trial_id): (standing, whole.get(latency.trial_id, latency))
+        (standing.position, latency.trial_id): (standing, latency)
         for standing in standings
         for latency in standing.latencies
     }
@@ -222,18 +256,18 @@ def _latency_table(standings: Iterable[Standing], records: Iterable[Record]) -> 
 
 
 def _latency_row(standing: Standing, latency: LatencyRecord) -> tuple[Cell, ...]:
-    failed = latency.status == "failed"
     ratio_low, ratio_high = latency.ratio_interval or (None, None)
     low_ms, high_ms = latency.interval_ms or (None, None)
-    verdict = f"failed: {latency.reason}" if failed else _verdict(latency)
+    device = hardware(latency, latency.device)
+    reasons = (latency.reason, latency.verdict, latency.verdict_reason)
     return (
         str(standing.position),
-        plain(hardware(latency, latency.device)),
+        Link(plain(device), f"../{device_path(device)}"),
         plain(latency.way.label()),
         number_text(latency.ratio, 3),
         interval_text(ratio_low, ratio_high, digits=3),
         plain(latency.baseline or NOTHING),
-        plain(verdict),
+        plain(verdict_text(latency.status, *reasons)),
         number_text(latency.median_ms, 3),
         interval_text(low_ms, high_ms, digits=3),
         number_text(latency.p90_ms, 3),
@@ -243,9 +277,45 @@ def _latency_row(standing: Standing, latency: LatencyRecord) -> tuple[Cell, ...]
     )
 
 
-def _verdict(latency: LatencyRecord) -> str:
-    verdict = latency.verdict or NOTHING
-    return f"{verdict} ({latency.verdict_reason})" if latency.verdict_reason else verdict
+def _robustness_table(
+    standings: Iterable[Standing], robust: Mapping[str, RobustnessMetrics]
+) -> Table:
+    found = [
+        (standing, [robust[trial] for trial in standing.trials if trial in robust])
+        for standing in standings
+    ]
+    return Table(
+        caption="Robustness",
+        columns=(
+            *(("data set and protocol", "text"), ("position", "text"), ("seeds", "number")),
+            *(("corrupted, %", "number"), ("95%", "number"), ("shifted, %", "number")),
+            *(("keeps its class, %", "number"), ("by corruption, %", "text")),
+        ),
+        rows=tuple(_robustness_row(standing, metrics) for standing, metrics in found if metrics),
+        below="Mean accuracy over seeds on changed test images: 15 corruptions at five severities, "
+        "moves by one pixel. The last column is the mean over severities.",
+    )
+
+
+def _robustness_row(standing: Standing, metrics: Sequence[RobustnessMetrics]) -> tuple[Cell, ...]:
+    corrupted = mean_interval([each.mean_corruption_accuracy for each in metrics])
+    low, high = shown_interval(corrupted) or (None, None)
+    names = sorted({name for each in metrics for name in each.corruption_accuracy})
+    by_name = (
+        f"{name} {percent_text(fmean(fmean(m.corruption_accuracy[name]) for m in metrics))}"
+        for name in names
+        if all(name in each.corruption_accuracy for each in metrics)
+    )
+    return (
+        plain(group_title(standing)),
+        str(standing.position),
+        str(len(metrics)),
+        percent_text(corrupted.mean),
+        interval_text(low, high, scale=100),
+        percent_text(fmean(each.shift_accuracy for each in metrics)),
+        percent_text(fmean(each.shift_consistency for each in metrics)),
+        plain(", ".join(by_name)) or NOTHING,
+    )
 
 
 def _figure(curve: Curve) -> Figure:
@@ -267,33 +337,11 @@ def _figure(curve: Curve) -> Figure:
     return Figure(caption=title, drawing=curve_drawing(curve.points, title), table=table)
 
 
-def _command(standing: Standing) -> str | None:
-    """Return the command that runs the trainings of a standing; None where options are not known.
-
-    Of a protocol that was changed the label does not say how.
-    """
-    terms, count = standing.terms, len(standing.seeds)
-    if terms is None or terms.protocol not in protocol_names():
-        return None
-    if standing.seeds != tuple(range(count)) or not count:
-        return None
-    usual = get_protocol(terms.protocol).dataset == terms.dataset
-    data = [] if usual else ["--dataset", terms.dataset]
-    words = ["blockzoo", "sweep", standing.block, "--protocol", terms.protocol, *data]
-    return plain(shlex.join([*words, "-p", str(standing.position), "--seeds", str(count)]))
-
-
-def _environment_text(record: Record) -> str:
-    """Return what tells an environment from others."""
-    # Clocks and loads change from record to record.
-    return record.environment.model_dump_json(exclude={*PASSING})
-
-
 def _environment_facts(text: str) -> tuple[Fact, ...]:
     return facts_of(json.loads(text).items())
 
 
-def _records_table(numbered: Iterable[tuple[Record, int]]) -> Table:
+def _records_table(numbered: Iterable[tuple[Noted, int]]) -> Table:
     """Return a row for each record, with the number of its environment."""
     return Table(
         caption="Records",
@@ -301,20 +349,18 @@ def _records_table(numbered: Iterable[tuple[Record, int]]) -> Table:
             *(("record", "text"), ("kind", "text"), ("position", "text"), ("seed", "number")),
             *(("status", "text"), ("made", "text"), ("environment", "number"), ("notes", "text")),
         ),
-        rows=tuple(_record_row(record, number) for record, number in numbered),
+        rows=tuple(_record_row(noted, number) for noted, number in numbered),
     )
 
 
-def _record_row(record: Record, environment: int) -> tuple[Cell, ...]:
-    training = record if isinstance(record, TrainingRecord) else None
-    said = (record.experiment_name, record.notes, record.reason, "; ".join(record.unsure))
+def _record_row(noted: Noted, environment: int) -> tuple[Cell, ...]:
     return (
-        record.trial_id,
-        str(getattr(record, "kind", "")),
-        "/".join(map(str, record.shown)),
-        NOTHING if training is None else str(training.seed),
-        record.status,
-        date_text(record.created_at),
+        noted.trial_id,
+        noted.kind,
+        noted.positions,
+        NOTHING if noted.seed is None else str(noted.seed),
+        noted.status,
+        date_text(noted.created_at),
         str(environment),
-        plain("; ".join(filter(None, said))) or NOTHING,
+        plain(noted.said) or NOTHING,
     )

@@ -6,75 +6,94 @@ No page says when it was built. The same records give the same bytes, in whichev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from blockzoo.analysis.compare import compare_with_context
+from blockzoo.analysis.curves import Curve, accuracy_curves
 from blockzoo.analysis.ranks import Ranking, agreements, rankings_of
 from blockzoo.analysis.standings import Standing, standings
-from blockzoo.analysis.trainings import trained
-from blockzoo.core.errors import BundleError, InputError, ResultsError
-from blockzoo.core.files import replacing
+from blockzoo.analysis.trainings import Seeds, Trained, by_seeds
+from blockzoo.core.errors import InputError
 from blockzoo.report.site.block_pages import block_page
 from blockzoo.report.site.charts import charts_data
 from blockzoo.report.site.columns import board_data, board_rows, spec_of
+from blockzoo.report.site.comparing import comparing_data
+from blockzoo.report.site.corrections import Correction, count_of
+from blockzoo.report.site.device_pages import DevicePage, device_pages
+from blockzoo.report.site.downloads import Downloads, write_downloads
 from blockzoo.report.site.embedding import embedded
+from blockzoo.report.site.folder import LISTING, files_of_site, list_files, write_page
+from blockzoo.report.site.gathering import Gathered
 from blockzoo.report.site.pages import PLOT_STYLE, filled
 from blockzoo.report.site.parts import Link, Table
 from blockzoo.report.site.protocol_pages import ProtocolPage, protocol_pages
 from blockzoo.report.site.wording import NOTHING, date_text, file_stem, plain
-from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
-from blockzoo.results.submissions.bundle import write_bundle
-from blockzoo.results.table.csv import write_latencies_csv, write_results_csv
 from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS
 from blockzoo.stats.verdicts import SAME_WITHIN
-
-LISTING = "pages.txt"
-"""The file that says what a site holds, so that the next one there replaces it and nothing else."""
-BUNDLE = "records.bundle.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
     """What of a store all pages are made of."""
 
+    gathered: Gathered
     standings: tuple[Standing, ...]
     rankings: tuple[Ranking, ...]
+    every: tuple[Seeds[Trained], ...]
+    log: tuple[Correction, ...] = ()
 
     @property
     def dated(self) -> str:
         """The day of the newest record."""
         return date_text(max(each.newest_at for each in self.standings))
 
+    @cached_property
     def by_block(self) -> dict[str, list[Standing]]:
-        """Return the standings of each block, by name."""
+        """The standings of each block, by name."""
         found: dict[str, list[Standing]] = defaultdict(list)
         for each in self.standings:
             found[each.block].append(each)
         return dict(sorted(found.items()))
 
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """What each block learned, epoch by epoch."""
+        return accuracy_curves(self.every)
 
-def read_board(store: Store) -> Board:
-    """Return what a store says of all blocks; raises `InputError` where it holds nothing to show.
 
-    >>> with Store("results", create=True) as store:
-    ...     read_board(store)
-    Traceback (most recent call last):
-    blockzoo.core.errors.InputError: results/blockzoo.db holds no records; a site takes some
+def board_of(gathered: Gathered, log: Sequence[Correction] = ()) -> Board:
+    """Return what all pages are made of, of a store whose trainings were read.
+
+    Args:
+        gathered: Of the store.
+        log: Of corrections, the oldest first.
+
+    Example:
+        >>> with Store("results", create=True) as store:
+        ...     board_of(Gathered(store)).standings
+        ()
     """
-    beside = list(store.listed("cost", "latency"))
-    # Whole, because the interval for new images needs the answers to them.
-    whole = (r for r in store.each(kind="training") if isinstance(r, TrainingRecord))
-    kept = list(trained(whole))
-    rankings = rankings_of(kept)
-    found = standings(kept, beside, rankings)
-    if not found:
-        raise InputError(f"{store.location} holds no records; a site takes some")
-    return Board(standings=tuple(found), rankings=tuple(rankings))
+    rankings = rankings_of(gathered.kept)
+    return Board(
+        gathered=gathered,
+        standings=tuple(standings(gathered.kept, gathered.beside, rankings)),
+        rankings=tuple(rankings),
+        every=tuple(by_seeds(gathered.kept)),
+        log=tuple(log),
+    )
 
 
-def build_site(store: Store, folder: str | Path) -> list[Path]:
+def build_site(
+    store: Store,
+    folder: str | Path,
+    *,
+    log: Sequence[Correction] = (),
+    bundle: bool | None = None,
+) -> list[Path]:
     """Write the site of a store and return its files.
 
     A site that is there already is replaced: files that the new one does not have are removed.
@@ -82,6 +101,8 @@ def build_site(store: Store, folder: str | Path) -> list[Path]:
     Args:
         store: What is shown.
         folder: Where to; empty, missing, or a site.
+        log: Of corrections, the oldest first.
+        bundle: Whether all records go along in one file; by default where they are not too many.
 
     Raises:
         InputError: For a folder that holds something else, and a store without records.
@@ -92,126 +113,104 @@ def build_site(store: Store, folder: str | Path) -> list[Path]:
         'build_site'
     """
     target = Path(folder)
-    before = _files_of_site(target)
-    board = read_board(store)
+    before = files_of_site(target)
+    if store.is_empty:
+        raise InputError(f"{store.location} holds no records; a site takes some")
     # First, so that a folder whose writing was stopped is known to be a site.
-    _list_files(target, before)
-    downloads = _downloads(store, target / "downloads")
+    list_files(target, before)
+    gathered = Gathered(store)
+    downloads = write_downloads(store, gathered, target / "downloads", bundle=bundle)
     made = [*downloads.files]
-    for path, text in _pages(store, board, downloads):
-        _write(target / path, text)
+    for path, text in _pages(board_of(gathered, log), downloads):
+        write_page(target / path, text)
         made.append(path)
     for path in sorted(before - {*made}):
         (target / path).unlink(missing_ok=True)
-    _list_files(target, made)
+    list_files(target, made)
     return [target / path for path in (*made, LISTING)]
 
 
-def check_folder(folder: str | Path) -> None:
-    """Raise `InputError` for a folder that holds something else than a site.
-
-    >>> check_folder("no-such-folder")
-    """
-    _files_of_site(Path(folder))
-
-
-def _files_of_site(folder: Path) -> set[str]:
-    """Return the files of the site that is there; raises `InputError` where there is another."""
-    if not folder.exists():
-        return set()
-    if not folder.is_dir():
-        raise InputError(f"--out is {folder}; that is no folder")
-    listing = folder / LISTING
-    if not listing.is_file():
-        if any(folder.iterdir()):
-            raise InputError(f"--out is {folder}; it holds files that are no site")
-        return set()
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{listing} cannot be read: {error}") from None
-    # Whoever wrote the list, nothing outside the folder is removed.
-    inside = (line for line in lines if _is_of_site(line))
-    return set(inside)
-
-
-_FOLDERS = {"": (".html",), "blocks": (".html",), "protocols": (".html",)}
-
-
-def _is_of_site(line: str) -> bool:
-    parent, _, name = line.rpartition("/")
-    suffixes = _FOLDERS.get(parent, (".csv", ".zip") if parent == "downloads" else ())
-    return name.endswith(suffixes) and not name.startswith(".") if suffixes else False
-
-
-def _list_files(folder: Path, files: Iterable[str]) -> None:
-    _write(folder / LISTING, "".join(f"{path}\n" for path in sorted(files)))
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as scratch:
-        scratch.write_bytes(text.encode("utf-8"))  # line ends are the same on every system
-
-
-def _pages(store: Store, board: Board, downloads: Downloads) -> Iterator[tuple[str, str]]:
+def _pages(board: Board, downloads: Downloads) -> Iterator[tuple[str, str]]:
     common = {"dated": board.dated}
-    protocols = _protocols(store, board)
+    protocols, devices = _protocols(board), device_pages(board.standings)
+    yield "index.html", _index(board, downloads, protocols, devices)
+    yield "charts.html", _charts(board)
+    yield "compare.html", _compare(board)
     yield "methods.html", filled("methods.html", {**common, **_LIMITS, "title": "Methods"})
-    yield (
-        "index.html",
-        filled(
-            "index.html",
-            {
-                **common,
-                "title": "Blocks compared",
-                "data": embedded(board_data(board_rows(board.standings))),
-                "blocks": len(board.by_block()),
-                "protocols": protocols,
-                "downloads": downloads,
-            },
-            script="board.js",
-        ),
-    )
-    yield (
-        "charts.html",
-        filled(
-            "charts.html",
-            {**common, "title": "Charts", "data": embedded(charts_data(store))},
-            script="charts.js",
-            styles=(PLOT_STYLE,),
-        ),
-    )
+    changes = {**common, "title": "What changed", "listed": _log_table(board)}
+    yield "changes.html", filled("changes.html", changes)
     blocks = _blocks_table(board)
     yield "blocks.html", filled("blocks.html", {**common, "title": "Blocks", "listed": blocks})
-    for name, of_block in board.by_block().items():
-        page = block_page(name, of_block, store.records(block=name))
-        values = {**common, "title": page.name, "page": page}
-        yield page.path, filled("block.html", values, root="../")
+    yield from _block_pages(board)
     for protocol in protocols:
         values = {**common, "title": f"Protocol {protocol.name}", "page": protocol}
         yield protocol.path, filled("protocol.html", values, root="../")
+    for device in devices:
+        values = {**common, "title": device.name, "page": device}
+        yield device.path, filled("device.html", values, root="../")
+
+
+def _index(
+    board: Board,
+    downloads: Downloads,
+    protocols: Sequence[ProtocolPage],
+    devices: Sequence[DevicePage],
+) -> str:
+    values = {
+        "dated": board.dated,
+        "title": "Blocks compared",
+        "data": embedded(board_data(board_rows(board.standings, board.log))),
+        "blocks": len(board.by_block),
+        "protocols": protocols,
+        "devices": devices,
+        "downloads": downloads,
+    }
+    return filled("index.html", values, script="board.js")
+
+
+def _charts(board: Board) -> str:
+    gathered = board.gathered
+    data = charts_data(board.every, gathered.beside, gathered.kept)
+    values = {"dated": board.dated, "title": "Charts", "data": embedded(data)}
+    return filled("charts.html", values, script="charts.js", styles=(PLOT_STYLE,))
+
+
+def _compare(board: Board) -> str:
+    pairs = compare_with_context(board.every, board.gathered.beside)
+    data = comparing_data(board.standings, pairs, board.curves, board.log)
+    values = {"dated": board.dated, "title": "Compare", "data": embedded(data)}
+    return filled("compare.html", values, script="compare.js")
+
+
+def _block_pages(board: Board) -> Iterator[tuple[str, str]]:
+    curves: dict[str, list[Curve]] = defaultdict(list)
+    for curve in board.curves:
+        curves[curve.block].append(curve)
+    for name, of_block in board.by_block.items():
+        page = block_page(
+            name,
+            of_block,
+            noted=sorted(board.gathered.noted[name]),
+            curves=curves[name],
+            robust=board.gathered.robust,
+            log=board.log,
+        )
+        values = {"dated": board.dated, "title": page.name, "page": page}
+        yield page.path, filled("block.html", values, root="../")
 
 
 _LIMITS = {"least_seeds": LEAST_SEEDS, "alpha": ALPHA, "same_percent": f"{100 * SAME_WITHIN:g}"}
 """What the page of methods says of when something is concluded."""
 
 
-def _protocols(store: Store, board: Board) -> list[ProtocolPage]:
-    return protocol_pages(
-        board.standings, board.rankings, agreements(board.rankings), _examples(store, board)
-    )
-
-
-def _examples(store: Store, board: Board) -> Mapping[str, TrainingRecord]:
-    """Return a training of each terms, by its id."""
-    ids = {each.terms: each.trials[0] for each in board.standings if each.terms is not None}
-    found = (store.get(trial) for trial in ids.values())
-    return {r.trial_id: r for r in found if isinstance(r, TrainingRecord)}
+def _protocols(board: Board) -> list[ProtocolPage]:
+    agreeing = agreements(board.rankings)
+    return protocol_pages(board.standings, board.rankings, agreeing, board.gathered.recipes)
 
 
 def _blocks_table(board: Board) -> Table:
     rows = []
-    for name, of_block in board.by_block().items():
+    for name, of_block in board.by_block.items():
         spec = spec_of(name)
         rows.append(
             (
@@ -233,21 +232,21 @@ def _blocks_table(board: Board) -> Table:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Downloads:
-    """The files beside the pages that hold all records; `no_bundle` says why there is no bundle."""
-
-    files: tuple[str, ...]
-    no_bundle: str = ""
-
-
-def _downloads(store: Store, folder: Path) -> Downloads:
-    rows = (folder / "results.csv", folder / "latencies.csv")
-    write_results_csv(store, rows[0])
-    write_latencies_csv(store, rows[1])
-    files = tuple(f"{folder.name}/{path.name}" for path in rows)
-    try:
-        write_bundle(store, folder / BUNDLE)
-    except BundleError as error:  # one that nobody could import
-        return Downloads(files=files, no_bundle=plain(error))
-    return Downloads(files=(*files, f"{folder.name}/{BUNDLE}"))
+def _log_table(board: Board) -> Table:
+    return Table(
+        caption="Corrections, the newest first",
+        columns=(
+            *(("date", "text"), ("mark", "text"), ("results", "number")),
+            *(("of", "text"), ("reason", "text")),
+        ),
+        rows=tuple(
+            (
+                entry.date.isoformat(),
+                entry.mark,
+                str(count_of(entry, board.standings)),
+                plain(", ".join(f"{name} {value}" for name, value in entry.of.items())),
+                plain(entry.reason),
+            )
+            for entry in reversed(board.log)
+        ),
+    )

@@ -17,8 +17,10 @@ from blockzoo.blocks import BlockSpec
 from blockzoo.blocks.registry import registered
 from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
+from blockzoo.report.site.corrections import Correction, mark_of
 from blockzoo.report.site.wording import date_text, file_stem, plain
 from blockzoo.report.tables.ranks import tie_letter
+from blockzoo.results.budgets import Match
 from blockzoo.results.records import FormCost, LatencyRecord, MemoryUse
 from blockzoo.results.table.values import hardware
 from blockzoo.stats.paired_seeds import MeanInterval
@@ -31,13 +33,15 @@ Value = str | int | float | None
 class BoardRow:
     """A standing and one of its latencies, None where there is none; `spec` of a block of the zoo.
 
-    `usual`: whether it was timed as most blocks were.
+    `usual`: whether it was timed as most blocks were. `mark`: of the log of corrections, and why.
     """
 
     standing: Standing
     latency: LatencyRecord | None
     usual: bool
     spec: BlockSpec | None
+    mark: str = "clean"
+    mark_reason: str = ""
 
     @property
     def timed(self) -> LatencyRecord | None:
@@ -80,20 +84,26 @@ def spec_of(block: str) -> BlockSpec | None:
     return registered(published_name(block))
 
 
-def board_rows(standings: Iterable[Standing]) -> list[BoardRow]:
+def board_rows(standings: Iterable[Standing], log: Sequence[Correction] = ()) -> list[BoardRow]:
     """Return a row for each way in which a standing was timed, one where it was not.
 
     >>> board_rows([])
     []
     """
-    return [row for standing in standings for row in _rows(standing)]
+    return [row for standing in standings for row in _rows(standing, log)]
 
 
-def _rows(standing: Standing) -> Iterator[BoardRow]:
-    spec = spec_of(standing.block)
+def _rows(standing: Standing, log: Sequence[Correction]) -> Iterator[BoardRow]:
     for latency in standing.latencies or (None,):
-        usual = latency is standing.latency
-        yield BoardRow(standing=standing, latency=latency, usual=usual, spec=spec)
+        mark, reason = mark_of(log, standing, None if latency is None else latency.backend)
+        yield BoardRow(
+            standing=standing,
+            latency=latency,
+            usual=latency is standing.latency,
+            spec=spec_of(standing.block),
+            mark=mark,
+            mark_reason=reason,
+        )
 
 
 def group_title(standing: Standing) -> str:
@@ -201,6 +211,14 @@ def _column(key: str, label: str, kind: Kind, of: Callable[[BoardRow], Value]) -
     return Column(key=key, label=label, kind=kind, of=of)
 
 
+def _track(row: BoardRow) -> Value:
+    """Return in words to which budget blocks were fitted; "as published" to none."""
+    if row.standing.terms is None:
+        return None
+    _, match = Match.of_label(row.standing.terms.protocol)
+    return "as published" if match is None else match.words
+
+
 def _stage_index(row: BoardRow) -> Value:
     return row.standing.position.stage_index
 
@@ -214,6 +232,7 @@ COLUMNS: tuple[Column, ...] = (
     _column("merges", "Merges branches", "text", _merges),
     _column("dataset", "Data set", "text", _of(_terms, "dataset")),
     _column("protocol", "Protocol", "text", _of(_terms, "protocol")),
+    _column("track", "Budget track", "text", _track),
     _column("context", "Context", "text", lambda row: row.standing.scaffold.context),
     _column("accuracy", "Accuracy", "number", _of(_accuracy, "mean")),
     _column("accuracy_low", "these images, low", "number", _of(_accuracy, "low")),
@@ -257,6 +276,8 @@ COLUMNS: tuple[Column, ...] = (
     _column("trained_on", "Trained on", "text", _of(_terms, "device")),
     _column("trained_in", "Arithmetic", "text", _of(_terms, "precision")),
     _column("date", "Date", "text", lambda row: date_text(row.standing.newest_at)),
+    _column("mark", "Mark", "text", lambda row: row.mark),
+    _column("mark_reason", "Why it is marked", "text", lambda row: row.mark_reason or None),
 )
 """All that the table knows of a row, in the order of files. Accuracies are fractions of 1."""
 
@@ -337,6 +358,7 @@ SHOWN: tuple[Shown, ...] = (
     _one("merges", "Merges"),
     _one("dataset", "Data set"),
     _one("protocol", "Protocol"),
+    _one("track", "Budget track"),
     _one("context", "Context"),
     _one("macs", "MACs, network"),
     _one("params", "Parameters, network"),
@@ -362,6 +384,12 @@ SHOWN: tuple[Shown, ...] = (
     _one("cache", "Cache"),
     _one("trained_on", "Trained on"),
     _one("trained_in", "Arithmetic"),
+    Shown(
+        key="mark",
+        label="Mark",
+        parts=("mark", "mark_reason"),
+        help="Of the log of corrections: clean, suspect or withdrawn.",
+    ),
 )
 """The columns of the table; those of the first view first."""
 

@@ -14,7 +14,7 @@ from blockzoo.report.site.parts import Cell, Fact, Link, Table, facts_of
 from blockzoo.report.site.wording import file_stem, interval_text, percent_text, plain
 from blockzoo.report.tables.ranks import agreement_lines, tie_letter
 from blockzoo.report.tables.summary import seeds_text
-from blockzoo.results.records import TrainingRecord
+from blockzoo.results.ranges import RecipeValues
 from blockzoo.stats.accuracy import LEAST_SEEDS, shown_interval
 
 _SILENT = ("dataset", "protocol", "identity", "micro_batch_size")
@@ -46,7 +46,7 @@ def protocol_pages(
     standings: Iterable[Standing],
     rankings: Sequence[Ranking],
     agreements: Sequence[RankingsAgreement],
-    examples: Mapping[str, TrainingRecord],
+    recipes: Mapping[Terms, RecipeValues],
 ) -> list[ProtocolPage]:
     """Return a page for each protocol, by name.
 
@@ -54,7 +54,7 @@ def protocol_pages(
         standings: Of all blocks.
         rankings: All there are.
         agreements: Of them.
-        examples: Trainings by their ids, one at least of each terms.
+        recipes: Of the trainings, by their terms.
 
     Example:
         >>> protocol_pages([], [], [], {})
@@ -69,7 +69,7 @@ def protocol_pages(
         ProtocolPage(
             name=plain(name),
             settings=tuple(
-                _setting(terms, of_terms, rankings, examples)
+                _setting(terms, of_terms, rankings, recipes)
                 for terms, of_terms in sorted(by_protocol[name].items())
             ),
             agreements=tuple(
@@ -90,10 +90,8 @@ def _setting(
     terms: Terms,
     standings: Sequence[Standing],
     rankings: Iterable[Ranking],
-    examples: Mapping[str, TrainingRecord],
+    recipes: Mapping[Terms, RecipeValues],
 ) -> Setting:
-    known = (examples[trial] for each in standings for trial in each.trials if trial in examples)
-    example = next(known, None)
     return Setting(
         title=plain(group_title(standings[0])),
         terms=facts_of(
@@ -101,7 +99,7 @@ def _setting(
             for name, value in terms._asdict().items()
             if name not in _SILENT
         ),
-        recipe=facts_of(example.recipe.items()) if example is not None else (),
+        recipe=facts_of(recipes.get(terms, {}).items()),
         rankings=tuple(_ranking_table(each) for each in rankings if each.terms == terms),
     )
 

@@ -63,6 +63,17 @@ def interval_text(
     return f"{scale * low:,.{digits}f} to {scale * high:,.{digits}f}"
 
 
+def verdict_text(status: str, reason: str | None, verdict: str | None, why: str) -> str:
+    """Return what came of a timing: its verdict with why, or how it failed.
+
+    >>> verdict_text("ok", None, "undecided", "noisy"), verdict_text("failed", "heat", None, "")
+    ('undecided (noisy)', 'failed: heat')
+    """
+    if status == "failed":
+        return f"failed: {reason or 'no reason was kept'}"
+    return f"{verdict or NOTHING} ({why})" if why else verdict or NOTHING
+
+
 def megabytes_text(size_bytes: float | None) -> str:
     """Return bytes in megabytes of a million.
 

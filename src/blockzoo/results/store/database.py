@@ -27,7 +27,7 @@ from blockzoo.core.errors import ResultsError, in_one_line
 from blockzoo.core.files import make_folder
 from blockzoo.core.position import Position
 from blockzoo.results.families import Family
-from blockzoo.results.records import AnyRecord, Record
+from blockzoo.results.records import AnyRecord, Record, TrainingRecord
 from blockzoo.results.store.documents import Shared, asked_again, has_series_apart, in_order
 from blockzoo.results.store.engines import (
     WRITES,
@@ -61,7 +61,12 @@ from blockzoo.results.store.schema import (
     rows_of,
     sortable_time,
 )
-from blockzoo.results.store.series import unpacked_series
+from blockzoo.results.store.series import (
+    Skimmed,
+    skimmed_document,
+    skimmed_series,
+    unpacked_series,
+)
 
 BUSY_TIMEOUT_S = 30.0
 LOCK_TIMEOUT_S = 3600.0
@@ -416,6 +421,35 @@ class Store:
         order = [RECORDS.c.kind, *_BY_TIME]
         yield from self._good(self._each_or_reason(parse_listed, order, filters, kinds))
 
+    def skimmed(self) -> Iterator[tuple[TrainingRecord, Skimmed]]:
+        """Yield trainings as listings read them, by time, each with its curve and its answers.
+
+        Example:
+            >>> with Store("results", create=True) as store:
+            ...     [curve.val_accuracies for _, curve in store.skimmed()]
+            []
+        """
+        query = select(RECORDS.c.trial_id).where(RECORDS.c.kind == "training")
+        with self._transaction() as connection:
+            ids = connection.scalars(query.order_by(*_BY_TIME)).all()
+        bad: list[BadRow] = []
+        for found in self._read(self._skimmed_or_reason, ids):
+            if isinstance(found, BadRow):
+                bad.append(found)
+            else:
+                yield found
+        self._tell(bad)
+
+    def _skimmed_or_reason(self, row: _Row) -> tuple[TrainingRecord, Skimmed] | BadRow:
+        record = self._parsed_or_reason(row._replace(data=None, with_series=False), parse_listed)
+        if isinstance(record, BadRow):
+            return record
+        assert isinstance(record, TrainingRecord)
+        try:
+            return record, row.skimmed()
+        except (ValueError, TypeError, AttributeError) as error:
+            return BadRow(trial_id=row.trial_id, reason=self._no_record(row, error))
+
     def newest(self, **filters: str) -> Iterator[AnyRecord]:
         """Yield records as listings read them, the newest first.
 
@@ -673,6 +707,15 @@ class _Row(NamedTuple):
         """Return all fields as JSON has them; raises what `document` raises."""
         head = self._head()
         return self._series(head) | shared.plain(head)
+
+    def skimmed(self) -> Skimmed:
+        """Return curve and answers; raises `ValueError` for what was not written by a store."""
+        if self.data is not None:
+            return skimmed_series(self.data)
+        head = self._head()
+        if has_series_apart(head):
+            raise ValueError("series: they are missing")
+        return skimmed_document(head)
 
     def _head(self) -> dict[str, Any]:
         if not isinstance(self.payload, str | bytes):  # SQLite keeps whatever is put into a column

@@ -66,8 +66,16 @@ def result_rows(source: Store | Iterable[Record]) -> Iterator[Row]:
     rows can be compared, hot before cold; of these the newest. Of costs the newest that went well
     is taken. The others are in the store.
     """
-    beside, trainings = parted(source)
-    measured = _measured(beside)
+    yield from joined_rows(*parted(source))
+
+
+def joined_rows(beside: Iterable[Record], trainings: Iterable[TrainingRecord]) -> Iterator[Row]:
+    """Yield what `result_rows` does, of costs and latencies and of trainings as they come.
+
+    >>> list(joined_rows([], []))
+    []
+    """
+    measured = _measured(list(beside))
     for training in trainings:
         yield from _training_rows(training, measured)
     # After the trainings, which mark the costs that they take.
