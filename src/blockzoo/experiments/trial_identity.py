@@ -7,6 +7,7 @@ a file lies, or which of several equal devices was used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -38,6 +39,7 @@ DEFAULT_TRAINING_BATCH_SIZE = 64
 _NOT_IDENTITY = VOLATILE | {
     "commit", "threads", "lightning", "openmp", "mkl", "onednn", "hyper_threading"
 }  # fmt: skip
+_GPU = re.compile(r"cuda:\d{1,4}")
 _RUNTIMES = {"onnxruntime": "onnxruntime", "tensorrt": "onnxruntime", "openvino": "openvino"}
 
 
@@ -143,7 +145,7 @@ def _training_determinants(placement: Placement, settings: TrainingSettings) -> 
         "dataset": data.fingerprint,
         "split": (settings.validation_fraction, settings.split_seed),
         # The kind alone, so that a sweep may go on on another GPU.
-        "device": resolve_device(settings.device).type,
+        "device": _named_device(settings.device).type,
     }
 
 
@@ -152,7 +154,12 @@ def trained_arithmetic(placement: Placement, settings: TrainingSettings) -> Arit
 
     Of a block that cannot be built, what they would be for a network without narrow layers.
     """
-    return _arithmetic(placement, settings.recipe, resolve_device(settings.device))
+    return _arithmetic(placement, settings.recipe, _named_device(settings.device))
+
+
+def _named_device(text: str) -> torch.device:
+    """Return the device of that name; a GPU need not be here for the id of what it trained."""
+    return torch.device(text) if _GPU.fullmatch(text) else resolve_device(text)
 
 
 # Asked of another process for a block of a user's.

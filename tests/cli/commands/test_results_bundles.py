@@ -121,7 +121,7 @@ def test_without_a_sample_it_says_that_nothing_would_have_been_caught() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("verify", "missing.zip"), "missing.zip cannot be read"),
+        (("verify", "missing.zip"), "missing.zip is not there; give the name of a bundle"),
         (("verify", "results", "--sample", "1"), "results is no bundle, NAME.bundle.zip; "),
         (("verify", "results", "--record"), "results is no bundle"),
         (("verify", "broken.zip"), "broken.zip is no bundle, or is truncated"),
@@ -141,7 +141,7 @@ def test_what_cannot_be_is_one_line(arguments: tuple[str, ...], line: str) -> No
         store.put(training())
     Path("broken.zip").write_bytes(b"PK")
     status, shown, error = run("results", *arguments)
-    assert (status, shown) == (2, "") or "cannot be read" in error
+    assert (status, shown) == (2, "")
     assert line in error
     assert error.count("\n") == 1
     assert not Path(BUNDLE).exists()
@@ -159,6 +159,12 @@ def test_a_bundle_that_claims_a_tier_is_refused() -> None:
     status, shown, error = run("results", "verify", BUNDLE)
     assert (status, shown) == (2, "")
     assert "its manifest says origin.tier: Input should be 'self-reported'" in error
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_runs() -> None:
+    status, shown, error = run("results", "verify", bundled([training()]), "--device", "abacus")
+    assert (status, shown) == (2, "")
+    assert "device 'abacus' is not available" in error
 
 
 def test_a_damaged_file_of_checks_is_told_before_anything_runs() -> None:

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from blockzoo.experiments.protocol import get_protocol
+from blockzoo.experiments.trial_identity import training_trial_id
 from blockzoo.experiments.verification import verify
-from blockzoo.experiments.verification.claims import Claims, UnknownError, protocol_of
+from blockzoo.experiments.verification.claims import (
+    Claims,
+    UnknownError,
+    placement_of,
+    protocol_of,
+)
 from blockzoo.experiments.verification.rerun import Rerunner, Tolerance
 from blockzoo.experiments.verification.verify import Verified, VerifyRequest, verify_records
 from blockzoo.results.answers import answers_of, packed
@@ -30,7 +36,7 @@ from tests.experiments.verification.tiny import (
     timed,
     trained,
 )
-from tests.record_samples import training
+from tests.record_samples import ENVIRONMENT, training
 
 OTHER_TORCH = {"torch": "1.0.0"}
 LEARNED = (
@@ -180,7 +186,7 @@ def test_elsewhere_a_training_with_few_seeds_is_not_drawn() -> None:
     few = [each for each in other if getattr(each, "seed", 0) < 2]
     found = verified(few)
     (reason,) = (each for each in found.not_rerun if "another platform" in each)
-    assert reason.endswith("and has 1 other seeds; it takes 3, or a tolerance")
+    assert reason.endswith("or on a GPU, and has 1 other seeds; it takes 3, or a tolerance")
     request = VerifyRequest(tolerance=Tolerance(accuracy=0.01))
     drawn_from = verify_records(few, request).verification.drawn_from
     assert drawn_from == found.verification.drawn_from + 1
@@ -198,6 +204,8 @@ def test_elsewhere_a_training_with_few_seeds_is_not_drawn() -> None:
         ({"warp": 1.0}, "its recipe has settings that there are not"),
         ({"schedule": "zigzag"}, "its recipe cannot be"),
         ({"precision": "fp8"}, "nothing is trained in fp8, its precision"),
+        ({"device": "abacus"}, "it cannot be trained so: device 'abacus' is not available"),
+        ({"device": "cuda:7"}, "its id is not that of"),
     ],
 )
 def test_a_training_that_is_not_of_what_it_says_is_caught(
@@ -220,9 +228,9 @@ def test_a_cost_that_is_not_of_what_it_says_is_caught(of: Any, change: dict[str,
 
 
 def test_an_environment_that_cannot_be_is_caught() -> None:
-    edited = trained(FIRST, 0).environment.model_copy(update={"physical_cores": 10_000})
+    edited = trained(FIRST, 0).environment.model_copy(update={"accelerator": "H200"})
     (line,) = contradictions(changed(trained(FIRST, 0), environment=edited))
-    assert "physical_cores is 10000, above cores" in line
+    assert "the result is of the CPU, and names the GPU H200" in line
     assert list(contradictions(swept())) == []
 
 
@@ -262,7 +270,6 @@ def test_a_missing_failure_is_caught() -> None:
         ({"dataset": "/etc"}, "its data set is not a published one"),
         ({"dataset_fingerprint": "other"}, "digits@16 here holds other images"),
         ({"schema_version": 1}, "an identity of an older BlockZoo"),
-        ({"device": "cuda:7"}, "cuda"),
         # Of a changed protocol: the label is a digest, and records do not keep the split.
         ({"recipe": {"learning_rate": 1.0}}, f"records do not say all that {PROTOCOL.label} has"),
     ],
@@ -278,6 +285,19 @@ def test_what_cannot_be_known_is_said_and_nothing_of_it_runs(
     assert count == 1
     assert said in reason
     assert found.verification.drawn_from == 6
+
+
+def test_what_a_gpu_trained_is_identified_without_one() -> None:
+    first, claims = trained(FIRST, 0), Claims()
+    placement = placement_of(first)
+    settings = replace(claims.training_settings(first, placement), device="cuda:0")
+    there = {"device": "cuda:0", "trial_id": training_trial_id(placement, settings)}
+    records = [first.model_copy(update=there)]
+    found = verified(records)
+    assert found.verification.faults == ()
+    assert found.not_rerun == {"it was trained on cuda:0": 1}
+    (line,) = faults([records[0].model_copy(update={"seed": 1})])
+    assert "its id is not that of the seed" in line
 
 
 def test_what_fails_here_differs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,15 +326,25 @@ def told(record: AnyRecord) -> Rerun:
 
 @pytest.mark.parametrize(("results", "false", "sample"), [(30, 3, 5), (30, 1, 10), (12, 6, 2)])
 def test_a_sample_catches_false_results_as_often_as_is_said(
-    results: int, false: int, sample: int
+    results: int, false: int, sample: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whole checks, in which making a trial again tells whether it is false."""
     kept = [training(f"t{number}") for number in range(results)]
-    draws, caught = 4000, 0
-    for seed in range(draws):
-        drawn = verify.drawn(kept, sample, seed)
-        caught += any(int(each.trial_id[1:]) < false for each in drawn)
+
+    def again(_: Rerunner, record: AnyRecord) -> Rerun:
+        is_false = int(record.trial_id[1:]) < false
+        return told(record).model_copy(update={"result": "differs" if is_false else "equal"})
+
+    monkeypatch.setattr(Claims, "check", lambda *_: None)
+    monkeypatch.setattr(Rerunner, "require_rerunnable", lambda *_: None)
+    monkeypatch.setattr(Rerunner, "rerun", again)
+    monkeypatch.setattr(Rerunner, "environment_of", lambda *_: ENVIRONMENT)
+    checks, caught = 2000, 0
+    for seed in range(checks):
+        request = VerifyRequest(sample=sample, sample_seed=seed)
+        caught += not verify_records(kept, request).verification.agrees
     said = detection_probability(results, false, sample)
-    assert caught / draws == pytest.approx(said, abs=4 * (said * (1 - said) / draws) ** 0.5)
+    assert caught / checks == pytest.approx(said, abs=4 * (said * (1 - said) / checks) ** 0.5)
 
 
 def test_the_protocol_of_a_record_is_found_by_its_label() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from blockzoo.cli.screen.consoles import output_console, say, show_written
+from blockzoo.core.errors import InputError
 from blockzoo.results.records import AnyRecord
 from blockzoo.results.store.database import Store
 from blockzoo.results.store.taking import take
@@ -57,6 +58,8 @@ def verify_bundle(bundle: Path, request: VerifyRequest, *, record: bool) -> None
 
     Exits with status 1 where anything is wrong. With `record` what was found is kept beside it.
     """
+    if not bundle.is_file():
+        raise InputError(f"{bundle} is not there; give the name of a bundle, NAME.bundle.zip")
     records, faults, origin = _read(bundle)
     if record:
         read_verifications(bundle)  # a damaged file beside it is told before anything runs

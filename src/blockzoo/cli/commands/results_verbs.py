@@ -240,8 +240,10 @@ def results_verify(
     network and id, each cost. Then a random sample is made again. A table says how probably such a
     sample would have caught false results. Exit status 1 and a line for each failure.
     """
+    from blockzoo.results.submissions.bundle import is_bundle
+
     given = (sample, seed, tolerance, ratio_tolerance, data_dir)
-    if not store.lower().endswith(".zip"):
+    if not is_bundle(store):
         if record or device != "auto" or any(value is not None for value in given):
             raise InputError(
                 f"{store} is no bundle, NAME.bundle.zip; other options are for bundles"

@@ -23,7 +23,6 @@ from blockzoo.experiments.protocol import Protocol, get_protocol, protocol_names
 from blockzoo.experiments.trial_identity import (
     cost_trial_id,
     latency_trial_id,
-    trained_arithmetic,
     training_trial_id,
 )
 from blockzoo.measure.costs.memory import SGD_STEP, TrainingStep
@@ -134,11 +133,11 @@ class Claims:
             settings = replace(settings, validation_fraction=split[0], split_seed=split[1])
         if settings.dataset.fingerprint != record.dataset_fingerprint:
             raise UnknownError(f"{record.dataset} here holds other images")
+        settings = _with_its_arithmetic(settings, record)
         try:
-            settings = _with_its_arithmetic(settings, record, placement)
             identity = training_trial_id(placement, settings)
-        except BlockZooError as error:  # a device that is not there
-            raise UnknownError(reason_of(error)) from None
+        except BlockZooError as error:
+            raise IdentityError(f"it cannot be trained so: {reason_of(error)}") from None
         if identity != record.trial_id:
             self._refuse(record, protocol)
         return settings
@@ -236,16 +235,8 @@ def _recipe_of(record: TrainingRecord) -> Recipe:
         raise IdentityError(f"its recipe cannot be: {error}") from None
 
 
-def _with_its_arithmetic(
-    settings: TrainingSettings, record: TrainingRecord, placement: Placement
-) -> TrainingSettings:
+def _with_its_arithmetic(settings: TrainingSettings, record: TrainingRecord) -> TrainingSettings:
     """Return the settings with precision and layout as they were there, whatever is usual here."""
-    usual = trained_arithmetic(placement, settings)
-    if record.status != "ok" or (usual.precision, usual.channels_last) == (
-        record.precision,
-        record.channels_last,
-    ):
-        return settings
     arithmetic: dict[str, Any] = {"precision": record.precision}
     try:
         recipe = replace(settings.recipe, **arithmetic, channels_last=record.channels_last)

@@ -122,13 +122,10 @@ class Rerunner:
         if record.micro_batch_size is not None:
             raise UnknownError("its batches were computed in parts, for lack of memory there")
         others = len(self._others(record))
-        if (
-            self.tolerance.accuracy is None
-            and others < LEAST_OTHERS
-            and not self._is_of_here(record)
-        ):
+        judged = self._gives_equal_bits(record) or others >= LEAST_OTHERS
+        if self.tolerance.accuracy is None and not judged:
             raise UnknownError(
-                f"it was trained on another platform, and has {others} other seeds; "
+                f"it was trained on another platform or on a GPU, and has {others} other seeds; "
                 f"it takes {LEAST_OTHERS}, or a tolerance"
             )
 
@@ -154,6 +151,10 @@ class Rerunner:
         return told.threads <= _MOST_THREADS and all(
             getattr(told, name) == getattr(here, name) for name in PLATFORM
         )
+
+    def _gives_equal_bits(self, record: TrainingRecord) -> bool:
+        """Tell whether the same training gives the same bits here; on a GPU sums may vary."""
+        return self._is_of_here(record) and torch.device(record.device).type == "cpu"
 
     def _others(self, record: TrainingRecord) -> list[float]:
         """Return the accuracies of other seeds of the same network."""
@@ -192,7 +193,7 @@ class Rerunner:
         same = self._is_of_here(record)
         try:
             if isinstance(record, TrainingRecord):
-                result, detail = self._compared_trainings(record, same)
+                result, detail = self._compared_trainings(record)
             else:
                 result, detail = self._compared_latencies(record)
         # A false record may fail in any way there is, and others are still to be checked.
@@ -206,7 +207,7 @@ class Rerunner:
             detail=detail,
         )
 
-    def _compared_trainings(self, told: TrainingRecord, same: bool) -> tuple[Result, str]:
+    def _compared_trainings(self, told: TrainingRecord) -> tuple[Result, str]:
         placement = placement_of(told)
         settings = self.claims.training_settings(told, placement)
         with _threads(told.environment.threads):
@@ -217,7 +218,7 @@ class Rerunner:
         both = f"{_percent(told.test_accuracy)} told, {_percent(made.test_accuracy)} here"
         if not names:
             return "equal", both
-        if same:
+        if self._gives_equal_bits(told):
             which = f"{', '.join(names)} should be the same bits on the same platform"
             return "differs", f"{both}; {which}{_commits(told.environment, made.environment)}"
         return self._within(told, made, both)

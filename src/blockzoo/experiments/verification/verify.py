@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from blockzoo.core.commit import PACKAGE, commit_of
-from blockzoo.core.version import VERSION
 from blockzoo.experiments.recording import failure_fields
 from blockzoo.experiments.verification.claims import (
     Claims,
@@ -21,6 +19,7 @@ from blockzoo.experiments.verification.claims import (
     label_of,
 )
 from blockzoo.experiments.verification.rerun import Rerunner, Tolerance, platform_text
+from blockzoo.measure.machine.devices import resolve_device
 from blockzoo.results.records import AnyRecord, CostRecord, LatencyRecord, TrainingRecord
 from blockzoo.results.submissions.verification import Rerun, Verification, moment_text
 
@@ -100,12 +99,13 @@ def verify_records(
     sorting.finish()
     chosen = request.sample_seed
     seed = secrets.randbits(_SEED_BITS) if chosen is None else chosen
+    here = rerunner.environment_of(rerunner.device)
     reruns = _reruns(rerunner, drawn(sorting.able, request.sample, seed), progress)
     verification = Verification(
         verified_at=moment_text(datetime.now(timezone.utc)),
-        blockzoo=VERSION,
-        commit=commit_of(PACKAGE),
-        platform=platform_text(rerunner.environment_of(request.device)),
+        blockzoo=here.blockzoo,
+        commit=here.commit,
+        platform=platform_text(here),
         records=len(records),
         counted=sorting.counted,
         drawn_from=len(sorting.able),
@@ -122,7 +122,7 @@ def _rerunner(records: Sequence[AnyRecord], request: VerifyRequest) -> Rerunner:
     return Rerunner(
         records=records,
         claims=Claims(data_dir=request.data_dir),
-        device=request.device,
+        device=str(resolve_device(request.device)),
         tolerance=replace(request.tolerance, confidence=confidence),
     )
 

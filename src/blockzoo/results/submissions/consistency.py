@@ -50,7 +50,6 @@ def _of_environment(record: AnyRecord) -> Iterator[str]:
     for name in ("blockzoo", "python", "torch"):
         if not _VERSION.fullmatch(getattr(it, name)):
             yield f"{name} {getattr(it, name)!r} is no version"
-    yield from _above(it, "physical_cores", "cores", allowed=it.cpu_quota_cores is not None)
     yield from _above(it, "cpu_min_mhz", "cpu_max_mhz")
     yield from _above(it, "cpu_mhz", "cpu_max_mhz", times=_OVER_CLOCK)
     yield from _above(it, "gpu_clock_default_mhz", "gpu_clock_max_mhz")
@@ -69,11 +68,9 @@ def _is_on_gpu(record: AnyRecord) -> bool:
     return getattr(record, "device", "cpu").startswith("cuda")
 
 
-def _above(
-    it: Environment, lower: str, upper: str, *, times: float = 1.0, allowed: bool = False
-) -> Iterator[str]:
+def _above(it: Environment, lower: str, upper: str, *, times: float = 1.0) -> Iterator[str]:
     least, most = getattr(it, lower), getattr(it, upper)
-    if least is not None and most is not None and least > times * most and not allowed:
+    if least is not None and most is not None and least > times * most:
         yield f"{lower} is {least:g}, above {upper}, {most:g}"
 
 
