@@ -385,7 +385,7 @@ def test_results_stored_before_are_shown_and_marked(stored: Path, command: list[
     result = CliRunner().invoke(app, [*command, str(stored)])
     assert result.exit_code == 0, result.stderr
     (line,) = (line for line in result.stderr.splitlines() if "identity" in line)
-    assert line.startswith("10 of 10 rows are of an older identity (schema version 1 or none)")
+    assert line.startswith("10 of 10 rows are of an older identity (no schema version, or 1)")
     if "--time-to" in command:
         assert "digits, quick~" in result.stdout
         assert "(older identity)" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,6 +187,18 @@ def test_a_cluster_of_this_machine_runs_jobs_in_other_processes() -> None:
     assert first[0] != os.getpid()
     assert (type(failed), str(failed)) == (InputError, "three")
     assert heard == ["here", ("seen", 3), "here"]
+
+
+def test_nothing_connects_to_ray_unasked() -> None:
+    """As a thread of a sweep that was stopped would, which still waits for an actor."""
+    pytest.importorskip("ray")
+    code = (
+        "from blockzoo.experiments.execution.ray_executor import _imported\n"
+        "ray = _imported()\n"
+        "try:\n    ray.wait([])\nexcept ray.exceptions.RaySystemError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Ray has not been started yet" in done.stdout
 
 
 def test_no_cluster_at_an_address_is_one_line() -> None:

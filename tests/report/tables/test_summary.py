@@ -58,6 +58,14 @@ def test_why_verdicts_are_undecided_stands_below_them() -> None:
     assert "undecided (2): noisy and under 1 ms" in " ".join(drawn(table, 250).split())
 
 
+def test_accuracies_on_validation_images_are_said_to_be_so() -> None:
+    early, late = training("1", "A", test_accuracy=None), training("2", "B")
+    assert "accuracy: on validation images" in drawn(table_of(early), 250)
+    told = " ".join(drawn(table_of(early, late), 250).split())
+    assert "accuracy of rows without one of the test set: on validation images" in told
+    assert "validation" not in drawn(table_of(late), 250)
+
+
 def test_what_differs_between_groups_of_one_name_is_in_the_first_cell() -> None:
     table = table_of(training("1"), training("2", seed=1, precision="bf16"))
     assert sorted(column_of(table, "data")) == ["digits, quick (bf16)", "digits, quick (fp32)"]

@@ -43,6 +43,8 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Else a warning comes with each actor that has no GPU.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Else a thread that still asks after the end connects anew, and its failure ends the process.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 _LOOK_S = 0.5
 _TOLD_S = 30.0

@@ -154,7 +154,8 @@ def summarize(
             return LatencyResult(**_raw(processes), failure=each.failure, traceback=each.traceback)
     # Each process weighs the same, however many samples it had time for.
     median_ms = mean_of_medians(samples)
-    interval = median_interval(samples)
+    low, high = median_interval(samples)
+    interval = max(low, 0.0), high  # of few processes Student's t knows no end at zero
     flags = (*_flags(pooled, samples), *_stop_flags(processes), *_width_flag(interval, median_ms))
     result = LatencyResult(
         **_raw(processes),

@@ -44,7 +44,9 @@ def summary_table(summary: pd.DataFrame) -> FittedTable:
         title="Mean over seeds, 95% intervals",
         columns={**_PLACE, "accuracy %": "number", **robustness, **_MEASURED},
         dispensable=(*_DISPENSABLE, *robustness, "seeds"),
-        caption="; ".join((*_few_seeds(summary), *_timing_notes(summary, marks))),
+        caption="; ".join(
+            (*_few_seeds(summary), *_of_validation(summary), *_timing_notes(summary, marks))
+        ),
     )
     for row in rows:
         table.add_row(
@@ -79,6 +81,15 @@ def _few_seeds(summary: pd.DataFrame) -> list[str]:
     return [f"{seeds}: no conclusion on accuracy possible, it takes {LEAST_SEEDS}"] if few else []
 
 
+def _of_validation(summary: pd.DataFrame) -> list[str]:
+    """Return that accuracies are none of the test set, where any is not."""
+    sources = summary["accuracy_source"]
+    if not (sources == "validation").any():
+        return []
+    which = "" if (sources == "validation").all() else " of rows without one of the test set"
+    return [f"accuracy{which}: on validation images"]
+
+
 def seeds_text(well: int, failed: int) -> str:
     """Return how many seeds a mean is of, and how many failed and are not in it.
 
@@ -91,7 +102,7 @@ def seeds_text(well: int, failed: int) -> str:
 def _data(row: Mapping[Hashable, Any]) -> str:
     """Return data set and protocol, and what tells this row from others of both."""
     suffix = f" ({row['variant']})" if row["variant"] else ""
-    return f"{row['dataset']}, {row['protocol']}{suffix}"
+    return ", ".join(filter(None, (str(row["dataset"]), str(row["protocol"])))) + suffix
 
 
 def _timing_notes(summary: pd.DataFrame, marks: Mapping[str, str]) -> list[str]:
@@ -112,7 +123,7 @@ def older_identity_line(frame: pd.DataFrame) -> str:
     """Return one line on how many rows of a results frame are of an older identity, "" for none.
 
     >>> older_identity_line(pd.DataFrame({"identity": ["1", "2"]}))
-    '1 of 2 rows are of an older identity (schema version 1 or none): no trial is done by them'
+    '1 of 2 rows are of an older identity (no schema version, or 1): shown, but measured anew'
     """
     return older_rows_line(int((frame["identity"] == "1").sum()), len(frame))
 
@@ -122,8 +133,8 @@ def older_rows_line(older: int, rows: int) -> str:
     if not older:
         return ""
     return (
-        f"{older} of {rows} rows are of an older identity (schema version 1 or none): "
-        f"no trial is done by them"
+        f"{older} of {rows} rows are of an older identity (no schema version, or 1): "
+        f"shown, but measured anew"
     )
 
 
