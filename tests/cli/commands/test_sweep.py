@@ -85,6 +85,14 @@ def test_trainings_alone_have_no_plots_and_that_is_no_error(file: str) -> None:
     assert Path("results/results.csv").is_file()
 
 
+def test_costs_alone_have_no_table_of_a_header(file: str) -> None:
+    status, output, told = run("sweep", file, "--width", "4", "--only", "cost", *MADE)
+    assert (status, output) == (0, "")
+    assert "nothing is trained yet; `blockzoo results list results` lists what there is" in told
+    assert run("results")[:2] == (0, "")
+    assert "Identity" in run("results", "list")[1]
+
+
 def test_options_go_over_the_file(file: str) -> None:
     _, output, _ = run(
         "sweep", file, "--width", "6", "--seeds", "3", "-p", "late", "--dry-run", *MADE

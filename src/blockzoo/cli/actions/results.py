@@ -90,15 +90,15 @@ def show(source: str, *, robustness: bool, accuracies: Sequence[float], latencie
         output_console().print(f"{source} holds no results yet", highlight=False, markup=False)
         return
     from blockzoo.analysis.summary import summary_of
-    from blockzoo.report.tables.summary import older_rows_line, summary_table
+    from blockzoo.report.tables.summary import older_rows_line, summary_table, untrained_line
 
     tables = _training_tables(source, robustness, accuracies)
     summary, (older, rows) = summary_of(source)
     timed = _timing_tables(source, shown=latencies) if latencies or summary.empty else []
     # Where nothing was trained, timings take the summary's place.
-    tables = (
-        [*timed, *tables] if timed and summary.empty else [summary_table(summary), *tables, *timed]
-    )
+    if summary.empty and not timed:
+        say(untrained_line(source))
+    tables = [*timed, *tables] if summary.empty else [summary_table(summary), *tables, *timed]
     for table in tables:
         output_console().print(table)
     if line := older_rows_line(older, rows):

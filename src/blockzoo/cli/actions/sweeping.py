@@ -35,7 +35,7 @@ from blockzoo.experiments.sweep.pace import Pace
 from blockzoo.experiments.sweep.plan import SweepRequest
 from blockzoo.experiments.sweep.run import SweepResult, run_sweep
 from blockzoo.experiments.sweep.sweep_file import SUFFIX, SweepFile
-from blockzoo.report.tables.summary import older_identity_line, summary_table
+from blockzoo.report.tables.summary import older_identity_line, summary_table, untrained_line
 from blockzoo.report.visualize import visualize
 from blockzoo.results.records import TrainingRecord
 from blockzoo.results.store.database import Store
@@ -207,7 +207,11 @@ def _show_sweep(labels: Sequence[str], csv: Path, plots: bool, unfound: str) -> 
     frame = load_results(csv)
     summary = summarize(frame)
     # The file holds all that was ever run into this folder; shown are this sweep's protocols.
-    output_console().print(summary_table(summary[summary.protocol.isin(labels)]))
+    shown = summary[summary.protocol.isin(labels)]
+    if shown.empty:
+        say(untrained_line(str(csv.parent)))
+    else:
+        output_console().print(summary_table(shown))
     if unfound:
         output_console().print(unfound, highlight=False, soft_wrap=True)
     if line := older_identity_line(frame[frame.protocol.isin(labels)]):

@@ -119,6 +119,15 @@ def _timing_notes(summary: pd.DataFrame, marks: Mapping[str, str]) -> list[str]:
     return sentences
 
 
+def untrained_line(results: str) -> str:
+    """Return what stands in the place of a summary that would be empty.
+
+    >>> untrained_line("mine")
+    'nothing is trained yet; `blockzoo results list mine` lists what there is'
+    """
+    return f"nothing is trained yet; `blockzoo results list {results}` lists what there is"
+
+
 def older_identity_line(frame: pd.DataFrame) -> str:
     """Return one line on how many rows of a results frame are of an older identity, "" for none.
 
