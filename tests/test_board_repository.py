@@ -105,12 +105,13 @@ def test_a_bundle_is_submitted_checked_merged_recorded_and_shown(
     status, said = script("rebuild", str(tmp_path / "one"))
     assert (status, said) == (0, said)
     # Once more, in another process and elsewhere.
-    store, another = str(tmp_path / "store"), str(tmp_path / "another" / "two")
-    assert run("results", "board", "board", "--into", store)[0] == 0
-    assert run("site", "--results", store, "--out", another)[0] == 0
+    another = str(tmp_path / "another" / "two")
+    assert run("site", "--board", "board", "--out", another)[0] == 0
     first, second = files_of(tmp_path / "one"), files_of(Path(another))
     assert "index.html" in first
     assert FIRST.encode() in first["index.html"]
+    assert Tier.BIT_FOR_BIT.value.encode() in first["index.html"]
+    assert b">ada<" in first["changes.html"]
     assert first == second
 
 

@@ -12,14 +12,23 @@ from blockzoo.cli.app import examples
 
 @examples(
     "blockzoo site",
-    "blockzoo site --results together --out board",
+    "blockzoo site --results together --out public",
     "blockzoo site --serve",
     "blockzoo site --corrections corrections.toml --no-bundle",
+    "blockzoo site --board board --out public",
 )
 def site(
     results: Annotated[
         str, typer.Option("--results", help="The results folder, or the store (file or URL).")
     ] = "results",
+    board: Annotated[
+        Path | None,
+        typer.Option(
+            "--board",
+            metavar="FOLDER",
+            help="Of a folder of bundles, in the place of results: says how far each is trusted.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Where the pages go; empty, or a site.")
     ] = Path("site"),
@@ -49,4 +58,5 @@ def site(
     """
     from blockzoo.cli.actions import board as action
 
-    action.write_site(results, out, corrections=corrections, bundle=bundle, serve=serve)
+    shown = results if board is None else board
+    action.write_site(shown, out, corrections=corrections, bundle=bundle, serve=serve)

@@ -32,6 +32,8 @@ from blockzoo.report.site.parts import Link, Table
 from blockzoo.report.site.protocol_pages import ProtocolPage, protocol_pages
 from blockzoo.report.site.wording import NOTHING, date_text, file_stem, plain
 from blockzoo.results.store.database import Store
+from blockzoo.results.submissions.board import Submission
+from blockzoo.results.submissions.verification import Tier
 from blockzoo.stats.accuracy import ALPHA, LEAST_SEEDS
 from blockzoo.stats.verdicts import SAME_WITHIN
 
@@ -45,6 +47,7 @@ class Board:
     rankings: tuple[Ranking, ...]
     every: tuple[Seeds[Trained], ...]
     log: tuple[Correction, ...] = ()
+    submissions: tuple[Submission, ...] = ()
 
     @property
     def dated(self) -> str:
@@ -59,18 +62,28 @@ class Board:
             found[each.block].append(each)
         return dict(sorted(found.items()))
 
+    @property
+    def tiers(self) -> dict[str, Tier]:
+        """How far each record is to be trusted, by trial id; of those that came in bundles."""
+        return {trial: each.tier for each in self.submissions for trial in each.trial_ids}
+
     @cached_property
     def curves(self) -> list[Curve]:
         """What each block learned, epoch by epoch."""
         return accuracy_curves(self.every)
 
 
-def board_of(gathered: Gathered, log: Sequence[Correction] = ()) -> Board:
+def board_of(
+    gathered: Gathered,
+    log: Sequence[Correction] = (),
+    submissions: Sequence[Submission] = (),
+) -> Board:
     """Return what all pages are made of, of a store whose trainings were read.
 
     Args:
         gathered: Of the store.
         log: Of corrections, the oldest first.
+        submissions: The bundles that the store was made of, if it was.
 
     Example:
         >>> with Store("results", create=True) as store:
@@ -84,6 +97,7 @@ def board_of(gathered: Gathered, log: Sequence[Correction] = ()) -> Board:
         rankings=tuple(rankings),
         every=tuple(by_seeds(gathered.kept)),
         log=tuple(log),
+        submissions=tuple(submissions),
     )
 
 
@@ -92,6 +106,7 @@ def build_site(
     folder: str | Path,
     *,
     log: Sequence[Correction] = (),
+    submissions: Sequence[Submission] = (),
     bundle: bool | None = None,
 ) -> list[Path]:
     """Write the site of a store and return its files.
@@ -102,6 +117,7 @@ def build_site(
         store: What is shown.
         folder: Where to; empty, missing, or a site.
         log: Of corrections, the oldest first.
+        submissions: The bundles that the store was made of, if it was.
         bundle: Whether all records go along in one file; by default where they are not too many.
 
     Raises:
@@ -121,7 +137,7 @@ def build_site(
     gathered = Gathered(store)
     downloads = write_downloads(store, gathered, target / "downloads", bundle=bundle)
     made = [*downloads.files]
-    for path, text in _pages(board_of(gathered, log), downloads):
+    for path, text in _pages(board_of(gathered, log, submissions), downloads):
         write_page(target / path, text)
         made.append(path)
     for path in sorted(before - {*made}):
@@ -137,7 +153,12 @@ def _pages(board: Board, downloads: Downloads) -> Iterator[tuple[str, str]]:
     yield "charts.html", _charts(board)
     yield "compare.html", _compare(board)
     yield "methods.html", filled("methods.html", {**common, **_LIMITS, "title": "Methods"})
-    changes = {**common, "title": "What changed", "listed": _log_table(board)}
+    changes = {
+        **common,
+        "title": "What changed",
+        "listed": _log_table(board),
+        "submissions": _submissions_table(board.submissions),
+    }
     yield "changes.html", filled("changes.html", changes)
     blocks = _blocks_table(board)
     yield "blocks.html", filled("blocks.html", {**common, "title": "Blocks", "listed": blocks})
@@ -159,7 +180,7 @@ def _index(
     values = {
         "dated": board.dated,
         "title": "Blocks compared",
-        "data": embedded(board_data(board_rows(board.standings, board.log))),
+        "data": embedded(board_data(board_rows(board.standings, board.log, board.tiers))),
         "blocks": len(board.by_block),
         "protocols": protocols,
         "devices": devices,
@@ -229,6 +250,27 @@ def _blocks_table(board: Board) -> Table:
             *(("licence", "text"), ("results", "number"), ("newest", "text")),
         ),
         rows=tuple(rows),
+    )
+
+
+def _submissions_table(submissions: Sequence[Submission]) -> Table:
+    return Table(
+        caption="Submissions",
+        columns=(
+            *(("bundle", "text"), ("by", "text"), ("what", "text"), ("records", "number")),
+            *(("trust", "text"), ("checked last", "text")),
+        ),
+        rows=tuple(
+            (
+                plain(each.name),
+                plain(each.origin.by) or NOTHING,
+                plain(each.origin.about) or NOTHING,
+                f"{len(each.trial_ids):,}",
+                each.tier.value,
+                each.verified_at or NOTHING,
+            )
+            for each in submissions
+        ),
     )
 
 

@@ -6,7 +6,7 @@ cell, and which are shown at first, is said here too; `web/src` draws them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from blockzoo.report.site.wording import date_text, file_stem, plain
 from blockzoo.report.tables.ranks import tie_letter
 from blockzoo.results.budgets import Match
 from blockzoo.results.records import FormCost, LatencyRecord, MemoryUse
+from blockzoo.results.submissions.verification import Tier
 from blockzoo.results.table.values import hardware
 from blockzoo.stats.paired_seeds import MeanInterval
 
@@ -34,6 +35,7 @@ class BoardRow:
     """A standing and one of its latencies, None where there is none; `spec` of a block of the zoo.
 
     `usual`: whether it was timed as most blocks were. `mark`: of the log of corrections, and why.
+    `tier`: of the bundle that it came in; of several the least trusted.
     """
 
     standing: Standing
@@ -42,6 +44,7 @@ class BoardRow:
     spec: BlockSpec | None
     mark: str = "clean"
     mark_reason: str = ""
+    tier: Tier | None = None
 
     @property
     def timed(self) -> LatencyRecord | None:
@@ -84,16 +87,28 @@ def spec_of(block: str) -> BlockSpec | None:
     return registered(published_name(block))
 
 
-def board_rows(standings: Iterable[Standing], log: Sequence[Correction] = ()) -> list[BoardRow]:
+def board_rows(
+    standings: Iterable[Standing],
+    log: Sequence[Correction] = (),
+    tiers: Mapping[str, Tier] | None = None,
+) -> list[BoardRow]:
     """Return a row for each way in which a standing was timed, one where it was not.
 
-    >>> board_rows([])
-    []
+    Args:
+        standings: Of all blocks.
+        log: Of corrections, the oldest first.
+        tiers: How far records are to be trusted, by trial id; of those of a board alone.
+
+    Example:
+        >>> board_rows([])
+        []
     """
-    return [row for standing in standings for row in _rows(standing, log)]
+    return [row for standing in standings for row in _rows(standing, log, tiers or {})]
 
 
-def _rows(standing: Standing, log: Sequence[Correction]) -> Iterator[BoardRow]:
+def _rows(
+    standing: Standing, log: Sequence[Correction], tiers: Mapping[str, Tier]
+) -> Iterator[BoardRow]:
     for latency in standing.latencies or (None,):
         mark, reason = mark_of(log, standing, None if latency is None else latency.backend)
         yield BoardRow(
@@ -103,7 +118,16 @@ def _rows(standing: Standing, log: Sequence[Correction]) -> Iterator[BoardRow]:
             spec=spec_of(standing.block),
             mark=mark,
             mark_reason=reason,
+            tier=_least_trusted(standing, latency, tiers),
         )
+
+
+def _least_trusted(
+    standing: Standing, latency: LatencyRecord | None, tiers: Mapping[str, Tier]
+) -> Tier | None:
+    measured = [each.trial_id for each in (latency, standing.cost) if each is not None]
+    found = {tiers[trial] for trial in (*standing.trials, *measured) if trial in tiers}
+    return min(found, key=[*Tier].index, default=None)
 
 
 def group_title(standing: Standing) -> str:
@@ -276,6 +300,7 @@ COLUMNS: tuple[Column, ...] = (
     _column("trained_on", "Trained on", "text", _of(_terms, "device")),
     _column("trained_in", "Arithmetic", "text", _of(_terms, "precision")),
     _column("date", "Date", "text", lambda row: date_text(row.standing.newest_at)),
+    _column("tier", "Trust", "text", lambda row: row.tier and row.tier.value),
     _column("mark", "Mark", "text", lambda row: row.mark),
     _column("mark_reason", "Why it is marked", "text", lambda row: row.mark_reason or None),
 )
@@ -384,6 +409,12 @@ SHOWN: tuple[Shown, ...] = (
     _one("cache", "Cache"),
     _one("trained_on", "Trained on"),
     _one("trained_in", "Arithmetic"),
+    Shown(
+        key="tier",
+        label="Trust",
+        parts=("tier",),
+        help="How far its bundle was made again by others; of several the least.",
+    ),
     Shown(
         key="mark",
         label="Mark",
