@@ -29,7 +29,7 @@ INTRODUCTION = """\
 `blockzoo COMMAND --help` says the same in a terminal. `blockzoo` alone lists the commands.
 
 * Bad input ends in one line on standard error and exit status 2, before anything runs.
-* A failed block or trial gives status 1, Ctrl-C 130. `check` gives 3 where lines are undecided and none failed.
+* A failed block or trial gives status 1, Ctrl-C 130, SIGTERM 143. `check` gives 3 where lines are undecided and none failed.
 * Every number has a range, which the line says.
 * `blockzoo --theme dark COMMAND` draws plots for dark pages. `blockzoo --version` names version and commit.
 * Tables are as wide as the terminal. `COLUMNS` sets another width, in pipes too (160 without it).

@@ -123,6 +123,7 @@ def test_the_help_of_no_command_imports_anything_heavy() -> None:
         ["results", "results", "--time-to", "0.1"],
         ["visualize", "results", "-o", "plots"],
         ["sweep", "status"],
+        ["site", "--out", "pages"],
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 from blockzoo.analysis.curves import Curve
 from blockzoo.analysis.standings import Standing
-from blockzoo.blocks import BlockSpec
 from blockzoo.core.names import published_name
-from blockzoo.report.site.columns import group_title, spec_of, ties_text
+from blockzoo.report.site.columns import group_title, ties_text
 from blockzoo.report.site.commands import commands_of
 from blockzoo.report.site.corrections import Correction, mark_of
 from blockzoo.report.site.device_pages import device_path
 from blockzoo.report.site.drawings import curve_drawing, samples_drawing
+from blockzoo.report.site.facts import BlockFacts, block_facts
 from blockzoo.report.site.gathering import Noted
 from blockzoo.report.site.parts import Cell, Fact, Figure, Link, Table, facts_of, facts_of_json
 from blockzoo.report.site.structures import Structure, structure_of
@@ -86,7 +86,7 @@ def block_page(
     """
     environments = list(dict.fromkeys(each.environment for each in noted))
     numbers = {text: number for number, text in enumerate(environments, start=1)}
-    spec = spec_of(name)
+    known = block_facts(name)
     structure = structure_of(published_name(name))
     tables = (
         _accuracy_table([each for each in standings if each.terms is not None]),
@@ -96,7 +96,7 @@ def block_page(
     )
     return BlockPage(
         name=plain(name),
-        facts=_facts(spec, structure),
+        facts=_facts(known, structure),
         tables=tuple(table for table in tables if table.rows),
         structure=structure,
         figures=tuple(curve_figure(each, _place_text(each)) for each in curves if is_drawn(each)),
@@ -122,25 +122,25 @@ def _marks(standings: Iterable[Standing], log: Sequence[Correction]) -> Iterator
                 yield plain(f"{where}{timed}: {mark}. {reason}")
 
 
-def _facts(spec: BlockSpec | None, structure: Structure | None) -> tuple[Fact, ...]:
-    if spec is None:
+def _facts(known: BlockFacts | None, structure: Structure | None) -> tuple[Fact, ...]:
+    if known is None:
         return ()
-    paper: Cell = spec.paper
-    if _ARXIV.fullmatch(spec.paper):
-        paper = Link(f"arXiv:{spec.paper}", f"https://arxiv.org/abs/{spec.paper}")
+    paper: Cell = known.paper
+    if _ARXIV.fullmatch(known.paper):
+        paper = Link(f"arXiv:{known.paper}", f"https://arxiv.org/abs/{known.paper}")
     return facts_of(
         (
-            ("family", spec.family),
-            ("year", spec.year),
+            ("family", known.family),
+            ("year", known.year),
             ("paper", paper),
-            ("source", spec.source),
-            ("licence", spec.licence),
-            ("formula", spec.formula),
+            ("source", known.source),
+            ("licence", known.licence),
+            ("formula", known.formula),
             ("receptive field", None if structure is None else f"{structure.field}, at stride 1"),
-            ("merges branches", "yes" if spec.reparameterisable else "no"),
-            ("checked against", spec.evidence),
-            ("also called", ", ".join(spec.aliases)),
-            ("notes", spec.notes),
+            ("merges branches", "yes" if known.reparameterisable else "no"),
+            ("checked against", known.evidence),
+            ("also called", ", ".join(known.aliases)),
+            ("notes", known.notes),
         )
     )
 

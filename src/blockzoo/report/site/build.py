@@ -19,12 +19,13 @@ from blockzoo.analysis.trainings import Seeds, Trained, by_seeds
 from blockzoo.core.errors import InputError
 from blockzoo.report.site.block_pages import block_page
 from blockzoo.report.site.charts import charts_data
-from blockzoo.report.site.columns import board_data, board_rows, spec_of
+from blockzoo.report.site.columns import board_data, board_rows
 from blockzoo.report.site.comparing import comparing_data
 from blockzoo.report.site.corrections import Correction, count_of
 from blockzoo.report.site.device_pages import DevicePage, device_pages
 from blockzoo.report.site.downloads import Downloads, write_downloads
 from blockzoo.report.site.embedding import embedded
+from blockzoo.report.site.facts import block_facts
 from blockzoo.report.site.folder import LISTING, files_of_site, list_files, write_page
 from blockzoo.report.site.gathering import Gathered
 from blockzoo.report.site.pages import PLOT_STYLE, filled
@@ -232,13 +233,13 @@ def _protocols(board: Board) -> list[ProtocolPage]:
 def _blocks_table(board: Board) -> Table:
     rows = []
     for name, of_block in board.by_block.items():
-        spec = spec_of(name)
+        known = block_facts(name)
         rows.append(
             (
                 Link(plain(name), f"blocks/{file_stem(name)}.html"),
-                plain(spec.family) if spec else NOTHING,
-                str(spec.year) if spec and spec.year else NOTHING,
-                plain(spec.licence) if spec else NOTHING,
+                plain(known.family) if known else NOTHING,
+                str(known.year) if known and known.year else NOTHING,
+                plain(known.licence) if known else NOTHING,
                 str(len(of_block)),
                 date_text(max(each.newest_at for each in of_block)),
             )

@@ -13,11 +13,9 @@ from typing import Literal
 from blockzoo.analysis.groups import Terms
 from blockzoo.analysis.ranks import Ranked
 from blockzoo.analysis.standings import Standing
-from blockzoo.blocks import BlockSpec
-from blockzoo.blocks.registry import registered
-from blockzoo.core.names import published_name
 from blockzoo.core.position import Position
 from blockzoo.report.site.corrections import Correction, mark_of
+from blockzoo.report.site.facts import BlockFacts, block_facts
 from blockzoo.report.site.wording import date_text, file_stem, plain
 from blockzoo.report.tables.ranks import tie_letter
 from blockzoo.results.budgets import Match
@@ -32,7 +30,7 @@ Value = str | int | float | None
 
 @dataclass(frozen=True, kw_only=True)
 class BoardRow:
-    """A standing and one of its latencies, None where there is none; `spec` of a block of the zoo.
+    """A standing and one of its latencies, None where there is none; `facts` of a block of the zoo.
 
     `usual`: whether it was timed as most blocks were. `mark`: of the log of corrections, and why.
     `tier`: of the bundle that it came in; of several the least trusted.
@@ -41,7 +39,7 @@ class BoardRow:
     standing: Standing
     latency: LatencyRecord | None
     usual: bool
-    spec: BlockSpec | None
+    facts: BlockFacts | None
     mark: str = "clean"
     mark_reason: str = ""
     tier: Tier | None = None
@@ -78,15 +76,6 @@ class Shown:
     help: str = ""
 
 
-def spec_of(block: str) -> BlockSpec | None:
-    """Return what the zoo knows of a block; None of a user's, whose code is never run for a page.
-
-    >>> spec_of("RepVGGBlock").year, spec_of("mine.py:Mine")
-    (2021, None)
-    """
-    return registered(published_name(block))
-
-
 def board_rows(
     standings: Iterable[Standing],
     log: Sequence[Correction] = (),
@@ -115,7 +104,7 @@ def _rows(
             standing=standing,
             latency=latency,
             usual=latency is standing.latency,
-            spec=spec_of(standing.block),
+            facts=block_facts(standing.block),
             mark=mark,
             mark_reason=reason,
             tier=_least_trusted(standing, latency, tiers),
@@ -168,9 +157,9 @@ def _standing(row: BoardRow) -> Standing:
     return row.standing
 
 
-def _of_spec(name: str) -> Callable[[BoardRow], Value]:
+def _of_facts(name: str) -> Callable[[BoardRow], Value]:
     # What the zoo does not know of a block is empty there.
-    return lambda row: None if row.spec is None else getattr(row.spec, name) or None
+    return lambda row: None if row.facts is None else getattr(row.facts, name) or None
 
 
 def _timed(row: BoardRow) -> LatencyRecord | None:
@@ -213,7 +202,7 @@ def _peak_mb(name: Literal["memory_inference", "memory_training"]) -> Callable[[
 
 
 def _merges(row: BoardRow) -> Value:
-    return None if row.spec is None else "yes" if row.spec.reparameterisable else "no"
+    return None if row.facts is None else "yes" if row.facts.reparameterisable else "no"
 
 
 def _flags(row: BoardRow) -> Value:
@@ -250,9 +239,9 @@ def _stage_index(row: BoardRow) -> Value:
 COLUMNS: tuple[Column, ...] = (
     _column("block", "Block", "text", lambda row: row.standing.block),
     _column("position", "Position", "text", lambda row: str(row.standing.position)),
-    _column("family", "Family", "text", _of_spec("family")),
-    _column("year", "Year", "integer", _of_spec("year")),
-    _column("licence", "Licence", "text", _of_spec("licence")),
+    _column("family", "Family", "text", _of_facts("family")),
+    _column("year", "Year", "integer", _of_facts("year")),
+    _column("licence", "Licence", "text", _of_facts("licence")),
     _column("merges", "Merges branches", "text", _merges),
     _column("dataset", "Data set", "text", _of(_terms, "dataset")),
     _column("protocol", "Protocol", "text", _of(_terms, "protocol")),

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from blockzoo.analysis.standings import Standing
-from blockzoo.experiments.protocol import get_protocol, protocol_names
+from blockzoo.report.site.facts import usual_dataset
 from blockzoo.report.site.wording import plain
 from blockzoo.results.records import LatencyRecord, ScaffoldSettings
 
@@ -32,12 +32,12 @@ def _trainings(standing: Standing) -> Sequence[str]:
     Of a protocol that was changed the label does not say how.
     """
     terms, count = standing.terms, len(standing.seeds)
-    if terms is None or terms.protocol not in protocol_names():
+    usual = None if terms is None else usual_dataset(terms.protocol)
+    if terms is None or usual is None:
         return ()
     if standing.seeds != tuple(range(count)) or not count:
         return ()
-    usual = get_protocol(terms.protocol).dataset == terms.dataset
-    data = [] if usual else ["--dataset", terms.dataset]
+    data = [] if usual == terms.dataset else ["--dataset", terms.dataset]
     words = ["blockzoo", "sweep", standing.block, "--protocol", terms.protocol, *data]
     return [*words, "-p", str(standing.position), "--seeds", str(count)]
 
