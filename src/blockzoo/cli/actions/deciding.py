@@ -89,8 +89,8 @@ def front(
         found = fronts(store, cost, limits=limits, positions=places)
     if not any(each.candidates for each in found):
         raise InputError(
-            f"{source} holds no block with both accuracy and {cost}; run `blockzoo sweep` or "
-            f"`blockzoo {'benchmark' if cost in ('latency', 'energy') else 'profile'}`"
+            f"{source} holds no block with both accuracy and {cost}; `blockzoo sweep` trains, and "
+            f"`blockzoo {'benchmark' if cost in ('latency', 'energy') else 'profile'}` measures"
         )
     console = output_console()
     for each in found:

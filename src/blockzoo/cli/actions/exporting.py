@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from blockzoo.cli.actions.keeping import open_store
-from blockzoo.cli.actions.timing import require_some_possible
+from blockzoo.cli.actions.timing import possible_ways
 from blockzoo.cli.screen.consoles import output_console, progress, say
 from blockzoo.core.errors import InputError
 from blockzoo.core.run_way import RunWay
@@ -31,7 +31,7 @@ def exported(
     if dataset is None:
         raise InputError("--dataset is missing; name the data that the blocks were trained on")
     ways = RunWay().crossed(backends=backends, precisions=precisions)
-    require_some_possible(ways)
+    ways = possible_ways(ways)
     with open_store(source, create=False) as store:
         every = (r for r in store.each(kind="training", status="ok"))
         kept = [r for r in every if isinstance(r, TrainingRecord) and r.weights_path]

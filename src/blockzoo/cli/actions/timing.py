@@ -71,7 +71,7 @@ def benchmark(
         caches=chosen.caches or (),
         forms=chosen.forms or (),
     )
-    require_some_possible(ways)
+    ways = possible_ways(ways)
     require_usable(results, output)
     warn_of_contention(chosen.device)  # after all that may be refused, so bad input is one line
     records = timed(names, positions, config, settings, ways, chosen)
@@ -97,10 +97,11 @@ def _drawing(plot: Path | None) -> Callable[[Sequence[LatencyRecord]], None]:
     return draw
 
 
-def require_some_possible(ways: Sequence[RunWay]) -> None:
-    """Raise `InputError` where no backend has any of what was asked for, so nothing could be run.
+def possible_ways(ways: Sequence[RunWay]) -> tuple[RunWay, ...]:
+    """Return the ways that their backends have, and say which of the others are left out, and why.
 
-    One impossible combination among others is a record of its own, which says why.
+    Who asks for two backends and two precisions wants each pair that there is. Raises `InputError`
+    where there is none, so nothing could be run.
     """
     # All are looked up, for one that is not known is wrong among any others.
     backends = [get_backend(way.backend) for way in ways]
@@ -109,6 +110,10 @@ def require_some_possible(ways: Sequence[RunWay]) -> None:
     ]
     if reasons[0] is not None and all(reasons):
         raise InputError(f"nothing can be run so: {reasons[0]}")
+    for way, reason in zip(ways, reasons, strict=True):
+        if reason is not None:
+            say(f"left out: {way.backend} in {way.precision} ({reason})")
+    return tuple(way for way, reason in zip(ways, reasons, strict=True) if reason is None)
 
 
 def latency_settings(
