@@ -20,11 +20,11 @@ def terminable() -> Iterator[None]:
     ...     signal.getsignal(signal.SIGTERM).__name__
     '_exit'
     """
-    before = signal.getsignal(signal.SIGTERM)
-    # Python lets the main thread alone set handlers; who has it ignored, or handles it, knows why.
-    if threading.current_thread() is not threading.main_thread() or before is not signal.SIG_DFL:
+    # Python lets the main thread alone set handlers.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, _exit)
     try:
         yield

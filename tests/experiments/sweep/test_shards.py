@@ -22,6 +22,8 @@ _TIMES = {
 def _content(record: Record) -> dict[str, Any]:
     """Return the record without what a clock, a sampler or a machine's load says."""
     values = record.model_dump(mode="json")
+    # In the order in which trials ended, which is another one among several drivers.
+    values["asked"] = sorted(values["asked"])
     if isinstance(record, LatencyRecord):  # all that it found is a time
         names = ("trial_id", "block", "positions", "asked", "status", "scaffold")
         return {name: values[name] for name in names}

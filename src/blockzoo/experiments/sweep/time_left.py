@@ -25,6 +25,7 @@ class TimeLeft:
     took, in proportion to the MACs of a training step where these were counted. Before a first
     training has ended nothing is said of trainings: their guess would be off many times over.
 
+    >>> from blockzoo.experiments.sweep.plan import Trial
     >>> trial = Trial(kind="training", blocks=("A",), position=Position.MID, trial_ids=("x",),
     ...               expected_s=10.0)
     >>> left = TimeLeft()

@@ -253,6 +253,8 @@ class _Session:
             # memory.
             network.failure = one_line(error)
             network.traceback = traceback.format_exc()
+            # Python 3.12's context managers hold an error longer than this clause does.
+            traceback.clear_frames(error.__traceback__)
         # Out of the clause above, in which the error is still held.
         if network.failure is not None and network.traceback is not None:
             self.listener.failed(network.name, network.failure, network.traceback)
