@@ -6,9 +6,8 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from torch.nn import Module
 
-from blockzoo.blocks import BlockSpec
+from blockzoo.report.site.facts import BlockFacts
 from blockzoo.results.answers import packed
 from blockzoo.results.records import EpochMetrics, Record
 from blockzoo.results.store.database import Store
@@ -77,16 +76,12 @@ def _epochs(skill: float) -> tuple[EpochMetrics, ...]:
     )
 
 
-def hostile_spec(name: str) -> BlockSpec:
+def hostile_facts(name: str) -> BlockFacts:
     """Return what a zoo of hostile text would know of a block."""
     said: dict[str, Any] = dict.fromkeys(
-        ("family", "paper", "source", "licence", "formula", "notes"), name
+        ("family", "paper", "source", "licence", "formula", "evidence", "notes"), name
     )
-
-    def never_built(*_: object) -> Module:
-        raise AssertionError("no page builds a block")
-
-    return BlockSpec(name=name, year=2026, factory=never_built, reparameterisable=False, **said)
+    return BlockFacts(year=2026, reparameterisable=False, aliases=(name,), **said)
 
 
 def ordinary() -> list[Record]:

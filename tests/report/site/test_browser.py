@@ -14,7 +14,7 @@ import pytest
 
 from blockzoo.analysis.compare import compare_records
 from blockzoo.core.position import Position
-from blockzoo.report.site import columns
+from blockzoo.report.site import block_pages, build, columns
 from blockzoo.report.site.build import board_of, build_site
 from blockzoo.report.site.columns import board_data, board_rows
 from blockzoo.report.site.comparison_report import Compared, comparison_report
@@ -30,7 +30,7 @@ from tests.report.site.boards import (
     POSITIONS,
     SKILLS,
     hostile,
-    hostile_spec,
+    hostile_facts,
     ordinary,
     put,
     trained,
@@ -76,7 +76,8 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             pytest.MonkeyPatch.context() as patch,
         ):
             if name == "hostile":
-                patch.setattr(columns, "registered", hostile_spec)
+                for module in (columns, block_pages, build):
+                    patch.setattr(module, "block_facts", hostile_facts)
             build_site(store, found[name], log=LOGS.get(name, ()))
         report = report_of(records, *COMPARED.get(name, ("Block1", "Block0")))
         (found[name] / "report.html").write_text(report, encoding="utf-8")
