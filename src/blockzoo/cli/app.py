@@ -70,19 +70,20 @@ def command_border(command: Callable[Arguments, None]) -> Callable[Arguments, No
                 raise
             _say(f"error: {line}")
             raise typer.Exit(1) from error
-        except (KeyboardInterrupt, SystemExit) as end:
-            if isinstance(end, SystemExit) and end.code != TERMINATED:
-                raise
-            name, status = (
-                ("terminated", TERMINATED)
-                if isinstance(end, SystemExit)
-                else ("interrupted", INTERRUPTED)
-            )
-            how = _AFTER_INTERRUPTION.get(command.__name__)
-            _say(f"{name}: {how}" if how else name)
-            raise typer.Exit(status) from None
+        except KeyboardInterrupt:
+            _say_how_to_go_on("interrupted", command.__name__)
+            raise typer.Exit(INTERRUPTED) from None
+        except SystemExit as end:
+            if end.code == TERMINATED:
+                _say_how_to_go_on("terminated", command.__name__)
+            raise
 
     return guarded
+
+
+def _say_how_to_go_on(ended: str, command: str) -> None:
+    how = _AFTER_INTERRUPTION.get(command)
+    _say(f"{ended}: {how}" if how else ended)
 
 
 def _line_of_foreseen(error: Exception) -> str | None:

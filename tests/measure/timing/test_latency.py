@@ -51,6 +51,14 @@ def test_one_sample_has_no_deviation() -> None:
     assert (result.median_ms, result.std_ms, result.interval_ms) == (10, None, (10, 10))
 
 
+def test_no_interval_of_a_latency_goes_below_zero() -> None:
+    result = summarize([network(1.0), network(5.0)], batch_size=1)
+    assert result.interval_ms is not None
+    # By Student's t with one degree of freedom: 3 -+ 12.7 * 2.
+    assert result.interval_ms[0] == 0.0
+    assert result.interval_ms[1] == pytest.approx(28.41, abs=0.01)
+
+
 def test_ratio_is_paired_by_round() -> None:
     """The baseline varies by ten; the ratio within a round does not."""
     baseline = [10.0 * (i + 1) for i in range(20)]

@@ -66,6 +66,11 @@ def test_accuracies_on_validation_images_are_said_to_be_so() -> None:
     assert "validation" not in drawn(table_of(late), 250)
 
 
+def test_data_of_no_protocol_end_in_no_comma() -> None:
+    rows = results_frame([training("1")]).assign(protocol="")  # as the early version wrote them
+    assert column_of(summary_table(summarize(rows)), "data") == ["digits"]
+
+
 def test_what_differs_between_groups_of_one_name_is_in_the_first_cell() -> None:
     table = table_of(training("1"), training("2", seed=1, precision="bf16"))
     assert sorted(column_of(table, "data")) == ["digits, quick (bf16)", "digits, quick (fp32)"]
